@@ -1,0 +1,122 @@
+// The facade of the core: plain structs, no torch. Everything it throws is a cornernet::Error.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ops/candidate.h"
+
+namespace cornernet {
+
+/// A packed 8-bit RGB picture, row-major, 3 bytes a pixel.
+struct Picture {
+  std::vector<uint8_t> rgb;
+  int width_px = 0;
+  int height_px = 0;
+};
+
+/// Test settings as a checkpoint's configuration states them, else the published configuration's.
+struct Settings {
+  std::array<float, 3> mean{123.675f, 116.28f, 103.53f};
+  std::array<float, 3> std{58.395f, 57.12f, 57.375f};
+  bool to_rgb = true;
+  int corner_topk = 100;
+  int local_maximum_kernel = 3;
+  float distance_threshold = 0.5f;
+  int max_per_image = 100;
+  std::string nms_method = "gaussian";  // "naive", "linear", "gaussian"
+  float nms_iou_threshold = 0.5f;
+  float nms_sigma = 0.5f;
+  float nms_min_score = 1e-3f;
+};
+
+struct LoadOptions {
+  std::string path;
+  std::string device = "auto";     // "auto", "cpu", "cuda", "cuda:N"
+  std::string precision = "auto";  // "auto", "fp32", "bf16", "fp16"
+  int threads = 0;                 // 0: the cores this process may use
+};
+
+struct DetectOptions {
+  bool flip = true;
+  bool mmdet3 = false;
+  float score_threshold = 0.f;
+  std::vector<int> class_ids;  // to keep; empty keeps all
+  Settings settings;
+};
+
+struct DetectorInfo {
+  std::string device;     // "cpu", "cuda:0"
+  std::string precision;  // "fp32", "bf16", "fp16"
+  int threads = 0;
+  std::vector<std::string> classes;  // from the checkpoint; empty when it names none
+  int num_classes = 0;
+  int num_stacks = 0;
+  int64_t num_parameters = 0;
+  std::string framework;
+  Settings settings;
+};
+
+struct DetectorStats {
+  int64_t pictures = 0;
+  int64_t forwards = 0;
+  int64_t views = 0;
+};
+
+struct DetectorMemory {
+  int64_t weights_bytes = 0;  // held by the prepared network
+};
+
+/// A map before the sigmoid as fp32, channel-first: shape = {channels, height, width}.
+struct Map {
+  std::array<int64_t, 3> shape{};
+  std::vector<float> values;
+};
+
+struct Heads {
+  Map tl_heat, br_heat, tl_emb, br_emb, tl_off, br_off;
+  int padded_width_px = 0, padded_height_px = 0, left_px = 0, top_px = 0;
+};
+
+/// One network on one device. Not thread-safe: one thread calls it.
+class Detector {
+ public:
+  explicit Detector(const LoadOptions& options);
+  ~Detector();
+  const DetectorInfo& info() const;
+  DetectorStats stats() const;
+  DetectorMemory memory() const;
+  /// One list of detections a picture, in the pictures' order and in descending score.
+  std::vector<std::vector<Candidate>> detect(const std::vector<Picture>& pictures, const DetectOptions& options);
+  /// The last level's maps of the plain padded view.
+  Heads heads(const Picture& picture, const Settings& settings);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// What a build and its machine offer, for `cornernet doctor`.
+struct CudaDevice {
+  std::string name;
+  int major = 0, minor = 0;
+  int64_t memory_bytes = 0;
+  bool has_code = false;  // whether this build holds kernels for it
+};
+struct BuildInfo {
+  std::string libtorch_version;
+  bool cuda = false;         // this build has the CUDA side
+  std::string cuda_version;  // LibTorch's
+  std::vector<CudaDevice> devices;
+  std::vector<std::string> cpu_features;  // "avx2", "avx512f", "avx512_bf16", "amx_bf16"
+  int cores = 0;                          // affinity and cgroup quota
+};
+BuildInfo build_info();
+
+/// Corner pooling on fp32 data of `shape` [..., height, width]; direction "top", "bottom", "left" or "right"; runs on `device`.
+std::vector<float> corner_pool_f32(const float* data, const std::vector<int64_t>& shape, const std::string& direction, const std::string& device);
+
+}  // namespace cornernet

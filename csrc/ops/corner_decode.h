@@ -1,0 +1,33 @@
+// From corner heatmaps, embeddings and offsets to scored boxes: peaks, top-k, gathering and pairing.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "ops/candidate.h"
+
+namespace cornernet {
+
+/// The last level's maps before the sigmoid, any dtype, contiguous or channels-last, on one device:
+/// heat [V, classes, h, w], emb [V, 1, h, w], off [V, 2, h, w] (channel 0 is x).
+struct CornerMaps {
+  at::Tensor tl_heat, br_heat, tl_emb, br_emb, tl_off, br_off;
+};
+
+/// How a view's map coordinates become pixels of its picture: x * scale_x - left, clamped below at 0.
+struct ViewGeometry {
+  float scale_x, scale_y;  // padded size / feature size
+  float left_px, top_px;   // border offsets
+};
+
+struct DecodeOptions {
+  int corner_topk = 100;
+  float distance_threshold = 0.5f;
+  int local_maximum_kernel = 3;
+  int max_candidates = 1000;
+};
+
+/// One list a view, in descending score (at equal scores the lower pair index first), at most max_candidates long.
+std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+
+}  // namespace cornernet

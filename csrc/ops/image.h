@@ -1,0 +1,45 @@
+// From 8-bit pictures to the network's input: centre-pad, normalise and mirror in one pass.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace cornernet {
+
+/// Where mmdetection 2.x and 3.x differ: NUMERICS in the documentation.
+enum class Numerics { Mmdet2, Mmdet3 };
+
+/// A packed 8-bit RGB picture, row-major, 3 bytes a pixel; not owned.
+struct PictureView {
+  const uint8_t* rgb;
+  int width_px;
+  int height_px;
+};
+
+/// Per-channel mean and standard deviation in the order the network takes its channels; `to_rgb` false feeds BGR.
+struct Normalisation {
+  std::array<float, 3> mean{123.675f, 116.28f, 103.53f};
+  std::array<float, 3> std{58.395f, 57.12f, 57.375f};
+  bool to_rgb = true;
+};
+
+/// Where the picture lies in its padded view, in pixels. left and top are what decoding subtracts.
+struct Placement {
+  int padded_width_px, padded_height_px;
+  int left_px, top_px;
+};
+
+/// n | 127: the padded size of a side of n pixels.
+int padded_size_px(int n);
+/// Padded size and border of a width x height picture (T/2 - n/2, integer division).
+Placement place(int width_px, int height_px);
+
+/// [pictures * views, 3, padded height, padded width], channels-last, of `dtype` on `device`. All pictures share one padded size.
+/// Views of one picture are neighbours: plain, then (with `flip`) mirrored. 2.x mirrors the padded picture, 3.x the picture before padding.
+/// 2.x multiplies by the fp64 reciprocal of std rounded to fp32 as mmcv.imnormalize does; 3.x divides.
+at::Tensor make_input(const std::vector<PictureView>& pictures, bool flip, Numerics numerics, const Normalisation& normalisation,
+                      at::ScalarType dtype, at::Device device);
+
+}  // namespace cornernet
