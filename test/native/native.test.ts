@@ -1,0 +1,24 @@
+// Runs every native test (test/native/*_test.cpp) as a mocha test of its own.
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+interface NativeTests {
+  names(): string[];
+  /** The reason when the test was skipped. */
+  run(name: string): string | undefined;
+}
+
+const root = join(__dirname, '..', '..');
+const tests = createRequire(__filename)(join(root, 'build', 'Release', 'cornernet_testing.node')) as NativeTests;
+
+describe('native', () => {
+  for (const name of tests.names()) {
+    it(name, function () {
+      const reason = tests.run(name);
+      if (reason !== undefined) {
+        console.log(`      skipped: ${reason}`);
+        this.skip();
+      }
+    });
+  }
+});
