@@ -1,0 +1,36 @@
+// The whole network: backbone and head, read from a checkpoint's tensors, prepared for a device, run.
+#pragma once
+#include <vector>
+
+#include "nn/corner_head.h"
+#include "nn/hourglass.h"
+
+namespace cornernet {
+
+struct CornerNetConfig {
+  HourglassConfig backbone;
+  CornerHeadConfig head;
+};
+
+class CornerNet {
+ public:
+  explicit CornerNet(const CornerNetConfig& config);
+
+  /// Every tensor of the state dict and where it goes, the ones that inference never reads included.
+  std::vector<Parameter> parameters();
+  /// Folds, casts and packs what inference runs for `device`, and releases everything else. Needs every parameter.
+  void prepare(at::ScalarType dtype, at::Device device);
+  /// x: [N, 3, H, W] as ops/image.h makes it. The last level's maps, [N, channels, (H + 3) / 4, (W + 3) / 4].
+  CornerMaps forward(const at::Tensor& x) const;
+  /// Of the packed network.
+  int64_t weight_bytes() const { return weight_bytes_; }
+
+ private:
+  HourglassNet backbone_;
+  std::vector<CornerHeadLevel> head_;
+  /// mmdetection pairs feature maps with head levels and reads the last pair's predictions only.
+  size_t last_level_;
+  int64_t weight_bytes_ = 0;
+};
+
+}  // namespace cornernet

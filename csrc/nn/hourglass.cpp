@@ -1,0 +1,81 @@
+#include "nn/hourglass.h"
+
+#include <ATen/ops/relu.h>
+
+#include <algorithm>
+
+#include "ops/upsample_add.h"
+
+namespace cornernet {
+namespace {
+
+std::string indexed(const std::string& prefix, const char* name, size_t index) { return prefix + name + "." + std::to_string(index) + "."; }
+
+}  // namespace
+
+HourglassModule::HourglassModule(const HourglassConfig& config, size_t stage)
+    : up1_(config.stage_channels[stage], config.stage_channels[stage], config.stage_blocks[stage]),
+      low1_(config.stage_channels[stage], config.stage_channels[stage + 1], config.stage_blocks[stage], /*stride=*/2),
+      low3_(config.stage_channels[stage + 1], config.stage_channels[stage], config.stage_blocks[stage], 1, /*change_last=*/true) {
+  if (stage + 2 < config.stage_channels.size()) {
+    inner_ = std::make_unique<HourglassModule>(config, stage + 1);
+  } else {
+    bottom_ = std::make_unique<ResLayer>(config.stage_channels[stage + 1], config.stage_channels[stage + 1], config.stage_blocks[stage + 1]);
+  }
+}
+
+void HourglassModule::visit(const std::string& prefix, const ConvVisitor& visitor) {
+  up1_.visit(prefix + "up1.", visitor);
+  low1_.visit(prefix + "low1.", visitor);
+  if (inner_) inner_->visit(prefix + "low2.", visitor);
+  if (bottom_) bottom_->visit(prefix + "low2.", visitor);
+  low3_.visit(prefix + "low3.", visitor);
+}
+
+at::Tensor HourglassModule::forward(const at::Tensor& x) const {
+  // Down first: the way around (up1), the largest map held here, is computed only when the deeper ones are gone.
+  at::Tensor low = low1_.forward(x);
+  low = inner_ ? inner_->forward(low) : bottom_->forward(std::move(low));
+  low = low3_.forward(std::move(low));
+  return upsample_nearest_add(low, up1_.forward(x));
+}
+
+HourglassNet::HourglassNet(const HourglassConfig& config)
+    : stem_conv_(conv_module({3, config.stem_channels, 7, 2})), stem_layer_(config.stem_channels, config.stage_channels[0], 1, /*stride=*/2) {
+  const int64_t width = config.stage_channels[0];
+  const int64_t joints = config.num_stacks - 1;
+  for (int64_t i = 0; i < config.num_stacks; ++i) {
+    hourglass_modules_.emplace_back(config, 0);
+    out_convs_.push_back(conv_module({width, config.feat_channels, 3}));
+  }
+  for (int64_t i = 0; i < joints; ++i) {
+    conv1x1s_.push_back(conv_module({width, width, 1}, true, /*relu=*/false));
+    remap_convs_.push_back(conv_module({config.feat_channels, width, 1}, true, /*relu=*/false));
+  }
+  for (int64_t i = 0; i < std::max<int64_t>(joints, 1); ++i) inters_.emplace_back(width, width, 1);
+}
+
+void HourglassNet::visit(const std::string& prefix, const ConvVisitor& visitor, std::optional<size_t> level) {
+  const size_t stacks = level ? *level + 1 : hourglass_modules_.size();
+  visitor(prefix + "stem.0.", stem_conv_);
+  stem_layer_.visit(prefix + "stem.1.", visitor);
+  for (size_t i = 0; i < stacks; ++i) hourglass_modules_[i].visit(indexed(prefix, "hourglass_modules", i), visitor);
+  const size_t joints = level ? stacks - 1 : inters_.size();
+  for (size_t i = 0; i < joints; ++i) inters_[i].visit(indexed(prefix, "inters", i), visitor);
+  for (size_t i = 0; i < std::min(joints, conv1x1s_.size()); ++i) visitor(indexed(prefix, "conv1x1s", i), conv1x1s_[i]);
+  // Stacks before the read one hand on their features too, through remap_convs.
+  for (size_t i = 0; i < stacks; ++i) visitor(indexed(prefix, "out_convs", i), out_convs_[i]);
+  for (size_t i = 0; i < std::min(joints, remap_convs_.size()); ++i) visitor(indexed(prefix, "remap_convs", i), remap_convs_[i]);
+}
+
+at::Tensor HourglassNet::forward(const at::Tensor& x, size_t level) const {
+  at::Tensor inter = stem_layer_.forward(stem_conv_.forward(x));
+  for (size_t i = 0;; ++i) {
+    at::Tensor features = out_convs_[i].forward(hourglass_modules_[i].forward(inter));
+    if (i == level) return features;
+    inter = conv1x1s_[i].forward_add_relu_over(inter, remap_convs_[i].forward(features));
+    inter = inters_[i].forward(inter);
+  }
+}
+
+}  // namespace cornernet

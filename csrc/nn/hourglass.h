@@ -1,0 +1,51 @@
+// The stacked hourglass backbone.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nn/layers.h"
+
+namespace cornernet {
+
+/// What distinguishes one hourglass network from another; HourglassNet-104 is the default.
+struct HourglassConfig {
+  int64_t num_stacks = 2;
+  int64_t stem_channels = 128;
+  int64_t feat_channels = 256;
+  /// One entry a resolution, the full one first: depth + 1 of them.
+  std::vector<int64_t> stage_channels{256, 256, 384, 384, 384, 512};
+  std::vector<int64_t> stage_blocks{2, 2, 2, 2, 2, 4};
+};
+
+/// One resolution of an hourglass: around (up1), and down, through the next resolution and up again (low1, low2, low3).
+class HourglassModule {
+ public:
+  HourglassModule(const HourglassConfig& config, size_t stage);
+  void visit(const std::string& prefix, const ConvVisitor& visitor);
+  at::Tensor forward(const at::Tensor& x) const;
+
+ private:
+  ResLayer up1_, low1_;
+  std::unique_ptr<HourglassModule> inner_;  // low2, unless this is the bottom
+  std::unique_ptr<ResLayer> bottom_;        // low2 at the bottom
+  ResLayer low3_;
+};
+
+class HourglassNet {
+ public:
+  explicit HourglassNet(const HourglassConfig& config);
+  /// The modules that forward(x, level) runs, or with no level every module of the state dict.
+  void visit(const std::string& prefix, const ConvVisitor& visitor, std::optional<size_t> level = std::nullopt);
+  /// x: [N, 3, H, W]. The features of stack `level` (0 is the first): [N, feat_channels, (H + 3) / 4, (W + 3) / 4].
+  at::Tensor forward(const at::Tensor& x, size_t level) const;
+
+ private:
+  NormedConv stem_conv_;
+  ResLayer stem_layer_;
+  std::vector<HourglassModule> hourglass_modules_;
+  std::vector<BasicBlock> inters_;  // one between two stacks each; a one-stack network carries an unused one
+  std::vector<NormedConv> conv1x1s_, out_convs_, remap_convs_;
+};
+
+}  // namespace cornernet

@@ -1,0 +1,116 @@
+#include "nn/layers.h"
+
+#include <ATen/ops/add.h>
+#include <ATen/ops/batch_norm.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/div.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/sqrt.h>
+#include <ATen/ops/sub.h>
+
+#include <utility>
+
+namespace cornernet {
+namespace {
+
+constexpr double kNormEpsilon = 1e-5;  // torch's BatchNorm2d default, which mmdetection's configuration keeps
+
+}  // namespace
+
+NormedConv::NormedConv(Dimensions dimensions, std::string conv_name, std::string norm_name, bool relu)
+    : dimensions_(dimensions), conv_name_(std::move(conv_name)), norm_name_(std::move(norm_name)), relu_(relu) {}
+
+void NormedConv::collect(const std::string& prefix, std::vector<Parameter>& parameters) {
+  const auto [in, out, k, stride] = dimensions_;
+  parameters.push_back({prefix + conv_name_ + ".weight", {out, in, k, k}, &weight_});
+  if (norm_name_.empty()) {
+    parameters.push_back({prefix + conv_name_ + ".bias", {out}, &bias_});
+    return;
+  }
+  const std::string norm = prefix + norm_name_;
+  parameters.push_back({norm + ".weight", {out}, &norm_weight_});
+  parameters.push_back({norm + ".bias", {out}, &norm_bias_});
+  parameters.push_back({norm + ".running_mean", {out}, &running_mean_});
+  parameters.push_back({norm + ".running_var", {out}, &running_var_});
+  parameters.push_back({norm + ".num_batches_tracked", {}, &batches_seen_, true});
+}
+
+void NormedConv::prepare(at::ScalarType dtype, at::Device device) {
+  if (norm_name_.empty()) {
+    packed_ = PackedConv(weight_.to(at::kFloat), bias_.to(at::kFloat), dimensions_.stride, dtype, device);
+  } else {
+    const at::Tensor deviation = at::sqrt(at::add(running_var_.to(at::kDouble), kNormEpsilon));
+    const at::Tensor scale = at::div(norm_weight_.to(at::kDouble), deviation);
+    const at::Tensor bias = at::sub(norm_bias_.to(at::kDouble), at::mul(running_mean_.to(at::kDouble), scale));
+    const at::Tensor weight = at::mul(weight_.to(at::kDouble), scale.view({-1, 1, 1, 1})).to(at::kFloat);
+    packed_ = PackedConv(weight, bias.to(at::kFloat), dimensions_.stride, dtype, device);
+  }
+  release();
+}
+
+void NormedConv::release() {
+  for (at::Tensor* tensor : {&weight_, &bias_, &norm_weight_, &norm_bias_, &running_mean_, &running_var_, &batches_seen_}) tensor->reset();
+}
+
+at::Tensor NormedConv::conv_and_norm(const at::Tensor& x) const {
+  const int64_t padding = dimensions_.kernel_size / 2;
+  const at::Tensor y = at::conv2d(x, weight_, bias_, dimensions_.stride, padding);
+  if (norm_name_.empty()) return y;
+  return at::batch_norm(y, norm_weight_, norm_bias_, running_mean_, running_var_, /*training=*/false, /*momentum=*/0.1, kNormEpsilon,
+                        /*cudnn_enabled=*/true);
+}
+
+at::Tensor NormedConv::forward(const at::Tensor& x) const {
+  if (packed_.defined()) return packed_.forward(x, relu_);
+  const at::Tensor y = conv_and_norm(x);
+  return relu_ ? at::relu(y) : y;
+}
+
+at::Tensor NormedConv::forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const {
+  if (packed_.defined()) return packed_.forward_add_relu(x, residual);
+  return at::relu(at::add(conv_and_norm(x), residual));
+}
+
+at::Tensor NormedConv::forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const {
+  if (packed_.defined()) return packed_.forward_add_relu_over(x, std::move(residual));
+  return forward_add_relu(x, residual);
+}
+
+NormedConv conv_module(NormedConv::Dimensions dimensions, bool norm, bool relu) { return NormedConv(dimensions, "conv", norm ? "bn" : "", relu); }
+
+BasicBlock::BasicBlock(int64_t in_channels, int64_t out_channels, int64_t stride)
+    : conv1_({in_channels, out_channels, 3, stride}, "conv1", "bn1", true), conv2_({out_channels, out_channels, 3}, "conv2", "bn2", false) {
+  if (stride != 1 || in_channels != out_channels) downsample_.emplace(NormedConv::Dimensions{in_channels, out_channels, 1, stride}, "0", "1", false);
+}
+
+void BasicBlock::visit(const std::string& prefix, const ConvVisitor& visitor) {
+  visitor(prefix, conv1_);
+  visitor(prefix, conv2_);
+  if (downsample_) visitor(prefix + "downsample.", *downsample_);
+}
+
+at::Tensor BasicBlock::forward(const at::Tensor& x) const {
+  const at::Tensor inner = conv1_.forward(x);
+  if (downsample_) return conv2_.forward_add_relu_over(inner, downsample_->forward(x));
+  return conv2_.forward_add_relu(inner, x);
+}
+
+ResLayer::ResLayer(int64_t in_channels, int64_t out_channels, int64_t num_blocks, int64_t stride, bool change_last) {
+  for (int64_t i = 0; i < num_blocks; ++i) {
+    const bool takes_in = change_last || i == 0;
+    const bool gives_out = !change_last || i == num_blocks - 1;
+    blocks_.emplace_back(takes_in ? in_channels : out_channels, gives_out ? out_channels : in_channels, i == 0 ? stride : 1);
+  }
+}
+
+void ResLayer::visit(const std::string& prefix, const ConvVisitor& visitor) {
+  for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i].visit(prefix + std::to_string(i) + ".", visitor);
+}
+
+at::Tensor ResLayer::forward(at::Tensor x) const {
+  for (const BasicBlock& block : blocks_) x = block.forward(x);
+  return x;
+}
+
+}  // namespace cornernet

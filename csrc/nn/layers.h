@@ -1,0 +1,87 @@
+// The layers all of CornerNet is made of: a normalised convolution and the residual block of two of them.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ops/conv.h"
+
+namespace cornernet {
+
+/// A tensor of the state dict: its full key, its shape, and where it is kept.
+struct Parameter {
+  std::string name;
+  std::vector<int64_t> shape;
+  at::Tensor* slot;
+  /// A batch norm's num_batches_tracked: older checkpoints lack it and inference doesn't read it.
+  bool optional = false;
+};
+
+/// act(norm(conv(x))), with the checkpoint's own names for its conv and norm. Holds the checkpoint's tensors until prepare() folds and packs them.
+class NormedConv {
+ public:
+  struct Dimensions {
+    int64_t in_channels, out_channels, kernel_size, stride = 1;
+  };
+  /// An empty norm_name makes a convolution with a bias of its own and no norm.
+  NormedConv(Dimensions dimensions, std::string conv_name, std::string norm_name, bool relu);
+
+  void collect(const std::string& prefix, std::vector<Parameter>& parameters);
+  /// Folds the norm into weight and bias (in fp64, then cast) and packs both; the checkpoint's tensors are released.
+  void prepare(at::ScalarType dtype, at::Device device);
+  /// Lets go of the checkpoint's tensors.
+  void release();
+
+  /// x: [N, in, H, W]. Before prepare() the layers run one by one in ATen and can be differentiated.
+  at::Tensor forward(const at::Tensor& x) const;
+  /// relu(norm(conv(x)) + residual).
+  at::Tensor forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const;
+  /// The same where nobody else needs `residual`, which may be written over.
+  at::Tensor forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const;
+
+  int64_t weight_bytes() const { return packed_.weight_bytes(); }
+
+ private:
+  at::Tensor conv_and_norm(const at::Tensor& x) const;
+
+  Dimensions dimensions_;
+  std::string conv_name_, norm_name_;
+  bool relu_;
+  at::Tensor weight_, bias_;                                                        // the conv's; bias only without a norm
+  at::Tensor norm_weight_, norm_bias_, running_mean_, running_var_, batches_seen_;  // the norm's
+  PackedConv packed_;
+};
+
+/// Called with the key prefix and each convolution of a module, in the state dict's order.
+using ConvVisitor = std::function<void(const std::string& prefix, NormedConv& conv)>;
+
+/// mmdetection's ConvModule: "conv" and "bn" (or "conv" with a bias).
+NormedConv conv_module(NormedConv::Dimensions dimensions, bool norm = true, bool relu = true);
+
+/// Two 3x3 convolutions and the way around them, which has a 1x1 convolution where the shape changes.
+class BasicBlock {
+ public:
+  BasicBlock(int64_t in_channels, int64_t out_channels, int64_t stride);
+  void visit(const std::string& prefix, const ConvVisitor& visitor);
+  at::Tensor forward(const at::Tensor& x) const;
+
+ private:
+  NormedConv conv1_, conv2_;
+  std::optional<NormedConv> downsample_;
+};
+
+/// A sequence of blocks. The channel change and the stride are the first block's, or (`change_last`) the channel change the last one's.
+class ResLayer {
+ public:
+  ResLayer(int64_t in_channels, int64_t out_channels, int64_t num_blocks, int64_t stride = 1, bool change_last = false);
+  void visit(const std::string& prefix, const ConvVisitor& visitor);
+  at::Tensor forward(at::Tensor x) const;
+
+ private:
+  std::vector<BasicBlock> blocks_;
+};
+
+}  // namespace cornernet
