@@ -1,9 +1,59 @@
-// Registers the addon's exports.
+// The addon's exports, and what it keeps for each environment that loads it (worker threads load it many times).
 #include <napi.h>
 
-static Napi::Object init(Napi::Env env, Napi::Object exports) {
-  (void)env;
-  return exports;
-}
+#include <memory>
+#include <utility>
+#include <vector>
 
-NODE_API_MODULE(cornernet, init)
+#include "addon/channel.h"
+#include "addon/convert.h"
+#include "addon/detector_wrap.h"
+#include "addon/js_error.h"
+
+namespace cornernet {
+
+class Addon : public Napi::Addon<Addon> {
+ public:
+  Addon(Napi::Env env, Napi::Object exports) {
+    DefineAddon(exports, {InstanceValue("Detector", DetectorWrap::define(env)), InstanceMethod("buildInfo", &Addon::build_info),
+                          InstanceMethod("cornerPool", &Addon::corner_pool)});
+  }
+
+ private:
+  Napi::Value build_info(const Napi::CallbackInfo& info) {
+    try {
+      return build_info_to_js(info.Env(), cornernet::build_info());
+    } catch (...) {
+      throw to_js_error(info.Env(), std::current_exception());
+    }
+  }
+
+  /// cornerPool(data, shape, direction, device)
+  Napi::Value corner_pool(const Napi::CallbackInfo& info) {
+    if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_float32_array || !info[1].IsArray() ||
+        !info[2].IsString() || !info[3].IsString()) {
+      throw Napi::TypeError::New(info.Env(), "cornerPool takes a Float32Array, a shape, a direction and a device");
+    }
+    const Napi::Float32Array data = info[0].As<Napi::Float32Array>();
+    const Napi::Array js_shape = info[1].As<Napi::Array>();
+    auto values = std::make_shared<std::vector<float>>(data.Data(), data.Data() + data.ElementLength());
+    std::vector<int64_t> shape;
+    for (uint32_t i = 0; i < js_shape.Length(); ++i) {
+      const Napi::Value side = js_shape.Get(i);
+      shape.push_back(side.IsNumber() ? side.As<Napi::Number>().Int64Value() : -1);
+    }
+    const std::string direction = info[2].As<Napi::String>(), device = info[3].As<Napi::String>();
+    if (!channel_) channel_ = Channel::open(info.Env(), "cornernet operators");
+    return channel_->submit(info.This().As<Napi::Object>(), 0, [values = std::move(values), shape, direction, device]() -> Channel::Result {
+      auto pooled = corner_pool_f32(*values, shape, direction, device);
+      return [pooled = std::move(pooled)](Napi::Env env) -> Napi::Value { return floats_to_js(env, pooled); };
+    });
+  }
+
+  std::shared_ptr<Channel> channel_;  // for operators called by themselves; opened at the first call
+};
+
+}  // namespace cornernet
+
+using cornernet::Addon;
+NODE_API_ADDON(Addon)

@@ -20,7 +20,8 @@ struct Checkpoint {
   CheckpointMeta meta;
 };
 
-/// Reads a `.pth` in either of torch's containers. Throws Error(Checkpoint) that says what is wrong and where, Error(Input) when the file can't be read.
+/// Reads a `.pth` in either of torch's containers. Throws Error(Checkpoint) that says what is wrong and where, Error(Input) when the file can't be
+/// read.
 Checkpoint load_checkpoint(const std::string& path);
 
 }  // namespace cornernet

@@ -101,9 +101,7 @@ class Findings {
     if (++count_ <= kListed) list_ += (count_ > 1 ? ", " : "") + what;
   }
   bool any() const { return count_ > 0; }
-  std::string text() const {
-    return std::to_string(count_) + " " + kind_ + " (" + list_ + (count_ > kListed ? ", ..." : "") + ")";
-  }
+  std::string text() const { return std::to_string(count_) + " " + kind_ + " (" + list_ + (count_ > kListed ? ", ..." : "") + ")"; }
 
  private:
   static constexpr int kListed = 10;

@@ -117,6 +117,7 @@ struct BuildInfo {
 BuildInfo build_info();
 
 /// Corner pooling on fp32 data of `shape` [..., height, width]; direction "top", "bottom", "left" or "right"; runs on `device`.
-std::vector<float> corner_pool_f32(const float* data, const std::vector<int64_t>& shape, const std::string& direction, const std::string& device);
+std::vector<float> corner_pool_f32(const std::vector<float>& data, const std::vector<int64_t>& shape, const std::string& direction,
+                                   const std::string& device);
 
 }  // namespace cornernet

@@ -26,8 +26,8 @@ using Attribute = std::optional<std::string_view>;
 constexpr std::array<int64_t, 2> kNoDilation{1, 1};
 
 at::Tensor onednn_pack(const at::Tensor& weight, Ints padding, Ints stride) {
-  static const auto op = onednn_op<at::Tensor(const at::Tensor&, Ints, Ints, Ints, int64_t, at::OptionalIntArrayRef)>(
-      "mkldnn::_reorder_convolution_weight");
+  static const auto op =
+      onednn_op<at::Tensor(const at::Tensor&, Ints, Ints, Ints, int64_t, at::OptionalIntArrayRef)>("mkldnn::_reorder_convolution_weight");
   return op.call(weight.contiguous(), padding, stride, kNoDilation, 1, std::nullopt);
 }
 

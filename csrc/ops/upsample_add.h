@@ -4,7 +4,8 @@
 
 namespace cornernet {
 
-/// skip + nearest(low, size of skip). low: [N, C, h, w], skip: [N, C, H, W]; one dtype, one layout (contiguous or channels-last), which the result has too.
+/// skip + nearest(low, size of skip). low: [N, C, h, w], skip: [N, C, H, W]; one dtype, one layout (contiguous or channels-last), which the result
+/// has too.
 at::Tensor upsample_nearest_add(const at::Tensor& low, const at::Tensor& skip);
 
 }  // namespace cornernet

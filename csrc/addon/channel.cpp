@@ -1,0 +1,164 @@
+#include "addon/channel.h"
+
+#include <optional>
+#include <utility>
+
+#include "addon/js_error.h"
+#include "runtime/error.h"
+
+namespace cornernet {
+namespace {
+
+std::exception_ptr closed(const char* sentence) { return std::make_exception_ptr(Error(ErrorCode::Closed, sentence)); }
+
+}  // namespace
+
+/// What the worker's thread hands to the JavaScript thread: a promise's outcome, or (no promise) that the channel has stopped.
+struct Channel::Completion {
+  std::shared_ptr<Channel> channel;
+  std::optional<Napi::Promise::Deferred> deferred;
+  Napi::ObjectReference owner;
+  Result result;
+  std::exception_ptr failure;
+
+  void settle(Napi::Env env) {
+    if (!failure) {
+      try {
+        deferred->Resolve(result(env));
+        return;
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    }
+    deferred->Reject(to_js_error(env, failure).Value());
+  }
+};
+
+std::shared_ptr<Channel> Channel::open(Napi::Env env, const char* name) {
+  const std::shared_ptr<Channel> channel(new Channel(env));
+  const napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, name), 0, 1, nullptr, nullptr, nullptr,
+                                                             &Channel::deliver, &channel->deliverer_);
+  if (status != napi_ok) throw Napi::Error::New(env);
+  napi_unref_threadsafe_function(env, channel->deliverer_);
+  // Hooks run last-in first-out: this one joins the thread before the thread-safe function's own goes.
+  napi_add_env_cleanup_hook(env, &Channel::on_environment_end, channel.get());
+  return channel;
+}
+
+Channel::~Channel() {
+  if (closed_) return;
+  napi_remove_env_cleanup_hook(env_, &Channel::on_environment_end, this);
+  worker_.stop();
+  worker_.join();
+  napi_release_threadsafe_function(deliverer_, napi_tsfn_release);
+}
+
+Napi::Promise Channel::submit(Napi::Object owner, int64_t id, std::function<Result()> work) {
+  // Shared, because std::function copies what it holds, and both outcomes need it.
+  auto completion = std::make_shared<std::unique_ptr<Completion>>(std::make_unique<Completion>());
+  Completion& call = **completion;
+  call.channel = shared_from_this();
+  call.deferred.emplace(Napi::Promise::Deferred::New(env_));
+  call.owner = Napi::Persistent(owner);
+  const Napi::Promise promise = call.deferred->Promise();
+
+  Worker::Task task;
+  task.id = id;
+  task.run = [completion, work = std::move(work)]() mutable {
+    Completion* call = completion->release();
+    try {
+      call->result = work();
+    } catch (...) {
+      call->failure = std::current_exception();
+    }
+    work = nullptr;  // a batch's pictures are freed here, not on the JavaScript thread
+    call->channel->post(call);
+  };
+  task.drop = [completion] {
+    Completion* call = completion->release();
+    call->failure = closed("the call was dropped: it was cancelled or the detector was closed");
+    call->channel->post(call);
+  };
+  if (!worker_.post(std::move(task))) {
+    return rejected(env_, closed("the detector is closed"));
+  }
+  hold_loop();
+  return promise;
+}
+
+Napi::Promise Channel::close(std::function<void()> last) {
+  const auto deferred = Napi::Promise::Deferred::New(env_);
+  if (closed_) {
+    deferred.Resolve(env_.Undefined());
+  } else {
+    closers_.push_back(deferred);
+    request_stop(std::move(last));
+  }
+  return deferred.Promise();
+}
+
+void Channel::abandon(std::function<void()> last) { request_stop(std::move(last)); }
+
+void Channel::request_stop(std::function<void()> last) {
+  if (stop_requested_ || closed_) return;
+  stop_requested_ = true;
+  hold_loop();
+  auto* stopped = new Completion;
+  stopped->channel = shared_from_this();
+  worker_.stop([stopped, last = std::move(last)] {
+    if (last) last();
+    stopped->channel->post(stopped);
+  });
+}
+
+void Channel::finish_close() {
+  worker_.join();
+  closed_ = true;
+  napi_remove_env_cleanup_hook(env_, &Channel::on_environment_end, this);
+  for (const auto& deferred : closers_) deferred.Resolve(env_.Undefined());
+  closers_.clear();
+  napi_release_threadsafe_function(deliverer_, napi_tsfn_release);
+}
+
+void Channel::post(Completion* completion) {
+  // Refused only when the environment is going: nobody is left to tell.
+  if (napi_call_threadsafe_function(deliverer_, completion, napi_tsfn_nonblocking) != napi_ok) {
+    completion->owner.SuppressDestruct();
+    delete completion;
+  }
+}
+
+void Channel::hold_loop() {
+  if (pending_++ == 0) napi_ref_threadsafe_function(env_, deliverer_);
+}
+
+void Channel::release_loop() {
+  if (--pending_ == 0) napi_unref_threadsafe_function(env_, deliverer_);
+}
+
+void Channel::deliver(napi_env env, napi_value, void*, void* data) {
+  const std::unique_ptr<Completion> completion(static_cast<Completion*>(data));
+  if (env == nullptr) {  // the environment is going: nothing may be touched
+    completion->owner.SuppressDestruct();
+    return;
+  }
+  const Napi::HandleScope scope(env);
+  const std::shared_ptr<Channel> channel = completion->channel;
+  channel->release_loop();
+  try {
+    completion->deferred ? completion->settle(env) : channel->finish_close();
+  } catch (...) {
+    // A worker thread being terminated refuses to settle promises: nobody waits for them any more.
+  }
+}
+
+void Channel::on_environment_end(void* data) {
+  // Held until the join is over: the last completion may be the only other holder, and it is freed on the channel's own thread.
+  const std::shared_ptr<Channel> channel = static_cast<Channel*>(data)->shared_from_this();
+  channel->worker_.stop();
+  channel->worker_.interrupt();
+  channel->worker_.join();
+  channel->closed_ = true;
+}
+
+}  // namespace cornernet

@@ -1,0 +1,47 @@
+// The JavaScript class around one network on one device: lib/native.ts's NativeDetector.
+#pragma once
+#include <napi.h>
+
+#include <memory>
+#include <mutex>
+
+#include "addon/channel.h"
+#include "engine/detector.h"
+
+namespace cornernet {
+
+class DetectorWrap : public Napi::ObjectWrap<DetectorWrap> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit DetectorWrap(const Napi::CallbackInfo& info);
+  void Finalize(Napi::BasicEnv env) override;
+
+ private:
+  /// What the channel's thread works on. The counters are copied out after each call, so that JavaScript can read them at any time.
+  struct State {
+    std::unique_ptr<Detector> detector;
+    std::mutex mutex;
+    DetectorStats stats;
+    DetectorMemory memory;
+
+    Detector& loaded();
+    void publish();
+  };
+
+  Napi::Value load(const Napi::CallbackInfo& info);
+  Napi::Value detect(const Napi::CallbackInfo& info);
+  Napi::Value heads(const Napi::CallbackInfo& info);
+  Napi::Value cancel(const Napi::CallbackInfo& info);
+  Napi::Value stats(const Napi::CallbackInfo& info);
+  Napi::Value memory(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+  std::function<void()> free_detector() const;
+  /// V8 can't see the weights; told of them, it collects a forgotten detector sooner.
+  void report_memory(Napi::BasicEnv env, int64_t bytes);
+
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::shared_ptr<Channel> channel_;
+  int64_t reported_bytes_ = 0;
+};
+
+}  // namespace cornernet

@@ -1,0 +1,19 @@
+// Which device and precision a request means on this machine.
+#pragma once
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <string>
+
+namespace cornernet {
+
+/// "auto" may choose the CPU; "cuda" and "cuda:N" never fall back: Error(Device) says why they can't be had. Error(Option) for other words.
+c10::Device resolve_device(const std::string& name);
+
+/// "auto" is fp16 on CUDA, bf16 on a CPU with native bf16, else fp32. Error(Device) when the device can't compute in it.
+c10::ScalarType resolve_precision(const std::string& name, c10::Device device);
+
+/// "fp32", "bf16" or "fp16".
+std::string precision_name(c10::ScalarType dtype);
+
+}  // namespace cornernet

@@ -1,0 +1,88 @@
+#include "engine/predictor.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "engine/device_memory.h"
+#include "runtime/error.h"
+
+namespace cornernet {
+namespace {
+
+// A view's feature map: half the padded size twice, rounded up; padded sizes are odd, so (n + 1) / 4.
+int64_t map_size(int64_t padded_px) { return (padded_px + 1) / 4; }
+
+// At the peak a forward holds this many maps as wide as the first stage at feature resolution (the stem's output, two inside a residual block,
+// the way around, one of scratch), and the result's maps beside them.
+constexpr int64_t kPeakMaps = 5;
+
+std::string gigabytes(int64_t bytes) {
+  const int64_t tenths = (bytes + 50'000'000) / 100'000'000;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " GB";
+}
+
+}  // namespace
+
+Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device)
+    : network_(std::move(network)), config_(config), dtype_(dtype), device_(device) {
+  network_.prepare(dtype, device);
+}
+
+int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px) const {
+  const int64_t cells = map_size(height_px) * map_size(width_px);
+  const int64_t width = std::max({config_.backbone.stage_channels[0], config_.backbone.feat_channels, config_.head.branch_channels,
+                                  2 * config_.head.pool_channels, 2 * config_.backbone.stem_channels});
+  const int64_t heads = 2 * (config_.head.num_classes + 3);
+  const int64_t element = static_cast<int64_t>(c10::elementSize(dtype_));
+  return cells * (kPeakMaps * width + heads) * element + 3 * height_px * width_px * element;
+}
+
+int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const {
+  const int64_t one = view_bytes(height_px, width_px);
+  const int64_t available = available_bytes(device_);
+  if (one > available) {
+    throw Error(ErrorCode::OutOfMemory, "a padded view of " + std::to_string(width_px) + "x" + std::to_string(height_px) + " pixels needs about " +
+                                            gigabytes(one) + " on " + device_.str() + ", where " + gigabytes(available) +
+                                            " are available; use a lower precision or a smaller picture");
+  }
+  return std::clamp<int64_t>(available / one, 1, views);
+}
+
+CornerMaps Predictor::forward(const at::Tensor& input) {
+  ++forwards_;
+  views_ += input.size(0);
+  return network_.forward(input);
+}
+
+std::vector<std::vector<Candidate>> Predictor::candidates(const std::vector<PictureView>& pictures, const Request& request) {
+  const size_t views_a_picture = request.flip ? 2 : 1;
+  const auto views = static_cast<int64_t>(pictures.size() * views_a_picture);
+  const int64_t height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
+  const int64_t step = views_that_fit(views, height_px, width_px);
+  const at::Tensor input = make_input(pictures, request.flip, request.numerics, request.normalisation, dtype_, device_);
+  std::vector<ViewGeometry> geometry;
+  for (const PictureView& picture : pictures) {
+    const Placement placement = place(picture.width_px, picture.height_px);
+    geometry.insert(geometry.end(), views_a_picture,
+                    ViewGeometry{static_cast<float>(width_px) / static_cast<float>(map_size(width_px)),
+                                 static_cast<float>(height_px) / static_cast<float>(map_size(height_px)), static_cast<float>(placement.left_px),
+                                 static_cast<float>(placement.top_px)});
+  }
+  std::vector<std::vector<Candidate>> found;
+  for (int64_t first = 0; first < views; first += step) {
+    const int64_t count = std::min(step, views - first);
+    const CornerMaps maps = forward(input.narrow(0, first, count));
+    auto some = decode_corners(maps, {geometry.begin() + first, geometry.begin() + first + count}, request.decode);
+    std::move(some.begin(), some.end(), std::back_inserter(found));
+  }
+  return found;
+}
+
+CornerMaps Predictor::maps(const PictureView& picture, const Normalisation& normalisation) {
+  views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px));
+  return forward(make_input({picture}, false, Numerics::Mmdet2, normalisation, dtype_, device_));
+}
+
+}  // namespace cornernet

@@ -1,0 +1,45 @@
+// One prepared network on one device: pictures in, candidates of every view out.
+#pragma once
+#include <vector>
+
+#include "nn/cornernet.h"
+#include "ops/corner_decode.h"
+#include "ops/image.h"
+
+namespace cornernet {
+
+class Predictor {
+ public:
+  /// `network` holds a checkpoint's tensors and is prepared here.
+  Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device);
+
+  struct Request {
+    bool flip = true;
+    Numerics numerics = Numerics::Mmdet2;
+    Normalisation normalisation;
+    DecodeOptions decode;
+  };
+  /// One list a view in the pictures' pixels, views of a picture side by side (plain, mirrored). All pictures share one padded size.
+  /// Views that do not fit into memory together run one after the other; one that does not fit alone is Error(OutOfMemory).
+  std::vector<std::vector<Candidate>> candidates(const std::vector<PictureView>& pictures, const Request& request);
+
+  /// The last level's maps of the plain view.
+  CornerMaps maps(const PictureView& picture, const Normalisation& normalisation);
+
+  int64_t forwards() const { return forwards_; }
+  int64_t views() const { return views_; }
+  int64_t weight_bytes() const { return network_.weight_bytes(); }
+
+ private:
+  int64_t view_bytes(int64_t height_px, int64_t width_px) const;
+  int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const;
+  CornerMaps forward(const at::Tensor& input);
+
+  CornerNet network_;
+  CornerNetConfig config_;
+  at::ScalarType dtype_;
+  at::Device device_;
+  int64_t forwards_ = 0, views_ = 0;
+};
+
+}  // namespace cornernet
