@@ -1,0 +1,28 @@
+// Pairing corners into boxes: the arithmetic that the CPU and the CUDA kernels share.
+#pragma once
+
+namespace cornernet {
+
+/// A peak of a corner heatmap with its position in the picture's pixels.
+struct Corner {
+  float x, y;
+  float score;
+  float embedding;
+  int class_id;
+};
+
+/// A map coordinate plus offset as a picture coordinate: scaled, the border taken off, clamped below at 0 only.
+constexpr float picture_coordinate(float map_coordinate, float offset, float scale, float border) {
+  const float moved = (map_coordinate + offset) * scale - border;
+  return moved > 0.f ? moved : 0.f;
+}
+
+/// Whether a top-left and a bottom-right corner make a box.
+constexpr bool makes_box(const Corner& tl, const Corner& br, float distance_threshold) {
+  const float distance = tl.embedding > br.embedding ? tl.embedding - br.embedding : br.embedding - tl.embedding;
+  return tl.class_id == br.class_id && br.x > tl.x && br.y > tl.y && distance <= distance_threshold;
+}
+
+constexpr float pair_score(const Corner& tl, const Corner& br) { return (tl.score + br.score) / 2.f; }
+
+}  // namespace cornernet

@@ -1,0 +1,12 @@
+// Corner decoding on the CPU.
+#pragma once
+#include <vector>
+
+#include "ops/corner_decode.h"
+
+namespace cornernet::cpu {
+
+/// Maps that live on another device are copied here first.
+std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+
+}  // namespace cornernet::cpu

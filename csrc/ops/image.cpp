@@ -1,0 +1,76 @@
+#include "ops/image.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <string>
+
+#include "ops/cpu/image_kernel.h"
+#include "runtime/error.h"
+
+#ifdef CORNERNET_CUDA
+#include <ATen/ops/from_blob.h>
+
+#include "ops/cuda/image_kernel.h"
+#include "ops/cuda/stream.h"
+#endif
+
+namespace cornernet {
+namespace {
+
+/// The 256 values a byte can become, for each of the network's channels.
+LevelTable level_table(const Normalisation& normalisation, Numerics numerics) {
+  LevelTable table;
+  for (size_t channel = 0; channel < 3; ++channel) {
+    const float mean = normalisation.mean[channel], deviation = normalisation.std[channel];
+    // mmcv 1.x multiplies by the fp64 reciprocal, which OpenCV rounds to fp32; mmdetection 3.x divides.
+    const auto reciprocal = static_cast<float>(1.0 / static_cast<double>(deviation));
+    for (int level = 0; level < 256; ++level) {
+      const float centred = static_cast<float>(level) - mean;
+      table.value[channel][level] = numerics == Numerics::Mmdet2 ? centred * reciprocal : centred / deviation;
+    }
+  }
+  for (int channel = 0; channel < 3; ++channel) table.source_channel[channel] = normalisation.to_rgb ? channel : 2 - channel;
+  return table;
+}
+
+}  // namespace
+
+int padded_size_px(int n) { return n | 127; }
+
+Placement place(int width_px, int height_px) {
+  const int padded_width_px = padded_size_px(width_px), padded_height_px = padded_size_px(height_px);
+  return {padded_width_px, padded_height_px, padded_width_px / 2 - width_px / 2, padded_height_px / 2 - height_px / 2};
+}
+
+at::Tensor make_input(const std::vector<PictureView>& pictures, bool flip, Numerics numerics, const Normalisation& normalisation,
+                      at::ScalarType dtype, at::Device device) {
+  if (pictures.empty()) throw Error(ErrorCode::Input, "a batch needs at least one picture");
+  const Placement size = place(pictures[0].width_px, pictures[0].height_px);
+  std::vector<PictureJob> jobs;
+  for (const PictureView& picture : pictures) {
+    const Placement placement = place(picture.width_px, picture.height_px);
+    if (placement.padded_width_px != size.padded_width_px || placement.padded_height_px != size.padded_height_px) {
+      throw Error(ErrorCode::Internal, "the pictures of a batch must share one padded size");
+    }
+    // Where a side is its own padded size, the reference's crop window ends one pixel early.
+    jobs.push_back({picture.rgb, picture.width_px, picture.height_px, placement.left_px, placement.top_px,
+                    std::min(picture.width_px, size.padded_width_px - 1 - placement.left_px),
+                    std::min(picture.height_px, size.padded_height_px - 1 - placement.top_px)});
+  }
+  const int64_t views = static_cast<int64_t>(pictures.size()) * (flip ? 2 : 1);
+  at::Tensor input =
+      at::empty({views, 3, size.padded_height_px, size.padded_width_px}, at::TensorOptions(dtype).device(device), at::MemoryFormat::ChannelsLast);
+  const InputView view{static_cast<int>(views), flip ? 2 : 1, size.padded_width_px, size.padded_height_px, numerics == Numerics::Mmdet3};
+  const LevelTable table = level_table(normalisation, numerics);
+#ifdef CORNERNET_CUDA
+  if (device.is_cuda()) {
+    cuda::make_input(jobs, table, view, input);
+    return input;
+  }
+#endif
+  cpu::make_input(jobs, table, view, input);
+  return input;
+}
+
+}  // namespace cornernet

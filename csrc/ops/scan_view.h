@@ -1,0 +1,20 @@
+// Corner pooling's four directions over two memory layouts as one case: scans along the middle of three dimensions.
+#pragma once
+#include <cstdint>
+
+namespace cornernet {
+
+/// `outer` blocks of `length` rows of `inner` neighbouring elements; the scan runs over the rows, backwards when `reverse`.
+/// NCHW: vertical (N*C, H, W), horizontal (N*C*H, W, 1). Channels-last: vertical (N, H, W*C), horizontal (N*H, W, C).
+struct ScanView {
+  int64_t outer, length, inner;
+  bool reverse;
+};
+
+/// How the two scans of a pair lie in memory: `batch` planes of height x width positions of `channels` neighbours (NCHW: batch N*C, one channel).
+struct PairView {
+  int64_t batch, height, width, channels;
+  bool reverse_rows, reverse_columns;
+};
+
+}  // namespace cornernet

@@ -1,0 +1,48 @@
+#include "ops/upsample_add.h"
+
+#include <ATen/ops/empty_like.h>
+
+#include "ops/cpu/upsample_add_kernel.h"
+#include "runtime/error.h"
+
+#ifdef CORNERNET_CUDA
+#include "ops/cuda/stream.h"
+#include "ops/cuda/upsample_add_kernel.h"
+#endif
+
+namespace cornernet {
+namespace {
+
+void require(bool holds, const char* sentence) {
+  if (!holds) throw Error(ErrorCode::Input, std::string("upsampling: ") + sentence);
+}
+
+}  // namespace
+
+at::Tensor upsample_nearest_add(const at::Tensor& low_input, const at::Tensor& skip_input) {
+  require(low_input.dim() == 4 && skip_input.dim() == 4, "both maps must have four dimensions [N, C, H, W]");
+  require(low_input.size(0) == skip_input.size(0) && low_input.size(1) == skip_input.size(1), "both maps must agree in batch and channels");
+  require(low_input.scalar_type() == skip_input.scalar_type() && low_input.device() == skip_input.device(),
+          "both maps must agree in dtype and device");
+  require(low_input.numel() > 0 || skip_input.numel() == 0, "the smaller map is empty");
+  const bool channels_last = skip_input.is_contiguous(at::MemoryFormat::ChannelsLast) && !skip_input.is_contiguous();
+  const auto format = channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  const at::Tensor low = low_input.contiguous(format), skip = skip_input.contiguous(format);
+  at::Tensor y = at::empty_like(skip);
+  if (y.numel() == 0) return y;
+  const int64_t n = skip.size(0), c = skip.size(1);
+  const UpsampleView view = channels_last ? UpsampleView{n, low.size(2), low.size(3), skip.size(2), skip.size(3), c}
+                                          : UpsampleView{n * c, low.size(2), low.size(3), skip.size(2), skip.size(3), 1};
+#ifdef CORNERNET_CUDA
+  if (skip.is_cuda()) {
+    cuda::launch(skip, [&](void* stream) {
+      return cuda::upsample_add(low.const_data_ptr(), skip.const_data_ptr(), y.mutable_data_ptr(), cuda::scalar_of(skip), view, stream);
+    });
+    return y;
+  }
+#endif
+  cpu::upsample_add(low, skip, y, view);
+  return y;
+}
+
+}  // namespace cornernet

@@ -1,0 +1,95 @@
+// What tests need beyond Node: a Python environment with torch, and the full-size checkpoint it draws. Made once, kept in the cache.
+import { execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+export const root = join(__dirname, '..');
+export const fixtures = join(__dirname, 'fixtures');
+
+const requirements = ['torch==2.13.0', 'numpy', 'pycocotools'];
+/** Where pip looks besides the user's own configuration: a plain torch would be the CUDA build, several GB of it. */
+const cpuIndex = 'https://download.pytorch.org/whl/cpu';
+
+/** Thrown where something a test needs can't be had on this machine: the test is skipped with the reason, or fails under CORNERNET_REQUIRE=1. */
+class Unavailable extends Error {}
+
+function cacheFolder(): string {
+  return process.env['CORNERNET_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'cornernet');
+}
+
+/** Skips the running test (or hook) with a printed reason when `make` finds something missing. */
+export async function orSkip<T>(context: Mocha.Context, make: () => Promise<T>): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    if (!(error instanceof Unavailable) || process.env['CORNERNET_REQUIRE'] === '1') throw error;
+    console.log(`      skipped: ${error.message}`);
+    return context.skip();
+  }
+}
+
+async function installEnvironment(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const python = join(folder, 'bin', 'python');
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
+  try {
+    await run('python3', ['-m', 'venv', folder]);
+    const cpuOnly = requirements.map((name) => (name.startsWith('torch==') ? `${name}+cpu` : name));
+    await run(python, [...pip, ...cpuOnly]).catch(() => run(python, [...pip, '--extra-index-url', cpuIndex, ...cpuOnly]));
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw new Unavailable(`a Python environment with ${requirements.join(', ')} can't be made here (${(error as Error).message.split('\n')[0]})`);
+  }
+}
+
+let environment: Promise<string> | undefined;
+
+/** The interpreter of a virtual environment with torch, numpy and pycocotools. */
+export function pythonWithTorch(): Promise<string> {
+  return (environment ??= (async () => {
+    const id = createHash('sha256').update(requirements.join('\n')).digest('hex').slice(0, 8);
+    const folder = join(cacheFolder(), 'test', `python-${id}`);
+    const stamp = join(folder, 'complete');
+    if (!existsSync(stamp)) {
+      console.log('      making a Python environment with torch (once; some minutes)');
+      await installEnvironment(folder);
+      await writeFile(stamp, '');
+    }
+    return join(folder, 'bin', 'python');
+  })());
+}
+
+let checkpoint: Promise<string> | undefined;
+
+/** A full HourglassNet-104 checkpoint with drawn weights (805 MB, zip container), as test/fixtures/hourglass104 describes it. */
+export function hourglass104(): Promise<string> {
+  return (checkpoint ??= (async () => {
+    const file = join(cacheFolder(), 'test', 'hourglass104-1.pth');
+    if (existsSync(file)) return file;
+    const python = await pythonWithTorch();
+    const part = `${file}.${process.pid}.part`;
+    await runQuietly(python, [join(fixtures, 'hourglass104', 'make_hourglass104.py'), part]);
+    await rename(part, file);
+    return file;
+  })());
+}
+
+/** Runs a program, and shows what it said only when it fails. */
+export async function runQuietly(program: string, args: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+    child.on('error', reject);
+    child.on('close', (code) => (code === 0 ? resolve(out) : reject(new Error(`${program} ${args.join(' ')} exited with ${code}:\n${err}${out}`))));
+  });
+}
