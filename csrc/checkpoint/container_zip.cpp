@@ -1,0 +1,127 @@
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "checkpoint/container.h"
+#include "runtime/error.h"
+
+// The layout of a zip archive: PKWARE's APPNOTE.TXT, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16, 4.5.3.
+namespace cornernet {
+namespace {
+
+constexpr uint32_t kLocalHeader = 0x04034b50, kDirectoryEntry = 0x02014b50, kEnd = 0x06054b50, kEnd64 = 0x06064b50, kEnd64Locator = 0x07064b50;
+constexpr size_t kLocalHeaderSize = 30, kDirectoryEntrySize = 46, kEndSize = 22, kEnd64LocatorSize = 20, kMaxComment = 65535;
+constexpr uint32_t kIn64 = 0xffffffff;
+
+[[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, "the zip container is damaged: " + what); }
+
+template <typename T>
+T read(Bytes bytes, uint64_t at) {
+  if (at > bytes.size() || bytes.size() - at < sizeof(T)) fail("it ends within a header");
+  T value;
+  std::memcpy(&value, bytes.data() + at, sizeof(T));
+  return value;
+}
+
+Bytes part(Bytes bytes, uint64_t at, uint64_t size, const std::string& what) {
+  if (at > bytes.size() || size > bytes.size() - at) fail(what + " reaches beyond the end of the file");
+  return bytes.subspan(static_cast<size_t>(at), static_cast<size_t>(size));
+}
+
+struct Directory {
+  uint64_t offset, entries;
+};
+
+Directory find_directory(Bytes file) {
+  if (file.size() < kEndSize) fail("it is too short");
+  const size_t lowest = file.size() - std::min(file.size(), kEndSize + kMaxComment);
+  size_t at = file.size() - kEndSize;
+  while (read<uint32_t>(file, at) != kEnd) {
+    if (at-- == lowest) fail("its directory is missing (the file is cut off?)");
+  }
+  Directory directory{read<uint32_t>(file, at + 16), read<uint16_t>(file, at + 10)};
+  const bool in64 = directory.offset == kIn64 || directory.entries == 0xffff;
+  if (in64 && at >= kEnd64LocatorSize && read<uint32_t>(file, at - kEnd64LocatorSize) == kEnd64Locator) {
+    const auto end64 = read<uint64_t>(file, at - kEnd64LocatorSize + 8);
+    if (read<uint32_t>(file, end64) != kEnd64) fail("its 64-bit directory is missing");
+    directory = {read<uint64_t>(file, end64 + 48), read<uint64_t>(file, end64 + 32)};
+  }
+  return directory;
+}
+
+struct Entry {
+  std::string_view name;
+  uint64_t size, stored_size, local_header;
+  uint16_t method;
+};
+
+/// Sizes and offsets of 2^32 - 1 stand in the extra field, in a fixed order.
+void read_extra64(Bytes extra, Entry& entry) {
+  for (uint64_t at = 0; at + 4 <= extra.size();) {
+    const auto tag = read<uint16_t>(extra, at);
+    const auto size = read<uint16_t>(extra, at + 2);
+    if (tag == 1) {
+      uint64_t field = at + 4;
+      for (uint64_t* value : {&entry.size, &entry.stored_size, &entry.local_header}) {
+        if (*value != kIn64) continue;
+        *value = read<uint64_t>(extra, field);
+        field += 8;
+      }
+      return;
+    }
+    at += 4 + uint64_t{size};
+  }
+}
+
+Bytes content(Bytes file, const Entry& entry) {
+  const std::string name(entry.name);
+  if (entry.method != 0 || entry.size != entry.stored_size) fail("record " + name + " is compressed, which torch.save never does");
+  if (read<uint32_t>(file, entry.local_header) != kLocalHeader) fail("record " + name + " has no header");
+  const uint64_t skip = uint64_t{read<uint16_t>(file, entry.local_header + 26)} + read<uint16_t>(file, entry.local_header + 28);
+  return part(file, entry.local_header + kLocalHeaderSize + skip, entry.size, "record " + name);
+}
+
+std::unordered_map<std::string_view, Bytes> read_records(Bytes file) {
+  const Directory directory = find_directory(file);
+  std::unordered_map<std::string_view, Bytes> records;
+  uint64_t at = directory.offset;
+  for (uint64_t i = 0; i < directory.entries; ++i) {
+    if (read<uint32_t>(file, at) != kDirectoryEntry) fail("its directory is broken at entry " + std::to_string(i));
+    const auto name_size = read<uint16_t>(file, at + 28), extra_size = read<uint16_t>(file, at + 30), comment_size = read<uint16_t>(file, at + 32);
+    const Bytes name = part(file, at + kDirectoryEntrySize, name_size, "a record's name");
+    Entry entry{{reinterpret_cast<const char*>(name.data()), name.size()}, read<uint32_t>(file, at + 24), read<uint32_t>(file, at + 20),
+                read<uint32_t>(file, at + 42), read<uint16_t>(file, at + 10)};
+    read_extra64(part(file, at + kDirectoryEntrySize + name_size, extra_size, "a record's extra field"), entry);
+    if (!records.emplace(entry.name, content(file, entry)).second) fail("record " + std::string(entry.name) + " is there twice");
+    at += kDirectoryEntrySize + name_size + extra_size + comment_size;
+  }
+  return records;
+}
+
+}  // namespace
+
+bool is_zip(Bytes file) { return file.size() >= 4 && read<uint32_t>(file, 0) == kLocalHeader; }
+
+Container open_zip(Bytes file, pickle::Machine& machine) {
+  constexpr std::string_view kPickle = "/data.pkl", kData = "/data/", kByteOrder = "/byteorder";
+  const auto records = read_records(file);
+  const auto object = std::find_if(records.begin(), records.end(), [&](const auto& record) {
+    return record.first.ends_with(kPickle) && record.first.find('/') == record.first.size() - kPickle.size();
+  });
+  if (object == records.end()) throw Error(ErrorCode::Checkpoint, "the zip archive holds no data.pkl: it was not written by torch.save");
+  const std::string folder(object->first.substr(0, object->first.size() - kPickle.size()));
+  const auto order = records.find(folder + std::string(kByteOrder));
+  if (order != records.end() && std::string_view(reinterpret_cast<const char*>(order->second.data()), order->second.size()) != "little") {
+    throw Error(ErrorCode::Checkpoint, "the checkpoint was written on a big-endian machine, which is not supported");
+  }
+  Container container;
+  size_t consumed = 0;
+  container.root = &machine.load(object->second, consumed);
+  for (const auto& [name, bytes] : records) {
+    if (name.starts_with(folder + std::string(kData))) container.storages.emplace(name.substr(folder.size() + kData.size()), bytes);
+  }
+  return container;
+}
+
+}  // namespace cornernet

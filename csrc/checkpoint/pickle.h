@@ -1,0 +1,72 @@
+// Python's pickle as data: a machine of the few opcodes that checkpoints use, which builds values and never calls anything.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace cornernet::pickle {
+
+/// A dtype as checkpoints name it by its storage class ("FloatStorage").
+enum class Dtype { Float32, Float64, Float16, BFloat16, Int64, Int32, Int16, Int8, UInt8, Bool };
+int64_t element_size(Dtype dtype);
+
+/// What a persistent id names: elements kept elsewhere in the file.
+struct StorageRef {
+  Dtype dtype;
+  std::string_view key;
+  int64_t numel;
+};
+
+struct Value;
+
+/// A tensor over a storage; bounds against the storage are checked.
+struct TensorRef {
+  const Value* storage;
+  int64_t offset;
+  std::vector<int64_t> sizes, strides;
+};
+
+enum class Kind { None, Bool, Int, BigInt, Float, String, Tuple, List, Dict, Global, Storage, Tensor, Opaque };
+
+/// Values live in the Machine that made them; strings are views of the pickle's own bytes.
+struct Value {
+  Kind kind = Kind::None;
+  int64_t integer = 0;       // Bool, Int
+  double real = 0;           // Float
+  std::string_view text;     // String; BigInt (little-endian two's complement); Global, Opaque: the name after the module
+  std::string_view module;   // Global, Opaque
+  std::vector<Value*> items; // Tuple, List; Dict: key, value, key, value, ...
+  StorageRef storage{};
+  TensorRef tensor{};
+
+  /// The last value under a string key of a Dict; null when absent.
+  const Value* find(std::string_view key) const;
+  /// "module.name" of a Global or of what an Opaque was made by.
+  std::string qualified_name() const;
+};
+
+class Machine {
+ public:
+  /// `origin` names the stream in errors.
+  explicit Machine(std::string origin) : origin_(std::move(origin)) {}
+
+  /// Reads one pickle from the start of `bytes` and returns its value; `consumed` is where it ended. Throws Error(Checkpoint).
+  const Value& load(std::span<const uint8_t> bytes, size_t& consumed);
+
+ private:
+  class Run;
+  Value* make(Kind kind);
+
+  std::string origin_;
+  std::deque<Value> values_;
+};
+
+/// Where an Object's values are refused: more than any real checkpoint holds.
+inline constexpr size_t kMaxValues = 20'000'000;
+
+}  // namespace cornernet::pickle
