@@ -11,6 +11,8 @@
 
 #include <utility>
 
+#include "ops/fold_norm.h"
+
 namespace cornernet {
 namespace {
 
@@ -38,13 +40,12 @@ void NormedConv::collect(const std::string& prefix, std::vector<Parameter>& para
 
 void NormedConv::prepare(at::ScalarType dtype, at::Device device) {
   if (norm_name_.empty()) {
-    packed_ = PackedConv(weight_.to(at::kFloat), bias_.to(at::kFloat), dimensions_.stride, dtype, device);
+    packed_ = PackedConv(weight_, bias_, dimensions_.stride, dtype, device);
   } else {
     const at::Tensor deviation = at::sqrt(at::add(running_var_.to(at::kDouble), kNormEpsilon));
     const at::Tensor scale = at::div(norm_weight_.to(at::kDouble), deviation);
     const at::Tensor bias = at::sub(norm_bias_.to(at::kDouble), at::mul(running_mean_.to(at::kDouble), scale));
-    const at::Tensor weight = at::mul(weight_.to(at::kDouble), scale.view({-1, 1, 1, 1})).to(at::kFloat);
-    packed_ = PackedConv(weight, bias.to(at::kFloat), dimensions_.stride, dtype, device);
+    packed_ = PackedConv(scale_outputs(weight_, scale, dtype), bias, dimensions_.stride, dtype, device);
   }
   release();
 }
