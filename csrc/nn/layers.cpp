@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "ops/fold_norm.h"
+#include "runtime/interrupt.h"
 
 namespace cornernet {
 namespace {
@@ -92,6 +93,7 @@ void BasicBlock::visit(const std::string& prefix, const ConvVisitor& visitor) {
 }
 
 at::Tensor BasicBlock::forward(const at::Tensor& x) const {
+  check_interrupted();  // between two blocks is often enough, and nothing is lost there
   const at::Tensor inner = conv1_.forward(x);
   if (downsample_) return conv2_.forward_add_relu_over(inner, downsample_->forward(x));
   return conv2_.forward_add_relu(inner, x);
