@@ -5,7 +5,7 @@ import type { TextOutput } from '../output-file.js';
 import type { ResultWriter } from './writer.js';
 
 export function tableWriter(output: TextOutput): ResultWriter {
-  const table = new Table({ head: ['picture', 'object', 'score', 'x1', 'y1', 'x2', 'y2'], style: { head: [], border: [] } });
+  const table = new Table({ head: ['picture', 'object', 'score', 'x1', 'y1', 'x2', 'y2'], style: { head: [], border: [] }, chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' } });
   return {
     write: (result) => {
       const image = result.image ?? '';
