@@ -1,6 +1,6 @@
 // Corner pooling's four directions over two memory layouts as one case: scans along the middle of three dimensions.
 #pragma once
-#include <cstdint>
+#include "ops/fixed_width.h"
 
 namespace cornernet {
 

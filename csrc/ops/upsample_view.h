@@ -1,6 +1,6 @@
 // How upsampling's two maps lie in memory, and which pixel of the smaller one each pixel of the larger one repeats.
 #pragma once
-#include <cstdint>
+#include "ops/fixed_width.h"
 
 namespace cornernet {
 
