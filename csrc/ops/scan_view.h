@@ -17,4 +17,14 @@ struct PairView {
   bool reverse_rows, reverse_columns;
 };
 
+/// The two poolings of a pair as scans of their own.
+struct PairScans {
+  ScanView vertical, horizontal;
+};
+
+constexpr PairScans scans_of(const PairView& view) {
+  return {{view.batch, view.height, view.width * view.channels, view.reverse_rows},
+          {view.batch * view.height, view.width, view.channels, view.reverse_columns}};
+}
+
 }  // namespace cornernet

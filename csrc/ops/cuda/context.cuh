@@ -3,8 +3,6 @@
 
 namespace cornernet::cuda {
 
-constexpr int kWarp = 32;
-
 /// One-dimensional blocks of whole warps. Every lane of a warp takes part in a shuffle or ballot, every thread of a block in a sync.
 struct DeviceContext {
   __device__ __forceinline__ int thread() const { return static_cast<int>(threadIdx.x); }

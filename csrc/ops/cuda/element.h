@@ -58,7 +58,28 @@ struct Element<Scalar::BFloat16> {
 template <typename Raw, int kCount>
 struct alignas(sizeof(Raw) * kCount) Pack {
   Raw at[kCount];
+
+  CORNERNET_DEVICE Raw get(int i) const { return at[i]; }
+  CORNERNET_DEVICE void set(int i, Raw value) { at[i] = value; }
 };
+
+/// Two 16-bit elements to a word: as elements of an array each would take a whole register from its load to its use.
+template <int kCount>
+struct alignas(2 * kCount) WordPack {
+  uint32_t words[kCount / 2];
+
+  CORNERNET_DEVICE uint16_t get(int i) const { return static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16)); }
+  CORNERNET_DEVICE void set(int i, uint16_t value) {
+    const uint32_t kept = words[i / 2] & (0xffff0000u >> (i % 2 * 16));
+    words[i / 2] = kept | static_cast<uint32_t>(value) << (i % 2 * 16);
+  }
+};
+template <>
+struct Pack<uint16_t, 2> : WordPack<2> {};
+template <>
+struct Pack<uint16_t, 4> : WordPack<4> {};
+template <>
+struct Pack<uint16_t, 8> : WordPack<8> {};
 
 template <int kCount, typename Raw>
 CORNERNET_DEVICE Pack<Raw, kCount> load_pack(const Raw* from) {

@@ -5,6 +5,7 @@
 
 #include "ops/cuda/launch_status.h"
 #include "ops/fixed_width.h"
+#include "ops/scalar_type.h"
 
 namespace cornernet::cuda {
 
@@ -23,6 +24,25 @@ inline int multiprocessors() {
   int device = 0, count = 1;
   if (cudaGetDevice(&device) == cudaSuccess) cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
   return count;
+}
+
+template <Scalar kValue>
+struct ScalarTag {
+  static constexpr Scalar kScalar = kValue;
+};
+
+/// start(ScalarTag<scalar>{})
+template <typename Start>
+LaunchStatus with_scalar(Scalar scalar, Start&& start) {
+  switch (scalar) {
+    case Scalar::Float32:
+      return start(ScalarTag<Scalar::Float32>{});
+    case Scalar::Float16:
+      return start(ScalarTag<Scalar::Float16>{});
+    case Scalar::BFloat16:
+      return start(ScalarTag<Scalar::BFloat16>{});
+  }
+  return {static_cast<int>(cudaErrorInvalidValue), "unknown element type"};
 }
 
 }  // namespace cornernet::cuda

@@ -7,3 +7,9 @@
 #else
 #define CORNERNET_DEVICE inline
 #endif
+
+namespace cornernet::cuda {
+
+constexpr int kWarp = 32;
+
+}  // namespace cornernet::cuda
