@@ -3,6 +3,8 @@
 #ifndef __CUDACC_RTC__
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+
 #include "ops/cuda/launch_status.h"
 #include "ops/fixed_width.h"
 #include "ops/scalar_type.h"
