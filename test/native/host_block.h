@@ -1,5 +1,6 @@
 // Runs the body of a CUDA kernel on the CPU: a fiber for every thread of a block, so that shuffles and syncs mean what they mean on a GPU.
 #pragma once
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <array>
@@ -87,10 +88,11 @@ class HostBlock {
     int size = 0, arrived = 0, generation = 0;
   };
   struct Lane {
-    ucontext_t context;
+    ucontext_t context;  // enters the fiber; from then on it stops and goes on by jumps, which ask nothing of the kernel
+    jmp_buf resume;
     std::vector<char> stack;
     std::array<uint64_t, 2> slots{};
-    bool done = false;
+    bool entered = false, done = false;
   };
   struct alignas(16) Sixteen {
     unsigned char bytes[16];
@@ -102,6 +104,7 @@ class HostBlock {
     (*owner->body_)(context);
     owner->lanes_[thread].done = true;
     ++owner->progress_;
+    _longjmp(owner->scheduler_, 1);
   }
 
   void run_one() {
@@ -111,11 +114,11 @@ class HostBlock {
     for (int thread = 0; thread < count; ++thread) {
       Lane& lane = lanes_[thread];
       lane.stack.resize(1 << 16);
-      lane.done = false;
+      lane.entered = lane.done = false;
       getcontext(&lane.context);
       lane.context.uc_stack.ss_sp = lane.stack.data();
       lane.context.uc_stack.ss_size = lane.stack.size();
-      lane.context.uc_link = &scheduler_;
+      lane.context.uc_link = nullptr;
       makecontext(&lane.context, reinterpret_cast<void (*)()>(&HostBlock::enter), 3, static_cast<unsigned>(self >> 32), static_cast<unsigned>(self),
                   thread);
     }
@@ -126,10 +129,18 @@ class HostBlock {
         current_ = order_ == LaneOrder::Ascending ? i : count - 1 - i;
         if (lanes_[current_].done) continue;
         left = true;
-        swapcontext(&scheduler_, &lanes_[current_].context);
+        go_on(lanes_[current_]);
       }
       if (left && progress_ == before) throw std::runtime_error("threads of one block wait at different barriers");
     }
+  }
+
+  /// Runs a fiber until it waits or ends. A function of its own, so that no local variable lives across the jump.
+  void go_on(Lane& lane) {
+    if (_setjmp(scheduler_) != 0) return;
+    if (lane.entered) _longjmp(lane.resume, 1);
+    lane.entered = true;
+    setcontext(&lane.context);
   }
 
   void wait(Barrier& barrier) {
@@ -140,7 +151,11 @@ class HostBlock {
       ++barrier.generation;
       return;
     }
-    while (barrier.generation == generation) swapcontext(&lanes_[current_].context, &scheduler_);
+    while (barrier.generation == generation) pause(lanes_[current_]);
+  }
+
+  void pause(Lane& lane) {
+    if (_setjmp(lane.resume) == 0) _longjmp(scheduler_, 1);
   }
 
   LaneOrder order_;
@@ -148,7 +163,7 @@ class HostBlock {
   std::vector<Sixteen> shared_;
   Barrier block_barrier_;
   std::vector<Barrier> warp_barriers_;
-  ucontext_t scheduler_;
+  jmp_buf scheduler_;
   const std::function<void(HostContext&)>* body_ = nullptr;
   unsigned block_ = 0;
   int current_ = 0;

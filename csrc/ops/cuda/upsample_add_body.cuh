@@ -20,7 +20,7 @@ CORNERNET_DEVICE void add_upsampled(Context& context, const Raw* low, const Raw*
   const auto packs_a_pixel = static_cast<uint32_t>(by_pixels ? 1 : view.channels / kLanes);
   const auto packs_a_row = static_cast<uint32_t>(by_pixels ? view.width / kLanes : view.width * packs_a_pixel);
   const uint32_t first = context.block() * kUpsamplePacks * context.threads() + context.thread();
-  Pack<Raw, kLanes> sums[kUpsamplePacks], lows[kUpsamplePacks];
+  Pack<Raw, kLanes> sums[kUpsamplePacks]{}, lows[kUpsamplePacks]{};
 #pragma unroll
   for (int p = 0; p < kUpsamplePacks; ++p) {
     const uint32_t pack = first + p * context.threads();
