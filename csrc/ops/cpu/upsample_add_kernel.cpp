@@ -10,12 +10,6 @@
 namespace cornernet::cpu {
 namespace {
 
-/// torch's rule for nearest: an fp32 scale, rounded down.
-int64_t source_index(int64_t i, int64_t low_size, int64_t size) {
-  const float scale = static_cast<float>(low_size) / static_cast<float>(size);
-  return std::min(static_cast<int64_t>(static_cast<float>(i) * scale), low_size - 1);
-}
-
 template <typename T>
 [[gnu::always_inline]] inline void add(const T* low, const T* skip, T* y, int64_t n) {
   using E = Element<T>;
@@ -35,13 +29,14 @@ void add_of(const c10::Half* low, const c10::Half* skip, c10::Half* y, int64_t n
 template <typename T>
 void upsample_rows(const T* low, const T* skip, T* y, const UpsampleView& view) {
   const int64_t c = view.channels;
+  const float scale_y = nearest_scale(view.low_height, view.height), scale_x = nearest_scale(view.low_width, view.width);
   at::parallel_for(0, view.batch * view.height, std::max<int64_t>(1, 16384 / (view.width * c)), [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t low_row = task / view.height * view.low_height + source_index(task % view.height, view.low_height, view.height);
+      const int64_t low_row = task / view.height * view.low_height + nearest_source(task % view.height, scale_y, view.low_height);
       const T* from = low + low_row * view.low_width * c;
       for (int64_t x = 0; x < view.width; ++x) {
         const int64_t at = (task * view.width + x) * c;
-        add_of(from + source_index(x, view.low_width, view.width) * c, skip + at, y + at, c);
+        add_of(from + nearest_source(x, scale_x, view.low_width) * c, skip + at, y + at, c);
       }
     }
   });

@@ -1,0 +1,15 @@
+// The step of every scan: at::cummax's running maximum.
+#pragma once
+#include "ops/cuda/element.h"
+
+namespace cornernet::cuda {
+
+/// The neutral element: -infinity, by its bits (NVRTC has neither <limits> nor INFINITY).
+CORNERNET_DEVICE float lowest() { return __builtin_bit_cast(float, 0xff800000u); }
+
+/// Whether `value`, later in scan order, takes over from `maximum`: at ties it does, NaN always does and is only replaced by NaN.
+CORNERNET_DEVICE bool takes_over(float value, float maximum) { return value >= maximum || value != value; }
+
+CORNERNET_DEVICE float running_max(float maximum, float value) { return takes_over(value, maximum) ? value : maximum; }
+
+}  // namespace cornernet::cuda
