@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { Detection, Heads } from '../../lib/index.js';
+import type { Detection, DetectionResult, Heads } from '../../lib/index.js';
 import { fixtures } from '../environment.js';
 
 export interface ReferenceDetection {
@@ -99,4 +99,17 @@ export function assertSameHeads(ours: Heads, reference: Required<ReferenceImage>
       assert.ok(Math.abs(value - wanted) <= allowed, `${name}[${index}] is ${value}, mmdetection's is ${wanted}`);
     });
   }
+}
+
+/** Two runs of ours found the same, within the parity tolerance. */
+export function assertSameResults(results: readonly DetectionResult[], expected: readonly DetectionResult[]): void {
+  assert.deepEqual(
+    results.map(({ image }) => image),
+    expected.map(({ image }) => image),
+  );
+  results.forEach(({ detections }, i) => {
+    const wanted = expected[i]?.detections ?? [];
+    assertContained([...wanted], [...detections], 'missing');
+    assertContained([...detections], [...wanted], 'not in the other run');
+  });
 }
