@@ -8,6 +8,9 @@
 #include <ATen/ops/flip.h>
 #include <ATen/ops/zeros.h>
 
+#include <array>
+#include <atomic>
+
 #include "naive_pool.h"
 #include "op_cases.h"
 #include "runtime/error.h"
@@ -159,6 +162,15 @@ const Registration threads("corner_pool: results do not depend on the number of 
     at::set_num_threads(before);
     for (size_t i = 3; i < results.size(); ++i) check(at::equal(results[i], results[i % 3]), "result ", i % 3, " changed with the threads");
   }
+});
+
+const Registration spread("corner_pool: LibTorch's loops, which the operators use, run on as many threads as asked for", [] {
+  const int before = at::get_num_threads();
+  at::set_num_threads(3);
+  std::array<std::atomic<int>, 3> visits{};
+  at::parallel_for(0, 3, 1, [&](int64_t, int64_t) { ++visits.at(at::get_thread_num()); });
+  at::set_num_threads(before);
+  check(visits[0] == 1 && visits[1] == 1 && visits[2] == 1, "threads 0, 1, 2 ran ", visits[0], ", ", visits[1], ", ", visits[2], " times");
 });
 
 const bool registered = [] {
