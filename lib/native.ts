@@ -1,4 +1,9 @@
 // The only door to the addon: its typed surface, and finding and loading it.
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+import { CornerNetError, sentenceOf } from './errors.js';
 
 export interface NativePicture {
   /** Packed RGB, row-major, 3 bytes a pixel. Copied on the calling thread. */
@@ -108,4 +113,42 @@ export interface NativeAddon {
   buildInfo(): NativeBuildInfo;
   /** Corner pooling of fp32 data shaped [..., height, width] on `device`. */
   cornerPool(data: Float32Array, shape: number[], direction: 'top' | 'bottom' | 'left' | 'right', device: string): Promise<Float32Array>;
+}
+
+/** The folder of this package's package.json, from the sources and from dist alike. */
+export const packageRoot = dirname(__dirname);
+
+/** Where the addon may be, in the order of looking. */
+export function addonPaths(): string[] {
+  const chosen = process.env['CORNERNET_ADDON'];
+  return [...(chosen ? [chosen] : []), join(packageRoot, 'build', 'Release', 'cornernet.node')];
+}
+
+const remedy = 'run `npx cornernet setup` (`npx cornernet doctor` says what it finds)';
+
+let loaded: NativeAddon | undefined;
+
+/**
+ * Loads the addon, once.
+ * @throws {CornerNetError} `ERR_NOT_BUILT` with every path that was tried, `ERR_LIBTORCH` when the addon is there but LibTorch can't be loaded.
+ */
+export function loadNative(): NativeAddon {
+  if (loaded) return loaded;
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new CornerNetError(
+      'ERR_NOT_BUILT',
+      `cornernet's native addon is built for Linux on x86-64 only; this is ${process.platform} on ${process.arch}`,
+    );
+  }
+  const paths = addonPaths();
+  const path = paths.find((candidate) => existsSync(candidate));
+  if (path === undefined) throw new CornerNetError('ERR_NOT_BUILT', `the native addon is not built: looked for ${paths.join(', ')}; ${remedy}`);
+  try {
+    loaded = createRequire(__filename)(path) as NativeAddon;
+  } catch (error) {
+    const sentence = sentenceOf(error);
+    const code = /lib(torch|c10|gomp|cud)/.test(sentence) ? 'ERR_LIBTORCH' : 'ERR_NOT_BUILT';
+    throw new CornerNetError(code, `the native addon ${path} can't be loaded: ${sentence}; ${remedy}`, { cause: error });
+  }
+  return loaded;
 }

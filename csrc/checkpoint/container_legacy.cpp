@@ -15,24 +15,17 @@ constexpr int64_t kProtocol = 1001;
 
 using Storages = std::unordered_map<std::string_view, const pickle::Value*>;
 
-/// Which storages the object uses: the list of keys that follows it says in which order their bytes come, but not how long they are.
-void collect_storages(const pickle::Value& root, Storages& storages) {
-  // Without recursion, and each value once: a hostile file nests and repeats as it likes.
-  std::vector<const pickle::Value*> todo{&root};
-  std::unordered_map<const pickle::Value*, bool> seen;
-  while (!todo.empty()) {
-    const pickle::Value* value = todo.back();
-    todo.pop_back();
-    if (!seen.emplace(value, true).second) continue;
-    if (value->kind == pickle::Kind::Storage) {
-      const auto [known, fresh] = storages.emplace(value->storage.key, value);
-      if (!fresh && (known->second->storage.numel != value->storage.numel || known->second->storage.dtype != value->storage.dtype)) {
-        fail("the storage " + std::string(value->storage.key) + " is described in two ways");
-      }
+/// The storages that the pickles name, those of skipped objects too: a list of keys says in which order their bytes come, but not how long they are.
+Storages described_storages(const pickle::Machine& machine) {
+  Storages storages;
+  for (const pickle::Value& value : machine.values()) {
+    if (value.kind != pickle::Kind::Storage) continue;
+    const auto [known, fresh] = storages.emplace(value.storage.key, &value);
+    if (!fresh && (known->second->storage.numel != value.storage.numel || known->second->storage.dtype != value.storage.dtype)) {
+      fail("the storage " + std::string(value.storage.key) + " is described in two ways");
     }
-    if (value->kind == pickle::Kind::Tensor) todo.push_back(value->tensor.storage);
-    todo.insert(todo.end(), value->items.begin(), value->items.end());
   }
+  return storages;
 }
 
 /// Pickles one after the other.
@@ -74,24 +67,24 @@ Container open_legacy(Bytes file, pickle::Machine& machine) {
   container.root = &stream.next();
   const pickle::Value& keys = stream.next();
   if (keys.kind != pickle::Kind::List) fail("the checkpoint's list of storages is missing");
-  Storages described;
-  collect_storages(*container.root, described);
+  const Storages described = described_storages(machine);
   Bytes rest = stream.rest();
   for (const pickle::Value* key : keys.items) {
     const auto found = key->kind == pickle::Kind::String ? described.find(key->text) : described.end();
-    // Storages of objects that were skipped stand in the file too, and only those objects know their element size.
     if (found == described.end()) fail("the file holds a storage that its object does not describe");
     const pickle::StorageRef& storage = found->second->storage;
     int64_t numel;
     if (rest.size() < sizeof(numel)) fail("the file is cut off before storage " + std::string(storage.key));
     std::memcpy(&numel, rest.data(), sizeof(numel));
     if (numel != storage.numel) {
-      fail("storage " + std::string(storage.key) + " has " + std::to_string(numel) + " elements in the file, " + std::to_string(storage.numel) + " by its description");
+      fail("storage " + std::string(storage.key) + " has " + std::to_string(numel) + " elements in the file, " + std::to_string(storage.numel) +
+           " by its description");
     }
     rest = rest.subspan(sizeof(numel));
     const auto size = static_cast<uint64_t>(numel * pickle::element_size(storage.dtype));
     if (size > rest.size()) {
-      fail("storage " + std::string(storage.key) + " needs " + std::to_string(size) + " bytes, but " + std::to_string(rest.size()) + " are left (the file is cut off?)");
+      fail("storage " + std::string(storage.key) + " needs " + std::to_string(size) + " bytes, but " + std::to_string(rest.size()) +
+           " are left (the file is cut off?)");
     }
     container.storages.emplace(storage.key, rest.first(static_cast<size_t>(size)));
     rest = rest.subspan(static_cast<size_t>(size));

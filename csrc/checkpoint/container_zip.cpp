@@ -90,8 +90,11 @@ std::unordered_map<std::string_view, Bytes> read_records(Bytes file) {
     if (read<uint32_t>(file, at) != kDirectoryEntry) fail("its directory is broken at entry " + std::to_string(i));
     const auto name_size = read<uint16_t>(file, at + 28), extra_size = read<uint16_t>(file, at + 30), comment_size = read<uint16_t>(file, at + 32);
     const Bytes name = part(file, at + kDirectoryEntrySize, name_size, "a record's name");
-    Entry entry{{reinterpret_cast<const char*>(name.data()), name.size()}, read<uint32_t>(file, at + 24), read<uint32_t>(file, at + 20),
-                read<uint32_t>(file, at + 42), read<uint16_t>(file, at + 10)};
+    Entry entry{{reinterpret_cast<const char*>(name.data()), name.size()},
+                read<uint32_t>(file, at + 24),
+                read<uint32_t>(file, at + 20),
+                read<uint32_t>(file, at + 42),
+                read<uint16_t>(file, at + 10)};
     read_extra64(part(file, at + kDirectoryEntrySize + name_size, extra_size, "a record's extra field"), entry);
     if (!records.emplace(entry.name, content(file, entry)).second) fail("record " + std::string(entry.name) + " is there twice");
     at += kDirectoryEntrySize + name_size + extra_size + comment_size;

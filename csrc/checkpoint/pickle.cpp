@@ -163,63 +163,165 @@ void Machine::Run::step(uint8_t opcode) {
 
 bool Machine::Run::step_scalar(uint8_t opcode) {
   switch (opcode) {
-    case 0x80: require(byte() <= 5, "its pickle protocol is newer than 5"); return true;
-    case 0x95: little<uint64_t>(); return true;  // FRAME: a hint for buffering
-    case 'N': push(Kind::None); return true;
-    case 0x88: push_int(1, Kind::Bool); return true;
-    case 0x89: push_int(0, Kind::Bool); return true;
-    case 'J': push_int(little<int32_t>()); return true;
-    case 'K': push_int(byte()); return true;
-    case 'M': push_int(little<uint16_t>()); return true;
-    case 0x8a: push_long(take(byte())); return true;
-    case 0x8b: push_long(take(little<uint32_t>())); return true;
+    case 0x80:
+      require(byte() <= 5, "its pickle protocol is newer than 5");
+      return true;
+    case 0x95:
+      little<uint64_t>();
+      return true;  // FRAME: a hint for buffering
+    case 'N':
+      push(Kind::None);
+      return true;
+    case 0x88:
+      push_int(1, Kind::Bool);
+      return true;
+    case 0x89:
+      push_int(0, Kind::Bool);
+      return true;
+    case 'J':
+      push_int(little<int32_t>());
+      return true;
+    case 'K':
+      push_int(byte());
+      return true;
+    case 'M':
+      push_int(little<uint16_t>());
+      return true;
+    case 0x8a:
+      push_long(take(byte()));
+      return true;
+    case 0x8b:
+      push_long(take(little<uint32_t>()));
+      return true;
     case 'G': {
       uint64_t bits = 0;  // big-endian
       for (const char c : take(8)) bits = bits << 8 | static_cast<uint8_t>(c);
       push(Kind::Float)->real = std::bit_cast<double>(bits);
       return true;
     }
-    case 'X': case 'T': case 'B': push_text(take(little<uint32_t>())); return true;
-    case 0x8c: case 'U': case 'C': push_text(take(byte())); return true;
-    case 0x8d: case 0x8e: case 0x96: push_text(take(little<uint64_t>())); return true;
-    default: return false;
+    case 'X':
+    case 'T':
+    case 'B':
+      push_text(take(little<uint32_t>()));
+      return true;
+    case 0x8c:
+    case 'U':
+    case 'C':
+      push_text(take(byte()));
+      return true;
+    case 0x8d:
+    case 0x8e:
+    case 0x96:
+      push_text(take(little<uint64_t>()));
+      return true;
+    default:
+      return false;
   }
 }
 
 bool Machine::Run::step_container(uint8_t opcode) {
   switch (opcode) {
-    case '(': marks_.push_back(stack_.size()); return true;
-    case '0': pop(); return true;
-    case '1': pop_to_mark(); return true;
-    case '2': push(top()); return true;
-    case ']': push(Kind::List); return true;
-    case '}': push(Kind::Dict); return true;
-    case ')': push(Kind::Tuple); return true;
-    case 't': { auto items = pop_to_mark(); push(Kind::Tuple)->items = std::move(items); return true; }
-    case 'l': { auto items = pop_to_mark(); push(Kind::List)->items = std::move(items); return true; }
-    case 'd': { const auto items = pop_to_mark(); set_items(push(Kind::Dict), items); return true; }
-    case 0x85: tuple_of(1); return true;
-    case 0x86: tuple_of(2); return true;
-    case 0x87: tuple_of(3); return true;
-    case 'a': { Value* item = pop(); append(top(), {item}); return true; }
-    case 'e': { const auto items = pop_to_mark(); append(top(), items); return true; }
-    case 's': { Value* value = pop(); Value* key = pop(); set_items(top(), {key, value}); return true; }
-    case 'u': { const auto items = pop_to_mark(); set_items(top(), items); return true; }
-    case 0x8f: push(Kind::Opaque)->text = "set"; return true;
-    case 0x90: pop_to_mark(); require(top()->kind == Kind::Opaque, "items are added to something that is no set"); return true;
-    case 0x91: pop_to_mark(); push(Kind::Opaque)->text = "frozenset"; return true;
-    default: return false;
+    case '(':
+      marks_.push_back(stack_.size());
+      return true;
+    case '0':
+      pop();
+      return true;
+    case '1':
+      pop_to_mark();
+      return true;
+    case '2':
+      push(top());
+      return true;
+    case ']':
+      push(Kind::List);
+      return true;
+    case '}':
+      push(Kind::Dict);
+      return true;
+    case ')':
+      push(Kind::Tuple);
+      return true;
+    case 't': {
+      auto items = pop_to_mark();
+      push(Kind::Tuple)->items = std::move(items);
+      return true;
+    }
+    case 'l': {
+      auto items = pop_to_mark();
+      push(Kind::List)->items = std::move(items);
+      return true;
+    }
+    case 'd': {
+      const auto items = pop_to_mark();
+      set_items(push(Kind::Dict), items);
+      return true;
+    }
+    case 0x85:
+      tuple_of(1);
+      return true;
+    case 0x86:
+      tuple_of(2);
+      return true;
+    case 0x87:
+      tuple_of(3);
+      return true;
+    case 'a': {
+      Value* item = pop();
+      append(top(), {item});
+      return true;
+    }
+    case 'e': {
+      const auto items = pop_to_mark();
+      append(top(), items);
+      return true;
+    }
+    case 's': {
+      Value* value = pop();
+      Value* key = pop();
+      set_items(top(), {key, value});
+      return true;
+    }
+    case 'u': {
+      const auto items = pop_to_mark();
+      set_items(top(), items);
+      return true;
+    }
+    case 0x8f:
+      push(Kind::Opaque)->text = "set";
+      return true;
+    case 0x90:
+      pop_to_mark();
+      require(top()->kind == Kind::Opaque, "items are added to something that is no set");
+      return true;
+    case 0x91:
+      pop_to_mark();
+      push(Kind::Opaque)->text = "frozenset";
+      return true;
+    default:
+      return false;
   }
 }
 
 bool Machine::Run::step_memo(uint8_t opcode) {
   switch (opcode) {
-    case 'q': remember(byte()); return true;
-    case 'r': remember(little<uint32_t>()); return true;
-    case 0x94: remember(memo_.size()); return true;
-    case 'h': recall(byte()); return true;
-    case 'j': recall(little<uint32_t>()); return true;
-    default: return false;
+    case 'q':
+      remember(byte());
+      return true;
+    case 'r':
+      remember(little<uint32_t>());
+      return true;
+    case 0x94:
+      remember(memo_.size());
+      return true;
+    case 'h':
+      recall(byte());
+      return true;
+    case 'j':
+      recall(little<uint32_t>());
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -227,7 +329,11 @@ bool Machine::Run::step_object(uint8_t opcode) {
   const auto describe = [this](const std::string& what) { fail(what); };
   const Maker make = [this](Kind kind) { return machine_.make(kind); };
   switch (opcode) {
-    case 'c': { const auto module = line(); push(global(module, line())); return true; }
+    case 'c': {
+      const auto module = line();
+      push(global(module, line()));
+      return true;
+    }
     case 0x93: {
       const Value* name = pop();
       const Value* module = pop();
@@ -235,8 +341,11 @@ bool Machine::Run::step_object(uint8_t opcode) {
       push(global(module->text, name->text));
       return true;
     }
-    case 'Q': push(resolve_persistent_id(*pop(), make, describe)); return true;
-    case 'R': case 0x81: {  // REDUCE, NEWOBJ: nothing is called; what we know is built, all else becomes an inert object
+    case 'Q':
+      push(resolve_persistent_id(*pop(), make, describe));
+      return true;
+    case 'R':
+    case 0x81: {  // REDUCE, NEWOBJ: nothing is called; what we know is built, all else becomes an inert object
       const Value* arguments = pop();
       push(construct(*pop(), *arguments, make, describe));
       return true;
@@ -253,7 +362,8 @@ bool Machine::Run::step_object(uint8_t opcode) {
       require(kind == Kind::Opaque || kind == Kind::Dict || kind == Kind::Tensor, "a state is set on a plain value");
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 

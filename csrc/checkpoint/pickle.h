@@ -36,11 +36,11 @@ enum class Kind { None, Bool, Int, BigInt, Float, String, Tuple, List, Dict, Glo
 /// Values live in the Machine that made them; strings are views of the pickle's own bytes.
 struct Value {
   Kind kind = Kind::None;
-  int64_t integer = 0;       // Bool, Int
-  double real = 0;           // Float
-  std::string_view text;     // String; BigInt (little-endian two's complement); Global, Opaque: the name after the module
-  std::string_view module;   // Global, Opaque
-  std::vector<Value*> items; // Tuple, List; Dict: key, value, key, value, ...
+  int64_t integer = 0;        // Bool, Int
+  double real = 0;            // Float
+  std::string_view text;      // String; BigInt (little-endian two's complement); Global, Opaque: the name after the module
+  std::string_view module;    // Global, Opaque
+  std::vector<Value*> items;  // Tuple, List; Dict: key, value, key, value, ...
   StorageRef storage{};
   TensorRef tensor{};
 
@@ -57,6 +57,8 @@ class Machine {
 
   /// Reads one pickle from the start of `bytes` and returns its value; `consumed` is where it ended. Throws Error(Checkpoint).
   const Value& load(std::span<const uint8_t> bytes, size_t& consumed);
+  /// Every value made so far, whether anything refers to it or not.
+  const std::deque<Value>& values() const { return values_; }
 
  private:
   class Run;
@@ -66,7 +68,7 @@ class Machine {
   std::deque<Value> values_;
 };
 
-/// Where an Object's values are refused: more than any real checkpoint holds.
+/// More than any real checkpoint holds.
 inline constexpr size_t kMaxValues = 20'000'000;
 
 }  // namespace cornernet::pickle

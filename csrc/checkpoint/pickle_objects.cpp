@@ -89,15 +89,19 @@ Value* opaque(const Value& callee, const Maker& make) {
 int64_t element_size(Dtype dtype) {
   switch (dtype) {
     case Dtype::Float64:
-    case Dtype::Int64: return 8;
+    case Dtype::Int64:
+      return 8;
     case Dtype::Float32:
-    case Dtype::Int32: return 4;
+    case Dtype::Int32:
+      return 4;
     case Dtype::Float16:
     case Dtype::BFloat16:
-    case Dtype::Int16: return 2;
+    case Dtype::Int16:
+      return 2;
     case Dtype::Int8:
     case Dtype::UInt8:
-    case Dtype::Bool: return 1;
+    case Dtype::Bool:
+      return 1;
   }
   return 1;
 }
@@ -116,7 +120,8 @@ Value* construct(const Value& callee, const Value& arguments, const Maker& make,
     Value* dict = make(Kind::Dict);
     if (arguments.items.size() == 1 && arguments.items[0]->kind == Kind::List) {  // Python 2 wrote a list of pairs
       for (const Value* pair : arguments.items[0]->items) {
-        if ((pair->kind != Kind::List && pair->kind != Kind::Tuple) || pair->items.size() != 2) fail("an ordered dictionary is made of something that is no pairs");
+        if ((pair->kind != Kind::List && pair->kind != Kind::Tuple) || pair->items.size() != 2)
+          fail("an ordered dictionary is made of something that is no pairs");
         dict->items.insert(dict->items.end(), pair->items.begin(), pair->items.end());
       }
     }
@@ -128,12 +133,14 @@ Value* construct(const Value& callee, const Value& arguments, const Maker& make,
 
 Value* resolve_persistent_id(const Value& id, const Maker& make, const Failure& fail) {
   const auto& items = id.items;
-  if (id.kind != Kind::Tuple || items.size() < 5 || items[0]->kind != Kind::String || items[0]->text != "storage") fail("a persistent id names no storage");
+  if (id.kind != Kind::Tuple || items.size() < 5 || items[0]->kind != Kind::String || items[0]->text != "storage")
+    fail("a persistent id names no storage");
   const auto dtype = storage_dtype(*items[1]);
   if (!dtype) fail("a storage has an unknown type" + (items[1]->kind == Kind::Global ? " (" + items[1]->qualified_name() + ")" : std::string()));
   if (items[2]->kind != Kind::String || items[4]->kind != Kind::Int) fail("a storage's key or size has the wrong type");
   int64_t bytes;
-  if (items[4]->integer < 0 || __builtin_mul_overflow(items[4]->integer, element_size(*dtype), &bytes)) fail("a storage's size is negative or overflows");
+  if (items[4]->integer < 0 || __builtin_mul_overflow(items[4]->integer, element_size(*dtype), &bytes))
+    fail("a storage's size is negative or overflows");
   if (items.size() > 5 && items[5]->kind != Kind::None) fail("a storage is a view of another, which torch stopped writing in 2017");
   Value* storage = make(Kind::Storage);
   storage->storage = {*dtype, items[2]->text, items[4]->integer};

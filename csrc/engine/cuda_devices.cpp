@@ -16,11 +16,11 @@ namespace cornernet {
 
 namespace {
 
-/// Our own kernels: compiled for this generation of GPUs up to its minor version, or PTX of an older one ("70;75;80;90-virtual").
+/// Our own kernels: compiled for this generation of GPUs up to its minor version, or PTX of an older one ("70-real 75-real 120").
 bool own_code_runs_on(int major, int minor) {
   std::istringstream list(CORNERNET_CUDA_ARCHS);
   std::string entry;
-  while (std::getline(list, entry, ';')) {
+  while (list >> entry) {
     const int compiled = std::stoi(entry);
     if (compiled / 10 == major && compiled % 10 <= minor) return true;
     const bool ptx = entry.find("real") == std::string::npos;

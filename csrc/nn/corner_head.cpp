@@ -1,5 +1,7 @@
 #include "nn/corner_head.h"
 
+#include "nn/differentiable.h"
+
 namespace cornernet {
 
 BiCornerPool::BiCornerPool(const CornerHeadConfig& config, Direction vertical, Direction horizontal)
@@ -20,7 +22,7 @@ void BiCornerPool::visit(const std::string& prefix, const ConvVisitor& visitor) 
 }
 
 at::Tensor BiCornerPool::forward(const at::Tensor& x) const {
-  const at::Tensor pooled = corner_pool_pair(direction1_conv_.forward(x), vertical_, direction2_conv_.forward(x), horizontal_);
+  const at::Tensor pooled = pool_and_add(direction1_conv_.forward(x), vertical_, direction2_conv_.forward(x), horizontal_);
   return conv2_.forward(aftpool_conv_.forward_add_relu_over(pooled, conv1_.forward(x)));
 }
 

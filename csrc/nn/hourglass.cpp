@@ -1,10 +1,8 @@
 #include "nn/hourglass.h"
 
-#include <ATen/ops/relu.h>
-
 #include <algorithm>
 
-#include "ops/upsample_add.h"
+#include "nn/differentiable.h"
 
 namespace cornernet {
 namespace {
@@ -37,7 +35,7 @@ at::Tensor HourglassModule::forward(const at::Tensor& x) const {
   at::Tensor low = low1_.forward(x);
   low = inner_ ? inner_->forward(low) : bottom_->forward(std::move(low));
   low = low3_.forward(std::move(low));
-  return upsample_nearest_add(low, up1_.forward(x));
+  return upsample_and_add(low, up1_.forward(x));
 }
 
 HourglassNet::HourglassNet(const HourglassConfig& config)

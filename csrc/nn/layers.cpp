@@ -11,6 +11,9 @@
 
 #include <utility>
 
+#include "ops/fold_norm.h"
+#include "runtime/interrupt.h"
+
 namespace cornernet {
 namespace {
 
@@ -38,13 +41,12 @@ void NormedConv::collect(const std::string& prefix, std::vector<Parameter>& para
 
 void NormedConv::prepare(at::ScalarType dtype, at::Device device) {
   if (norm_name_.empty()) {
-    packed_ = PackedConv(weight_.to(at::kFloat), bias_.to(at::kFloat), dimensions_.stride, dtype, device);
+    packed_ = PackedConv(weight_, bias_, dimensions_.stride, dtype, device);
   } else {
     const at::Tensor deviation = at::sqrt(at::add(running_var_.to(at::kDouble), kNormEpsilon));
     const at::Tensor scale = at::div(norm_weight_.to(at::kDouble), deviation);
     const at::Tensor bias = at::sub(norm_bias_.to(at::kDouble), at::mul(running_mean_.to(at::kDouble), scale));
-    const at::Tensor weight = at::mul(weight_.to(at::kDouble), scale.view({-1, 1, 1, 1})).to(at::kFloat);
-    packed_ = PackedConv(weight, bias.to(at::kFloat), dimensions_.stride, dtype, device);
+    packed_ = PackedConv(scale_outputs(weight_, scale, dtype), bias, dimensions_.stride, dtype, device);
   }
   release();
 }
@@ -91,6 +93,7 @@ void BasicBlock::visit(const std::string& prefix, const ConvVisitor& visitor) {
 }
 
 at::Tensor BasicBlock::forward(const at::Tensor& x) const {
+  check_interrupted();  // between two blocks is often enough, and nothing is lost there
   const at::Tensor inner = conv1_.forward(x);
   if (downsample_) return conv2_.forward_add_relu_over(inner, downsample_->forward(x));
   return conv2_.forward_add_relu(inner, x);

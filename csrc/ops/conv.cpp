@@ -6,6 +6,7 @@
 #include <ATen/ops/cudnn_convolution_add_relu.h>
 #include <ATen/ops/cudnn_convolution_relu.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string_view>
@@ -25,10 +26,10 @@ using Attribute = std::optional<std::string_view>;
 
 constexpr std::array<int64_t, 2> kNoDilation{1, 1};
 
-at::Tensor onednn_pack(const at::Tensor& weight, Ints padding, Ints stride) {
+at::Tensor onednn_pack(const at::Tensor& weight, Ints padding, Ints stride, Ints input_size) {
   static const auto op =
       onednn_op<at::Tensor(const at::Tensor&, Ints, Ints, Ints, int64_t, at::OptionalIntArrayRef)>("mkldnn::_reorder_convolution_weight");
-  return op.call(weight.contiguous(), padding, stride, kNoDilation, 1, std::nullopt);
+  return op.call(weight, padding, stride, kNoDilation, 1, input_size);
 }
 
 at::Tensor onednn_conv(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Ints padding, Ints stride, bool relu) {
@@ -56,34 +57,35 @@ at::Tensor onednn_conv_add_relu_over(const at::Tensor& x, at::Tensor& other, con
 }  // namespace
 
 PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device)
-    : stride_(stride), padding_(weight.size(2) / 2), weight_bytes_(weight.numel() * static_cast<int64_t>(c10::elementSize(dtype))) {
-  if (device.is_cpu()) {
-    const std::array<int64_t, 2> padding{padding_, padding_}, strides{stride_, stride_};
-    weight_ = onednn_pack(weight.to(dtype), padding, strides);
-    bias_ = bias.to(dtype).contiguous();
-  } else {
-    weight_ = weight.to(device, dtype).contiguous(at::MemoryFormat::ChannelsLast);
-    bias_ = bias.to(device, dtype).contiguous();
+    : weight_(weight.to(device, dtype).contiguous(device.is_cpu() ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast)),
+      bias_(bias.to(device, dtype).contiguous()),
+      stride_(stride),
+      padding_(weight.size(2) / 2),
+      weight_bytes_(static_cast<int64_t>(weight_.nbytes())) {}
+
+const at::Tensor& PackedConv::weight_for(const at::Tensor& x) const {
+  if (!std::equal(packed_for_.begin(), packed_for_.end(), x.sizes().begin())) {
+    if (weight_.is_mkldnn()) weight_ = weight_.to_dense();
+    weight_ = onednn_pack(weight_, padding(), stride(), x.sizes());
+    std::copy(x.sizes().begin(), x.sizes().end(), packed_for_.begin());
   }
+  return weight_;
 }
 
 at::Tensor PackedConv::forward(const at::Tensor& x, bool relu) const {
-  const std::array<int64_t, 2> padding{padding_, padding_}, stride{stride_, stride_};
-  if (x.is_cpu()) return onednn_conv(x, weight_, bias_, padding, stride, relu);
-  if (relu) return at::cudnn_convolution_relu(x, weight_, bias_, stride, padding, kNoDilation, 1);
-  return at::conv2d(x, weight_, bias_, stride, padding, kNoDilation, 1);
+  if (x.is_cpu()) return onednn_conv(x, weight_for(x), bias_, padding(), stride(), relu);
+  if (relu) return at::cudnn_convolution_relu(x, weight_, bias_, stride(), padding(), kNoDilation, 1);
+  return at::conv2d(x, weight_, bias_, stride(), padding(), kNoDilation, 1);
 }
 
 at::Tensor PackedConv::forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const {
-  const std::array<int64_t, 2> padding{padding_, padding_}, stride{stride_, stride_};
-  if (x.is_cpu()) return onednn_conv_add_relu(x, residual, weight_, bias_, padding, stride);
-  return at::cudnn_convolution_add_relu(x, weight_, residual, 1, bias_, stride, padding, kNoDilation, 1);
+  if (x.is_cpu()) return onednn_conv_add_relu(x, residual, weight_for(x), bias_, padding(), stride());
+  return at::cudnn_convolution_add_relu(x, weight_, residual, 1, bias_, stride(), padding(), kNoDilation, 1);
 }
 
 at::Tensor PackedConv::forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const {
   if (!x.is_cpu()) return forward_add_relu(x, residual);
-  const std::array<int64_t, 2> padding{padding_, padding_}, stride{stride_, stride_};
-  return onednn_conv_add_relu_over(x, residual, weight_, bias_, padding, stride);
+  return onednn_conv_add_relu_over(x, residual, weight_for(x), bias_, padding(), stride());
 }
 
 }  // namespace cornernet

@@ -1,14 +1,16 @@
-// A 2-d convolution whose weights are packed once for a device and whose bias, ReLU and residual sum are fused into it.
+// A 2-d convolution whose weights are packed for a device and whose bias, ReLU and residual sum are fused into it.
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <array>
+
 namespace cornernet {
 
-/// y = act(conv(x, weight) + bias [+ residual]), padding kernel/2, one group. Inference only.
+/// y = act(conv(x, weight) + bias [+ residual]), padding kernel/2, one group. Inference only; one thread at a time.
 class PackedConv {
  public:
   PackedConv() = default;
-  /// weight: dense fp32 [out, in, k, k] with odd k; bias: fp32 [out]. Both are cast to `dtype` (oneDNN and cuDNN accumulate in fp32).
+  /// weight: [out, in, k, k] with odd k; bias: [out]. Both are cast to `dtype` (oneDNN and cuDNN accumulate in fp32).
   PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device);
 
   bool defined() const { return weight_.defined(); }
@@ -21,7 +23,16 @@ class PackedConv {
   int64_t weight_bytes() const { return weight_bytes_; }
 
  private:
-  at::Tensor weight_, bias_;
+  using Sides = std::array<int64_t, 2>;
+  Sides padding() const { return {padding_, padding_}; }
+  Sides stride() const { return {stride_, stride_}; }
+  const at::Tensor& weight_for(const at::Tensor& x) const;
+
+  // On the CPU dense until the first call, then in the layout that oneDNN wants for inputs of the last call's size. The wrong layout still gives
+  // the right result, but costs up to 70 ms a call; packing anew costs 1 ms, so there is no need to hold a copy for every size.
+  mutable at::Tensor weight_;
+  mutable std::array<int64_t, 4> packed_for_{};
+  at::Tensor bias_;
   int64_t stride_ = 1, padding_ = 0, weight_bytes_ = 0;
 };
 

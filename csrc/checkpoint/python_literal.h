@@ -1,0 +1,25 @@
+// A configuration file's assignments as data: Python's literals and dict(...) calls; all else is passed over.
+#pragma once
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace cornernet {
+
+struct Literal {
+  enum class Kind { Unknown, None, Bool, Number, String, List, Dict };
+  Kind kind = Kind::Unknown;
+  double number = 0;  // Number; Bool as 0 or 1
+  std::string text;
+  std::vector<Literal> items;                            // List (tuples too)
+  std::vector<std::pair<std::string, Literal>> entries;  // Dict
+
+  /// The last entry of that name; null when absent or no Dict.
+  const Literal* find(std::string_view name) const;
+};
+
+/// The top-level assignments `name = value` as a Dict. Bounded in depth; never fails.
+Literal parse_assignments(std::string_view text);
+
+}  // namespace cornernet

@@ -1,0 +1,123 @@
+// cornernet detect: objects in pictures, as JSON lines, COCO results or a table.
+import { Option, type Command } from 'commander';
+
+import { Detector, type DetectionResult } from '../detector.js';
+import { CornerNetError } from '../errors.js';
+import { expandInputs } from '../inputs.js';
+import { openOutput } from '../output-file.js';
+import { drawBoxes } from '../render/boxes.js';
+import { DrawingFolder } from '../render/folder.js';
+import { drawHeatmaps } from '../render/heatmaps.js';
+import { annotatedCocoIds, cocoWriter, plainCocoIds } from '../writers/coco.js';
+import { jsonlWriter } from '../writers/jsonl.js';
+import { tableWriter } from '../writers/table.js';
+import type { ResultWriter } from '../writers/writer.js';
+import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from './detector-options.js';
+import { exitCodes } from './failure.js';
+import { onInterrupt } from './interrupt.js';
+import { showProgress } from './progress.js';
+
+export interface DetectFlags extends DetectorFlags {
+  readonly format: 'jsonl' | 'coco' | 'table';
+  readonly output?: string;
+  readonly annotations?: string;
+  readonly draw?: string;
+  readonly heatmaps?: string;
+  readonly quiet?: boolean;
+}
+
+const examples = `
+Examples:
+  $ cornernet detect photo.jpg --format table
+  $ cornernet detect pictures/ --weights 10x5 --output results.jsonl --draw drawn/
+  $ cornernet detect 'shots/**/*.png' --weights my.pth --no-flip --score-threshold 0
+  $ find . -name '*.jpg' | cornernet detect - --format coco --output results.json
+
+Exit codes: 0 all done, 1 wrong usage or nothing done, 2 some pictures failed, 130 after Ctrl-C.`;
+
+export function register(program: Command): void {
+  const command = program
+    .command('detect')
+    .description('find objects in pictures')
+    .argument('<inputs...>', 'pictures, folders, globs, or - for a list of paths on standard input')
+    .addOption(new Option('-f, --format <format>', 'what to write').choices(['jsonl', 'coco', 'table']).default('jsonl'))
+    .option('-o, --output <file>', 'write there instead of to standard output')
+    .option('--annotations <file>', 'COCO annotations whose picture and category ids --format coco uses')
+    .option('--draw <folder>', 'draw labelled boxes over each picture')
+    .option('--heatmaps <folder>', 'draw the corner heatmaps and the paired corners over each picture')
+    .option('-q, --quiet', 'show no progress')
+    .addHelpText('after', examples)
+    .action(async (inputs: string[], flags: DetectFlags) => {
+      process.exitCode = await detectFiles(await expandInputs(inputs), flags);
+    });
+  addDetectorOptions(command);
+}
+
+async function openWriter(flags: DetectFlags, detector: Detector): Promise<ResultWriter> {
+  if (flags.format !== 'coco') {
+    const output = openOutput(flags.output);
+    return flags.format === 'table' ? tableWriter(output) : jsonlWriter(output);
+  }
+  const ids = flags.annotations === undefined ? plainCocoIds(detector.classes) : await annotatedCocoIds(flags.annotations, detector.classes);
+  if (!ids.arePositions) return cocoWriter(openOutput(flags.output), ids);
+  if (flags.output === undefined) {
+    throw new CornerNetError('ERR_OPTION', '--format coco needs --output, where the list of picture ids goes beside, or --annotations that has them');
+  }
+  return cocoWriter(openOutput(flags.output), ids, openOutput(`${flags.output.replace(/\.json$/, '')}.images.json`));
+}
+
+/** Draws what was asked for. */
+function drawerFor(flags: DetectFlags, detector: Detector): (result: DetectionResult) => Promise<void> {
+  const boxes = flags.draw === undefined ? undefined : new DrawingFolder(flags.draw);
+  const heatmaps = flags.heatmaps === undefined ? undefined : new DrawingFolder(flags.heatmaps);
+  return async ({ image, detections }) => {
+    if (image === null) return;
+    const maxPixels = flags.maxPixels ?? Number.MAX_SAFE_INTEGER; // the detector has checked it already
+    if (boxes) await drawBoxes(image, detections, await boxes.fileFor(image), maxPixels);
+    if (heatmaps) await drawHeatmaps(image, await detector.heads(image), detections, await heatmaps.fileFor(image), maxPixels);
+  };
+}
+
+/** Detects in files and writes the results in their order; returns the exit code. */
+export async function detectFiles(paths: readonly string[], flags: DetectFlags): Promise<number> {
+  await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));
+  const say = (text: string): void => (flags.quiet === true ? undefined : console.error(text));
+  if (flags.device === undefined) say(`cornernet: ${detector.device}, ${detector.precision}`);
+  const writer = await openWriter(flags, detector);
+  const draw = drawerFor(flags, detector);
+  const interrupt = onInterrupt(say);
+  const progress = showProgress(paths.length, flags.quiet === true);
+  const untilInterrupted = function* (): Generator<string> {
+    for (const path of paths) {
+      if (interrupt.stopping) return;
+      yield path;
+    }
+  };
+  let done = 0;
+  let failed = 0;
+  try {
+    for await (const result of detector.detectAll(untilInterrupted(), { signal: interrupt.signal })) {
+      await writer.write(result);
+      if ('error' in result) failed++;
+      else await draw(result);
+      done++;
+      progress.advance('error' in result);
+    }
+  } catch (error) {
+    if (!interrupt.signal.aborted) {
+      await writer.discard();
+      throw error;
+    }
+  } finally {
+    progress.stop();
+    interrupt.release();
+  }
+  await writer.end();
+  if (interrupt.stopping) {
+    say(`interrupted after ${done} of ${paths.length} pictures, whose results are written`);
+    return exitCodes.interrupted;
+  }
+  if (failed > 0) say(`${failed} of ${paths.length} pictures failed`);
+  if (failed === 0) return exitCodes.done;
+  return failed === done ? exitCodes.failed : exitCodes.someFailed;
+}

@@ -1,0 +1,336 @@
+// The detector: weights on one or several devices, asked for the objects in pictures.
+import { abortable } from './abort.js';
+import { areCocoClasses, cocoClasses } from './coco.js';
+import { CornerNetError, fromNative } from './errors.js';
+import { decodeImage, imageName, type ImageSource } from './image.js';
+import { loadNative, type NativeDetectOptions, type NativeHeads, type NativeInfo, type NativePicture, type NativeSettings } from './native.js';
+import {
+  checkDetectAllOptions,
+  checkDetectOptions,
+  checkLoadOptions,
+  resolveClasses,
+  type Abortable,
+  type DetectAllOptions,
+  type DetectOptions,
+  type LoadOptions,
+} from './options.js';
+import { Pipeline } from './pipeline.js';
+import { Replicas } from './replicas.js';
+import { defaultWeights, resolveWeights, type ResolvedWeights } from './weights.js';
+
+/** One object found in a picture. */
+export interface Detection {
+  /** The class's name. */
+  readonly label: string;
+  readonly classId: number;
+  /** 0 to 1. */
+  readonly score: number;
+  /** x1, y1, x2, y2 in pixels of the upright picture; x to the right, y down. */
+  readonly box: readonly [number, number, number, number];
+}
+
+/** What was found in one picture. */
+export interface DetectionResult {
+  /** The path or URL as it was given; null for pictures given as bytes. */
+  readonly image: string | null;
+  /** Pixels, after turning by the EXIF orientation. */
+  readonly width: number;
+  /** Pixels, after turning by the EXIF orientation. */
+  readonly height: number;
+  /** In descending score. */
+  readonly detections: readonly Detection[];
+}
+
+/** A picture of `detectAll` that could not be read or computed. */
+export interface FailedResult {
+  readonly image: string | null;
+  readonly error: CornerNetError;
+}
+
+/** A map of the head before the sigmoid. */
+export interface HeadMap {
+  /** channels, height, width */
+  readonly shape: readonly [number, number, number];
+  /** Channel-first, row-major. */
+  readonly values: Float32Array;
+}
+
+/** The last level's maps of the plain padded picture, and where the picture lies in it. */
+export interface Heads {
+  readonly tlHeat: HeadMap;
+  readonly brHeat: HeadMap;
+  readonly tlEmb: HeadMap;
+  readonly brEmb: HeadMap;
+  /** Channel 0 is x. */
+  readonly tlOff: HeadMap;
+  readonly brOff: HeadMap;
+  /** Pixels of the padded picture; a map cell is paddedWidth / map width pixels wide. */
+  readonly paddedWidth: number;
+  readonly paddedHeight: number;
+  /** Pixels of border before the picture. */
+  readonly left: number;
+  readonly top: number;
+}
+
+/** Counters since loading, over all replicas. */
+export interface DetectorStats {
+  readonly pictures: number;
+  /** Runs of the network. */
+  readonly forwards: number;
+  /** Views that went through it; two a picture with `flip`. */
+  readonly views: number;
+}
+
+interface Loaded {
+  readonly replicas: Replicas;
+  readonly weights: ResolvedWeights;
+  readonly options: LoadOptions;
+  readonly classes: readonly string[];
+}
+
+const defaultMaxPixels = 50_000_000;
+const floatsADetection = 6;
+
+function classNames(info: NativeInfo, chosen: readonly string[] | undefined): readonly string[] {
+  if (chosen && chosen.length !== info.numClasses) {
+    throw new CornerNetError('ERR_OPTION', `option classNames has ${chosen.length} names, but the weights detect ${info.numClasses} classes`);
+  }
+  const names = chosen ?? info.classes;
+  if (names.length === info.numClasses) return [...names];
+  if (info.numClasses === cocoClasses.length) return [...cocoClasses];
+  return Array.from({ length: info.numClasses }, (_, id) => `class${id}`);
+}
+
+/** `changes` over `base`; keys that are undefined change nothing. */
+function merge<T extends object>(base: T, changes: Partial<T>): T {
+  return { ...base, ...Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined)) };
+}
+
+function toDetections(values: Float32Array, classes: readonly string[]): Detection[] {
+  const detections: Detection[] = [];
+  for (let i = 0; i < values.length; i += floatsADetection) {
+    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, score = 0, classId = 0] = values.subarray(i, i + floatsADetection);
+    detections.push({ label: classes[classId] ?? `class${classId}`, classId, score, box: [x1, y1, x2, y2] });
+  }
+  return detections;
+}
+
+/**
+ * CornerNet with its weights on a device.
+ *
+ * @example
+ * ```ts
+ * await using detector = await Detector.load('digits');
+ * const { detections } = await detector.detect('scan.jpg');
+ * for (const { label, score, box } of detections) console.log(label, score, box);
+ * ```
+ */
+export class Detector implements AsyncDisposable {
+  readonly #loaded: Loaded;
+  #closing: Promise<void> | undefined;
+
+  private constructor(loaded: Loaded) {
+    this.#loaded = loaded;
+  }
+
+  /**
+   * Loads weights: an id that `cornernet weights list` shows, or the path of an mmdetection `.pth`.
+   * Nothing in the file is executed.
+   * @param weights default: the small digits checkpoint that comes with the package.
+   * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (no such file), `ERR_CHECKPOINT`, `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`, `ERR_LIBTORCH`.
+   */
+  static async load(weights: string = defaultWeights(), options: LoadOptions & Abortable = {}): Promise<Detector> {
+    const { signal, ...checked } = checkLoadOptions(options);
+    if (typeof weights !== 'string') throw new CornerNetError('ERR_OPTION', 'weights must be an id or a path');
+    signal?.throwIfAborted();
+    const resolved = resolveWeights(weights);
+    const native = loadNative();
+    const devices = typeof checked.device === 'object' ? checked.device : [checked.device ?? 'auto'];
+    const cpus = devices.filter((device) => device === 'cpu' || device === 'auto').length;
+    const threads = checked.threads ?? Math.max(1, Math.floor(native.buildInfo().cores / Math.max(1, cpus)));
+    const detectors = devices.map(() => new native.Detector());
+    const closeAll = (): Promise<unknown> => Promise.all(detectors.map((detector) => detector.close()));
+    try {
+      const infos = await abortable(signal, () =>
+        fromNative(
+          Promise.all(
+            detectors.map((detector, i) =>
+              detector.load({ path: resolved.path, device: devices[i] ?? 'auto', precision: checked.precision ?? 'auto', threads }),
+            ),
+          ),
+        ),
+      );
+      const first = infos[0] as NativeInfo;
+      const replicas = new Replicas(infos.map((info, i) => ({ info, native: detectors[i] as (typeof detectors)[number] })));
+      const classes = classNames(first, checked.classNames);
+      if (checked.classes) resolveClasses(checked.classes, classes);
+      return new Detector({ replicas, weights: resolved, options: checked, classes });
+    } catch (error) {
+      void closeAll(); // after an abort the load itself takes its time
+      throw error;
+    }
+  }
+
+  /** Where it runs: 'cpu', 'cuda:0'; replicas are joined by commas. */
+  get device(): string {
+    return this.#loaded.replicas.infos.map((info) => info.device).join(',');
+  }
+
+  /** 'fp32', 'bf16' or 'fp16'. */
+  get precision(): 'fp32' | 'bf16' | 'fp16' {
+    return this.#info.precision;
+  }
+
+  /** Names by class id. */
+  get classes(): readonly string[] {
+    return this.#loaded.classes;
+  }
+
+  /** Whether the classes are COCO's 80 in COCO's order, whose category ids have gaps. */
+  get isCoco(): boolean {
+    return areCocoClasses(this.classes);
+  }
+
+  /** CPU threads of the network, for each replica. */
+  get threads(): number {
+    return this.#info.threads;
+  }
+
+  /** Bytes that the prepared weights take, over all replicas. */
+  get memory(): { readonly weightsBytes: number } {
+    return this.#loaded.replicas.sum((native) => native.memory());
+  }
+
+  get stats(): DetectorStats {
+    return this.#loaded.replicas.sum((native) => native.stats());
+  }
+
+  /**
+   * Finds the objects in one picture, or in several that may have any sizes: those whose padded sizes agree share a forward.
+   * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE`, `ERR_OPTION`, `ERR_OUT_OF_MEMORY`, `ERR_CLOSED`; an abort rejects with the signal's reason.
+   */
+  detect(image: ImageSource, options?: DetectOptions & Abortable): Promise<DetectionResult>;
+  detect(images: readonly ImageSource[], options?: DetectOptions & Abortable): Promise<DetectionResult[]>;
+  async detect(images: ImageSource | readonly ImageSource[], options: DetectOptions & Abortable = {}): Promise<DetectionResult | DetectionResult[]> {
+    const { signal, ...changes } = checkDetectOptions(options);
+    const native = this.#nativeOptions(changes);
+    const maxPixels = this.#maxPixels(changes);
+    const sources: readonly ImageSource[] = Array.isArray(images) ? (images as readonly ImageSource[]) : [images as ImageSource];
+    const decode = (): Promise<NativePicture[]> => Promise.all(sources.map((source) => decodeImage(source, maxPixels)));
+    const pictures = await abortable(signal, decode);
+    const results = sources.length === 0 ? [] : await this.#detectPictures(sources, pictures, native, signal);
+    return Array.isArray(images) ? results : (results[0] as DetectionResult);
+  }
+
+  /**
+   * Finds the objects in many pictures. Decoding runs ahead of the network with bounded memory; results come in order;
+   * a picture that fails yields `{ image, error }` and the others go on. Leaving the loop stops the work.
+   *
+   * @example
+   * ```ts
+   * for await (const result of detector.detectAll(paths)) {
+   *   if ('error' in result) console.error(result.image, result.error.code);
+   *   else console.log(result.image, result.detections.length);
+   * }
+   * ```
+   */
+  async *detectAll(
+    images: Iterable<ImageSource> | AsyncIterable<ImageSource>,
+    options: DetectAllOptions = {},
+  ): AsyncGenerator<DetectionResult | FailedResult, void, void> {
+    const { signal, concurrency, batchSize: chosenBatch, ...changes } = checkDetectAllOptions(options);
+    signal?.throwIfAborted();
+    const native = this.#nativeOptions(changes);
+    const maxPixels = this.#maxPixels(changes);
+    const { infos } = this.#loaded.replicas;
+    const batchSize = chosenBatch ?? this.#loaded.options.batchSize ?? (this.#info.device === 'cpu' ? 1 : 8);
+    const aborter = new AbortController();
+    const pipeline = new Pipeline<DetectionResult | FailedResult>(
+      images,
+      {
+        decode: (source) => decodeImage(source, maxPixels),
+        detect: (sources, pictures) => this.#detectPictures(sources, pictures, native, aborter.signal),
+        failed: (source, error) => ({ image: imageName(source), error }),
+        idle: () => this.#loaded.replicas.idle,
+      },
+      { batchSize, concurrency: Math.max(concurrency ?? 2 * this.#info.threads, batchSize * infos.length) },
+    );
+    const abort = (): void => pipeline.stop(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      yield* pipeline.results();
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      aborter.abort(new CornerNetError('ERR_CLOSED', 'the loop over the results was left'));
+    }
+  }
+
+  /**
+   * The last level's heatmap logits, embeddings and offsets of the plain (not mirrored) picture.
+   * @throws {CornerNetError} as `detect`.
+   */
+  async heads(image: ImageSource, options: Abortable & Pick<DetectOptions, 'maxPixels'> = {}): Promise<Heads> {
+    const { signal, ...changes } = checkDetectOptions(options);
+    const { settings } = this.#nativeOptions(changes);
+    const picture = await abortable(signal, () => decodeImage(image, this.#maxPixels(changes)));
+    const heads: NativeHeads = await this.#loaded.replicas.heads(picture, settings, signal);
+    return heads;
+  }
+
+  /** Refuses new calls, drops waiting ones (`ERR_CLOSED`), waits for the running one and frees the device's memory. Call it as often as you like. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#loaded.replicas.close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  get #info(): NativeInfo {
+    return this.#loaded.replicas.infos[0] as NativeInfo;
+  }
+
+  #maxPixels(changes: DetectOptions): number {
+    return changes.maxPixels ?? this.#loaded.options.maxPixels ?? defaultMaxPixels;
+  }
+
+  async #detectPictures(
+    sources: readonly ImageSource[],
+    pictures: NativePicture[],
+    options: NativeDetectOptions,
+    signal: AbortSignal | undefined,
+  ): Promise<DetectionResult[]> {
+    const found = await this.#loaded.replicas.detect(pictures, options, signal);
+    return found.map((values, i) => {
+      const { width, height } = pictures[i] as NativePicture;
+      return { image: imageName(sources[i] as ImageSource), width, height, detections: toDetections(values, this.classes) };
+    });
+  }
+
+  /** The call's options over the load's, over the weights' own, over the checkpoint's settings. */
+  #nativeOptions(changes: DetectOptions): NativeDetectOptions {
+    if (this.#closing) throw new CornerNetError('ERR_CLOSED', 'the detector is closed');
+    const { weights, options, classes } = this.#loaded;
+    const wanted: LoadOptions = merge<LoadOptions>(options, changes);
+    const nms = merge(options.softNms ?? {}, changes.softNms ?? {});
+    const settings: NativeSettings = merge(this.#info.settings, {
+      mean: wanted.mean as [number, number, number] | undefined,
+      std: wanted.std as [number, number, number] | undefined,
+      toRgb: wanted.toRgb,
+      cornerTopk: wanted.cornerTopk,
+      distanceThreshold: wanted.distanceThreshold,
+      maxPerImage: wanted.maxPerImage,
+      nmsMethod: nms.method,
+      nmsIouThreshold: nms.iouThreshold,
+      nmsSigma: nms.sigma,
+      nmsMinScore: nms.minScore,
+    } as Partial<NativeSettings>);
+    return {
+      flip: wanted.flip ?? weights.flip,
+      numerics: wanted.numerics ?? 'mmdet2',
+      scoreThreshold: wanted.scoreThreshold ?? weights.scoreThreshold,
+      classIds: wanted.classes ? resolveClasses(wanted.classes, classes) : [],
+      settings,
+    };
+  }
+}

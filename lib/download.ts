@@ -1,0 +1,47 @@
+// Fetching with the user's proxy settings: the resuming downloader of the set-up, whose failures become CornerNetErrors.
+import { join } from 'node:path';
+
+import { EnvHttpProxyAgent, fetch as undiciFetch } from 'undici';
+
+import { CornerNetError, sentenceOf } from './errors.js';
+import { packageRoot } from './native.js';
+
+/** How far a download is. */
+export interface DownloadProgress {
+  readonly received: number;
+  /** Unknown when the server doesn't say. */
+  readonly total?: number;
+}
+
+/** What to fetch and where to put it. */
+export interface DownloadRequest {
+  readonly url: string;
+  readonly file: string;
+  /** The whole sha256 or its first digits. */
+  readonly sha256?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: DownloadProgress) => void;
+  readonly stallMs?: number;
+}
+
+type Downloader = (request: DownloadRequest & { fetch: typeof fetch }) => Promise<void>;
+
+/**
+ * Downloads aside, verifies, renames.
+ * @throws {CornerNetError} `ERR_DOWNLOAD`; an abort rejects with the signal's reason.
+ */
+export async function download(request: DownloadRequest): Promise<void> {
+  // Plain JavaScript beside the sources, because the set-up of a clone runs before anything is compiled.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const core = require(join(packageRoot, 'scripts', 'setup', 'download.js')) as { download: Downloader };
+  const dispatcher = new EnvHttpProxyAgent();
+  const proxied = ((url: string, init: object) => undiciFetch(url, { ...init, dispatcher })) as unknown as typeof fetch;
+  try {
+    await core.download({ ...request, fetch: proxied });
+  } catch (error) {
+    request.signal?.throwIfAborted();
+    throw new CornerNetError('ERR_DOWNLOAD', sentenceOf(error), { cause: error });
+  } finally {
+    await dispatcher.destroy();
+  }
+}

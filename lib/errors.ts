@@ -1,0 +1,65 @@
+// The package's one error class.
+
+/**
+ * - `ERR_OPTION`: an option is unknown or has a value that isn't allowed.
+ * - `ERR_INPUT`: a picture, list or file can't be read or isn't what it should be.
+ * - `ERR_TOO_LARGE`: a picture has more pixels than `maxPixels`.
+ * - `ERR_CHECKPOINT`: a file isn't a CornerNet checkpoint, or is damaged.
+ * - `ERR_DOWNLOAD`: weights could not be fetched or don't have their checksum.
+ * - `ERR_NOT_BUILT`: the native addon isn't there.
+ * - `ERR_LIBTORCH`: the addon is there, but LibTorch can't be loaded.
+ * - `ERR_DEVICE`: the device or precision asked for can't be had.
+ * - `ERR_OUT_OF_MEMORY`: the device's or the machine's memory doesn't suffice; the detector works on.
+ * - `ERR_CLOSED`: the detector is closed, or the call was dropped.
+ * - `ERR_INTERNAL`: a failure of ours.
+ */
+export type CornerNetErrorCode =
+  | 'ERR_OPTION'
+  | 'ERR_INPUT'
+  | 'ERR_TOO_LARGE'
+  | 'ERR_CHECKPOINT'
+  | 'ERR_DOWNLOAD'
+  | 'ERR_NOT_BUILT'
+  | 'ERR_LIBTORCH'
+  | 'ERR_DEVICE'
+  | 'ERR_OUT_OF_MEMORY'
+  | 'ERR_CLOSED'
+  | 'ERR_INTERNAL';
+
+/** What everything in this package throws and rejects with, aborts apart (they carry the signal's own reason). */
+export class CornerNetError extends Error {
+  override readonly name = 'CornerNetError';
+  readonly code: CornerNetErrorCode;
+
+  constructor(code: CornerNetErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** Any failure as a sentence. */
+export function sentenceOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isNative(error: unknown): error is Error & { code: CornerNetErrorCode } {
+  return error instanceof Error && String((error as { code?: unknown }).code).startsWith('ERR_');
+}
+
+/**
+ * Awaits the addon and turns what it rejects with into a CornerNetError that shows where the caller was:
+ * native errors are made on a callback from the addon's thread, where the stack says nothing.
+ */
+export async function fromNative<T>(promise: Promise<T>): Promise<T> {
+  const caller = new Error('caller');
+  try {
+    return await promise;
+  } catch (error) {
+    const converted = isNative(error)
+      ? new CornerNetError(error.code, error.message)
+      : new CornerNetError('ERR_INTERNAL', sentenceOf(error), { cause: error });
+    const stack = caller.stack?.split('\n').slice(2).join('\n');
+    converted.stack = `${converted.name}: ${converted.message}\n${stack ?? ''}`;
+    throw converted;
+  }
+}

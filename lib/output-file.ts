@@ -1,0 +1,77 @@
+// A text output that is a file or standard output; a file appears under its name only when it is complete.
+import { createWriteStream } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { finished } from 'node:stream/promises';
+import type { Writable } from 'node:stream';
+
+import { CornerNetError, sentenceOf } from './errors.js';
+
+export interface TextOutput {
+  write(text: string): Promise<void>;
+  /** Makes what was written final. */
+  commit(): Promise<void>;
+  /** Leaves no trace of a file. */
+  discard(): Promise<void>;
+}
+
+async function writeTo(stream: Writable, text: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())));
+}
+
+class FileOutput implements TextOutput {
+  readonly #path: string;
+  readonly #aside: string;
+  #stream: Writable | undefined;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#aside = `${path}.${process.pid}.part`;
+  }
+
+  async write(text: string): Promise<void> {
+    await this.#attempt(async () => writeTo(await this.#open(), text));
+  }
+
+  async commit(): Promise<void> {
+    await this.#attempt(async () => {
+      const stream = await this.#open();
+      stream.end();
+      await finished(stream);
+      await rename(this.#aside, this.#path);
+    });
+  }
+
+  async discard(): Promise<void> {
+    this.#stream?.destroy();
+    await rm(this.#aside, { force: true });
+  }
+
+  async #open(): Promise<Writable> {
+    if (!this.#stream) {
+      await mkdir(dirname(this.#path), { recursive: true });
+      this.#stream = createWriteStream(this.#aside);
+      this.#stream.on('error', () => undefined); // each write reports its own
+    }
+    return this.#stream;
+  }
+
+  async #attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      await this.discard();
+      throw new CornerNetError('ERR_INPUT', `${this.#path} can't be written: ${sentenceOf(error)}`, { cause: error });
+    }
+  }
+}
+
+/** Of `path`, or of standard output without one. */
+export function openOutput(path?: string): TextOutput {
+  if (path !== undefined) return new FileOutput(path);
+  return {
+    write: (text) => writeTo(process.stdout, text),
+    commit: () => Promise.resolve(),
+    discard: () => Promise.resolve(),
+  };
+}

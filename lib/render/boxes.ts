@@ -1,0 +1,38 @@
+// Labelled boxes over a picture.
+import type { Detection } from '../detector.js';
+import type { ImageSource } from '../image.js';
+import { openCanvas, saveCanvas, type Canvas } from './canvas.js';
+import { textPath, textWidth } from './text.js';
+
+/** Hues a golden angle apart differ for neighbours and for many. */
+export function classColour(classId: number): string {
+  return `hsl(${Math.round((classId * 137.508 + 210) % 360)}, 85%, 42%)`;
+}
+
+function label(canvas: Canvas, text: string, x: number, y: number, colour: string): string {
+  const pad = Math.round(canvas.fontPx / 4);
+  const width = textWidth(text, canvas.fontPx) + 2 * pad;
+  const height = canvas.fontPx + 2 * pad;
+  // Above the box where there is room, inside it where not, and never beyond the picture's edge.
+  const left = Math.max(0, Math.min(x, canvas.width - width));
+  const top = y - height >= 0 ? y - height : Math.min(y, canvas.height - height);
+  const baseline = top + pad + 0.82 * canvas.fontPx;
+  return (
+    `<rect x="${left}" y="${top}" width="${width}" height="${height}" fill="${colour}"/>` +
+    `<path d="${textPath(text, left + pad, baseline, canvas.fontPx)}" fill="white"/>`
+  );
+}
+
+function box(canvas: Canvas, { label: name, classId, score, box: sides }: Detection): string {
+  const [x1, y1, x2, y2] = sides.map((side) => side * canvas.scale) as [number, number, number, number];
+  const colour = classColour(classId);
+  const frame = `<rect x="${x1}" y="${y1}" width="${x2 - x1}" height="${y2 - y1}" fill="none" stroke="${colour}" stroke-width="${canvas.linePx}"/>`;
+  return frame + label(canvas, `${name} ${score.toFixed(2)}`, x1 - canvas.linePx / 2, y1, colour);
+}
+
+/** Draws detections over their picture into a JPEG; the surest are on top. */
+export async function drawBoxes(source: ImageSource, detections: readonly Detection[], file: string, maxPixels: number): Promise<void> {
+  const canvas = await openCanvas(source, maxPixels);
+  const elements = [...detections].reverse().map((detection) => box(canvas, detection));
+  await saveCanvas(canvas, elements.join(''), [], file);
+}

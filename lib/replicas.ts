@@ -1,0 +1,56 @@
+// The networks of a detector, one a device: calls go to whichever has the least to do.
+import { abortable } from './abort.js';
+import { fromNative } from './errors.js';
+import type { NativeDetector, NativeDetectOptions, NativeHeads, NativeInfo, NativePicture, NativeSettings } from './native.js';
+
+interface Replica {
+  readonly native: NativeDetector;
+  readonly info: NativeInfo;
+  calls: number;
+}
+
+export class Replicas {
+  readonly infos: readonly NativeInfo[];
+  readonly #replicas: Replica[];
+  #nextId = 1;
+
+  constructor(loaded: readonly { native: NativeDetector; info: NativeInfo }[]) {
+    this.#replicas = loaded.map(({ native, info }) => ({ native, info, calls: 0 }));
+    this.infos = loaded.map(({ info }) => info);
+  }
+
+  /** Replicas that have nothing to do. */
+  get idle(): number {
+    return this.#replicas.filter(({ calls }) => calls === 0).length;
+  }
+
+  detect(pictures: NativePicture[], options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<Float32Array[]> {
+    return this.#call(signal, (native, id) => native.detect(id, pictures, options));
+  }
+
+  heads(picture: NativePicture, settings: NativeSettings, signal: AbortSignal | undefined): Promise<NativeHeads> {
+    return this.#call(signal, (native, id) => native.heads(id, picture, settings));
+  }
+
+  /** The sum over the replicas of each counter. */
+  sum<Key extends string>(read: (native: NativeDetector) => Record<Key, number>): Record<Key, number> {
+    const total: Partial<Record<Key, number>> = {};
+    for (const { native } of this.#replicas) {
+      for (const [key, value] of Object.entries(read(native)) as [Key, number][]) total[key] = (total[key] ?? 0) + value;
+    }
+    return total as Record<Key, number>;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#replicas.map(({ native }) => native.close()));
+  }
+
+  async #call<T>(signal: AbortSignal | undefined, start: (native: NativeDetector, id: number) => Promise<T>): Promise<T> {
+    const replica = this.#replicas.reduce((least, other) => (other.calls < least.calls ? other : least));
+    const id = this.#nextId++;
+    replica.calls++;
+    const running = fromNative(start(replica.native, id)).finally(() => replica.calls--);
+    running.catch(() => undefined); // after an abort nobody else waits for it
+    return abortable(signal, () => running, () => replica.native.cancel(id));
+  }
+}

@@ -1,0 +1,153 @@
+// The known weights: the published checkpoints and the small one that comes with the package.
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+
+import { z } from 'zod';
+
+import { weightsFolder } from './cache.js';
+import { download, type DownloadProgress } from './download.js';
+import { CornerNetError, sentenceOf } from './errors.js';
+import { packageRoot } from './native.js';
+
+const entrySchema = z.strictObject({
+  id: z.string(),
+  /** mmdetection's name of the configuration. */
+  config: z.string(),
+  url: z.url().optional(),
+  /** In the package's weights folder. */
+  file: z.string().optional(),
+  /** The whole sha256 or its first digits, which the published names end in. */
+  sha256: z.string().regex(/^[0-9a-f]{8,64}$/),
+  classes: z.int(),
+  /** What it was trained with. */
+  batch: z.string().optional(),
+  /** COCO AP as published, in points; for the digits, on their own validation set. */
+  ap: z.number(),
+  flip: z.boolean(),
+  scoreThreshold: z.number(),
+});
+
+/** One of the known weights. */
+export type WeightsEntry = Readonly<z.infer<typeof entrySchema>>;
+
+const manifestSchema = z.strictObject({ default: z.string(), weights: z.array(entrySchema) });
+
+/** Where the bytes of weights are, and how their configuration tests them. */
+export interface ResolvedWeights {
+  readonly path: string;
+  readonly flip: boolean;
+  readonly scoreThreshold: number;
+  /** The manifest's entry, unless a path was given. */
+  readonly entry?: WeightsEntry;
+}
+
+let manifest: z.infer<typeof manifestSchema> | undefined;
+
+function readManifest(): z.infer<typeof manifestSchema> {
+  return (manifest ??= manifestSchema.parse(JSON.parse(readFileSync(join(packageRoot, 'weights', 'manifest.json'), 'utf8'))));
+}
+
+/** The weights the package knows by name. */
+export function listWeights(): readonly WeightsEntry[] {
+  return readManifest().weights;
+}
+
+/** The weights used where none are named. */
+export function defaultWeights(): string {
+  return readManifest().default;
+}
+
+/** Where an entry's file is or will be. */
+export function weightsPath(entry: WeightsEntry): string {
+  return entry.file === undefined ? join(weightsFolder(), basename(new URL(entry.url ?? '').pathname)) : join(packageRoot, 'weights', entry.file);
+}
+
+function findEntry(id: string): WeightsEntry | undefined {
+  return listWeights().find((entry) => entry.id === id || entry.config === id);
+}
+
+/**
+ * An id of the manifest or a path.
+ * @throws {CornerNetError} `ERR_INPUT` when the published weights weren't fetched yet, or nothing is at the path.
+ */
+export function resolveWeights(idOrPath: string): ResolvedWeights {
+  const entry = findEntry(idOrPath);
+  if (entry) {
+    const path = weightsPath(entry);
+    if (!existsSync(path)) {
+      throw new CornerNetError('ERR_INPUT', `the weights ${entry.id} are not here yet (${path}): run \`npx cornernet weights fetch ${entry.id}\``);
+    }
+    return { path, flip: entry.flip, scoreThreshold: entry.scoreThreshold, entry };
+  }
+  if (!existsSync(idOrPath)) {
+    const known = listWeights().map(({ id }) => id);
+    throw new CornerNetError('ERR_INPUT', `there are no weights ${idOrPath}: neither a file nor one of ${known.join(', ')}`);
+  }
+  return { path: idOrPath, flip: true, scoreThreshold: 0.3 };
+}
+
+async function sha256(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    await pipeline(createReadStream(file), hash);
+  } catch (error) {
+    throw new CornerNetError('ERR_INPUT', `${file} can't be read: ${sentenceOf(error)}`, { cause: error });
+  }
+  return hash.digest('hex');
+}
+
+/** What {@link verifyWeights} found. */
+export interface WeightsVerification {
+  readonly sha256: string;
+  readonly bytes: number;
+  /** The known weights that these are. */
+  readonly entry?: WeightsEntry;
+}
+
+/**
+ * Takes a file's sha256 and holds it against the one its name promises (torch's habit: `name-<first digits>.pth`) or the manifest's.
+ * @throws {CornerNetError} `ERR_CHECKPOINT` when it is another, `ERR_INPUT` when the file can't be read.
+ */
+export async function verifyWeights(file: string): Promise<WeightsVerification> {
+  const digest = await sha256(file);
+  const promised = /-([0-9a-f]{8,64})\.pth$/.exec(basename(file))?.[1] ?? listWeights().find((entry) => entry.file === basename(file))?.sha256;
+  if (promised !== undefined && !digest.startsWith(promised)) {
+    throw new CornerNetError('ERR_CHECKPOINT', `${file} has the sha256 ${digest}, not ${promised}...: it is damaged or another file`);
+  }
+  const entry = listWeights().find((known) => digest.startsWith(known.sha256));
+  return { sha256: digest, bytes: (await stat(file)).size, ...(entry && { entry }) };
+}
+
+/** Options of {@link fetchWeights}. */
+export interface FetchWeightsOptions {
+  /** A folder's URL that has the files under the same names. */
+  readonly mirror?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: DownloadProgress) => void;
+  /** Milliseconds without a byte after which a connection is given up and tried again. Default 30,000. */
+  readonly stallMs?: number;
+}
+
+/**
+ * Fetches published weights into the cache, going on where an interrupted fetch stopped, and verifies their sha256.
+ * Honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+ * @returns the file's path.
+ * @throws {CornerNetError} `ERR_DOWNLOAD`, or `ERR_OPTION` for an unknown id.
+ */
+export async function fetchWeights(id: string, options: FetchWeightsOptions = {}): Promise<string> {
+  const entry = findEntry(id);
+  if (!entry) throw new CornerNetError('ERR_OPTION', `there are no weights called ${id}; known are ${listWeights().map((known) => known.id).join(', ')}`);
+  const file = weightsPath(entry);
+  if (entry.url === undefined) return file;
+  if (existsSync(file)) {
+    await verifyWeights(file);
+    return file;
+  }
+  const { mirror, ...rest } = options;
+  const url = mirror === undefined ? entry.url : new URL(basename(file), mirror.endsWith('/') ? mirror : `${mirror}/`).href;
+  await download({ url, file, sha256: entry.sha256, ...rest });
+  return file;
+}

@@ -1,0 +1,62 @@
+// All the set-up of a clone, for `npm start` and `npm test`; quick when nothing changed.
+//   node scripts/setup/clone.js [--testing]
+'use strict';
+const { createHash } = require('node:crypto');
+const { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } = require('node:fs');
+const { join } = require('node:path');
+
+const { say, step } = require('./console.js');
+const { must } = require('./run.js');
+const { setUp } = require('./setup.js');
+
+const root = join(__dirname, '..', '..');
+
+function stampPath(name) {
+  mkdirSync(join(root, '.setup'), { recursive: true });
+  return join(root, '.setup', name);
+}
+
+/** Does `work` unless it was done for the same `content`. */
+async function once(name, content, isThere, work) {
+  const digest = createHash('sha256').update(content).digest('hex');
+  const stamp = stampPath(name);
+  if (isThere() && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
+  await work();
+  writeFileSync(stamp, digest);
+}
+
+function sourcesOf(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort()
+    .map((file) => `${file}\n${readFileSync(file, 'utf8')}`)
+    .join('\n');
+}
+
+async function installModules() {
+  const lock = readFileSync(join(root, 'package-lock.json'), 'utf8') + process.version;
+  await once('modules', lock, () => existsSync(join(root, 'node_modules', '.package-lock.json')), () =>
+    step('Installing npm packages', () => must('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: root })),
+  );
+}
+
+async function compileTypeScript() {
+  const sources = sourcesOf(join(root, 'lib')) + readFileSync(join(root, 'tsconfig.json')) + readFileSync(join(root, 'tsconfig.build.json'));
+  await once('dist', sources, () => existsSync(join(root, 'dist', 'cli.js')), () =>
+    step('Compiling TypeScript', () => must(process.execPath, [join(root, 'scripts', 'build-dist.js')], { cwd: root })),
+  );
+}
+
+async function setUpClone() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 17)) throw new Error(`Node ${process.versions.node} is too old: 20.17 or newer is needed`);
+  await installModules();
+  await compileTypeScript();
+  await setUp({ testing: process.argv.includes('--testing') });
+}
+
+setUpClone().catch((error) => {
+  say(error.code === 'ERR_SETUP' || error.code === 'ERR_DOWNLOAD' ? error.message : error.stack);
+  process.exitCode = 1;
+});

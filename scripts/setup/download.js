@@ -1,0 +1,129 @@
+// A download that goes on where it stopped: used by the set-up, which runs before any npm package is there, and by lib/download.ts.
+'use strict';
+const { createHash } = require('node:crypto');
+const { createReadStream } = require('node:fs');
+const { mkdir, open, rename, rm, stat } = require('node:fs/promises');
+const { dirname } = require('node:path');
+const { pipeline } = require('node:stream/promises');
+
+const STALL_MS = 30_000;
+const ATTEMPTS = 5;
+const FIRST_PAUSE_MS = 500;
+
+/** A failure that trying again won't mend. */
+class FinalError extends Error {
+  code = 'ERR_DOWNLOAD';
+}
+
+function sizeOf(file) {
+  return stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  );
+}
+
+async function sha256Of(file) {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return hash.digest('hex');
+}
+
+/** Where in the file the answer's bytes go, and the whole file's size when the server says. */
+function placeOf(response, offset) {
+  const length = Number(response.headers.get('content-length') ?? NaN);
+  if (response.status === 206) {
+    const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '');
+    if (!range || Number(range[1]) !== offset) throw new FinalError('the server answered with another range than was asked for');
+    return { start: offset, total: range[2] === '*' ? NaN : Number(range[2]) };
+  }
+  // 200: the server ignores ranges, and begins at the beginning.
+  return { start: 0, total: response.headers.get('content-encoding') ? NaN : length };
+}
+
+/** One connection: takes what comes until the end, a stall or a failure. Resolves once all bytes are there. */
+async function attempt({ url, part, fetch, stallMs, signal, onProgress }) {
+  const stalled = new AbortController();
+  let timer;
+  const alive = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => stalled.abort(new Error(`no byte came for ${stallMs / 1000} s`)), stallMs);
+  };
+  const offset = await sizeOf(part);
+  alive();
+  try {
+    const headers = offset > 0 ? { range: `bytes=${offset}-` } : {};
+    const signals = signal ? AbortSignal.any([signal, stalled.signal]) : stalled.signal;
+    const response = await fetch(url, { headers, redirect: 'follow', signal: signals });
+    if (response.status === 416) {
+      // What is there is as long as the file, or longer: the checksum decides, or it begins anew.
+      await response.body?.cancel();
+      return { restart: true };
+    }
+    if (!response.ok) {
+      await response.body?.cancel();
+      const sentence = `the server answered ${response.status} ${response.statusText}`.trimEnd();
+      throw response.status >= 500 || response.status === 429 ? new Error(sentence) : new FinalError(sentence);
+    }
+    const { start, total } = placeOf(response, offset);
+    const file = await open(part, start === 0 ? 'w' : 'a');
+    let received = start;
+    try {
+      for await (const chunk of response.body) {
+        await file.writeFile(chunk);
+        received += chunk.length;
+        alive();
+        onProgress?.(Number.isNaN(total) ? { received } : { received, total });
+      }
+    } finally {
+      await file.close();
+    }
+    if (!Number.isNaN(total) && received !== total) throw new Error(`${received} of ${total} bytes came`);
+    return { restart: false };
+  } catch (error) {
+    throw stalled.signal.aborted ? stalled.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function reasonOf(error) {
+  const cause = error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  return `${error.message}${cause}`;
+}
+
+/**
+ * Fetches `url` into `file`: into `<file>.part` first, from where it goes on after an interruption, then verified and renamed.
+ * @param {{ url: string, file: string, sha256?: string, fetch?: typeof globalThis.fetch, signal?: AbortSignal, stallMs?: number,
+ *   onProgress?: (progress: { received: number, total?: number }) => void }} request sha256 may be its first digits only
+ * @returns {Promise<void>}
+ * Rejects with an Error of code ERR_DOWNLOAD, or with the signal's reason.
+ */
+async function download({ url, file, sha256, fetch = globalThis.fetch, signal, stallMs = STALL_MS, onProgress }) {
+  const part = `${file}.part`;
+  await mkdir(dirname(file), { recursive: true });
+  let failure;
+  for (let tries = 0; tries < ATTEMPTS; tries++) {
+    if (tries > 0) await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS * 2 ** (tries - 1)));
+    signal?.throwIfAborted();
+    try {
+      const resumed = (await sizeOf(part)) > 0;
+      const { restart } = await attempt({ url, part, fetch, stallMs, signal, onProgress });
+      const digest = sha256 === undefined ? undefined : await sha256Of(part);
+      if (digest === undefined ? !restart : digest.startsWith(sha256)) {
+        await rename(part, file);
+        return;
+      }
+      await rm(part, { force: true });
+      // A resumed file may be made of two versions: from the beginning once more before it counts as wrong.
+      if (!restart && !resumed) throw new FinalError(`what came has the sha256 ${digest}, not ${sha256}`);
+      failure = new Error(`what had come did not have the sha256 ${sha256}`);
+    } catch (error) {
+      signal?.throwIfAborted();
+      failure = error;
+      if (error instanceof FinalError) break;
+    }
+  }
+  throw Object.assign(new Error(`${url} could not be fetched: ${reasonOf(failure)}`, { cause: failure }), { code: 'ERR_DOWNLOAD' });
+}
+
+module.exports = { download };

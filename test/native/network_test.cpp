@@ -1,0 +1,168 @@
+#include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <cmath>
+
+#include "engine/architecture.h"
+#include "nn/cornernet.h"
+#include "runtime/error.h"
+#include "test.h"
+#include "tiny_network.h"
+
+using namespace cornernet;
+using namespace cornernet::testing;
+
+namespace {
+
+CornerNet network_of(const CornerNetConfig& config, const NamedTensors& tensors) {
+  CornerNet network(config);
+  assign_parameters(network, tensors);
+  return network;
+}
+
+std::vector<at::Tensor> list(const CornerMaps& maps) { return {maps.tl_heat, maps.br_heat, maps.tl_emb, maps.br_emb, maps.tl_off, maps.br_off}; }
+
+/// The largest difference of any map, in units of that map's largest value.
+double relative_difference(const CornerMaps& a, const CornerMaps& b) {
+  double largest = 0;
+  const auto left = list(a), right = list(b);
+  for (size_t i = 0; i < left.size(); ++i) {
+    const at::Tensor exact = left[i].to(at::kDouble), other = right[i].to(at::kDouble);
+    largest = std::max(largest, (exact - other).abs().max().item<double>() / exact.abs().max().item<double>());
+  }
+  return largest;
+}
+
+/// The error's sentence; fails the test when `body` throws none of this code.
+template <typename Body>
+std::string refused(ErrorCode code, Body body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    check(error.code() == code, "got ", code_name(error.code()), ": ", error.what());
+    return error.what();
+  }
+  check(false, "nothing was refused");
+  return "";
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+const Registration folded("nn: folding and packing leave the maps as they are, for odd sizes and sizes that change", [] {
+  const c10::InferenceMode inference;
+  at::manual_seed(1);
+  const auto config = tiny_config();
+  const auto tensors = draw_state_dict(config);
+  const CornerNet plain = network_of(config, tensors);
+  CornerNet packed = network_of(config, tensors);
+  packed.prepare(at::kFloat, at::kCPU);
+  for (const auto& size : std::vector<std::vector<int64_t>>{{1, 3, 127, 127}, {2, 3, 127, 255}, {1, 3, 127, 127}}) {
+    const at::Tensor x = at::randn(size).contiguous(at::MemoryFormat::ChannelsLast);
+    // fp32 rounds by 6e-8; another order of summation over a few hundred products through about twenty layers makes about a hundred times that.
+    const double difference = relative_difference(plain.forward(x), packed.forward(x));
+    check(difference < 2e-5, "maps differ by ", difference);
+  }
+});
+
+const Registration bf16("nn: bf16 stays near fp32", [] {
+  const c10::InferenceMode inference;
+  at::manual_seed(2);
+  const auto config = tiny_config();
+  const auto tensors = draw_state_dict(config);
+  CornerNet exact = network_of(config, tensors), rounded = network_of(config, tensors);
+  exact.prepare(at::kFloat, at::kCPU);
+  rounded.prepare(at::kBFloat16, at::kCPU);
+  const at::Tensor x = at::randn({1, 3, 127, 127}).contiguous(at::MemoryFormat::ChannelsLast);
+  const CornerMaps a = exact.forward(x), b = rounded.forward(x.to(at::kBFloat16));
+  check(b.tl_heat.scalar_type() == at::kBFloat16, "the maps are not bf16");
+  const double difference = relative_difference(a, b);
+  // 8 bits of mantissa round by 0.4%, through about twenty layers, and drawn weights amplify more than trained ones.
+  check(difference < 0.2, "maps differ by ", difference);
+});
+
+const Registration gradient("nn: gradients of the unprepared network agree with finite differences", [] {
+  at::manual_seed(3);
+  const at::AutoGradMode recording(true);
+  const auto config = tiny_config(1);
+  const auto tensors = draw_state_dict(config, at::kDouble);
+  const CornerNet network = network_of(config, tensors);
+  const at::Tensor x = at::randn({1, 3, 63, 63}, at::TensorOptions(at::kDouble)).set_requires_grad(true);
+  const auto loss = [&](const at::Tensor& input) {
+    at::Tensor sum;
+    for (const at::Tensor& map : list(network.forward(input))) sum = sum.defined() ? sum + map.square().mean() : map.square().mean();
+    return sum;
+  };
+  loss(x).backward();
+  const at::Tensor slope = x.grad().flatten();
+  constexpr double kStep = 1e-6;
+  for (const int64_t i : {0L, 777L, 5000L, 63L * 63 * 3 - 1}) {
+    const at::NoGradGuard still;
+    const auto moved = [&](double by) {
+      at::Tensor other = x.detach().clone();
+      other.flatten()[i] += by;
+      return loss(other).item<double>();
+    };
+    const double numeric = (moved(kStep) - moved(-kStep)) / (2 * kStep);
+    // fp64 rounding of the loss over the step is 1e-9; ReLUs and maxima that switch within the step add a little.
+    check(std::abs(numeric - slope[i].item<double>()) < 1e-5 * std::max(1.0, std::abs(numeric)), "at ", i, ": ", slope[i].item<double>(), " against ",
+          numeric);
+  }
+});
+
+const Registration derived("engine: dimensions follow from keys and shapes", [] {
+  for (const int64_t stacks : {1, 2, 3}) {
+    const auto config = tiny_config(stacks);
+    const CornerNetConfig found = derive_architecture(draw_state_dict(config));
+    check(found.backbone.num_stacks == stacks && found.backbone.stem_channels == 8 && found.backbone.feat_channels == 12, "the backbone is wrong");
+    check(found.backbone.stage_channels == config.backbone.stage_channels && found.backbone.stage_blocks == config.backbone.stage_blocks,
+          "the stages are wrong");
+    check(found.head.num_classes == 3 && found.head.pool_channels == 8 && found.head.branch_channels == 10 && found.head.num_levels == 2,
+          "the head is wrong");
+  }
+});
+
+const Registration misfit("engine: missing, unexpected and misshapen tensors are listed, ten of each and a count", [] {
+  const auto config = tiny_config();
+  auto tensors = draw_state_dict(config);
+  std::erase_if(tensors, [](const auto& item) { return item.first.starts_with("bbox_head.br_pool.1."); });
+  tensors.emplace_back("neck.conv.weight", at::ones({1}));
+  for (auto& [name, tensor] : tensors) {
+    if (name == "backbone.stem.0.bn.bias") tensor = at::ones({9});
+  }
+  CornerNet network(derive_architecture(tensors));
+  const std::string sentence = refused(ErrorCode::Checkpoint, [&] { assign_parameters(network, tensors); });
+  check(contains(sentence, "25 missing (bbox_head.br_pool.1.direction1_conv.conv.weight, ") && contains(sentence, ", ...)"), sentence);
+  check(contains(sentence, "1 unexpected (neck.conv.weight)"), sentence);
+  check(contains(sentence, "1 of the wrong shape (backbone.stem.0.bn.bias [9] instead of [8])"), sentence);
+});
+
+const Registration foreign("engine: other networks are refused with what is missing", [] {
+  check(contains(refused(ErrorCode::Checkpoint,
+                         [] {
+                           derive_architecture({{"layer1.0.conv1.weight", at::ones({1})}});
+                         }),
+                 "backbone.*"),
+        "names no key");
+  auto tensors = draw_state_dict(tiny_config());
+  std::erase_if(tensors, [](const auto& item) { return item.first.starts_with("backbone.hourglass_modules."); });
+  check(contains(refused(ErrorCode::Checkpoint, [&] { derive_architecture(tensors); }), "backbone.hourglass_modules."), "names no key");
+  tensors = draw_state_dict(tiny_config());
+  for (auto& [name, tensor] : tensors) {
+    if (name == "bbox_head.tl_emb.0.1.conv.weight") tensor = at::ones({2, 10, 1, 1});
+  }
+  check(contains(refused(ErrorCode::Checkpoint, [&] { derive_architecture(tensors); }), "embeddings have 2 channels"), "doesn't name the embeddings");
+});
+
+const Registration stated("engine: a configuration that contradicts the tensors is refused", [] {
+  ConfigSettings settings;
+  settings.num_classes = 80;
+  check(contains(refused(ErrorCode::Checkpoint, [&] { cross_check(tiny_config(), settings); }), "num_classes is 80, but its tensors have 3"),
+        "another sentence");
+  settings.num_classes = 3;
+  settings.num_stacks = 2;
+  cross_check(tiny_config(), settings);
+});
+
+}  // namespace
