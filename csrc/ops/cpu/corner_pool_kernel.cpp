@@ -18,8 +18,6 @@ namespace {
 constexpr int64_t kLanes = 1024;
 // Rows one task scans together where a scan runs along memory: independent maxima hide one comparison's latency behind another.
 constexpr int64_t kLines = 8;
-// Channels of one task of a pair.
-constexpr int64_t kPairLanes = 64;
 // Elements below which another thread costs more than it saves.
 constexpr int64_t kGrain = 16384;
 
@@ -121,53 +119,77 @@ void scan_backward(const T* grad_y, const T* x, T* grad_x, const ScanView& view)
   });
 }
 
-/// One pixel of a channels-last pair: both maxima move on and their sum is written.
+/// One position of a scan whose maxima are added to what y holds.
 template <typename T>
-inline void pair_pixel(const T* __restrict a, const T* __restrict b, T* __restrict y, T* __restrict vertical, T* __restrict horizontal,
-                       int64_t lanes) {
+inline void add_position(const T* __restrict x, T* __restrict maxima, T* __restrict y, int64_t lanes, int64_t lane_step) {
   using E = Element<T>;
   for (int64_t l = 0; l < lanes; ++l) {
-    const auto v = running_max(E::load(vertical[l]), E::load(a[l])), h = running_max(E::load(horizontal[l]), E::load(b[l]));
-    vertical[l] = E::store_exact(v);
-    horizontal[l] = E::store_exact(h);
-    y[l] = E::store(v + h);
+    const auto maximum = running_max(E::load(maxima[l]), E::load(x[l * lane_step]));
+    maxima[l] = E::store_exact(maximum);
+    y[l * lane_step] = E::store(E::load(y[l * lane_step]) + maximum);
   }
 }
 
-/// A slice of one picture's channels. `vertical` holds a maximum for each column and channel, `lanes` is a constant for whole slices.
 template <typename T>
-inline void pair_slice(const T* a, const T* b, T* y, const PairView& view, T* vertical, int64_t lanes) {
-  const int64_t row_step = (view.reverse_rows ? -1 : 1) * view.width * view.channels, step = view.reverse_columns ? -view.channels : view.channels;
-  int64_t row = view.reverse_rows ? -(view.height - 1) * row_step : 0;
-  if (view.reverse_columns) row -= (view.width - 1) * step;
-  std::array<T, kPairLanes> horizontal;
-  // -infinity is the maximum's neutral element, so that the first row and column need no case of their own.
+inline void add_strip(const T* x, T* y, const Strip& strip, int64_t lane_step) {
+  std::array<T, kLanes> maxima;
+  // -infinity is the maximum's neutral element, so that the first position needs no case of its own.
+  std::fill_n(maxima.begin(), strip.lanes, -std::numeric_limits<T>::infinity());
+  int64_t at = strip.first;
+  for (int64_t i = 0; i < strip.length; ++i, at += strip.step) add_position(x + at, maxima.data(), y + at, strip.lanes, lane_step);
+}
+
+/// Fewer pictures than threads: y first holds the pooling of a, exactly as every type holds a maximum, and is then added to from the cache.
+template <typename T>
+void pair_by_strips(const T* a, const T* b, T* y, const PairView& view) {
+  const PairScans scans = scans_of(view);
+  scan(a, y, scans.vertical);
+  for_every_strip(scans.horizontal, [=](const Strip& strip) {
+    if (strip.lane_step == 1) {
+      with_widest_vectors([&] { add_strip(b, y, strip, 1); });
+    } else {
+      add_strip(b, y, strip, strip.lane_step);
+    }
+  });
+}
+
+/// One pixel of a channels-last pair: both maxima move on and their sum is written.
+template <typename T>
+inline void pair_pixel(const T* __restrict a, const T* __restrict b, T* __restrict y, T* __restrict vertical, T* __restrict horizontal,
+                       int64_t channels) {
+  using E = Element<T>;
+  for (int64_t c = 0; c < channels; ++c) {
+    const auto v = running_max(E::load(vertical[c]), E::load(a[c])), h = running_max(E::load(horizontal[c]), E::load(b[c]));
+    vertical[c] = E::store_exact(v);
+    horizontal[c] = E::store_exact(h);
+    y[c] = E::store(v + h);
+  }
+}
+
+/// A channels-last picture in one pass. `maxima` holds width + 1 pixels: one a column, and the row's own.
+template <typename T>
+inline void pair_picture(const T* a, const T* b, T* y, const PairView& view, T* maxima) {
+  const int64_t c = view.channels;
   const T lowest = -std::numeric_limits<T>::infinity();
-  std::fill_n(vertical, view.width * lanes, lowest);
-  for (int64_t i = 0; i < view.height; ++i, row += row_step) {
-    horizontal.fill(lowest);
+  T* const horizontal = maxima + view.width * c;
+  std::fill_n(maxima, view.width * c, lowest);
+  for (int64_t i = 0; i < view.height; ++i) {
+    const int64_t row = (view.reverse_rows ? view.height - 1 - i : i) * view.width;
+    std::fill_n(horizontal, c, lowest);
     for (int64_t k = 0; k < view.width; ++k) {
-      const int64_t at = row + k * step;
-      pair_pixel(a + at, b + at, y + at, vertical + k * lanes, horizontal.data(), lanes);
+      const int64_t column = view.reverse_columns ? view.width - 1 - k : k, at = (row + column) * c;
+      pair_pixel(a + at, b + at, y + at, maxima + column * c, horizontal, c);
     }
   }
 }
 
 template <typename T>
-void pair_channels_last(const T* a, const T* b, T* y, const PairView& view) {
-  const int64_t slices = ceil_div(view.channels, kPairLanes), plane = view.height * view.width * view.channels;
-  at::parallel_for(0, view.batch * slices, grain_of(plane / slices), [&](int64_t begin, int64_t end) {
-    std::vector<T> vertical(static_cast<size_t>(view.width * std::min(view.channels, kPairLanes)));
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t channel = task % slices * kPairLanes, lanes = std::min(kPairLanes, view.channels - channel);
-      const int64_t at = task / slices * plane + channel;
-      with_widest_vectors([&] {
-        if (lanes == kPairLanes) {
-          pair_slice(a + at, b + at, y + at, view, vertical.data(), kPairLanes);
-        } else {
-          pair_slice(a + at, b + at, y + at, view, vertical.data(), lanes);
-        }
-      });
+void pair_pictures(const T* a, const T* b, T* y, const PairView& view) {
+  const int64_t picture = view.height * view.width * view.channels;
+  at::parallel_for(0, view.batch, grain_of(picture), [&](int64_t begin, int64_t end) {
+    std::vector<T> maxima(static_cast<size_t>((view.width + 1) * view.channels));
+    for (int64_t i = begin; i < end; ++i) {
+      with_widest_vectors([&] { pair_picture(a + i * picture, b + i * picture, y + i * picture, view, maxima.data()); });
     }
   });
 }
@@ -224,10 +246,12 @@ void corner_pool_pair(const at::Tensor& a, const at::Tensor& b, at::Tensor& y, c
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, a.scalar_type(), "corner_pool_pair", [&] {
     const auto *from_a = a.const_data_ptr<scalar_t>(), *from_b = b.const_data_ptr<scalar_t>();
     auto* const to = y.mutable_data_ptr<scalar_t>();
-    if (view.channels == 1) {
+    if (view.batch < at::get_num_threads()) {
+      pair_by_strips(from_a, from_b, to, view);
+    } else if (view.channels == 1) {
       pair_planes(from_a, from_b, to, view);
     } else {
-      pair_channels_last(from_a, from_b, to, view);
+      pair_pictures(from_a, from_b, to, view);
     }
   });
 }
