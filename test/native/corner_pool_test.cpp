@@ -1,12 +1,14 @@
 // The pooling operator against its definition and against ATen's cummax.
 #include "ops/corner_pool.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/cummax.h>
 #include <ATen/ops/cummaxmin_backward.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/flip.h>
 #include <ATen/ops/zeros.h>
+
+#include <array>
+#include <atomic>
 
 #include "naive_pool.h"
 #include "op_cases.h"
@@ -73,9 +75,13 @@ void check_pairs(at::Device device) {
   for_every_input(device, [](const at::Tensor& a, const std::string& what) {
     const at::Tensor b = make_values(a.sizes(), Content::Random, 99).to(a.device(), a.scalar_type());
     for (const auto& [direction_a, direction_b] : pairs()) {
-      const at::Tensor y = corner_pool_pair(a, direction_a, b, direction_b);
-      check(y.strides() == a.strides() || a.numel() == 0, what, ": the layout changed");
-      check_same(y, naive_pair(a, direction_a, b, direction_b), what + " " + name_of(direction_a) + " + " + name_of(direction_b));
+      const at::Tensor expected = naive_pair(a, direction_a, b, direction_b);
+      for (const int count : {1, 4}) {  // a picture a thread in one pass, or more threads than pictures
+        const Threads threads(count);
+        const at::Tensor y = corner_pool_pair(a, direction_a, b, direction_b);
+        check(y.strides() == a.strides() || a.numel() == 0, what, ": the layout changed");
+        check_same(y, expected, what + " " + name_of(direction_a) + " + " + name_of(direction_b));
+      }
     }
   });
 }
@@ -144,21 +150,26 @@ const Registration strided("corner_pool: views that are dense in neither layout 
   check_same(corner_pool_pair(last, Direction::Top, x, Direction::Left), naive_pair(x, Direction::Top, x, Direction::Left), "two layouts");
 });
 
-const Registration threads("corner_pool: results do not depend on the number of threads", [] {
-  const int before = at::get_num_threads();
+const Registration threads_test("corner_pool: results do not depend on the number of threads", [] {
   for (const at::MemoryFormat format : kFormats) {
     const at::Tensor a = make_values({1, 96, 40, 36}, Content::Random, 11).contiguous(format);
     const at::Tensor b = make_values({1, 96, 40, 36}, Content::Random, 12).contiguous(format);
     std::vector<at::Tensor> results;
     for (const int count : {1, 2, 3, 7}) {
-      at::set_num_threads(count);
+      const Threads threads(count);
       results.push_back(corner_pool_pair(a, Direction::Bottom, b, Direction::Left));
       results.push_back(corner_pool(a, Direction::Top));
       results.push_back(corner_pool_backward(b, a, Direction::Right));
     }
-    at::set_num_threads(before);
     for (size_t i = 3; i < results.size(); ++i) check(at::equal(results[i], results[i % 3]), "result ", i % 3, " changed with the threads");
   }
+});
+
+const Registration spread("corner_pool: LibTorch's loops, which the operators use, run on as many threads as asked for", [] {
+  const Threads threads(3);
+  std::array<std::atomic<int>, 3> visits{};
+  at::parallel_for(0, 3, 1, [&](int64_t, int64_t) { ++visits.at(at::get_thread_num()); });
+  check(visits[0] == 1 && visits[1] == 1 && visits[2] == 1, "threads 0, 1, 2 ran ", visits[0], ", ", visits[1], ", ", visits[2], " times");
 });
 
 const bool registered = [] {

@@ -1,6 +1,7 @@
 // Inputs that the operators' tests share: shapes, layouts, element types and contents, and comparing without slack.
 #pragma once
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
@@ -68,6 +69,18 @@ inline void on_every_device(const std::string& name, std::function<void(at::Devi
                           body(at::Device(at::kCUDA, 0));
                         }});
 }
+
+/// at::set_num_threads until the end of a scope.
+class Threads {
+ public:
+  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
+  ~Threads() { at::set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
 
 inline std::vector<at::ScalarType> types_on(at::Device device) {
   if (device.is_cuda()) return {at::kFloat, at::kHalf, at::kBFloat16};

@@ -1,7 +1,6 @@
 // Upsampling and addition, and the CUDA kernel's body, against ATen's nearest upsampling.
 #include "ops/upsample_add.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/upsample_nearest2d.h>
@@ -103,15 +102,12 @@ const Registration refusals("upsample_add: wrong input is refused with a code", 
   refused([&] { upsample_nearest_add(x.slice(2, 0, 0), x); }, "nothing to repeat");
 });
 
-const Registration threads("upsample_add: results do not depend on the number of threads", [] {
-  const int before = at::get_num_threads();
+const Registration threads_test("upsample_add: results do not depend on the number of threads", [] {
   const at::Tensor low = make_values({1, 96, 20, 18}, Content::Random, 1), skip = make_values({1, 96, 40, 35}, Content::Random, 2);
-  const at::Tensor one = upsample_nearest_add(low, skip);
+  const at::Tensor expected = aten(low, skip);
   for (const int count : {1, 2, 3, 7}) {
-    at::set_num_threads(count);
-    const bool same = at::equal(upsample_nearest_add(low, skip), one);
-    at::set_num_threads(before);
-    check(same, count, " threads give another result");
+    const Threads threads(count);
+    check(at::equal(upsample_nearest_add(low, skip), expected), count, " threads give another result");
   }
 });
 
