@@ -62,7 +62,9 @@ export function defaultWeights(): string {
 
 /** Where an entry's file is or will be. */
 export function weightsPath(entry: WeightsEntry): string {
-  return entry.file === undefined ? join(weightsFolder(), basename(new URL(entry.url ?? '').pathname)) : join(packageRoot, 'weights', entry.file);
+  return entry.file === undefined
+    ? join(weightsFolder(), basename(new URL(entry.url ?? '').pathname))
+    : join(packageRoot, 'weights', entry.file);
 }
 
 function findEntry(id: string): WeightsEntry | undefined {
@@ -78,7 +80,10 @@ export function resolveWeights(idOrPath: string): ResolvedWeights {
   if (entry) {
     const path = weightsPath(entry);
     if (!existsSync(path)) {
-      throw new CornerNetError('ERR_INPUT', `the weights ${entry.id} are not here yet (${path}): run \`npx cornernet weights fetch ${entry.id}\``);
+      throw new CornerNetError(
+        'ERR_INPUT',
+        `the weights ${entry.id} are not here yet (${path}): run \`npx cornernet weights fetch ${entry.id}\``,
+      );
     }
     return { path, flip: entry.flip, scoreThreshold: entry.scoreThreshold, entry };
   }
@@ -113,7 +118,8 @@ export interface WeightsVerification {
  */
 export async function verifyWeights(file: string): Promise<WeightsVerification> {
   const digest = await sha256(file);
-  const promised = /-([0-9a-f]{8,64})\.pth$/.exec(basename(file))?.[1] ?? listWeights().find((entry) => entry.file === basename(file))?.sha256;
+  const promised =
+    /-([0-9a-f]{8,64})\.pth$/.exec(basename(file))?.[1] ?? listWeights().find((entry) => entry.file === basename(file))?.sha256;
   if (promised !== undefined && !digest.startsWith(promised)) {
     throw new CornerNetError('ERR_CHECKPOINT', `${file} has the sha256 ${digest}, not ${promised}...: it is damaged or another file`);
   }
@@ -139,7 +145,13 @@ export interface FetchWeightsOptions {
  */
 export async function fetchWeights(id: string, options: FetchWeightsOptions = {}): Promise<string> {
   const entry = findEntry(id);
-  if (!entry) throw new CornerNetError('ERR_OPTION', `there are no weights called ${id}; known are ${listWeights().map((known) => known.id).join(', ')}`);
+  if (!entry)
+    throw new CornerNetError(
+      'ERR_OPTION',
+      `there are no weights called ${id}; known are ${listWeights()
+        .map((known) => known.id)
+        .join(', ')}`,
+    );
   const file = weightsPath(entry);
   if (entry.url === undefined) return file;
   if (existsSync(file)) {
