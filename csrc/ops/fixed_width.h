@@ -1,4 +1,4 @@
-// int64_t and its kin, also for NVRTC, which has no <cstdint>.
+// Integers of fixed width, also for NVRTC, which has no <cstdint>.
 #pragma once
 #ifndef __CUDACC_RTC__
 #include <cstdint>
