@@ -41,15 +41,17 @@ ScanView scan_view(const at::Tensor& x, const Layout& layout, Direction directio
 template <Scalar kScalar, int kLanes, bool kAdd, typename Raw>
 void run_scan(const Raw* x, Raw* y, const ScanView& view, int warps, LaneOrder order) {
   const int64_t bundles = (view.inner + kWarp * kLanes - 1) / (kWarp * kLanes);
-  if (view.inner > 1) {
-    HostBlock block(warps * kWarp, cuda::scan_columns_shared_bytes(warps * kWarp, sizeof(Raw) * kLanes), order);
-    block.run(static_cast<unsigned>(view.outer * bundles),
-              [&](HostContext& context) { cuda::scan_columns<kScalar, kLanes, kAdd>(context, x, y, y, view); });
-  } else {
-    HostBlock block(2 * kWarp, 0, order);
-    block.run(static_cast<unsigned>((view.outer + 2 * cuda::kScanRows - 1) / (2 * cuda::kScanRows)),
-              [&](HostContext& context) { cuda::scan_rows<kScalar, kLanes, kAdd>(context, x, y, y, view); });
+  if constexpr (kLanes <= cuda::kColumnLanes) {
+    if (view.inner > 1) {
+      HostBlock block(warps * kWarp, cuda::scan_columns_shared_bytes(warps * kWarp, sizeof(Raw) * kLanes), order);
+      block.run(static_cast<unsigned>(view.outer * bundles),
+                [&](HostContext& context) { cuda::scan_columns<kScalar, kLanes, kAdd>(context, x, y, y, view); });
+      return;
+    }
   }
+  HostBlock block(2 * kWarp, 0, order);
+  block.run(static_cast<unsigned>((view.outer + 2 * cuda::kScanRows - 1) / (2 * cuda::kScanRows)),
+            [&](HostContext& context) { cuda::scan_rows<kScalar, kLanes, kAdd>(context, x, y, y, view); });
 }
 
 template <Scalar kScalar, int kLanes>
@@ -59,7 +61,7 @@ void check_scans(const std::vector<int64_t>& shape, Content content) {
     const at::Tensor addend = make_values(shape, Content::Ties, 22).to(torch_type<kScalar>()).contiguous(layout.format);
     for (const Direction direction : kDirections) {
       const ScanView view = scan_view(x, layout, direction);
-      if ((view.inner > 1 ? view.inner : view.length) % kLanes != 0) continue;
+      if ((view.inner > 1 ? view.inner : view.length) % kLanes != 0 || (view.inner > 1 && kLanes > cuda::kColumnLanes)) continue;
       for (const LaneOrder order : kOrders) {
         const std::string what = name_of(content) + std::string(layout.name) + name_of(direction) + " by " + std::to_string(kLanes);
         Guarded<kScalar> from(x), to(x), sum(addend);

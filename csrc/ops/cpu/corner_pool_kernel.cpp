@@ -120,21 +120,21 @@ void scan_backward(const T* grad_y, const T* x, T* grad_x, const ScanView& view)
 }
 
 /// One position of a scan whose maxima are added to what y holds.
-template <typename T>
-inline void add_position(const T* __restrict x, T* __restrict maxima, T* __restrict y, int64_t lanes, int64_t lane_step) {
+template <typename T, typename Wide>
+inline void add_position(const T* __restrict x, Wide* __restrict maxima, T* __restrict y, int64_t lanes, int64_t lane_step) {
   using E = Element<T>;
   for (int64_t l = 0; l < lanes; ++l) {
-    const auto maximum = running_max(E::load(maxima[l]), E::load(x[l * lane_step]));
-    maxima[l] = E::store_exact(maximum);
-    y[l * lane_step] = E::store(E::load(y[l * lane_step]) + maximum);
+    maxima[l] = running_max(maxima[l], E::load(x[l * lane_step]));
+    y[l * lane_step] = E::store(E::load(y[l * lane_step]) + maxima[l]);
   }
 }
 
 template <typename T>
 inline void add_strip(const T* x, T* y, const Strip& strip, int64_t lane_step) {
-  std::array<T, kLanes> maxima;
+  using Wide = typename Element<T>::Wide;
+  std::array<Wide, kLanes> maxima;
   // -infinity is the maximum's neutral element, so that the first position needs no case of its own.
-  std::fill_n(maxima.begin(), strip.lanes, -std::numeric_limits<T>::infinity());
+  std::fill_n(maxima.begin(), strip.lanes, -std::numeric_limits<Wide>::infinity());
   int64_t at = strip.first;
   for (int64_t i = 0; i < strip.length; ++i, at += strip.step) add_position(x + at, maxima.data(), y + at, strip.lanes, lane_step);
 }
@@ -154,28 +154,27 @@ void pair_by_strips(const T* a, const T* b, T* y, const PairView& view) {
 }
 
 /// One pixel of a channels-last pair: both maxima move on and their sum is written.
-template <typename T>
-inline void pair_pixel(const T* __restrict a, const T* __restrict b, T* __restrict y, T* __restrict vertical, T* __restrict horizontal,
+template <typename T, typename Wide>
+inline void pair_pixel(const T* __restrict a, const T* __restrict b, T* __restrict y, Wide* __restrict vertical, Wide* __restrict horizontal,
                        int64_t channels) {
   using E = Element<T>;
   for (int64_t c = 0; c < channels; ++c) {
-    const auto v = running_max(E::load(vertical[c]), E::load(a[c])), h = running_max(E::load(horizontal[c]), E::load(b[c]));
-    vertical[c] = E::store_exact(v);
-    horizontal[c] = E::store_exact(h);
-    y[c] = E::store(v + h);
+    vertical[c] = running_max(vertical[c], E::load(a[c]));
+    horizontal[c] = running_max(horizontal[c], E::load(b[c]));
+    y[c] = E::store(vertical[c] + horizontal[c]);
   }
 }
 
 /// A channels-last picture in one pass. `maxima` holds width + 1 pixels: one a column, and the row's own.
-template <typename T>
-inline void pair_picture(const T* a, const T* b, T* y, const PairView& view, T* maxima) {
+template <typename T, typename Wide>
+inline void pair_picture(const T* a, const T* b, T* y, const PairView& view, Wide* maxima) {
   const int64_t c = view.channels;
-  const T lowest = -std::numeric_limits<T>::infinity();
-  T* const horizontal = maxima + view.width * c;
-  std::fill_n(maxima, view.width * c, lowest);
+  constexpr Wide kLowest = -std::numeric_limits<Wide>::infinity();
+  Wide* const horizontal = maxima + view.width * c;
+  std::fill_n(maxima, view.width * c, kLowest);
   for (int64_t i = 0; i < view.height; ++i) {
     const int64_t row = (view.reverse_rows ? view.height - 1 - i : i) * view.width;
-    std::fill_n(horizontal, c, lowest);
+    std::fill_n(horizontal, c, kLowest);
     for (int64_t k = 0; k < view.width; ++k) {
       const int64_t column = view.reverse_columns ? view.width - 1 - k : k, at = (row + column) * c;
       pair_pixel(a + at, b + at, y + at, maxima + column * c, horizontal, c);
@@ -187,32 +186,22 @@ template <typename T>
 void pair_pictures(const T* a, const T* b, T* y, const PairView& view) {
   const int64_t picture = view.height * view.width * view.channels;
   at::parallel_for(0, view.batch, grain_of(picture), [&](int64_t begin, int64_t end) {
-    std::vector<T> maxima(static_cast<size_t>((view.width + 1) * view.channels));
+    std::vector<typename Element<T>::Wide> maxima(static_cast<size_t>((view.width + 1) * view.channels));
     for (int64_t i = begin; i < end; ++i) {
       with_widest_vectors([&] { pair_picture(a + i * picture, b + i * picture, y + i * picture, view, maxima.data()); });
     }
   });
 }
 
-/// A row of a plane: y, which holds the pooling along the row, becomes the sum with the maximum down the columns.
-template <typename T>
-inline void add_vertical(const T* __restrict a, T* __restrict y, T* __restrict vertical, int64_t width) {
-  using E = Element<T>;
-  for (int64_t k = 0; k < width; ++k) {
-    const auto v = running_max(E::load(vertical[k]), E::load(a[k]));
-    vertical[k] = E::store_exact(v);
-    y[k] = E::store(v + E::load(y[k]));
-  }
-}
-
 /// Planes of one channel: a few rows at a time are pooled along, into y, and then, from the cache, summed with the maxima down the columns.
 template <typename T>
 void pair_planes(const T* a, const T* b, T* y, const PairView& view) {
+  using Wide = typename Element<T>::Wide;
   const int64_t plane = view.height * view.width, step = view.reverse_columns ? -1 : 1;
   at::parallel_for(0, view.batch, grain_of(plane), [&](int64_t begin, int64_t end) {
-    std::vector<T> vertical(static_cast<size_t>(view.width));
+    std::vector<Wide> vertical(static_cast<size_t>(view.width));
     for (int64_t task = begin; task < end; ++task) {
-      std::fill(vertical.begin(), vertical.end(), -std::numeric_limits<T>::infinity());
+      std::fill(vertical.begin(), vertical.end(), -std::numeric_limits<Wide>::infinity());
       for (int64_t i = 0; i < view.height; i += kLines) {
         const int64_t rows = std::min(kLines, view.height - i);
         const int64_t top = task * plane + (view.reverse_rows ? view.height - i - rows : i) * view.width;
@@ -221,7 +210,7 @@ void pair_planes(const T* a, const T* b, T* y, const PairView& view) {
         with_widest_vectors([&] {
           for (int64_t r = 0; r < rows; ++r) {
             const int64_t row = top + (view.reverse_rows ? rows - 1 - r : r) * view.width;
-            add_vertical(a + row, y + row, vertical.data(), view.width);
+            add_position(a + row, vertical.data(), y + row, view.width, 1);
           }
         });
       }

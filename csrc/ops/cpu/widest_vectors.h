@@ -14,14 +14,28 @@ template <typename Loop>
   loop();
 }
 
+enum class VectorLevel { Portable, Avx2, Avx512 };
+
+/// The level in use: this CPU's best. Tests lower it while no kernel runs.
+inline VectorLevel& vector_level() {
+  static VectorLevel level = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+                                 ? VectorLevel::Avx512
+                             : __builtin_cpu_supports("avx2") ? VectorLevel::Avx2
+                                                              : VectorLevel::Portable;
+  return level;
+}
+
 /// loop() takes nothing and returns nothing. No clone may contract a * b + c: results are the same on every CPU.
 template <typename Loop>
 void with_widest_vectors(const Loop& loop) {
-  static const bool avx512 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  static const bool avx2 = __builtin_cpu_supports("avx2");
-  if (avx512) return run_avx512(loop);
-  if (avx2) return run_avx2(loop);
-  loop();
+  switch (vector_level()) {
+    case VectorLevel::Avx512:
+      return run_avx512(loop);
+    case VectorLevel::Avx2:
+      return run_avx2(loop);
+    case VectorLevel::Portable:
+      return loop();
+  }
 }
 
 }  // namespace cornernet::cpu

@@ -6,6 +6,7 @@
 namespace cornernet::cuda {
 
 constexpr int kColumnRows = 8;       // rows a thread of scan_columns holds in registers
+constexpr int kColumnLanes = 4;      // neighbours a thread of scan_columns at most: 8 would spill
 constexpr int kColumnSegments = 16;  // warps of a block of scan_columns at most
 constexpr int kScanRows = 4;         // rows a warp of scan_rows holds in registers
 constexpr int kScanRowsThreads = 256;
@@ -25,6 +26,7 @@ CORNERNET_DEVICE void scan_columns(Context& context, const Raw* x, const Raw* ad
   const int64_t strips = (view.inner + kWarp * kLanes - 1) / (kWarp * kLanes);
   const int64_t column = (context.block() % strips * kWarp + lane) * kLanes;
   const int64_t block = context.block() / strips * view.length * view.inner + column;
+  const int64_t step = view.reverse ? -view.inner : view.inner;
   const bool inside = column < view.inner;
   Lanes* const totals = reinterpret_cast<Lanes*>(context.shared());
   float carry[kLanes];
@@ -34,12 +36,12 @@ CORNERNET_DEVICE void scan_columns(Context& context, const Raw* x, const Raw* ad
   int buffer = 0;
   for (int64_t chunk = 0; chunk < view.length; chunk += warps * kColumnRows, buffer ^= 1) {
     const int64_t first = chunk + warp * kColumnRows;
+    const int64_t start = block + (view.reverse ? view.length - 1 - first : first) * view.inner;
     Lanes rows[kColumnRows];
 #pragma unroll
     for (int r = 0; r < kColumnRows; ++r) {
-      const int64_t row = view.reverse ? view.length - 1 - first - r : first + r;
       if (inside && first + r < view.length) {
-        rows[r] = load_pack<kLanes>(x + block + row * view.inner);
+        rows[r] = load_pack<kLanes>(x + start + r * step);
       } else {
 #pragma unroll
         for (int l = 0; l < kLanes; ++l) rows[r].set(l, E::store(lowest()));
@@ -73,7 +75,7 @@ CORNERNET_DEVICE void scan_columns(Context& context, const Raw* x, const Raw* ad
 #pragma unroll
     for (int r = 0; r < kColumnRows; ++r) {
       if (!inside || first + r >= view.length) continue;
-      const int64_t at = block + (view.reverse ? view.length - 1 - first - r : first + r) * view.inner;
+      const int64_t at = start + r * step;
       Lanes added{};
       if (kAdd) added = load_pack<kLanes>(addend + at);
 #pragma unroll

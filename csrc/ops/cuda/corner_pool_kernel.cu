@@ -7,13 +7,13 @@
 namespace cornernet::cuda {
 
 template <Scalar kScalar, int kLanes, bool kAdd, typename Raw = typename Element<kScalar>::Raw>
-__global__ void __launch_bounds__(kColumnSegments* kWarp) scan_columns_kernel(const Raw* x, const Raw* addend, Raw* y, ScanView view) {
+__global__ void __launch_bounds__(kColumnSegments* kWarp, 1) scan_columns_kernel(const Raw* x, const Raw* addend, Raw* y, ScanView view) {
   DeviceContext context;
   scan_columns<kScalar, kLanes, kAdd>(context, x, addend, y, view);
 }
 
 template <Scalar kScalar, int kLanes, bool kAdd, typename Raw = typename Element<kScalar>::Raw>
-__global__ void __launch_bounds__(kScanRowsThreads) scan_rows_kernel(const Raw* x, const Raw* addend, Raw* y, ScanView view) {
+__global__ void __launch_bounds__(kScanRowsThreads, 1) scan_rows_kernel(const Raw* x, const Raw* addend, Raw* y, ScanView view) {
   DeviceContext context;
   scan_rows<kScalar, kLanes, kAdd>(context, x, addend, y, view);
 }
@@ -43,9 +43,7 @@ template __global__ void scan_columns_kernel<Scalar::Float16, 4, false>(const ui
 template __global__ void scan_rows_kernel<Scalar::Float16, 4, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_columns_kernel<Scalar::Float16, 4, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_rows_kernel<Scalar::Float16, 4, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float16, 8, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_rows_kernel<Scalar::Float16, 8, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float16, 8, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_rows_kernel<Scalar::Float16, 8, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_columns_kernel<Scalar::BFloat16, 1, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_rows_kernel<Scalar::BFloat16, 1, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
@@ -59,9 +57,7 @@ template __global__ void scan_columns_kernel<Scalar::BFloat16, 4, false>(const u
 template __global__ void scan_rows_kernel<Scalar::BFloat16, 4, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_columns_kernel<Scalar::BFloat16, 4, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_rows_kernel<Scalar::BFloat16, 4, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::BFloat16, 8, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_rows_kernel<Scalar::BFloat16, 8, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::BFloat16, 8, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 template __global__ void scan_rows_kernel<Scalar::BFloat16, 8, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
 #else
 namespace {
@@ -86,28 +82,46 @@ LaunchStatus launch_rows(const Raw* x, const Raw* addend, Raw* y, const ScanView
   return launched();
 }
 
-/// The widest packs that are aligned, and narrower ones where wide ones would leave multiprocessors (columns) or lanes (rows) idle.
+template <typename Raw>
+bool packs_fit(int64_t neighbours, int lanes, const Raw* x, const Raw* addend, const Raw* y) {
+  const int64_t bytes = sizeof(Raw) * lanes;
+  return neighbours % lanes == 0 && aligned_to(x, bytes) && aligned_to(addend, bytes) && aligned_to(y, bytes);
+}
+
+/// The widest packs that are aligned; narrower ones, down to 4 bytes, where wide ones would leave lanes or multiprocessors idle.
 template <Scalar kScalar, bool kAdd, int kLanes, typename Raw>
-LaunchStatus launch_scan(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, cudaStream_t stream) {
-  const bool by_rows = view.inner == 1;
-  const int64_t bytes = sizeof(Raw) * kLanes;
-  const bool aligned =
-      (by_rows ? view.length : view.inner) % kLanes == 0 && aligned_to(x, bytes) && aligned_to(addend, bytes) && aligned_to(y, bytes);
-  const bool busy =
-      by_rows ? view.length > kWarp * kLanes / 2 : view.outer * ceil_div(view.inner, kWarp * kLanes) >= 2 * multiprocessors() || bytes <= 4;
+LaunchStatus scan_by_columns(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, cudaStream_t stream) {
   if constexpr (kLanes > 1) {
-    if (!aligned || !busy) return launch_scan<kScalar, kAdd, kLanes / 2>(x, addend, y, view, stream);
+    constexpr int64_t kStrip = kWarp * kLanes;
+    const bool busy = view.inner >= kStrip && view.outer * ceil_div(view.inner, kStrip) >= 2 * multiprocessors();
+    if (!packs_fit(view.inner, kLanes, x, addend, y) || (!busy && sizeof(Raw) * kLanes > 4)) {
+      return scan_by_columns<kScalar, kAdd, kLanes / 2>(x, addend, y, view, stream);
+    }
   }
-  return by_rows ? launch_rows<kScalar, kLanes, kAdd>(x, addend, y, view, stream) : launch_columns<kScalar, kLanes, kAdd>(x, addend, y, view, stream);
+  return launch_columns<kScalar, kLanes, kAdd>(x, addend, y, view, stream);
+}
+
+/// The widest packs that are aligned and give more than half the lanes work.
+template <Scalar kScalar, bool kAdd, int kLanes, typename Raw>
+LaunchStatus scan_by_rows(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, cudaStream_t stream) {
+  if constexpr (kLanes > 1) {
+    if (!packs_fit(view.length, kLanes, x, addend, y) || view.length <= kWarp * kLanes / 2) {
+      return scan_by_rows<kScalar, kAdd, kLanes / 2>(x, addend, y, view, stream);
+    }
+  }
+  return launch_rows<kScalar, kLanes, kAdd>(x, addend, y, view, stream);
 }
 
 template <bool kAdd>
 LaunchStatus scan(const void* x, const void* addend, void* y, Scalar scalar, const ScanView& view, void* stream) {
   return with_scalar(scalar, [&](auto tag) {
-    using Raw = typename Element<decltype(tag)::kScalar>::Raw;
-    constexpr int kLanes = 16 / sizeof(Raw);
-    return launch_scan<decltype(tag)::kScalar, kAdd, kLanes>(static_cast<const Raw*>(x), static_cast<const Raw*>(addend), static_cast<Raw*>(y), view,
-                                                             static_cast<cudaStream_t>(stream));
+    constexpr Scalar kScalar = decltype(tag)::kScalar;
+    using Raw = typename Element<kScalar>::Raw;
+    const auto *const from = static_cast<const Raw*>(x), *const added = static_cast<const Raw*>(addend);
+    auto* const to = static_cast<Raw*>(y);
+    const auto on = static_cast<cudaStream_t>(stream);
+    if (view.inner > 1) return scan_by_columns<kScalar, kAdd, kColumnLanes>(from, added, to, view, on);
+    return scan_by_rows<kScalar, kAdd, 16 / sizeof(Raw)>(from, added, to, view, on);
   });
 }
 

@@ -8,8 +8,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #else
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
+#include "ops/sixteen_bits.h"
 #endif
 
 namespace cornernet::cuda {
@@ -42,15 +41,15 @@ struct Element<Scalar::BFloat16> {
 template <>
 struct Element<Scalar::Float16> {
   using Raw = uint16_t;
-  static float load(Raw value) { return c10::Half(value, c10::Half::from_bits()); }
-  static Raw store(float value) { return c10::Half(value).x; }
+  static float load(Raw value) { return half_to_float(value); }
+  static Raw store(float value) { return float_to_half(value); }
 };
 
 template <>
 struct Element<Scalar::BFloat16> {
   using Raw = uint16_t;
-  static float load(Raw value) { return c10::BFloat16(value, c10::BFloat16::from_bits()); }
-  static Raw store(float value) { return c10::BFloat16(value).x; }
+  static float load(Raw value) { return bfloat16_to_float(value); }
+  static Raw store(float value) { return float_to_bfloat16(value); }
 };
 #endif
 
