@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 
 import { weightsFolder } from './cache.js';
-import { download, type DownloadProgress } from './download.js';
+import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from './errors.js';
 import { packageRoot } from './native.js';
 
@@ -128,13 +128,9 @@ export async function verifyWeights(file: string): Promise<WeightsVerification> 
 }
 
 /** Options of {@link fetchWeights}. */
-export interface FetchWeightsOptions {
+export interface FetchWeightsOptions extends Omit<DownloadRequest, 'url' | 'file' | 'sha256'> {
   /** A folder's URL that has the files under the same names. */
   readonly mirror?: string;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: DownloadProgress) => void;
-  /** Milliseconds without a byte after which a connection is given up and tried again. Default 30,000. */
-  readonly stallMs?: number;
 }
 
 /**
