@@ -93,7 +93,7 @@ inline void gather_position(const T* __restrict grad_y, const T* __restrict x, c
   }
 }
 
-/// grad_x first holds the maxima: walking back, each is read before the gradient of the position after it overwrites what is no longer needed.
+/// grad_x first holds the maxima; walking back, a gradient takes a maximum's place once the position after it has read it.
 template <typename T>
 inline void backward_strip(const T* grad_y, const T* x, T* grad_x, const Strip& strip, int64_t lane_step) {
   using E = Element<T>;

@@ -51,14 +51,9 @@ CORNERNET_DEVICE void backward_rows(Context& context, const Raw* grad_y, const R
     const bool inside = i < view.length;
     const int64_t at = row * view.length + (view.reverse ? view.length - 1 - i : i);
     const float value = inside ? E::load(x[at]) : lowest();
-    float total = value;
-#pragma unroll
-    for (int distance = 1; distance < kWarp; distance *= 2) {
-      const float earlier = context.shuffle_up(total, distance);
-      if (lane >= distance) total = running_max(earlier, total);
-    }
-    const float neighbour = context.shuffle_up(total, 1);
-    const float before = lane == 0 ? carry : running_max(carry, neighbour);
+    float before;
+    const float total = scan_warp<1>(context, value, before);
+    before = running_max(carry, before);
     carry = running_max(carry, context.shuffle(total, kWarp - 1));
     const bool record = inside && takes_over(value, before);
     const unsigned records = context.ballot(record);

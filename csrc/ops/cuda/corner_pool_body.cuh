@@ -117,14 +117,9 @@ CORNERNET_DEVICE void scan_rows(Context& context, const Raw* x, const Raw* adden
     for (int r = 0; r < kScanRows; ++r) {
 #pragma unroll
       for (int l = 1; l < kLanes; ++l) values[r][l] = running_max(values[r][l - 1], values[r][l]);
-      float total = values[r][kLanes - 1];
-#pragma unroll
-      for (int distance = 1; distance < kWarp; distance *= 2) {
-        const float earlier = context.shuffle_up(total, distance);
-        if (lane >= distance) total = running_max(earlier, total);
-      }
-      const float neighbour = context.shuffle_up(total, 1);
-      const float before = lane == 0 ? carry[r] : running_max(carry[r], neighbour);
+      float before;
+      const float total = scan_warp<1>(context, values[r][kLanes - 1], before);
+      before = running_max(carry[r], before);
       carry[r] = running_max(carry[r], context.shuffle(total, kWarp - 1));
 #pragma unroll
       for (int l = 0; l < kLanes; ++l) values[r][l] = running_max(before, values[r][l]);

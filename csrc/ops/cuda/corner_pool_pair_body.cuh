@@ -90,13 +90,32 @@ struct PairPart {
   }
 };
 
-/// The sums of one row, put together as they go to memory.
+/// Writes an element where memory has it: k counts as in memory when packed, in scan order else.
 template <typename Tile, typename Raw>
 CORNERNET_DEVICE void set(PairRow<Tile, Raw>& row, int k, int c, Raw value) {
   if constexpr (Tile::kPacked) {
     row.packs[0].set(k, value);
   } else {
     row.packs[k].set(c, value);
+  }
+}
+
+/// Moves a thread's maxima on by one row; the row of `a` becomes the sums. `horizontal` comes from the parts before this one.
+template <Scalar kScalar, typename Tile, typename Raw>
+CORNERNET_DEVICE void sum_row(PairRow<Tile, Raw>& a, const PairRow<Tile, Raw>& b, float (&vertical)[Tile::kColumns][Tile::kChannels],
+                              float (&horizontal)[Tile::kChannels], bool backwards) {
+  using E = Element<kScalar>;
+#pragma unroll
+  for (int c = 0; c < Tile::kChannels; ++c) {
+    float sums[Tile::kColumns];
+#pragma unroll
+    for (int k = 0; k < Tile::kColumns; ++k) {
+      vertical[k][c] = running_max(vertical[k][c], E::load(a.get(k, c, backwards)));
+      horizontal[c] = running_max(horizontal[c], E::load(b.get(k, c, backwards)));
+      sums[k] = vertical[k][c] + horizontal[c];
+    }
+#pragma unroll
+    for (int k = 0; k < Tile::kColumns; ++k) set(a, k, c, E::store(Tile::kPacked && backwards ? sums[Tile::kColumns - 1 - k] : sums[k]));
   }
 }
 
@@ -153,13 +172,7 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
         float total = lowest();
 #pragma unroll
         for (int k = 0; k < kColumns; ++k) total = running_max(total, E::load(now_b[r].get(k, c, backwards)));
-#pragma unroll
-        for (int distance = kChannelLanes; distance < kWarp; distance *= 2) {
-          const float earlier = context.shuffle_up(total, distance);
-          if (lane >= distance) total = running_max(earlier, total);
-        }
-        const float neighbour = context.shuffle_up(total, kChannelLanes);
-        before[r][c] = lane < kChannelLanes ? lowest() : neighbour;
+        total = scan_warp<kChannelLanes>(context, total, before[r][c]);
         if (lane >= kWarp - kChannelLanes) shared[((r * warps + warp) * kChannelLanes + channel_lane) * kChannels + c] = total;
       }
     }
@@ -167,23 +180,14 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       if (i + r >= view.height) continue;
-      PairRow<Tile, Raw> sums = now_a[r];
 #pragma unroll
       for (int c = 0; c < kChannels; ++c) {
         float earlier = lowest();
         for (int w = 0; w < warp; ++w) earlier = running_max(earlier, shared[((r * warps + w) * kChannelLanes + channel_lane) * kChannels + c]);
-        float horizontal = running_max(earlier, before[r][c]);
-        float along[kColumns];
-#pragma unroll
-        for (int k = 0; k < kColumns; ++k) {
-          vertical[k][c] = running_max(vertical[k][c], E::load(now_a[r].get(k, c, backwards)));
-          horizontal = running_max(horizontal, E::load(now_b[r].get(k, c, backwards)));
-          along[k] = vertical[k][c] + horizontal;
-        }
-#pragma unroll
-        for (int k = 0; k < kColumns; ++k) set(sums, k, c, E::store(Tile::kPacked && backwards ? along[kColumns - 1 - k] : along[k]));
+        before[r][c] = running_max(earlier, before[r][c]);
       }
-      part.write(y, i + r, sums);
+      sum_row<kScalar, Tile>(now_a[r], now_b[r], vertical, before[r], backwards);
+      part.write(y, i + r, now_a[r]);
     }
   }
 }

@@ -37,13 +37,12 @@ struct Operands {
   bool aligned(int64_t bytes) const { return aligned_to(a, bytes) && aligned_to(b, bytes) && aligned_to(y, bytes); }
 };
 
-/// Whether the blocks of a tile fit the width and keep every multiprocessor in work.
+/// Whether a row fits a block, and the blocks together give every multiprocessor enough threads.
 template <typename Tile>
 bool suits(const PairView& view) {
-  const int64_t threads = pair_threads<Tile>(view.width);
   constexpr int64_t kRowElements = int64_t{1} << 31;  // PairPart's offsets
-  return threads <= kPairThreads && view.width * view.channels < kRowElements &&
-         view.batch * pair_slices<Tile>(view.channels) * threads >= int64_t{kPairBusyThreads} * multiprocessors();
+  const int64_t threads = pair_threads<Tile>(view.width), blocks = view.batch * pair_slices<Tile>(view.channels);
+  return threads <= kPairThreads && view.width * view.channels < kRowElements && blocks * threads >= int64_t{kPairBusyThreads} * multiprocessors();
 }
 
 template <Scalar kScalar, typename Tile>
@@ -70,7 +69,8 @@ LaunchStatus launch_pair(const Operands& on, const PairView& view) {
   const auto aligned = [&](int64_t neighbours, int64_t count) { return neighbours % count == 0 && on.aligned(count * sizeof(Raw)); };
   if (view.channels > 1) {
     if (!aligned(view.channels, Tiles::Wide::kChannels)) return launch_both(on, kScalar, view);
-    if (suits<typename Tiles::Wide>(view)) return launch_tile<kScalar, typename Tiles::Wide>(on, view);
+    const bool many_blocks = view.batch * pair_slices<typename Tiles::Wide>(view.channels) >= 2 * multiprocessors();
+    if (many_blocks && suits<typename Tiles::Wide>(view)) return launch_tile<kScalar, typename Tiles::Wide>(on, view);
     if (suits<typename Tiles::Narrow>(view)) return launch_tile<kScalar, typename Tiles::Narrow>(on, view);
     return launch_both(on, kScalar, view);
   }

@@ -4,9 +4,9 @@
 
 namespace cornernet::cuda {
 
-// Resident threads a multiprocessor needs for the fused kernel to hide memory's latency: two rows of 64 bytes in flight a thread make about the
-// 25 KB that an H100's 36 bytes a nanosecond times 700 ns ask for.
-constexpr int kPairBusyThreads = 128;
+// Threads a multiprocessor must have for one fused kernel rather than two. A thread has 128 bytes in flight (two rows of both inputs, or one in
+// fp32); an H100's 36 bytes a nanosecond a multiprocessor times 700 ns ask for 25 KB; two kernels move 5/3 of the memory, so 3/5 of that breaks even.
+constexpr int kPairBusyThreads = 120;
 
 /// Columns and channels a thread, and rows a step, such that two steps of both inputs and the maxima fit 128 registers.
 template <typename Raw>

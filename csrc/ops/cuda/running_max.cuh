@@ -12,4 +12,18 @@ CORNERNET_DEVICE bool takes_over(float value, float maximum) { return value >= m
 
 CORNERNET_DEVICE float running_max(float maximum, float value) { return takes_over(value, maximum) ? value : maximum; }
 
+/// A warp's scan of values kStride lanes apart: the maximum up to and with this lane's; `before` gets the one without it.
+template <int kStride, typename Context>
+CORNERNET_DEVICE float scan_warp(Context& context, float value, float& before) {
+  const int lane = context.thread() % kWarp;
+#pragma unroll
+  for (int distance = kStride; distance < kWarp; distance *= 2) {
+    const float earlier = context.shuffle_up(value, distance);
+    if (lane >= distance) value = running_max(earlier, value);
+  }
+  const float neighbour = context.shuffle_up(value, kStride);
+  before = lane < kStride ? lowest() : neighbour;
+  return value;
+}
+
 }  // namespace cornernet::cuda
