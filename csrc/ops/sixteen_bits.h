@@ -1,4 +1,4 @@
-// fp16 and bf16 as fp32 and back, on the CPU, without branches: loops of these vectorise, loops of c10's conversions do not.
+// Converts fp16 and bf16 to fp32 and back on the CPU without branches: loops of these vectorise, loops of c10's conversions do not.
 #pragma once
 #include <bit>
 #include <cstdint>
