@@ -14,8 +14,8 @@ namespace cornernet {
 
 class Addon : public Napi::Addon<Addon> {
  public:
-  Addon(Napi::Env env, Napi::Object exports) {
-    DefineAddon(exports, {InstanceValue("Detector", DetectorWrap::define(env)), InstanceMethod("buildInfo", &Addon::build_info),
+  Addon(Napi::Env env, Napi::Object exports) : channels_(env) {
+    DefineAddon(exports, {InstanceValue("Detector", DetectorWrap::define(env, &channels_)), InstanceMethod("buildInfo", &Addon::build_info),
                           InstanceMethod("cornerPool", &Addon::corner_pool)});
   }
 
@@ -43,13 +43,14 @@ class Addon : public Napi::Addon<Addon> {
       shape.push_back(side.IsNumber() ? side.As<Napi::Number>().Int64Value() : -1);
     }
     const std::string direction = info[2].As<Napi::String>(), device = info[3].As<Napi::String>();
-    if (!channel_) channel_ = Channel::open(info.Env(), "cornernet operators");
+    if (!channel_) channel_ = channels_.open(info.Env(), "cornernet operators");
     return channel_->submit(info.This().As<Napi::Object>(), 0, [values = std::move(values), shape, direction, device]() -> Channel::Result {
       auto pooled = corner_pool_f32(*values, shape, direction, device);
       return [pooled = std::move(pooled)](Napi::Env env) -> Napi::Value { return floats_to_js(env, pooled); };
     });
   }
 
+  Channels channels_;
   std::shared_ptr<Channel> channel_;  // for operators called by themselves; opened at the first call
 };
 

@@ -152,13 +152,34 @@ void Channel::deliver(napi_env env, napi_value, void*, void* data) {
   }
 }
 
-void Channel::on_environment_end(void* data) {
+void Channel::on_environment_end(void* data) { static_cast<Channel*>(data)->end(); }
+
+void Channel::end() {
+  if (closed_) return;
   // Held until the join is over: the last completion may be the only other holder, and it is freed on the channel's own thread.
-  const std::shared_ptr<Channel> channel = static_cast<Channel*>(data)->shared_from_this();
-  channel->worker_.stop();
-  channel->worker_.interrupt();
-  channel->worker_.join();
-  channel->closed_ = true;
+  const std::shared_ptr<Channel> held = shared_from_this();
+  worker_.stop();
+  worker_.interrupt();
+  worker_.join();
+  napi_remove_env_cleanup_hook(env_, &Channel::on_environment_end, this);
+  closed_ = true;
+}
+
+Channels::Channels(Napi::Env env) {
+  const Napi::Object process = env.Global().Get("process").As<Napi::Object>();
+  const auto end_all = [channels = channels_](const Napi::CallbackInfo&) {
+    for (const auto& weak : *channels) {
+      if (const auto channel = weak.lock()) channel->end();
+    }
+  };
+  process.Get("once").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), Napi::Function::New(env, end_all)});
+}
+
+std::shared_ptr<Channel> Channels::open(Napi::Env env, const char* name) {
+  std::erase_if(*channels_, [](const auto& weak) { return weak.expired(); });
+  std::shared_ptr<Channel> channel = Channel::open(env, name);
+  channels_->push_back(channel);
+  return channel;
 }
 
 }  // namespace cornernet

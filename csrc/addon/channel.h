@@ -10,7 +10,7 @@
 
 namespace cornernet {
 
-/// Every method is for the JavaScript thread. The environment's end (a worker terminated, process.exit) interrupts what runs and joins.
+/// Every method is for the JavaScript thread. The environment's end (a worker terminated) interrupts what runs and joins.
 class Channel : public std::enable_shared_from_this<Channel> {
  public:
   /// Makes the JavaScript value of a result, on the JavaScript thread.
@@ -29,6 +29,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Napi::Promise close(std::function<void()> last);
   /// The same without a promise: for an owner that was garbage-collected.
   void abandon(std::function<void()> last);
+  /// Gives up what runs, joins, and settles nothing any more: the process or the environment is ending.
+  void end();
 
  private:
   struct Completion;
@@ -47,6 +49,17 @@ class Channel : public std::enable_shared_from_this<Channel> {
   bool stop_requested_ = false, closed_ = false;
   std::vector<Napi::Promise::Deferred> closers_;
   Worker worker_;
+};
+
+/// The channels of one environment. process.exit() runs no clean-up hooks and destroys LibTorch's statics under running threads,
+/// so they all end at the process's 'exit' event.
+class Channels {
+ public:
+  explicit Channels(Napi::Env env);
+  std::shared_ptr<Channel> open(Napi::Env env, const char* name);
+
+ private:
+  std::shared_ptr<std::vector<std::weak_ptr<Channel>>> channels_ = std::make_shared<std::vector<std::weak_ptr<Channel>>>();
 };
 
 }  // namespace cornernet

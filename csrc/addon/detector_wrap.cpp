@@ -37,16 +37,17 @@ void DetectorWrap::State::publish() {
   memory = detector->memory();
 }
 
-Napi::Function DetectorWrap::define(Napi::Env env) {
+Napi::Function DetectorWrap::define(Napi::Env env, Channels* channels) {
   return DefineClass(
       env, "Detector",
       {InstanceMethod<&DetectorWrap::load>("load"), InstanceMethod<&DetectorWrap::detect>("detect"), InstanceMethod<&DetectorWrap::heads>("heads"),
        InstanceMethod<&DetectorWrap::cancel>("cancel"), InstanceMethod<&DetectorWrap::stats>("stats"),
-       InstanceMethod<&DetectorWrap::memory>("memory"), InstanceMethod<&DetectorWrap::close>("close")});
+       InstanceMethod<&DetectorWrap::memory>("memory"), InstanceMethod<&DetectorWrap::close>("close")},
+      channels);
 }
 
 DetectorWrap::DetectorWrap(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<DetectorWrap>(info), channel_(Channel::open(info.Env(), "cornernet detector")) {}
+    : Napi::ObjectWrap<DetectorWrap>(info), channel_(static_cast<Channels*>(info.Data())->open(info.Env(), "cornernet detector")) {}
 
 void DetectorWrap::Finalize(Napi::BasicEnv env) {
   report_memory(env, 0);

@@ -12,7 +12,8 @@ namespace cornernet {
 
 class DetectorWrap : public Napi::ObjectWrap<DetectorWrap> {
  public:
-  static Napi::Function define(Napi::Env env);
+  /// `channels` outlives the class: both are the environment's.
+  static Napi::Function define(Napi::Env env, Channels* channels);
   explicit DetectorWrap(const Napi::CallbackInfo& info);
   void Finalize(Napi::BasicEnv env) override;
 
