@@ -6,8 +6,7 @@
 #include "runtime/error.h"
 
 #ifdef CORNERNET_CUDA
-#include "ops/cuda/corner_decode_kernel.h"
-#include "ops/cuda/stream.h"
+#include "ops/cuda/corner_decode.h"
 #endif
 
 namespace cornernet {
@@ -37,7 +36,7 @@ void check(const CornerMaps& maps, size_t views, const DecodeOptions& options) {
 std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   check(maps, views.size(), options);
 #ifdef CORNERNET_CUDA
-  if (maps.tl_heat.is_cuda() && options.corner_topk <= cuda::kMaxTopk) return cuda::decode_corners(maps, views, options);
+  if (cuda::can_decode(maps, options)) return cuda::decode_corners(maps, views, options);
 #endif
   return cpu::decode_corners(maps, views, options);
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ops/candidate.h"
+#include "ops/corner_pairing.h"
 
 namespace cornernet {
 
@@ -12,12 +13,6 @@ namespace cornernet {
 /// heat [V, classes, h, w], emb [V, 1, h, w], off [V, 2, h, w] (channel 0 is x).
 struct CornerMaps {
   at::Tensor tl_heat, br_heat, tl_emb, br_emb, tl_off, br_off;
-};
-
-/// How a view's map coordinates become pixels of its picture: x * scale_x - left, clamped below at 0.
-struct ViewGeometry {
-  float scale_x, scale_y;  // padded size / feature size
-  float left_px, top_px;   // border offsets
 };
 
 struct DecodeOptions {

@@ -1,7 +1,13 @@
-// Pairing corners into boxes: the arithmetic that the CPU and the CUDA kernels share.
+// Pairing corners into boxes: the structures and the arithmetic that the CPU and the CUDA kernels share.
 #pragma once
 
 namespace cornernet {
+
+/// How a view's map coordinates become pixels of its picture: x * scale_x - left, clamped below at 0.
+struct ViewGeometry {
+  float scale_x, scale_y;  // padded size / feature size
+  float left_px, top_px;   // border offsets
+};
 
 /// A peak of a corner heatmap with its position in the picture's pixels.
 struct Corner {

@@ -9,10 +9,7 @@
 #include "runtime/error.h"
 
 #ifdef CORNERNET_CUDA
-#include <ATen/ops/from_blob.h>
-
-#include "ops/cuda/image_kernel.h"
-#include "ops/cuda/stream.h"
+#include "ops/cuda/image.h"
 #endif
 
 namespace cornernet {

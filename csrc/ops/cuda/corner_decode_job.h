@@ -1,0 +1,32 @@
+// What the CUDA kernels of corner decoding need to know, in plain numbers.
+#pragma once
+#include "ops/candidate.h"
+#include "ops/corner_pairing.h"
+#include "ops/fixed_width.h"
+
+namespace cornernet::cuda {
+
+/// Keys sorted at once in shared memory (32 KiB), more corners than which a side can't have, and more candidates a view.
+constexpr int kTile = 4096, kMaxTopk = 256, kMaxCandidates = 1024;
+constexpr int kDecodeThreads = 512;
+
+/// A map [views, channels, height, width] in any layout; strides in elements.
+struct StridedMap {
+  const void* data;
+  int64_t view_stride, channel_stride, row_stride, column_stride;
+};
+
+/// Both corners' maps: 0 is top-left, 1 bottom-right.
+struct DecodeJob {
+  StridedMap heat[2], embedding[2], offset[2];
+  int views, classes, height, width;
+  bool channels_last;  // of the heatmaps: the order in which their elements are walked
+  int topk, radius, max_candidates;
+  float distance_threshold;
+  const ViewGeometry* geometry;  // a view each, on the device
+
+  constexpr int64_t elements() const { return int64_t{1} * classes * height * width; }
+  constexpr int tiles() const { return static_cast<int>((elements() + kTile - 1) / kTile); }
+};
+
+}  // namespace cornernet::cuda

@@ -1,0 +1,30 @@
+// The body of the kernel that makes the network's input.
+#pragma once
+#include "ops/cuda/element.h"
+#include "ops/image_job.h"
+
+namespace cornernet::cuda {
+
+constexpr int kImageThreads = 256;
+
+/// A thread for each pixel of each padded view; `input` is [views, height, width, 3].
+/// Memory: a picture's bytes are read once a view, the input is written once; neighbouring threads take neighbouring pixels of both.
+/// Cost: three table look-ups and two divisions a pixel.
+template <Scalar kScalar, typename Context, typename Raw = typename Element<kScalar>::Raw>
+CORNERNET_DEVICE void fill_pixel(Context& context, const PictureJob* pictures, const LevelTable* table, const InputView& view, Raw* input) {
+  const int64_t pixel = int64_t{1} * context.block() * context.threads() + context.thread();
+  const int64_t plane = int64_t{1} * view.width_px * view.height_px;
+  if (pixel >= plane * view.views) return;
+  const auto v = static_cast<int>(pixel / plane);
+  const auto at = static_cast<int>(pixel - v * plane);
+  const PictureJob& picture = pictures[v / view.views_a_picture];
+  const int row = at / view.width_px - picture.top_px;
+  const int column = source_column(picture, view, at % view.width_px, v % view.views_a_picture == 1);
+  const bool inside = column >= 0 && row >= 0 && row < picture.copied_height_px;
+  const uint8_t* const rgb = inside ? picture.rgb + (int64_t{1} * row * picture.width_px + column) * 3 : nullptr;
+  for (int channel = 0; channel < 3; ++channel) {
+    input[3 * pixel + channel] = Element<kScalar>::store(inside ? table->value[channel][rgb[table->source_channel[channel]]] : 0.f);
+  }
+}
+
+}  // namespace cornernet::cuda

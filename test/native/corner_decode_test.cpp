@@ -1,0 +1,264 @@
+#include "ops/corner_decode.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "errors.h"
+#include "host_block.h"
+#include "ops/cuda/corner_decode_body.cuh"
+#include "ops/cuda/corner_decode_kernel.h"
+#include "test.h"
+
+using namespace cornernet;
+using namespace cornernet::testing;
+
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+struct Peak {
+  double score;
+  int64_t index;
+};
+
+/// The definition, written down without a thought for speed.
+std::vector<Peak> naive_peaks(const at::Tensor& logits, const DecodeOptions& options) {
+  const at::Tensor scores = at::sigmoid(logits.to(at::kFloat)).contiguous();
+  const auto s = scores.accessor<float, 3>();
+  const int64_t classes = scores.size(0), height = scores.size(1), width = scores.size(2), reach = options.local_maximum_kernel / 2;
+  std::vector<Peak> peaks;
+  for (int64_t c = 0; c < classes; ++c) {
+    for (int64_t y = 0; y < height; ++y) {
+      for (int64_t x = 0; x < width; ++x) {
+        bool peak = s[c][y][x] > 0;
+        for (int64_t j = y - reach; j <= y + reach; ++j) {
+          for (int64_t i = x - reach; i <= x + reach; ++i) {
+            if (j >= 0 && j < height && i >= 0 && i < width && !(s[c][j][i] <= s[c][y][x])) peak = false;
+          }
+        }
+        if (peak) peaks.push_back({s[c][y][x], (c * height + y) * width + x});
+      }
+    }
+  }
+  std::stable_sort(peaks.begin(), peaks.end(), [](const Peak& a, const Peak& b) { return a.score > b.score; });
+  peaks.resize(std::min(peaks.size(), static_cast<size_t>(options.corner_topk)));
+  return peaks;
+}
+
+std::vector<Corner> naive_corners(const at::Tensor& heat, const at::Tensor& emb, const at::Tensor& off, const ViewGeometry& g,
+                                  const DecodeOptions& options) {
+  const int64_t height = heat.size(1), width = heat.size(2);
+  std::vector<Corner> corners;
+  for (const Peak& peak : naive_peaks(heat, options)) {
+    const int64_t x = peak.index % width, y = peak.index / width % height;
+    const float px = (static_cast<float>(x) + off[0][y][x].item<float>()) * g.scale_x - g.left_px;
+    const float py = (static_cast<float>(y) + off[1][y][x].item<float>()) * g.scale_y - g.top_px;
+    corners.push_back({std::max(px, 0.f), std::max(py, 0.f), static_cast<float>(peak.score), emb[0][y][x].item<float>(),
+                       static_cast<int>(peak.index / width / height)});
+  }
+  return corners;
+}
+
+std::vector<Candidate> naive_decode(const CornerMaps& maps, int64_t view, const ViewGeometry& geometry, const DecodeOptions& options) {
+  const auto tls = naive_corners(maps.tl_heat[view], maps.tl_emb[view], maps.tl_off[view], geometry, options);
+  const auto brs = naive_corners(maps.br_heat[view], maps.br_emb[view], maps.br_off[view], geometry, options);
+  std::vector<Candidate> pairs;
+  for (const Corner& tl : tls) {
+    for (const Corner& br : brs) {
+      if (tl.class_id != br.class_id || br.x <= tl.x || br.y <= tl.y || std::abs(tl.embedding - br.embedding) > options.distance_threshold) continue;
+      pairs.push_back({tl.x, tl.y, br.x, br.y, (tl.score + br.score) / 2, tl.class_id});
+    }
+  }
+  std::stable_sort(pairs.begin(), pairs.end(), [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+  pairs.resize(std::min(pairs.size(), static_cast<size_t>(options.max_candidates)));
+  return pairs;
+}
+
+struct Case {
+  std::string name;
+  CornerMaps maps;
+  std::vector<ViewGeometry> views;
+  DecodeOptions options;
+};
+
+CornerMaps draw_maps(int64_t views, int64_t classes, int64_t height, int64_t width, at::MemoryFormat format, at::ScalarType type) {
+  const auto map = [&](int64_t channels, double scale) { return at::randn({views, channels, height, width}).mul(scale).to(type).contiguous(format); };
+  return {map(classes, 2), map(classes, 2), map(1, 0.4), map(1, 0.4), map(2, 0.3), map(2, 0.3)};
+}
+
+std::vector<ViewGeometry> geometry_of(int64_t views) {
+  std::vector<ViewGeometry> list;
+  for (int64_t v = 0; v < views; ++v) list.push_back({3.96875f, 3.9948f, 5.f + static_cast<float>(v), 11.f});
+  return list;
+}
+
+std::vector<Case> cases() {
+  at::manual_seed(5);
+  std::vector<Case> list;
+  const auto add = [&](const std::string& name, CornerMaps maps, DecodeOptions options = {}) {
+    const int64_t views = maps.tl_heat.size(0);
+    list.push_back({name, std::move(maps), geometry_of(views), options});
+  };
+  for (const auto format : {at::MemoryFormat::ChannelsLast, at::MemoryFormat::Contiguous}) {
+    const std::string layout = format == at::MemoryFormat::ChannelsLast ? "channels-last" : "contiguous";
+    add("random " + layout, draw_maps(2, 7, 19, 23, format, at::kFloat));
+    add("bf16 " + layout, draw_maps(2, 5, 16, 17, format, at::kBFloat16));
+    add("fp16 " + layout, draw_maps(1, 5, 16, 17, format, at::kHalf));
+  }
+  CornerMaps maps = draw_maps(1, 3, 20, 20, at::MemoryFormat::ChannelsLast, at::kFloat);
+  maps.tl_heat.fill_(0.5f);
+  maps.br_heat.fill_(0.25f);
+  add("one plateau", maps);
+  maps = draw_maps(1, 3, 20, 20, at::MemoryFormat::ChannelsLast, at::kFloat);
+  maps.tl_heat.mul_(20).add_(20);  // sigmoids that round to 1
+  maps.br_heat.mul_(20).add_(20);
+  add("saturated", maps);
+  maps = draw_maps(1, 3, 12, 12, at::MemoryFormat::ChannelsLast, at::kFloat);
+  maps.tl_heat[0][1].fill_(-kInfinity);
+  maps.tl_heat[0][0][3][3] = kNan;
+  maps.br_heat[0][2].fill_(kNan);
+  maps.br_heat[0][0][0][5] = kInfinity;
+  add("NaN and infinity", maps);
+  maps = draw_maps(1, 2, 8, 8, at::MemoryFormat::ChannelsLast, at::kFloat);
+  maps.tl_heat.fill_(-kInfinity);
+  add("nothing at all", maps);
+  add("one cell", draw_maps(1, 1, 1, 1, at::MemoryFormat::Contiguous, at::kFloat));
+  DecodeOptions options;
+  options.corner_topk = 7;
+  options.max_candidates = 5;
+  options.local_maximum_kernel = 5;
+  options.distance_threshold = 0.f;
+  add("other options", draw_maps(2, 2, 15, 14, at::MemoryFormat::ChannelsLast, at::kFloat), options);
+  options.corner_topk = 200;
+  options.max_candidates = 1000;
+  options.local_maximum_kernel = 1;
+  options.distance_threshold = 10.f;
+  add("many pairs", draw_maps(1, 2, 30, 30, at::MemoryFormat::ChannelsLast, at::kFloat), options);
+  return list;
+}
+
+/// `slack` is 0 where both sides take the sigmoid from ATen, and an fp32 rounding or two where they don't.
+void check_same(const std::string& name, const std::vector<Candidate>& got, const std::vector<Candidate>& wanted, float slack) {
+  check(got.size() == wanted.size(), name, ": ", got.size(), " candidates, not ", wanted.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    const Candidate &a = got[i], &b = wanted[i];
+    check(std::abs(a.score - b.score) <= slack, name, ": score ", i, " is ", a.score, ", not ", b.score);
+    const auto same_box = [&](const Candidate& c) {
+      return c.x1 == a.x1 && c.y1 == a.y1 && c.x2 == a.x2 && c.y2 == a.y2 && c.class_id == a.class_id;
+    };
+    if (slack == 0) {
+      check(same_box(b), name, ": box ", i, " is another");
+    } else {  // scores within a rounding of each other may have changed places
+      check(std::any_of(wanted.begin(), wanted.end(), same_box), name, ": box ", i, " is none of the expected");
+    }
+  }
+}
+
+template <Scalar kScalar>
+std::vector<std::vector<Candidate>> run_bodies(const Case& c) {
+  cuda::DecodeJob job{};
+  const at::Tensor* const maps[6] = {&c.maps.tl_heat, &c.maps.br_heat, &c.maps.tl_emb, &c.maps.br_emb, &c.maps.tl_off, &c.maps.br_off};
+  cuda::StridedMap* const described[6] = {&job.heat[0], &job.heat[1], &job.embedding[0], &job.embedding[1], &job.offset[0], &job.offset[1]};
+  for (int i = 0; i < 6; ++i)
+    *described[i] = {maps[i]->const_data_ptr(), maps[i]->stride(0), maps[i]->stride(1), maps[i]->stride(2), maps[i]->stride(3)};
+  job.views = static_cast<int>(c.maps.tl_heat.size(0));
+  job.classes = static_cast<int>(c.maps.tl_heat.size(1));
+  job.height = static_cast<int>(c.maps.tl_heat.size(2));
+  job.width = static_cast<int>(c.maps.tl_heat.size(3));
+  job.channels_last = c.maps.tl_heat.stride(1) == 1;
+  job.topk = static_cast<int>(std::min<int64_t>(c.options.corner_topk, job.elements()));
+  job.radius = c.options.local_maximum_kernel / 2;
+  job.max_candidates = c.options.max_candidates;
+  job.distance_threshold = c.options.distance_threshold;
+  job.geometry = c.views.data();
+  std::vector<uint64_t> scratch(static_cast<size_t>(cuda::scratch_keys(job)));
+  std::vector<Candidate> found(static_cast<size_t>(job.views * job.max_candidates));
+  std::vector<int> counts(static_cast<size_t>(job.views), -1);
+  const auto maps_count = static_cast<unsigned>(2 * job.views), tiles = static_cast<unsigned>(job.tiles());
+  uint64_t* const map_keys = scratch.data() + size_t{maps_count} * tiles * static_cast<size_t>(job.topk);
+  HostBlock block(64, cuda::kBoxesSharedBytes, LaneOrder::Descending);
+  block.run(maps_count * tiles, [&](HostContext& context) { cuda::best_of_tile<kScalar>(context, job, scratch.data()); });
+  block.run(maps_count, [&](HostContext& context) { cuda::best_of_map(context, job, scratch.data(), map_keys); });
+  block.run(static_cast<unsigned>(job.views),
+            [&](HostContext& context) { cuda::best_boxes<kScalar>(context, job, map_keys, found.data(), counts.data()); });
+  std::vector<std::vector<Candidate>> lists;
+  for (int v = 0; v < job.views; ++v) {
+    check(counts[v] >= 0 && counts[v] <= job.max_candidates, c.name, ": the count is ", counts[v]);
+    lists.emplace_back(found.begin() + v * job.max_candidates, found.begin() + v * job.max_candidates + counts[v]);
+  }
+  return lists;
+}
+
+void check_all(const Case& c, const std::vector<std::vector<Candidate>>& got, float slack) {
+  check(got.size() == c.views.size(), c.name, ": ", got.size(), " lists");
+  for (size_t v = 0; v < got.size(); ++v) check_same(c.name, got[v], naive_decode(c.maps, static_cast<int64_t>(v), c.views[v], c.options), slack);
+}
+
+// Two roundings of fp32 at 1: exp by ATen's vectors and by the C library may differ by one each.
+constexpr float kSigmoidSlack = 2.4e-7f;
+
+const Registration on_cpu("corner_decode: every layout, type and content gives what the definition says (CPU)", [] {
+  for (const Case& c : cases()) check_all(c, decode_corners(c.maps, c.views, c.options), 0);
+});
+
+const Registration bodies("corner_decode: the CUDA bodies on the CPU give what the definition says", [] {
+  for (const Case& c : cases()) {
+    const at::ScalarType type = c.maps.tl_heat.scalar_type();
+    const auto got = type == at::kFloat  ? run_bodies<Scalar::Float32>(c)
+                     : type == at::kHalf ? run_bodies<Scalar::Float16>(c)
+                                         : run_bodies<Scalar::BFloat16>(c);
+    check_all(c, got, kSigmoidSlack);
+  }
+});
+
+const Registration on_gpu("corner_decode: every layout, type and content gives what the definition says (GPU)", [] {
+  if (!at::hasCUDA()) skip("no CUDA device, or a LibTorch without CUDA");
+  for (const Case& c : cases()) {
+    const auto move = [](const at::Tensor& map) { return map.to(at::kCUDA); };
+    const CornerMaps& m = c.maps;
+    const CornerMaps moved{move(m.tl_heat), move(m.br_heat), move(m.tl_emb), move(m.br_emb), move(m.tl_off), move(m.br_off)};
+    check_all(c, decode_corners(moved, c.views, c.options), kSigmoidSlack);
+  }
+});
+
+const Registration threads("corner_decode: results do not depend on the number of threads", [] {
+  const int before = at::get_num_threads();
+  for (const Case& c : cases()) {
+    at::set_num_threads(1);
+    const auto one = decode_corners(c.maps, c.views, c.options);
+    at::set_num_threads(3);
+    const auto three = decode_corners(c.maps, c.views, c.options);
+    for (size_t v = 0; v < one.size(); ++v) check_same(c.name, three[v], one[v], 0);
+  }
+  at::set_num_threads(before);
+});
+
+const Registration wrong("corner_decode: wrong input is refused with a code", [] {
+  const CornerMaps good = draw_maps(2, 3, 8, 8, at::MemoryFormat::ChannelsLast, at::kFloat);
+  const auto refuse = [&](const std::string& part, auto change) {
+    Case c{"", good, geometry_of(2), {}};
+    change(c);
+    const std::string sentence = refused(ErrorCode::Input, [&] { decode_corners(c.maps, c.views, c.options); });
+    check(contains(sentence, part), sentence);
+  };
+  refuse("geometry", [](Case& c) { c.views.pop_back(); });
+  refuse("two heatmaps", [](Case& c) { c.maps.br_heat = at::zeros({2, 4, 8, 8}); });
+  refuse("embeddings", [](Case& c) { c.maps.tl_emb = at::zeros({2, 2, 8, 8}); });
+  refuse("offsets", [](Case& c) { c.maps.br_off = at::zeros({2, 2, 8, 7}); });
+  refuse("top-k", [](Case& c) { c.options.corner_topk = 0; });
+  refuse("odd", [](Case& c) { c.options.local_maximum_kernel = 2; });
+  refuse("four dimensions", [](Case& c) { c.maps.tl_heat = at::zeros({3, 8, 8}); });
+});
+
+}  // namespace

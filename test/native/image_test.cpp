@@ -1,0 +1,119 @@
+#include "ops/image.h"
+
+#include <ATen/Context.h>
+#include <ATen/ops/zeros.h>
+
+#include <random>
+
+#include "errors.h"
+#include "host_block.h"
+#include "ops/cuda/image_body.cuh"
+#include "test.h"
+
+using namespace cornernet;
+using namespace cornernet::testing;
+
+namespace {
+
+struct Drawn {
+  std::vector<uint8_t> bytes;
+  int width_px, height_px;
+  PictureView view() const { return {bytes.data(), width_px, height_px}; }
+};
+
+Drawn draw(int width_px, int height_px, unsigned seed) {
+  std::mt19937 random(seed);
+  Drawn picture{std::vector<uint8_t>(size_t{3} * width_px * height_px), width_px, height_px};
+  for (uint8_t& byte : picture.bytes) byte = static_cast<uint8_t>(random());
+  return picture;
+}
+
+/// mmdetection's steps one after the other: paste the crop around the centre into a picture of means, mirror, normalise.
+at::Tensor naive_view(const Drawn& picture, bool mirrored, Numerics numerics, const Normalisation& n) {
+  const int w = picture.width_px, h = picture.height_px, tw = w | 127, th = h | 127;
+  const bool mirror_first = mirrored && numerics == Numerics::Mmdet3;
+  at::Tensor out = at::zeros({3, th, tw});
+  auto o = out.accessor<float, 3>();
+  const int x1 = std::min(w / 2 + tw / 2, w), y1 = std::min(h / 2 + th / 2, h);  // the crop ends before these
+  for (int c = 0; c < 3; ++c) {
+    for (int y = 0; y < y1; ++y) {
+      for (int x = 0; x < x1; ++x) {
+        const int from = mirror_first ? w - 1 - x : x;
+        const float level = picture.bytes[(size_t{3} * y * w + size_t{3} * from) + (n.to_rgb ? c : 2 - c)];
+        const float value = numerics == Numerics::Mmdet2 ? (level - n.mean[c]) * static_cast<float>(1.0 / static_cast<double>(n.std[c]))
+                                                         : (level - n.mean[c]) / n.std[c];
+        o[c][th / 2 - h / 2 + y][tw / 2 - w / 2 + x] = value;
+      }
+    }
+  }
+  return mirrored && !mirror_first ? out.flip({2}) : out;
+}
+
+const std::vector<std::pair<int, int>> kSizes{{100, 90}, {127, 127}, {1, 1}, {1, 300}, {128, 126}, {255, 130}, {451, 300}};
+
+void check_views(const at::Tensor& input, const std::vector<Drawn>& pictures, bool flip, Numerics numerics, const Normalisation& n) {
+  const int64_t each = flip ? 2 : 1;
+  check(input.size(0) == each * static_cast<int64_t>(pictures.size()), "there are ", input.size(0), " views");
+  check(input.is_contiguous(at::MemoryFormat::ChannelsLast), "the input is not channels-last");
+  for (int64_t v = 0; v < input.size(0); ++v) {
+    const at::Tensor wanted = naive_view(pictures[static_cast<size_t>(v / each)], v % each == 1, numerics, n).to(input.scalar_type());
+    check(input[v].cpu().equal(wanted), "view ", v, " of a ", pictures[static_cast<size_t>(v / each)].width_px, " pixel wide picture differs");
+  }
+}
+
+void check_all(at::Device device) {
+  Normalisation bgr;
+  bgr.to_rgb = false;
+  for (const auto& [w, h] : kSizes) {
+    const std::vector<Drawn> pictures{draw(w, h, 1), draw(w, h, 2)};
+    const std::vector<PictureView> views{pictures[0].view(), pictures[1].view()};
+    for (const Numerics numerics : {Numerics::Mmdet2, Numerics::Mmdet3}) {
+      for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+        check_views(make_input(views, true, numerics, {}, type, device), pictures, true, numerics, {});
+      }
+      check_views(make_input(views, false, numerics, bgr, at::kFloat, device), pictures, false, numerics, bgr);
+    }
+  }
+}
+
+const Registration placed("image: pictures are padded to n | 127 and placed as the reference's borders say", [] {
+  const Placement chelsea = place(451, 300);  // test/fixtures: pad_shape [383, 511], border [41, 341, 30, 481]
+  check(chelsea.padded_width_px == 511 && chelsea.padded_height_px == 383 && chelsea.left_px == 30 && chelsea.top_px == 41, "chelsea lies elsewhere");
+  const Placement odd = place(127, 127);
+  check(odd.padded_width_px == 127 && odd.left_px == 0 && odd.top_px == 0, "a picture of its own padded size lies elsewhere");
+});
+
+const Registration on_cpu("image: views equal the reference's steps (CPU)", [] { check_all(at::kCPU); });
+const Registration on_gpu("image: views equal the reference's steps (GPU)", [] {
+  if (!at::hasCUDA()) skip("no CUDA device, or a LibTorch without CUDA");
+  check_all(at::kCUDA);
+});
+
+const Registration body("image: the CUDA body on the CPU equals the definition", [] {
+  const Drawn picture = draw(130, 90, 7);
+  const Placement at = place(130, 90);
+  const PictureJob job{picture.bytes.data(), 130, 90, at.left_px, at.top_px, 130, 90};
+  const InputView view{2, 2, at.padded_width_px, at.padded_height_px, false};
+  LevelTable table{};
+  for (int c = 0; c < 3; ++c) {
+    table.source_channel[c] = c;
+    for (int level = 0; level < 256; ++level) {
+      table.value[c][level] =
+          (static_cast<float>(level) - Normalisation().mean[c]) * static_cast<float>(1.0 / static_cast<double>(Normalisation().std[c]));
+    }
+  }
+  at::Tensor input = at::zeros({2, view.height_px, view.width_px, 3});
+  const auto blocks = static_cast<unsigned>((2 * view.height_px * view.width_px + 255) / 256);
+  HostBlock(256, 0, LaneOrder::Ascending).run(blocks, [&](HostContext& context) {
+    cuda::fill_pixel<Scalar::Float32>(context, &job, &table, view, input.mutable_data_ptr<float>());
+  });
+  check_views(input.permute({0, 3, 1, 2}), {picture}, true, Numerics::Mmdet2, {});
+});
+
+const Registration wrong("image: an empty batch and mixed padded sizes are refused", [] {
+  refused(ErrorCode::Input, [] { make_input({}, false, Numerics::Mmdet2, {}, at::kFloat, at::kCPU); });
+  const Drawn a = draw(100, 100, 1), b = draw(200, 100, 1);
+  refused(ErrorCode::Internal, [&] { make_input({a.view(), b.view()}, false, Numerics::Mmdet2, {}, at::kFloat, at::kCPU); });
+});
+
+}  // namespace
