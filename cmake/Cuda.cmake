@@ -46,8 +46,8 @@ message(STATUS "CUDA ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${CORNERNET_C
 function(add_cuda_sources target)
   file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS csrc/*.cu)
   target_sources(${target} PRIVATE ${cuda_sources})
-  set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES "${CORNERNET_CUDA_ARCHS}" CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
-    CUDA_VISIBILITY_PRESET hidden)
+  set_target_properties(${target} PROPERTIES CUDA_ARCHITECTURES "${CORNERNET_CUDA_ARCHS}" CUDA_VISIBILITY_PRESET hidden
+    CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON) # enough for device code, and all that CMake 3.25 knows of nvcc 13
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>)
   # The list's semicolons would end a command-line argument.
   string(REPLACE ";" " " archs "${CORNERNET_CUDA_ARCHS}")

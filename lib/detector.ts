@@ -3,7 +3,14 @@ import { abortable } from './abort.js';
 import { areCocoClasses, cocoClasses } from './coco.js';
 import { CornerNetError, fromNative } from './errors.js';
 import { decodeImage, imageName, type ImageSource } from './image.js';
-import { loadNative, type NativeDetectOptions, type NativeHeads, type NativeInfo, type NativePicture, type NativeSettings } from './native.js';
+import {
+  loadNative,
+  type NativeDetectOptions,
+  type NativeHeads,
+  type NativeInfo,
+  type NativePicture,
+  type NativeSettings,
+} from './native.js';
 import {
   checkDetectAllOptions,
   checkDetectOptions,
@@ -93,7 +100,10 @@ const floatsADetection = 6;
 
 function classNames(info: NativeInfo, chosen: readonly string[] | undefined): readonly string[] {
   if (chosen && chosen.length !== info.numClasses) {
-    throw new CornerNetError('ERR_OPTION', `option classNames has ${chosen.length} names, but the weights detect ${info.numClasses} classes`);
+    throw new CornerNetError(
+      'ERR_OPTION',
+      `option classNames has ${chosen.length} names, but the weights detect ${info.numClasses} classes`,
+    );
   }
   const names = chosen ?? info.classes;
   if (names.length === info.numClasses) return [...names];
@@ -211,7 +221,10 @@ export class Detector implements AsyncDisposable {
    */
   detect(image: ImageSource, options?: DetectOptions & Abortable): Promise<DetectionResult>;
   detect(images: readonly ImageSource[], options?: DetectOptions & Abortable): Promise<DetectionResult[]>;
-  async detect(images: ImageSource | readonly ImageSource[], options: DetectOptions & Abortable = {}): Promise<DetectionResult | DetectionResult[]> {
+  async detect(
+    images: ImageSource | readonly ImageSource[],
+    options: DetectOptions & Abortable = {},
+  ): Promise<DetectionResult | DetectionResult[]> {
     const { signal, ...changes } = checkDetectOptions(options);
     const native = this.#nativeOptions(changes);
     const maxPixels = this.#maxPixels(changes);

@@ -21,7 +21,10 @@ export interface DownloadRequest {
   readonly sha256?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: DownloadProgress) => void;
+  /** Milliseconds without a byte after which a connection is given up. Default 30,000. */
   readonly stallMs?: number;
+  /** Milliseconds before the second of five tries, doubled before each further one. Default 500. */
+  readonly pauseMs?: number;
 }
 
 type Downloader = (request: DownloadRequest & { fetch: typeof fetch }) => Promise<void>;

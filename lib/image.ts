@@ -36,7 +36,11 @@ function isRaw(source: ImageSource): source is RawImage {
 }
 
 function isSharp(source: ImageSource): source is Sharp {
-  return typeof source === 'object' && typeof (source as Partial<Sharp>).toBuffer === 'function' && typeof (source as Partial<Sharp>).metadata === 'function';
+  return (
+    typeof source === 'object' &&
+    typeof (source as Partial<Sharp>).toBuffer === 'function' &&
+    typeof (source as Partial<Sharp>).metadata === 'function'
+  );
 }
 
 function tooLarge(source: ImageSource, width: number, height: number, maxPixels: number): CornerNetError {
@@ -51,7 +55,7 @@ function fromRaw(image: RawImage, maxPixels: number): NativePicture {
   if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
     throw new CornerNetError('ERR_INPUT', `a raw picture's width and height must be whole numbers from 1, not ${width}x${height}`);
   }
-  if (channels !== 1 && channels !== 3 && channels !== 4) {
+  if (![1, 3, 4].includes(channels)) {
     throw new CornerNetError('ERR_INPUT', `a raw picture's channels must be 1, 3 or 4, not ${String(channels)}`);
   }
   if (!(data instanceof Uint8Array) && !(data instanceof Uint8ClampedArray)) {
@@ -94,7 +98,10 @@ function open(source: string | URL | Uint8Array | Sharp): Sharp {
 export async function decodeImage(source: ImageSource, maxPixels: number): Promise<NativePicture> {
   if (isRaw(source)) return fromRaw(source, maxPixels);
   if (typeof source !== 'string' && !(source instanceof URL) && !(source instanceof Uint8Array) && !isSharp(source)) {
-    throw new CornerNetError('ERR_INPUT', 'a picture must be a path, a URL object, a Buffer, a sharp instance or { data, width, height, channels }');
+    throw new CornerNetError(
+      'ERR_INPUT',
+      'a picture must be a path, a URL object, a Buffer, a sharp instance or { data, width, height, channels }',
+    );
   }
   try {
     const image = open(source);

@@ -9,5 +9,5 @@ export type { ImageSource, RawImage } from './image.js';
 export type { Abortable, DetectAllOptions, DetectOptions, Device, LoadOptions, Numerics, Precision, SoftNmsOptions } from './options.js';
 export { defaultWeights, fetchWeights, listWeights, verifyWeights } from './weights.js';
 export type { FetchWeightsOptions, WeightsEntry, WeightsVerification } from './weights.js';
-export type { DownloadProgress } from './download.js';
+export type { DownloadProgress, DownloadRequest } from './download.js';
 export { cocoCategoryIds, cocoClasses } from './coco.js';

@@ -142,7 +142,8 @@ export function loadNative(): NativeAddon {
   }
   const paths = addonPaths();
   const path = paths.find((candidate) => existsSync(candidate));
-  if (path === undefined) throw new CornerNetError('ERR_NOT_BUILT', `the native addon is not built: looked for ${paths.join(', ')}; ${remedy}`);
+  if (path === undefined)
+    throw new CornerNetError('ERR_NOT_BUILT', `the native addon is not built: looked for ${paths.join(', ')}; ${remedy}`);
   try {
     loaded = createRequire(__filename)(path) as NativeAddon;
   } catch (error) {

@@ -91,7 +91,11 @@ const detectShape = {
   cornerTopk: positiveInt.max(10_000).optional(),
   distanceThreshold: finite.min(0).optional(),
   softNms: softNms.optional(),
-  classes: z.array(z.union([z.string(), z.int().min(0)])).min(1).readonly().optional(),
+  classes: z
+    .array(z.union([z.string(), z.int().min(0)]))
+    .min(1)
+    .readonly()
+    .optional(),
   maxPixels: positiveInt.optional(),
 };
 
@@ -100,7 +104,9 @@ const signal = z.instanceof(AbortSignal).optional();
 const detectSchema = z.strictObject({ ...detectShape, signal });
 const loadSchema = z.strictObject({
   ...detectShape,
-  device: z.union([device, z.array(device).min(1).readonly()], { error: "must be 'auto', 'cpu', 'cuda' or 'cuda:N', or an array of them" }).optional(),
+  device: z
+    .union([device, z.array(device).min(1).readonly()], { error: "must be 'auto', 'cpu', 'cuda' or 'cuda:N', or an array of them" })
+    .optional(),
   precision: z.enum(['auto', 'fp32', 'bf16', 'fp16']).optional(),
   threads: positiveInt.max(1024).optional(),
   classNames: z.array(z.string().min(1)).min(1).readonly().optional(),
@@ -110,11 +116,16 @@ const loadSchema = z.strictObject({
   batchSize: positiveInt.max(1024).optional(),
   signal,
 });
-const detectAllSchema = z.strictObject({ ...detectShape, signal, concurrency: positiveInt.max(1024).optional(), batchSize: positiveInt.max(1024).optional() });
+const detectAllSchema = z.strictObject({
+  ...detectShape,
+  signal,
+  concurrency: positiveInt.max(1024).optional(),
+  batchSize: positiveInt.max(1024).optional(),
+});
 
 /** What was given, shortened for a message. */
 function shown(value: unknown): string {
-  const text = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value));
+  const text = typeof value === 'string' ? `'${value}'` : ((JSON.stringify(value) as string | undefined) ?? String(value));
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
@@ -161,6 +172,9 @@ export function resolveClasses(wanted: readonly (string | number)[], names: read
     const id = typeof one === 'number' ? one : names.indexOf(one);
     if (id >= 0 && id < names.length) return id;
     const known = names.slice(0, 12).join(', ') + (names.length > 12 ? ', ...' : '');
-    throw new CornerNetError('ERR_OPTION', `option classes has ${shown(one)}, but these weights detect ${known} (ids 0 to ${names.length - 1})`);
+    throw new CornerNetError(
+      'ERR_OPTION',
+      `option classes has ${shown(one)}, but these weights detect ${known} (ids 0 to ${names.length - 1})`,
+    );
   });
 }

@@ -51,6 +51,10 @@ export class Replicas {
     replica.calls++;
     const running = fromNative(start(replica.native, id)).finally(() => replica.calls--);
     running.catch(() => undefined); // after an abort nobody else waits for it
-    return abortable(signal, () => running, () => replica.native.cancel(id));
+    return abortable(
+      signal,
+      () => running,
+      () => replica.native.cancel(id),
+    );
   }
 }

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 
 import { weightsFolder } from './cache.js';
-import { download, type DownloadProgress } from './download.js';
+import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from './errors.js';
 import { packageRoot } from './native.js';
 
@@ -62,7 +62,9 @@ export function defaultWeights(): string {
 
 /** Where an entry's file is or will be. */
 export function weightsPath(entry: WeightsEntry): string {
-  return entry.file === undefined ? join(weightsFolder(), basename(new URL(entry.url ?? '').pathname)) : join(packageRoot, 'weights', entry.file);
+  return entry.file === undefined
+    ? join(weightsFolder(), basename(new URL(entry.url ?? '').pathname))
+    : join(packageRoot, 'weights', entry.file);
 }
 
 function findEntry(id: string): WeightsEntry | undefined {
@@ -78,7 +80,10 @@ export function resolveWeights(idOrPath: string): ResolvedWeights {
   if (entry) {
     const path = weightsPath(entry);
     if (!existsSync(path)) {
-      throw new CornerNetError('ERR_INPUT', `the weights ${entry.id} are not here yet (${path}): run \`npx cornernet weights fetch ${entry.id}\``);
+      throw new CornerNetError(
+        'ERR_INPUT',
+        `the weights ${entry.id} are not here yet (${path}): run \`npx cornernet weights fetch ${entry.id}\``,
+      );
     }
     return { path, flip: entry.flip, scoreThreshold: entry.scoreThreshold, entry };
   }
@@ -113,7 +118,8 @@ export interface WeightsVerification {
  */
 export async function verifyWeights(file: string): Promise<WeightsVerification> {
   const digest = await sha256(file);
-  const promised = /-([0-9a-f]{8,64})\.pth$/.exec(basename(file))?.[1] ?? listWeights().find((entry) => entry.file === basename(file))?.sha256;
+  const promised =
+    /-([0-9a-f]{8,64})\.pth$/.exec(basename(file))?.[1] ?? listWeights().find((entry) => entry.file === basename(file))?.sha256;
   if (promised !== undefined && !digest.startsWith(promised)) {
     throw new CornerNetError('ERR_CHECKPOINT', `${file} has the sha256 ${digest}, not ${promised}...: it is damaged or another file`);
   }
@@ -122,13 +128,9 @@ export async function verifyWeights(file: string): Promise<WeightsVerification> 
 }
 
 /** Options of {@link fetchWeights}. */
-export interface FetchWeightsOptions {
+export interface FetchWeightsOptions extends Omit<DownloadRequest, 'url' | 'file' | 'sha256'> {
   /** A folder's URL that has the files under the same names. */
   readonly mirror?: string;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: DownloadProgress) => void;
-  /** Milliseconds without a byte after which a connection is given up and tried again. Default 30,000. */
-  readonly stallMs?: number;
 }
 
 /**
@@ -139,7 +141,13 @@ export interface FetchWeightsOptions {
  */
 export async function fetchWeights(id: string, options: FetchWeightsOptions = {}): Promise<string> {
   const entry = findEntry(id);
-  if (!entry) throw new CornerNetError('ERR_OPTION', `there are no weights called ${id}; known are ${listWeights().map((known) => known.id).join(', ')}`);
+  if (!entry)
+    throw new CornerNetError(
+      'ERR_OPTION',
+      `there are no weights called ${id}; known are ${listWeights()
+        .map((known) => known.id)
+        .join(', ')}`,
+    );
   const file = weightsPath(entry);
   if (entry.url === undefined) return file;
   if (existsSync(file)) {

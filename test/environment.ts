@@ -45,7 +45,9 @@ async function installEnvironment(folder: string): Promise<void> {
     await run(python, [...pip, ...cpuOnly]).catch(() => run(python, [...pip, '--extra-index-url', cpuIndex, ...cpuOnly]));
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
-    throw new Unavailable(`a Python environment with ${requirements.join(', ')} can't be made here (${(error as Error).message.split('\n')[0]})`);
+    throw new Unavailable(
+      `a Python environment with ${requirements.join(', ')} can't be made here (${(error as Error).message.split('\n')[0]})`,
+    );
   }
 }
 
@@ -90,6 +92,8 @@ export async function runQuietly(program: string, args: string[]): Promise<strin
     child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
     child.on('error', reject);
-    child.on('close', (code) => (code === 0 ? resolve(out) : reject(new Error(`${program} ${args.join(' ')} exited with ${code}:\n${err}${out}`))));
+    child.on('close', (code) =>
+      code === 0 ? resolve(out) : reject(new Error(`${program} ${args.join(' ')} exited with ${code}:\n${err}${out}`)),
+    );
   });
 }

@@ -4,7 +4,6 @@
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -74,7 +73,7 @@ class TensorMaker {
   /// The legacy container puts storages wherever the last one ended.
   static at::Tensor copy_unaligned(const pickle::TensorRef& tensor, Bytes bytes, const at::TensorOptions& options) {
     auto copy = std::make_shared<std::vector<uint64_t>>((bytes.size() + 7) / 8);  // aligned for every type
-    std::memcpy(copy->data(), bytes.data(), bytes.size());
+    std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(copy->data()));
     auto* first = reinterpret_cast<uint8_t*>(copy->data()) + tensor.offset * static_cast<int64_t>(options.dtype().itemsize());
     return at::from_blob(
         first, tensor.sizes, tensor.strides, [copy](void*) mutable { copy.reset(); }, options);
@@ -160,11 +159,10 @@ Checkpoint read(const std::shared_ptr<const MappedFile>& file) {
 }  // namespace
 
 Checkpoint load_checkpoint(const std::string& path) {
-  const auto file = MappedFile::open(path);
   try {
-    return read(file);
+    return read(MappedFile::open(path));
   } catch (const Error& error) {
-    throw Error(error.code(), path + ": " + error.what());
+    throw Error(error.code(), "the checkpoint " + path + ": " + error.what());
   }
 }
 

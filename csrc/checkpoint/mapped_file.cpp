@@ -20,23 +20,21 @@ struct Descriptor {
   }
 };
 
-[[noreturn]] void unreadable(const std::string& path, int code) {
-  throw Error(ErrorCode::Input, "the checkpoint " + path + " can't be read: " + std::generic_category().message(code));
-}
+[[noreturn]] void unreadable(int code) { throw Error(ErrorCode::Input, "it can't be read: " + std::generic_category().message(code)); }
 
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.fd < 0) unreadable(path, errno);
+  if (file.fd < 0) unreadable(errno);
   struct stat status;
-  if (fstat(file.fd, &status) != 0) unreadable(path, errno);
-  if (S_ISDIR(status.st_mode)) unreadable(path, EISDIR);
-  if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::Input, "the checkpoint " + path + " is not a regular file");
-  if (status.st_size == 0) throw Error(ErrorCode::Checkpoint, "the file is empty");
+  if (fstat(file.fd, &status) != 0) unreadable(errno);
+  if (S_ISDIR(status.st_mode)) unreadable(EISDIR);
+  if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::Input, "it is not a regular file");
+  if (status.st_size == 0) throw Error(ErrorCode::Checkpoint, "it is empty");
   const auto size = static_cast<size_t>(status.st_size);
   void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (data == MAP_FAILED) unreadable(path, errno);
+  if (data == MAP_FAILED) unreadable(errno);
   madvise(data, size, MADV_SEQUENTIAL);
   return std::shared_ptr<const MappedFile>(new MappedFile(static_cast<const uint8_t*>(data), size));
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ops/cpu/corner_pool_kernel.h"
+#include "ops/supported.h"
 #include "runtime/error.h"
 
 #ifdef CORNERNET_CUDA
@@ -23,10 +24,8 @@ void require(bool holds, const std::string& sentence) {
 }
 
 void check(const at::Tensor& x) {
-  require(x.defined() && x.dim() == 4, "the input must have four dimensions [N, C, H, W]");
-  const at::ScalarType type = x.scalar_type();
-  require(type == at::kFloat || type == at::kHalf || type == at::kBFloat16 || (type == at::kDouble && x.is_cpu()),
-          std::string("dtype ") + c10::toString(type) + " is not supported on " + x.device().str());
+  check_supported(x, "corner pooling");
+  require(x.dim() == 4, "the input must have four dimensions [N, C, H, W]");
 }
 
 void check_pair(const at::Tensor& a, const at::Tensor& b) {

@@ -1,6 +1,6 @@
 // What making the network's input needs to know of each picture, in terms that the CPU and the CUDA kernel share.
 #pragma once
-#include <cstdint>
+#include "ops/fixed_width.h"
 
 namespace cornernet {
 

@@ -1,6 +1,6 @@
 // Corner pooling's four directions over two memory layouts as one case: scans along the middle of three dimensions.
 #pragma once
-#include <cstdint>
+#include "ops/fixed_width.h"
 
 namespace cornernet {
 
@@ -16,5 +16,15 @@ struct PairView {
   int64_t batch, height, width, channels;
   bool reverse_rows, reverse_columns;
 };
+
+/// The two poolings of a pair as scans of their own.
+struct PairScans {
+  ScanView vertical, horizontal;
+};
+
+constexpr PairScans scans_of(const PairView& view) {
+  return {{view.batch, view.height, view.width * view.channels, view.reverse_rows},
+          {view.batch * view.height, view.width, view.channels, view.reverse_columns}};
+}
 
 }  // namespace cornernet

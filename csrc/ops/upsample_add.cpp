@@ -3,6 +3,7 @@
 #include <ATen/ops/empty_like.h>
 
 #include "ops/cpu/upsample_add_kernel.h"
+#include "ops/supported.h"
 #include "runtime/error.h"
 
 #ifdef CORNERNET_CUDA
@@ -20,6 +21,8 @@ void require(bool holds, const char* sentence) {
 }  // namespace
 
 at::Tensor upsample_nearest_add(const at::Tensor& low_input, const at::Tensor& skip_input) {
+  check_supported(low_input, "upsampling");
+  check_supported(skip_input, "upsampling");
   require(low_input.dim() == 4 && skip_input.dim() == 4, "both maps must have four dimensions [N, C, H, W]");
   require(low_input.size(0) == skip_input.size(0) && low_input.size(1) == skip_input.size(1), "both maps must agree in batch and channels");
   require(low_input.scalar_type() == skip_input.scalar_type() && low_input.device() == skip_input.device(),

@@ -1,6 +1,6 @@
 // How upsampling's two maps lie in memory, and which pixel of the smaller one each pixel of the larger one repeats.
 #pragma once
-#include <cstdint>
+#include "ops/fixed_width.h"
 
 namespace cornernet {
 
@@ -8,5 +8,14 @@ namespace cornernet {
 struct UpsampleView {
   int64_t batch, low_height, low_width, height, width, channels;
 };
+
+/// Pixels of the smaller map a pixel of the larger one, in fp32: torch's own precision, which decides at odd sizes.
+constexpr float nearest_scale(int64_t low_size, int64_t size) { return static_cast<float>(low_size) / static_cast<float>(size); }
+
+/// torch's rule for nearest: rounded down, and never past the end.
+constexpr int64_t nearest_source(int64_t i, float scale, int64_t low_size) {
+  const int64_t source = static_cast<int64_t>(static_cast<float>(i) * scale);
+  return source < low_size ? source : low_size - 1;
+}
 
 }  // namespace cornernet

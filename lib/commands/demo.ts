@@ -17,7 +17,10 @@ export function register(program: Command): void {
     .action(async ({ output }: { output: string }) => {
       const pictures = join(packageRoot, 'pictures');
       if (!existsSync(pictures)) {
-        throw new CornerNetError('ERR_INPUT', `the demo's pictures are not here (${pictures}): try \`cornernet detect <your pictures> --format table\``);
+        throw new CornerNetError(
+          'ERR_INPUT',
+          `the demo's pictures are not here (${pictures}): try \`cornernet detect <your pictures> --format table\``,
+        );
       }
       const paths = (await expandInputs([pictures])).map((path) => relative(process.cwd(), path));
       process.exitCode = await detectFiles(paths, { weights: 'digits', format: 'table', draw: output });

@@ -58,10 +58,14 @@ async function openWriter(flags: DetectFlags, detector: Detector): Promise<Resul
     const output = openOutput(flags.output);
     return flags.format === 'table' ? tableWriter(output) : jsonlWriter(output);
   }
-  const ids = flags.annotations === undefined ? plainCocoIds(detector.classes) : await annotatedCocoIds(flags.annotations, detector.classes);
+  const ids =
+    flags.annotations === undefined ? plainCocoIds(detector.classes) : await annotatedCocoIds(flags.annotations, detector.classes);
   if (!ids.arePositions) return cocoWriter(openOutput(flags.output), ids);
   if (flags.output === undefined) {
-    throw new CornerNetError('ERR_OPTION', '--format coco needs --output, where the list of picture ids goes beside, or --annotations that has them');
+    throw new CornerNetError(
+      'ERR_OPTION',
+      '--format coco needs --output, where the list of picture ids goes beside, or --annotations that has them',
+    );
   }
   return cocoWriter(openOutput(flags.output), ids, openOutput(`${flags.output.replace(/\.json$/, '')}.images.json`));
 }

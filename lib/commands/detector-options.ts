@@ -46,7 +46,9 @@ export function addDetectorOptions(command: Command): Command {
     .option('--flip', 'also look at the mirrored picture and merge (default: as the weights were tested)')
     .option('--no-flip', 'look at the plain picture only')
     .option('--numerics <version>', "mmdet2 or mmdet3: which mmdetection's arithmetic (default: mmdet2)")
-    .addOption(numeric('--score-threshold <s>', 'leave out detections below it; 0 keeps all that mmdetection returns (default: 0.3, digits 0.5)'))
+    .addOption(
+      numeric('--score-threshold <s>', 'leave out detections below it; 0 keeps all that mmdetection returns (default: 0.3, digits 0.5)'),
+    )
     .addOption(numeric('--max-per-image <n>', 'at most so many detections a picture (default: 100)'))
     .addOption(numeric('--corner-topk <n>', 'corners considered of each kind (default: 100)'))
     .addOption(numeric('--distance-threshold <d>', 'largest difference of two paired embeddings (default: 0.5)'))

@@ -27,7 +27,10 @@ async function libtorchFindings(): Promise<Finding[]> {
   const passedOver: Finding[] = [];
   const libtorch = await findLibtorch((text) => passedOver.push({ subject: 'LibTorch', found: text }));
   if (!libtorch) return [...passedOver, { subject: 'LibTorch', found: 'none', remedy: 'run `npx cornernet setup`' }];
-  return [...passedOver, { subject: 'LibTorch', found: `${libtorch.version} (${libtorch.cuda ? 'CUDA' : 'CPU'}) from ${libtorch.source}: ${libtorch.folder}` }];
+  return [
+    ...passedOver,
+    { subject: 'LibTorch', found: `${libtorch.version} (${libtorch.cuda ? 'CUDA' : 'CPU'}) from ${libtorch.source}: ${libtorch.folder}` },
+  ];
 }
 
 function addonFindings(): { findings: Finding[]; info?: NativeBuildInfo } {
@@ -51,7 +54,12 @@ async function gpuFindings(info: NativeBuildInfo | undefined): Promise<Finding[]
   return gpus.map(({ name, computeCapability }, index) => {
     const found = `${name}, compute capability ${computeCapability.toFixed(1)}, driver for CUDA ${cuda.toFixed(1)}`;
     if (info?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; this build has code for it` };
-    if (info?.cuda === false) return { subject: 'GPU', found, remedy: 'this build has no CUDA side: install the CUDA toolkit (nvcc) and run `npx cornernet setup`' };
+    if (info?.cuda === false)
+      return {
+        subject: 'GPU',
+        found,
+        remedy: 'this build has no CUDA side: install the CUDA toolkit (nvcc) and run `npx cornernet setup`',
+      };
     const volta = computeCapability < 7.5 ? ': a cu126 build of LibTorch and CUDA 12 have code for it' : '';
     return { subject: 'GPU', found, remedy: `this build has no code for it${volta}; run \`npx cornernet setup\`` };
   });

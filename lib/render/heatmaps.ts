@@ -48,7 +48,13 @@ function joined(canvas: Canvas, { box, classId }: Detection): string {
 }
 
 /** Draws both heatmaps and the paired corners into a JPEG. */
-export async function drawHeatmaps(source: ImageSource, heads: Heads, detections: readonly Detection[], file: string, maxPixels: number): Promise<void> {
+export async function drawHeatmaps(
+  source: ImageSource,
+  heads: Heads,
+  detections: readonly Detection[],
+  file: string,
+  maxPixels: number,
+): Promise<void> {
   const canvas = await openCanvas(source, maxPixels);
   const layers = [await layer(canvas, heads, heads.tlHeat, tlColour), await layer(canvas, heads, heads.brHeat, brColour)];
   await saveCanvas(canvas, detections.map((detection) => joined(canvas, detection)).join(''), layers, file);

@@ -58,7 +58,8 @@ async function buildAddon(libtorch, { testing = false } = {}) {
   const ninja = (await run('ninja', ['--version'])).code === 0;
   const cache = join(root, 'build', 'CMakeCache.txt');
   // CMake refuses to change its generator.
-  if (existsSync(cache) && /CMAKE_GENERATOR:INTERNAL=Ninja/.test(readFileSync(cache, 'utf8')) !== ninja) rmSync(join(root, 'build'), { recursive: true });
+  if (existsSync(cache) && /CMAKE_GENERATOR:INTERNAL=Ninja/.test(readFileSync(cache, 'utf8')) !== ninja)
+    rmSync(join(root, 'build'), { recursive: true });
   const args = [
     require.resolve('cmake-js/bin/cmake-js', { paths: [root] }),
     'build',

@@ -36,15 +36,22 @@ function sourcesOf(folder) {
 
 async function installModules() {
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8') + process.version;
-  await once('modules', lock, () => existsSync(join(root, 'node_modules', '.package-lock.json')), () =>
-    step('Installing npm packages', () => must('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: root })),
+  await once(
+    'modules',
+    lock,
+    () => existsSync(join(root, 'node_modules', '.package-lock.json')),
+    () => step('Installing npm packages', () => must('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: root })),
   );
 }
 
 async function compileTypeScript() {
-  const sources = sourcesOf(join(root, 'lib')) + readFileSync(join(root, 'tsconfig.json')) + readFileSync(join(root, 'tsconfig.build.json'));
-  await once('dist', sources, () => existsSync(join(root, 'dist', 'cli.js')), () =>
-    step('Compiling TypeScript', () => must(process.execPath, [join(root, 'scripts', 'build-dist.js')], { cwd: root })),
+  const sources =
+    sourcesOf(join(root, 'lib')) + readFileSync(join(root, 'tsconfig.json')) + readFileSync(join(root, 'tsconfig.build.json'));
+  await once(
+    'dist',
+    sources,
+    () => existsSync(join(root, 'dist', 'cli.js')),
+    () => step('Compiling TypeScript', () => must(process.execPath, [join(root, 'scripts', 'build-dist.js')], { cwd: root })),
   );
 }
 

@@ -93,17 +93,18 @@ function reasonOf(error) {
 
 /**
  * Fetches `url` into `file`: into `<file>.part` first, from where it goes on after an interruption, then verified and renamed.
- * @param {{ url: string, file: string, sha256?: string, fetch?: typeof globalThis.fetch, signal?: AbortSignal, stallMs?: number,
- *   onProgress?: (progress: { received: number, total?: number }) => void }} request sha256 may be its first digits only
+ * @param {{ url: string, file: string, sha256?: string, fetch?: typeof globalThis.fetch, signal?: AbortSignal, stallMs?: number, pauseMs?: number,
+ *   onProgress?: (progress: { received: number, total?: number }) => void }} request sha256 may be its first digits only;
+ *   stallMs: without a byte for so long, a connection is given up; pauseMs: before the second of five tries, doubled before each further one
  * @returns {Promise<void>}
  * Rejects with an Error of code ERR_DOWNLOAD, or with the signal's reason.
  */
-async function download({ url, file, sha256, fetch = globalThis.fetch, signal, stallMs = STALL_MS, onProgress }) {
+async function download({ url, file, sha256, fetch = globalThis.fetch, signal, stallMs = STALL_MS, pauseMs = FIRST_PAUSE_MS, onProgress }) {
   const part = `${file}.part`;
   await mkdir(dirname(file), { recursive: true });
   let failure;
   for (let tries = 0; tries < ATTEMPTS; tries++) {
-    if (tries > 0) await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS * 2 ** (tries - 1)));
+    if (tries > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs * 2 ** (tries - 1)));
     signal?.throwIfAborted();
     try {
       const resumed = (await sizeOf(part)) > 0;

@@ -14,4 +14,6 @@ async function install() {
   await buildAddon(libtorch);
 }
 
-install().catch((error) => say(`cornernet: the native addon was not built: ${String(error.message).split('\n')[0]}; run \`npx cornernet setup\` to see why`));
+install().catch((error) =>
+  say(`cornernet: the native addon was not built: ${String(error.message).split('\n')[0]}; run \`npx cornernet setup\` to see why`),
+);

@@ -42,7 +42,12 @@ async function obstacleTo(folder) {
   if (existsSync(join(folder, 'lib', 'libtorch_cuda.so'))) libraries.push(join(folder, 'lib', 'libtorch_cuda.so'));
   // A CUDA torch installed by pip finds its nvidia libraries only once somebody has preloaded them: the build's run path does that for the addon.
   const paths = nvidiaLibraryFolders(folder).join(':');
-  const env = { ...process.env, LD_PRELOAD: libraries.join(':'), LD_BIND_NOW: '1', LD_LIBRARY_PATH: [paths, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':') };
+  const env = {
+    ...process.env,
+    LD_PRELOAD: libraries.join(':'),
+    LD_BIND_NOW: '1',
+    LD_LIBRARY_PATH: [paths, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':'),
+  };
   const { code, output } = await run(process.execPath, ['-e', '0'], { env });
   const complaint = output.split('\n').find((line) => /cannot be preloaded|error while loading|undefined symbol/.test(line));
   if (complaint) return complaint.trim();
@@ -106,7 +111,17 @@ async function findLibtorch(tell = () => undefined) {
 
 async function pipDownload(variant, folder, note) {
   const requirement = `torch==${TORCH_VERSION}+${variant}`;
-  const base = ['-m', 'pip', 'download', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:', '--progress-bar=off', '-d', folder];
+  const base = [
+    '-m',
+    'pip',
+    'download',
+    '--disable-pip-version-check',
+    '--no-deps',
+    '--only-binary=:all:',
+    '--progress-bar=off',
+    '-d',
+    folder,
+  ];
   const index = `https://download.pytorch.org/whl/${variant}`;
   const failures = [];
   for (const extra of [[], ['--index-url', index]]) {

@@ -32,7 +32,10 @@ function run(program, args, { cwd, env, onLine } = {}) {
 /** Runs a program that must succeed; its whole output is in the error when it doesn't. */
 async function must(program, args, options) {
   const { code, output } = await run(program, args, options);
-  if (code !== 0) throw new SetupError(`${program} ${args.slice(0, 3).join(' ')} ... failed (exit code ${code}):\n${output.split('\n').slice(-40).join('\n')}`);
+  if (code !== 0)
+    throw new SetupError(
+      `${program} ${args.slice(0, 3).join(' ')} ... failed (exit code ${code}):\n${output.split('\n').slice(-40).join('\n')}`,
+    );
   return output;
 }
 

@@ -18,7 +18,11 @@ function chooseVariant({ gpus, cuda }) {
   // A driver runs every build of its own major version (CUDA's minor version compatibility) and of older ones.
   const runs = CUDA_BUILDS.filter((build) => Math.floor(build.cuda) <= Math.floor(cuda));
   const found = runs.find((build) => build.oldest <= oldest);
-  if (found) return { variant: found.variant, reason: `the oldest GPU has compute capability ${oldest.toFixed(1)}, the driver supports CUDA ${cuda.toFixed(1)}` };
+  if (found)
+    return {
+      variant: found.variant,
+      reason: `the oldest GPU has compute capability ${oldest.toFixed(1)}, the driver supports CUDA ${cuda.toFixed(1)}`,
+    };
   return {
     variant: 'cpu',
     reason: `no build of torch ${TORCH_VERSION} suits a driver for CUDA ${cuda.toFixed(1)} with a GPU of compute capability ${oldest.toFixed(1)}: update the driver to CUDA 12.6 or newer`,

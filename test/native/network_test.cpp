@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "engine/architecture.h"
+#include "errors.h"
 #include "nn/cornernet.h"
-#include "runtime/error.h"
 #include "test.h"
 #include "tiny_network.h"
 
@@ -34,21 +34,6 @@ double relative_difference(const CornerMaps& a, const CornerMaps& b) {
   }
   return largest;
 }
-
-/// The error's sentence; fails the test when `body` throws none of this code.
-template <typename Body>
-std::string refused(ErrorCode code, Body body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    check(error.code() == code, "got ", code_name(error.code()), ": ", error.what());
-    return error.what();
-  }
-  check(false, "nothing was refused");
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 const Registration folded("nn: folding and packing leave the maps as they are, for odd sizes and sizes that change", [] {
   const c10::InferenceMode inference;

@@ -10,25 +10,27 @@ const published = { device: 'cpu', precision: 'fp32', scoreThreshold: 0 } as con
 function compare(title: string, checkpoint: () => Promise<string>, cases: { numerics: Numerics; file: string }[]): void {
   describe(title, function () {
     this.timeout(600_000);
-    let detector: Detector;
+    let detector: Detector | undefined;
     before(async function () {
       const file = await orSkip(this, checkpoint);
       detector = await Detector.load(file, published);
     });
     after(() => detector?.close());
+    const loaded = (): Detector => detector as Detector;
 
     for (const { numerics, file } of cases) {
       for (const [name, reference] of Object.entries(readReference(file))) {
         const picture = join(fixtures, 'photos', name);
-        if (reference.heads !== undefined) {
+        const { heads: expected } = reference;
+        if (expected) {
           it(`${numerics}: the heads of ${name}`, async () => {
-            const heads = await detector.heads(picture);
-            assertSameHeads(heads, reference.heads, tolerance.heads);
+            const heads = await loaded().heads(picture);
+            assertSameHeads(heads, expected, tolerance.heads);
           });
         }
         for (const view of ['plain', 'flip'] as const) {
           it(`${numerics}: detections in ${name}, ${view}`, async () => {
-            const { detections } = await detector.detect(picture, { flip: view === 'flip', numerics });
+            const { detections } = await loaded().detect(picture, { flip: view === 'flip', numerics });
             assertSameDetections(detections, reference[view]);
           });
         }

@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { Detection, Heads } from '../../lib/index.js';
+import type { Detection, DetectionResult, Heads } from '../../lib/index.js';
 import { fixtures } from '../environment.js';
 
 export interface ReferenceDetection {
@@ -25,7 +25,8 @@ export interface ReferenceImage {
   flip: ReferenceDetection[];
   pad_shape: [number, number];
   border: [number, number, number, number];
-  heads: Record<'tl_heat' | 'br_heat' | 'tl_emb' | 'br_emb' | 'tl_off' | 'br_off', ReferenceMap>;
+  /** Only mmdetection 2.x's files have them. */
+  heads?: Record<'tl_heat' | 'br_heat' | 'tl_emb' | 'br_emb' | 'tl_off' | 'br_off', ReferenceMap>;
 }
 
 export function readReference(file: string): Record<string, ReferenceImage> {
@@ -72,13 +73,23 @@ function assertContained(these: Box[], those: Box[], what: string): void {
 
 export function assertSameDetections(ours: readonly Detection[], reference: ReferenceDetection[]): void {
   const expected = reference.map(({ score, label, bbox }) => ({ score, classId: label, box: bbox }));
-  assert.ok(expected.some((box) => box.score >= lowestScore), 'the reference has no detection to compare');
+  assert.ok(
+    expected.some((box) => box.score >= lowestScore),
+    'the reference has no detection to compare',
+  );
   assertContained(expected, [...ours], 'missing');
   assertContained([...ours], expected, 'not in the reference');
 }
 
-export function assertSameHeads(ours: Heads, reference: ReferenceImage['heads'], allowed: number): void {
-  const maps = { tl_heat: ours.tlHeat, br_heat: ours.brHeat, tl_emb: ours.tlEmb, br_emb: ours.brEmb, tl_off: ours.tlOff, br_off: ours.brOff };
+export function assertSameHeads(ours: Heads, reference: Required<ReferenceImage>['heads'], allowed: number): void {
+  const maps = {
+    tl_heat: ours.tlHeat,
+    br_heat: ours.brHeat,
+    tl_emb: ours.tlEmb,
+    br_emb: ours.brEmb,
+    tl_off: ours.tlOff,
+    br_off: ours.brOff,
+  };
   for (const [name, expected] of Object.entries(reference)) {
     const map = maps[name as keyof typeof maps];
     assert.deepEqual([...map.shape], expected.shape, name);
@@ -88,4 +99,17 @@ export function assertSameHeads(ours: Heads, reference: ReferenceImage['heads'],
       assert.ok(Math.abs(value - wanted) <= allowed, `${name}[${index}] is ${value}, mmdetection's is ${wanted}`);
     });
   }
+}
+
+/** Two runs of ours found the same, within the parity tolerance. */
+export function assertSameResults(results: readonly DetectionResult[], expected: readonly DetectionResult[]): void {
+  assert.deepEqual(
+    results.map(({ image }) => image),
+    expected.map(({ image }) => image),
+  );
+  results.forEach(({ detections }, i) => {
+    const wanted = expected[i]?.detections ?? [];
+    assertContained([...wanted], [...detections], 'missing');
+    assertContained([...detections], [...wanted], 'not in the other run');
+  });
 }

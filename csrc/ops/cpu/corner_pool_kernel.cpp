@@ -9,144 +9,210 @@
 #include <vector>
 
 #include "ops/cpu/element.h"
+#include "ops/cpu/widest_vectors.h"
 
 namespace cornernet::cpu {
 namespace {
 
-// Neighbouring elements one task scans together: wide enough for full vectors, narrow enough that its running maxima stay in the L1 cache.
-constexpr int64_t kLanes = 512;
-// Channels of one task of a pair. Its horizontal maxima live in registers, its vertical ones (width x 64 floats) in the L2 cache.
-constexpr int64_t kPairLanes = 64;
+// Neighbouring elements one task scans together: pages are crossed a few times only, and the previous row is still in the L1 cache.
+constexpr int64_t kLanes = 1024;
+// Rows one task scans together where a scan runs along memory: independent maxima hide one comparison's latency behind another.
+constexpr int64_t kLines = 8;
 // Elements below which another thread costs more than it saves.
 constexpr int64_t kGrain = 16384;
 
-int64_t chunks_of(int64_t inner, int64_t lanes) { return (inner + lanes - 1) / lanes; }
+int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
 int64_t grain_of(int64_t elements_a_task) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, elements_a_task)); }
 
-/// One row of a scan: y = max(x, previous row's y). Cloned for each vector width, picked once at load.
-template <typename T>
-[[gnu::always_inline]] inline void scan_row(const T* x, const T* previous, T* y, int64_t n) {
-  using E = Element<T>;
-  for (int64_t i = 0; i < n; ++i) y[i] = E::store(running_max(E::load(previous[i]), E::load(x[i])));
-}
+/// What one task scans: `lanes` scans side by side, `lane_step` elements apart.
+struct Strip {
+  int64_t first;  // offset of lane 0 at the scan's start
+  int64_t step;   // from a position to the next in scan order
+  int64_t length, lanes, lane_step;
+};
 
-[[gnu::target_clones("arch=skylake-avx512", "avx2", "default")]] void scan_row_of(const float* x, const float* previous, float* y, int64_t n) {
-  scan_row(x, previous, y, n);
-}
-[[gnu::target_clones("arch=skylake-avx512", "avx2", "default")]] void scan_row_of(const c10::BFloat16* x, const c10::BFloat16* previous,
-                                                                                  c10::BFloat16* y, int64_t n) {
-  scan_row(x, previous, y, n);
-}
-void scan_row_of(const double* x, const double* previous, double* y, int64_t n) { scan_row(x, previous, y, n); }
-void scan_row_of(const c10::Half* x, const c10::Half* previous, c10::Half* y, int64_t n) { scan_row(x, previous, y, n); }
-
-template <typename T>
-void scan(const T* x, T* y, const ScanView& view) {
-  const int64_t chunks = chunks_of(view.inner, kLanes);
+/// Runs work(strip) for all strips of a view, spread over threads.
+template <typename Work>
+void for_every_strip(const ScanView& view, const Work& work) {
+  const bool along_memory = view.inner == 1;
   const int64_t step = view.reverse ? -view.inner : view.inner;
-  const int64_t first_row = view.reverse ? (view.length - 1) * view.inner : 0;
-  at::parallel_for(0, view.outer * chunks, grain_of(view.length * std::min(view.inner, kLanes)), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t lane = task % chunks * kLanes;
-      const int64_t n = std::min(kLanes, view.inner - lane);
-      int64_t row = task / chunks * view.length * view.inner + first_row + lane;
-      std::copy_n(x + row, n, y + row);
-      for (int64_t i = 1; i < view.length; ++i) {
-        row += step;
-        scan_row_of(x + row, y + row - step, y + row, n);
+  const int64_t start = view.reverse ? (view.length - 1) * view.inner : 0;
+  const int64_t lanes = along_memory ? std::min(kLines, view.outer) : std::min(kLanes, view.inner);
+  const int64_t strips_a_block = ceil_div(view.inner, lanes);
+  const int64_t strips = along_memory ? ceil_div(view.outer, lanes) : view.outer * strips_a_block;
+  at::parallel_for(0, strips, grain_of(view.length * lanes), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      if (along_memory) {
+        work(Strip{i * lanes * view.length + start, step, view.length, std::min(lanes, view.outer - i * lanes), view.length});
+      } else {
+        const int64_t lane = i % strips_a_block * lanes;
+        work(Strip{i / strips_a_block * view.length * view.inner + start + lane, step, view.length, std::min(lanes, view.inner - lane), 1});
       }
     }
   });
 }
 
-/// The latest position of the maximum so far collects the gradients until a later one takes over.
+/// One position of a scan: y = max(previous, x). `lane_step` is a constant where the loop is to be vectorised.
 template <typename T>
-void scan_backward(const T* grad_y, const T* x, T* grad_x, const ScanView& view) {
+inline void scan_position(const T* __restrict x, const T* __restrict previous, T* __restrict y, int64_t lanes, int64_t lane_step) {
   using E = Element<T>;
-  using Wide = typename E::Wide;
-  constexpr int64_t kLines = 64;
-  const int64_t chunks = chunks_of(view.inner, kLines);
-  at::parallel_for(0, view.outer * chunks, grain_of(view.length * std::min(view.inner, kLines)), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t lane = task % chunks * kLines;
-      const int64_t n = std::min(kLines, view.inner - lane);
-      const int64_t block = task / chunks * view.length * view.inner + lane;
-      std::array<Wide, kLines> maximum{}, sum{};
-      std::array<int64_t, kLines> owner{};
-      for (int64_t i = 0; i < view.length; ++i) {
-        const int64_t row = block + (view.reverse ? view.length - 1 - i : i) * view.inner;
-        for (int64_t l = 0; l < n; ++l) {
-          const Wide value = E::load(x[row + l]);
-          if (i == 0 || value >= maximum[l] || value != value) {
-            if (i > 0) grad_x[owner[l]] = E::store(sum[l]);
-            maximum[l] = value;
-            owner[l] = row + l;
-            sum[l] = 0;
-          }
-          grad_x[row + l] = E::store(0);
-          sum[l] += E::load(grad_y[row + l]);
-        }
-      }
-      for (int64_t l = 0; l < n; ++l) grad_x[owner[l]] = E::store(sum[l]);
-    }
-  });
+  for (int64_t l = 0; l < lanes * lane_step; l += lane_step) y[l] = E::store_exact(running_max(E::load(previous[l]), E::load(x[l])));
 }
 
-/// One position of a pair: both maxima move on and their sum is written.
 template <typename T>
-[[gnu::always_inline]] inline void pair_row(const T* a, const T* b, T* y, typename Element<T>::Wide* vertical, typename Element<T>::Wide* horizontal,
-                                            int64_t n, int64_t width, int64_t first, int64_t step, int64_t vertical_step) {
-  using E = Element<T>;
-  for (int64_t column = 0; column < width; ++column) {
-    const int64_t at = first + column * step;
-    for (int64_t i = 0; i < n; ++i) {
-      vertical[i] = running_max(vertical[i], E::load(a[at + i]));
-      horizontal[i] = running_max(horizontal[i], E::load(b[at + i]));
-      y[at + i] = E::store(vertical[i] + horizontal[i]);
-    }
-    vertical += vertical_step;
+inline void scan_strip(const T* x, T* y, const Strip& strip, int64_t lane_step) {
+  int64_t at = strip.first;
+  for (int64_t l = 0; l < strip.lanes; ++l) y[at + l * lane_step] = x[at + l * lane_step];
+  for (int64_t i = 1; i < strip.length; ++i, at += strip.step) {
+    scan_position(x + at + strip.step, y + at, y + at + strip.step, strip.lanes, lane_step);
   }
 }
 
-[[gnu::target_clones("arch=skylake-avx512", "avx2", "default")]] void pair_row_of(const float* a, const float* b, float* y, float* __restrict v,
-                                                                                  float* __restrict h, int64_t n, int64_t width, int64_t first,
-                                                                                  int64_t step, int64_t vertical_step) {
-  pair_row(a, b, y, v, h, n, width, first, step, vertical_step);
+template <typename T>
+void scan(const T* x, T* y, const ScanView& view) {
+  for_every_strip(view, [=](const Strip& strip) {
+    if (strip.lane_step == 1) {
+      with_widest_vectors([&] { scan_strip(x, y, strip, 1); });
+    } else {
+      scan_strip(x, y, strip, strip.lane_step);
+    }
+  });
 }
-[[gnu::target_clones("arch=skylake-avx512", "avx2", "default")]] void pair_row_of(const c10::BFloat16* a, const c10::BFloat16* b, c10::BFloat16* y,
-                                                                                  float* __restrict v, float* __restrict h, int64_t n, int64_t width,
-                                                                                  int64_t first, int64_t step, int64_t vertical_step) {
-  pair_row(a, b, y, v, h, n, width, first, step, vertical_step);
+
+/// One position on the way back: gradients are gathered until the position where the maximum was taken over.
+template <typename T, typename Wide>
+inline void gather_position(const T* __restrict grad_y, const T* __restrict x, const T* __restrict previous, T* __restrict grad_x,
+                            Wide* __restrict sums, int64_t lanes, int64_t lane_step) {
+  using E = Element<T>;
+  for (int64_t l = 0; l < lanes; ++l) {
+    const int64_t at = l * lane_step;
+    const Wide sum = sums[l] + E::load(grad_y[at]);
+    const bool taken = takes_over(E::load(x[at]), E::load(previous[at]));
+    grad_x[at] = E::store(taken ? sum : Wide{0});
+    sums[l] = taken ? Wide{0} : sum;
+  }
 }
-void pair_row_of(const double* a, const double* b, double* y, double* v, double* h, int64_t n, int64_t width, int64_t first, int64_t step,
-                 int64_t vertical_step) {
-  pair_row(a, b, y, v, h, n, width, first, step, vertical_step);
-}
-void pair_row_of(const c10::Half* a, const c10::Half* b, c10::Half* y, float* v, float* h, int64_t n, int64_t width, int64_t first, int64_t step,
-                 int64_t vertical_step) {
-  pair_row(a, b, y, v, h, n, width, first, step, vertical_step);
+
+/// grad_x first holds the maxima; walking back, a gradient takes a maximum's place once the position after it has read it.
+template <typename T>
+inline void backward_strip(const T* grad_y, const T* x, T* grad_x, const Strip& strip, int64_t lane_step) {
+  using E = Element<T>;
+  using Wide = typename E::Wide;
+  scan_strip(x, grad_x, strip, lane_step);
+  std::array<Wide, kLanes> sums;
+  std::fill_n(sums.begin(), strip.lanes, Wide{0});
+  int64_t at = strip.first + (strip.length - 1) * strip.step;
+  for (int64_t i = strip.length - 1; i > 0; --i, at -= strip.step) {
+    gather_position(grad_y + at, x + at, grad_x + at - strip.step, grad_x + at, sums.data(), strip.lanes, lane_step);
+  }
+  for (int64_t l = 0; l < strip.lanes; ++l) grad_x[at + l * lane_step] = E::store(sums[l] + E::load(grad_y[at + l * lane_step]));
 }
 
 template <typename T>
-void pair(const T* a, const T* b, T* y, const PairView& view) {
+void scan_backward(const T* grad_y, const T* x, T* grad_x, const ScanView& view) {
+  for_every_strip(view, [=](const Strip& strip) {
+    if (strip.lane_step == 1) {
+      with_widest_vectors([&] { backward_strip(grad_y, x, grad_x, strip, 1); });
+    } else {
+      backward_strip(grad_y, x, grad_x, strip, strip.lane_step);
+    }
+  });
+}
+
+/// One position of a scan whose maxima are added to what y holds.
+template <typename T, typename Wide>
+inline void add_position(const T* __restrict x, Wide* __restrict maxima, T* __restrict y, int64_t lanes, int64_t lane_step) {
+  using E = Element<T>;
+  for (int64_t l = 0; l < lanes; ++l) {
+    maxima[l] = running_max(maxima[l], E::load(x[l * lane_step]));
+    y[l * lane_step] = E::store(E::load(y[l * lane_step]) + maxima[l]);
+  }
+}
+
+template <typename T>
+inline void add_strip(const T* x, T* y, const Strip& strip, int64_t lane_step) {
   using Wide = typename Element<T>::Wide;
-  const int64_t chunks = chunks_of(view.channels, kPairLanes);
-  const int64_t row_elements = view.width * view.channels;
-  const int64_t step = view.reverse_columns ? -view.channels : view.channels;
-  // -infinity is the maximum's neutral element, so that the first row and column need no case of their own.
+  std::array<Wide, kLanes> maxima;
+  // -infinity is the maximum's neutral element, so that the first position needs no case of its own.
+  std::fill_n(maxima.begin(), strip.lanes, -std::numeric_limits<Wide>::infinity());
+  int64_t at = strip.first;
+  for (int64_t i = 0; i < strip.length; ++i, at += strip.step) add_position(x + at, maxima.data(), y + at, strip.lanes, lane_step);
+}
+
+/// Fewer pictures than threads: y first holds the pooling of a, exactly as every type holds a maximum, and is then added to from the cache.
+template <typename T>
+void pair_by_strips(const T* a, const T* b, T* y, const PairView& view) {
+  const PairScans scans = scans_of(view);
+  scan(a, y, scans.vertical);
+  for_every_strip(scans.horizontal, [=](const Strip& strip) {
+    if (strip.lane_step == 1) {
+      with_widest_vectors([&] { add_strip(b, y, strip, 1); });
+    } else {
+      add_strip(b, y, strip, strip.lane_step);
+    }
+  });
+}
+
+/// One pixel of a channels-last pair: both maxima move on and their sum is written.
+template <typename T, typename Wide>
+inline void pair_pixel(const T* __restrict a, const T* __restrict b, T* __restrict y, Wide* __restrict vertical, Wide* __restrict horizontal,
+                       int64_t channels) {
+  using E = Element<T>;
+  for (int64_t c = 0; c < channels; ++c) {
+    vertical[c] = running_max(vertical[c], E::load(a[c]));
+    horizontal[c] = running_max(horizontal[c], E::load(b[c]));
+    y[c] = E::store(vertical[c] + horizontal[c]);
+  }
+}
+
+/// A channels-last picture in one pass. `maxima` holds width + 1 pixels: one a column, and the row's own.
+template <typename T, typename Wide>
+inline void pair_picture(const T* a, const T* b, T* y, const PairView& view, Wide* maxima) {
+  const int64_t c = view.channels;
   constexpr Wide kLowest = -std::numeric_limits<Wide>::infinity();
-  at::parallel_for(0, view.batch * chunks, grain_of(view.height * row_elements / chunks), [&](int64_t begin, int64_t end) {
-    std::vector<Wide> vertical(static_cast<size_t>(view.width * std::min(view.channels, kPairLanes)));
-    std::array<Wide, kPairLanes> horizontal;
+  Wide* const horizontal = maxima + view.width * c;
+  std::fill_n(maxima, view.width * c, kLowest);
+  for (int64_t i = 0; i < view.height; ++i) {
+    const int64_t row = (view.reverse_rows ? view.height - 1 - i : i) * view.width;
+    std::fill_n(horizontal, c, kLowest);
+    for (int64_t k = 0; k < view.width; ++k) {
+      const int64_t column = view.reverse_columns ? view.width - 1 - k : k, at = (row + column) * c;
+      pair_pixel(a + at, b + at, y + at, maxima + column * c, horizontal, c);
+    }
+  }
+}
+
+template <typename T>
+void pair_pictures(const T* a, const T* b, T* y, const PairView& view) {
+  const int64_t picture = view.height * view.width * view.channels;
+  at::parallel_for(0, view.batch, grain_of(picture), [&](int64_t begin, int64_t end) {
+    std::vector<typename Element<T>::Wide> maxima(static_cast<size_t>((view.width + 1) * view.channels));
+    for (int64_t i = begin; i < end; ++i) {
+      with_widest_vectors([&] { pair_picture(a + i * picture, b + i * picture, y + i * picture, view, maxima.data()); });
+    }
+  });
+}
+
+/// Planes of one channel: a few rows at a time are pooled along, into y, and then, from the cache, summed with the maxima down the columns.
+template <typename T>
+void pair_planes(const T* a, const T* b, T* y, const PairView& view) {
+  using Wide = typename Element<T>::Wide;
+  const int64_t plane = view.height * view.width, step = view.reverse_columns ? -1 : 1;
+  at::parallel_for(0, view.batch, grain_of(plane), [&](int64_t begin, int64_t end) {
+    std::vector<Wide> vertical(static_cast<size_t>(view.width));
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t lane = task % chunks * kPairLanes;
-      const int64_t n = std::min(kPairLanes, view.channels - lane);
-      std::fill(vertical.begin(), vertical.end(), kLowest);
-      for (int64_t i = 0; i < view.height; ++i) {
-        horizontal.fill(kLowest);
-        const int64_t row = (task / chunks * view.height + (view.reverse_rows ? view.height - 1 - i : i)) * row_elements + lane;
-        const int64_t first = view.reverse_columns ? row + row_elements - view.channels : row;
-        pair_row_of(a, b, y, vertical.data(), horizontal.data(), n, view.width, first, step, n);
+      std::fill(vertical.begin(), vertical.end(), -std::numeric_limits<Wide>::infinity());
+      for (int64_t i = 0; i < view.height; i += kLines) {
+        const int64_t rows = std::min(kLines, view.height - i);
+        const int64_t top = task * plane + (view.reverse_rows ? view.height - i - rows : i) * view.width;
+        const int64_t first = top + (view.reverse_columns ? view.width - 1 : 0);
+        scan_strip(b, y, Strip{first, step, view.width, rows, view.width}, view.width);
+        with_widest_vectors([&] {
+          for (int64_t r = 0; r < rows; ++r) {
+            const int64_t row = top + (view.reverse_rows ? rows - 1 - r : r) * view.width;
+            add_position(a + row, vertical.data(), y + row, view.width, 1);
+          }
+        });
       }
     }
   });
@@ -166,8 +232,17 @@ void corner_pool_backward(const at::Tensor& grad_y, const at::Tensor& x, at::Ten
 }
 
 void corner_pool_pair(const at::Tensor& a, const at::Tensor& b, at::Tensor& y, const PairView& view) {
-  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, a.scalar_type(), "corner_pool_pair",
-                                  [&] { pair(a.const_data_ptr<scalar_t>(), b.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(), view); });
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, a.scalar_type(), "corner_pool_pair", [&] {
+    const auto *from_a = a.const_data_ptr<scalar_t>(), *from_b = b.const_data_ptr<scalar_t>();
+    auto* const to = y.mutable_data_ptr<scalar_t>();
+    if (view.batch < at::get_num_threads()) {
+      pair_by_strips(from_a, from_b, to, view);
+    } else if (view.channels == 1) {
+      pair_planes(from_a, from_b, to, view);
+    } else {
+      pair_pictures(from_a, from_b, to, view);
+    }
+  });
 }
 
 }  // namespace cornernet::cpu

@@ -6,6 +6,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "ops/sixteen_bits.h"
+
 namespace cornernet::cpu {
 
 template <typename T>
@@ -13,32 +15,35 @@ struct Element {
   using Wide = T;
   static Wide load(T value) { return value; }
   static T store(Wide value) { return value; }
+  /// A value that came from load().
+  static T store_exact(Wide value) { return value; }
 };
 
-// Written out as integer arithmetic, which compilers vectorise; c10's own conversions branch.
 template <>
 struct Element<c10::BFloat16> {
   using Wide = float;
-  static Wide load(c10::BFloat16 value) { return std::bit_cast<float>(static_cast<uint32_t>(value.x) << 16); }
-  static c10::BFloat16 store(Wide value) {
-    const uint32_t bits = std::bit_cast<uint32_t>(value);
-    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    const uint32_t quiet_nan = 0x7fc0u;
-    return {static_cast<uint16_t>(value != value ? quiet_nan : rounded), c10::BFloat16::from_bits()};
-  }
+  static Wide load(c10::BFloat16 value) { return bfloat16_to_float(value.x); }
+  static c10::BFloat16 store(Wide value) { return {float_to_bfloat16(value), c10::BFloat16::from_bits()}; }
+  static c10::BFloat16 store_exact(Wide value) { return {static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16), c10::BFloat16::from_bits()}; }
 };
 
 template <>
 struct Element<c10::Half> {
   using Wide = float;
-  static Wide load(c10::Half value) { return value; }
-  static c10::Half store(Wide value) { return c10::Half(value); }
+  static Wide load(c10::Half value) { return half_to_float(value.x); }
+  static c10::Half store(Wide value) { return {float_to_half(value), c10::Half::from_bits()}; }
+  static c10::Half store_exact(Wide value) { return store(value); }
 };
 
-/// at::cummax's step: the greater, and NaN once met.
+/// Whether `value`, later in scan order, takes over from `maximum` as in at::cummax: at ties it does, NaN always does.
+template <typename Wide>
+inline bool takes_over(Wide value, Wide maximum) {
+  return (value >= maximum) | (value != value);
+}
+
 template <typename Wide>
 inline Wide running_max(Wide maximum, Wide value) {
-  return (value > maximum) | (value != value) ? value : maximum;
+  return takes_over(value, maximum) ? value : maximum;
 }
 
 }  // namespace cornernet::cpu

@@ -4,46 +4,44 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "ops/cpu/element.h"
+#include "ops/cpu/widest_vectors.h"
 
 namespace cornernet::cpu {
 namespace {
 
-/// torch's rule for nearest: an fp32 scale, rounded down.
-int64_t source_index(int64_t i, int64_t low_size, int64_t size) {
-  const float scale = static_cast<float>(low_size) / static_cast<float>(size);
-  return std::min(static_cast<int64_t>(static_cast<float>(i) * scale), low_size - 1);
-}
-
 template <typename T>
-[[gnu::always_inline]] inline void add(const T* low, const T* skip, T* y, int64_t n) {
+inline void add_pixel(const T* __restrict low, const T* __restrict skip, T* __restrict y, int64_t channels) {
   using E = Element<T>;
-  for (int64_t i = 0; i < n; ++i) y[i] = E::store(E::load(skip[i]) + E::load(low[i]));
+  for (int64_t c = 0; c < channels; ++c) y[c] = E::store(E::load(skip[c]) + E::load(low[c]));
 }
 
-[[gnu::target_clones("arch=skylake-avx512", "avx2", "default")]] void add_of(const float* low, const float* skip, float* y, int64_t n) {
-  add(low, skip, y, n);
+/// One row: pixel x takes the smaller map's pixel sources[x]. `channels` is a constant for planes.
+template <typename T>
+inline void add_row(const T* low, const T* __restrict skip, T* __restrict y, const int32_t* __restrict sources, int64_t width, int64_t channels) {
+  using E = Element<T>;
+  if (channels == 1) {
+    for (int64_t x = 0; x < width; ++x) y[x] = E::store(E::load(skip[x]) + E::load(low[sources[x]]));
+    return;
+  }
+  for (int64_t x = 0; x < width; ++x) add_pixel(low + sources[x] * channels, skip + x * channels, y + x * channels, channels);
 }
-[[gnu::target_clones("arch=skylake-avx512", "avx2", "default")]] void add_of(const c10::BFloat16* low, const c10::BFloat16* skip, c10::BFloat16* y,
-                                                                             int64_t n) {
-  add(low, skip, y, n);
-}
-void add_of(const double* low, const double* skip, double* y, int64_t n) { add(low, skip, y, n); }
-void add_of(const c10::Half* low, const c10::Half* skip, c10::Half* y, int64_t n) { add(low, skip, y, n); }
 
 template <typename T>
 void upsample_rows(const T* low, const T* skip, T* y, const UpsampleView& view) {
-  const int64_t c = view.channels;
-  at::parallel_for(0, view.batch * view.height, std::max<int64_t>(1, 16384 / (view.width * c)), [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t low_row = task / view.height * view.low_height + source_index(task % view.height, view.low_height, view.height);
-      const T* from = low + low_row * view.low_width * c;
-      for (int64_t x = 0; x < view.width; ++x) {
-        const int64_t at = (task * view.width + x) * c;
-        add_of(from + source_index(x, view.low_width, view.width) * c, skip + at, y + at, c);
+  const float scale_y = nearest_scale(view.low_height, view.height), scale_x = nearest_scale(view.low_width, view.width);
+  std::vector<int32_t> sources(static_cast<size_t>(view.width));
+  for (int64_t x = 0; x < view.width; ++x) sources[x] = static_cast<int32_t>(nearest_source(x, scale_x, view.low_width));
+  const int64_t row = view.width * view.channels;
+  at::parallel_for(0, view.batch * view.height, std::max<int64_t>(1, 16384 / row), [&](int64_t begin, int64_t end) {
+    with_widest_vectors([&] {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t low_row = i / view.height * view.low_height + nearest_source(i % view.height, scale_y, view.low_height);
+        add_row(low + low_row * view.low_width * view.channels, skip + i * row, y + i * row, sources.data(), view.width, view.channels);
       }
-    }
+    });
   });
 }
 

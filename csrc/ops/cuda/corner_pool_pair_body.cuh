@@ -1,0 +1,195 @@
+// The body of the fused kernel of two corner poolings and their sum.
+#pragma once
+#include "ops/cuda/running_max.cuh"
+#include "ops/scan_view.h"
+
+namespace cornernet::cuda {
+
+constexpr int kPairThreads = 512;  // of a block at most
+
+/// How a block of pool_pair is laid out.
+/// Channels-last: a thread owns kColumns columns of kChannels channels, kChannelLanes neighbouring threads share a column.
+/// NCHW (kChannels = kChannelLanes = 1): a thread owns kColumns neighbouring columns, moved as one pack when kPacked.
+template <int kColumnCount, int kChannelCount, int kChannelLaneCount, int kRowCount, bool kPackedColumns>
+struct PairTile {
+  static constexpr int kColumns = kColumnCount, kChannels = kChannelCount, kChannelLanes = kChannelLaneCount, kRows = kRowCount;
+  static constexpr bool kPacked = kPackedColumns;
+  static constexpr int kPacks = kPacked ? 1 : kColumns, kPackSize = kPacked ? kColumns : kChannels;
+};
+
+/// Threads of a block that covers `width` columns, in whole warps.
+template <typename Tile>
+constexpr int64_t pair_threads(int64_t width) {
+  return ((width + Tile::kColumns - 1) / Tile::kColumns * Tile::kChannelLanes + kWarp - 1) / kWarp * kWarp;
+}
+
+/// Blocks along the channels.
+template <typename Tile>
+constexpr int64_t pair_slices(int64_t channels) {
+  return (channels + Tile::kChannels * Tile::kChannelLanes - 1) / (Tile::kChannels * Tile::kChannelLanes);
+}
+
+/// Two buffers of one fp32 total for each row, warp and channel.
+template <typename Tile>
+constexpr int pair_shared_bytes(int threads) {
+  return 2 * Tile::kRows * (threads / kWarp) * Tile::kChannelLanes * Tile::kChannels * static_cast<int>(sizeof(float));
+}
+
+/// A thread's elements of one row as they came from memory.
+template <typename Tile, typename Raw>
+struct PairRow {
+  Pack<Raw, Tile::kPackSize> packs[Tile::kPacks];
+
+  /// Channel c of column k in scan order; packs lie forwards in memory also when the scan runs backwards.
+  CORNERNET_DEVICE Raw get(int k, int c, bool backwards) const {
+    if constexpr (Tile::kPacked) return backwards ? packs[0].get(Tile::kColumns - 1 - k) : packs[0].get(k);
+    return packs[Tile::kPacked ? 0 : k].get(c);
+  }
+  CORNERNET_DEVICE void fill(Raw value) {
+#pragma unroll
+    for (int p = 0; p < Tile::kPacks; ++p) {
+#pragma unroll
+      for (int i = 0; i < Tile::kPackSize; ++i) packs[p].set(i, value);
+    }
+  }
+};
+
+/// A thread's part of every row. Offsets within a row fit 32 bits (the launcher sees to it), which halves the registers they take.
+template <typename Tile, typename Raw>
+struct PairPart {
+  int64_t first_row;  // offset of its first channel in the first row in scan order
+  int64_t row_step;
+  int first_column;  // offset of its first column in scan order
+  int column_step;
+  int columns;  // how many of its columns lie inside
+
+  CORNERNET_DEVICE PairPart(const PairView& view, int64_t plane, int64_t channel, int64_t first) {
+    const int64_t row = view.width * view.channels;
+    first_row = (plane * view.height + (view.reverse_rows ? view.height - 1 : 0)) * row + channel;
+    row_step = view.reverse_rows ? -row : row;
+    column_step = static_cast<int>(view.reverse_columns ? -view.channels : view.channels);
+    first_column = static_cast<int>((view.reverse_columns ? view.width - 1 - first : first) * view.channels);
+    if (Tile::kPacked && view.reverse_columns) first_column -= Tile::kColumns - 1;
+    columns = channel < view.channels ? static_cast<int>(view.width - first) : 0;
+  }
+
+  /// Row i (in scan order); what lies outside stays as it is.
+  CORNERNET_DEVICE void read(const Raw* from, int64_t i, PairRow<Tile, Raw>& row) const {
+    from += first_row + i * row_step + first_column;
+#pragma unroll
+    for (int p = 0; p < Tile::kPacks; ++p) {
+      if (p < columns) row.packs[p] = load_pack<Tile::kPackSize>(from + p * column_step);
+    }
+  }
+  CORNERNET_DEVICE void write(Raw* to, int64_t i, const PairRow<Tile, Raw>& row) const {
+    to += first_row + i * row_step + first_column;
+#pragma unroll
+    for (int p = 0; p < Tile::kPacks; ++p) {
+      if (p < columns) store_pack(to + p * column_step, row.packs[p]);
+    }
+  }
+};
+
+/// Writes an element where memory has it: k counts as in memory when packed, in scan order else.
+template <typename Tile, typename Raw>
+CORNERNET_DEVICE void set(PairRow<Tile, Raw>& row, int k, int c, Raw value) {
+  if constexpr (Tile::kPacked) {
+    row.packs[0].set(k, value);
+  } else {
+    row.packs[k].set(c, value);
+  }
+}
+
+/// Moves a thread's maxima on by one row; the row of `a` becomes the sums. `horizontal` comes from the parts before this one.
+template <Scalar kScalar, typename Tile, typename Raw>
+CORNERNET_DEVICE void sum_row(PairRow<Tile, Raw>& a, const PairRow<Tile, Raw>& b, float (&vertical)[Tile::kColumns][Tile::kChannels],
+                              float (&horizontal)[Tile::kChannels], bool backwards) {
+  using E = Element<kScalar>;
+#pragma unroll
+  for (int c = 0; c < Tile::kChannels; ++c) {
+    float sums[Tile::kColumns];
+#pragma unroll
+    for (int k = 0; k < Tile::kColumns; ++k) {
+      vertical[k][c] = running_max(vertical[k][c], E::load(a.get(k, c, backwards)));
+      horizontal[c] = running_max(horizontal[c], E::load(b.get(k, c, backwards)));
+      sums[k] = vertical[k][c] + horizontal[c];
+    }
+#pragma unroll
+    for (int k = 0; k < Tile::kColumns; ++k) set(a, k, c, E::store(Tile::kPacked && backwards ? sums[Tile::kColumns - 1 - k] : sums[k]));
+  }
+}
+
+/// y = (a pooled along rows, downwards or upwards) + (b pooled along columns).
+/// Memory: a block walks the rows of one plane (NCHW) or of a slice of one picture's channels (channels-last) and keeps every column's maximum in
+/// registers; a and b are read once, the next rows while the present ones are computed, y is written once, in pieces of at least 32 bytes.
+/// Cost: a shuffle scan over the row's parts, and one sync for kRows rows.
+template <Scalar kScalar, typename Tile, typename Context, typename Raw = typename Element<kScalar>::Raw>
+CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Raw* y, const PairView& view) {
+  using E = Element<kScalar>;
+  constexpr int kRows = Tile::kRows, kColumns = Tile::kColumns, kChannels = Tile::kChannels, kChannelLanes = Tile::kChannelLanes;
+  const int lane = context.thread() % kWarp, warp = context.thread() / kWarp, warps = context.threads() / kWarp;
+  const int channel_lane = context.thread() % kChannelLanes;
+  const int64_t slices = pair_slices<Tile>(view.channels);
+  const PairPart<Tile, Raw> part(view, context.block() / slices, (context.block() % slices * kChannelLanes + channel_lane) * kChannels,
+                                 static_cast<int64_t>(context.thread() / kChannelLanes) * kColumns);
+  float* const totals = reinterpret_cast<float*>(context.shared());
+
+  float vertical[kColumns][kChannels];
+#pragma unroll
+  for (int k = 0; k < kColumns; ++k) {
+#pragma unroll
+    for (int c = 0; c < kChannels; ++c) vertical[k][c] = lowest();
+  }
+  PairRow<Tile, Raw> next_a[kRows], next_b[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    next_a[r].fill(E::store(lowest()));
+    next_b[r].fill(E::store(lowest()));
+    if (r >= view.height) continue;
+    part.read(a, r, next_a[r]);
+    part.read(b, r, next_b[r]);
+  }
+
+  const bool backwards = view.reverse_columns;
+  int buffer = 0;
+  for (int64_t i = 0; i < view.height; i += kRows, buffer ^= 1) {
+    PairRow<Tile, Raw> now_a[kRows], now_b[kRows];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      now_a[r] = next_a[r];
+      now_b[r] = next_b[r];
+      if (i + kRows + r >= view.height) continue;
+      part.read(a, i + kRows + r, next_a[r]);
+      part.read(b, i + kRows + r, next_b[r]);
+    }
+    // Two buffers make one sync enough: totals of the next rows go where nobody still reads.
+    float* const shared = totals + buffer * kRows * warps * kChannelLanes * kChannels;
+    float before[kRows][kChannels];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int c = 0; c < kChannels; ++c) {
+        float total = lowest();
+#pragma unroll
+        for (int k = 0; k < kColumns; ++k) total = running_max(total, E::load(now_b[r].get(k, c, backwards)));
+        total = scan_warp<kChannelLanes>(context, total, before[r][c]);
+        if (lane >= kWarp - kChannelLanes) shared[((r * warps + warp) * kChannelLanes + channel_lane) * kChannels + c] = total;
+      }
+    }
+    if (warps > 1) context.sync();
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      if (i + r >= view.height) continue;
+#pragma unroll
+      for (int c = 0; c < kChannels; ++c) {
+        float earlier = lowest();
+        for (int w = 0; w < warp; ++w) earlier = running_max(earlier, shared[((r * warps + w) * kChannelLanes + channel_lane) * kChannels + c]);
+        before[r][c] = running_max(earlier, before[r][c]);
+      }
+      sum_row<kScalar, Tile>(now_a[r], now_b[r], vertical, before[r], backwards);
+      part.write(y, i + r, now_a[r]);
+    }
+  }
+}
+
+}  // namespace cornernet::cuda

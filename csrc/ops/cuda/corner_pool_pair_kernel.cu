@@ -1,0 +1,90 @@
+// The fused kernel of two corner poolings and their sum, and the launcher that chooses between it and two kernels.
+#include "ops/cuda/context.cuh"
+#include "ops/cuda/corner_pool_kernel.h"
+#include "ops/cuda/corner_pool_pair_body.cuh"
+#include "ops/cuda/corner_pool_pair_tiles.cuh"
+#include "ops/cuda/launch.cuh"
+
+namespace cornernet::cuda {
+
+template <Scalar kScalar, typename Tile, typename Raw = typename Element<kScalar>::Raw>
+__global__ void __launch_bounds__(kPairThreads) pool_pair_kernel(const Raw* a, const Raw* b, Raw* y, PairView view) {
+  DeviceContext context;
+  pool_pair<kScalar, Tile>(context, a, b, y, view);
+}
+
+#ifdef __CUDACC_RTC__  // which compiles only what is instantiated
+template __global__ void pool_pair_kernel<Scalar::Float32, PairTiles<float>::Wide>(const float*, const float*, float*, PairView);
+template __global__ void pool_pair_kernel<Scalar::Float32, PairTiles<float>::Narrow>(const float*, const float*, float*, PairView);
+template __global__ void pool_pair_kernel<Scalar::Float32, PairTiles<float>::Plane>(const float*, const float*, float*, PairView);
+template __global__ void pool_pair_kernel<Scalar::Float32, PairTiles<float>::PlaneLoose>(const float*, const float*, float*, PairView);
+template __global__ void pool_pair_kernel<Scalar::Float16, PairTiles<uint16_t>::Wide>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
+template __global__ void pool_pair_kernel<Scalar::Float16, PairTiles<uint16_t>::Narrow>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
+template __global__ void pool_pair_kernel<Scalar::Float16, PairTiles<uint16_t>::Plane>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
+template __global__ void pool_pair_kernel<Scalar::Float16, PairTiles<uint16_t>::PlaneLoose>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
+template __global__ void pool_pair_kernel<Scalar::BFloat16, PairTiles<uint16_t>::Wide>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
+template __global__ void pool_pair_kernel<Scalar::BFloat16, PairTiles<uint16_t>::Narrow>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
+template __global__ void pool_pair_kernel<Scalar::BFloat16, PairTiles<uint16_t>::Plane>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
+template __global__ void pool_pair_kernel<Scalar::BFloat16, PairTiles<uint16_t>::PlaneLoose>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
+#else
+namespace {
+
+struct Operands {
+  const void *a, *b;
+  void* y;
+  cudaStream_t stream;
+
+  bool aligned(int64_t bytes) const { return aligned_to(a, bytes) && aligned_to(b, bytes) && aligned_to(y, bytes); }
+};
+
+/// Whether a row fits a block, and the blocks together give every multiprocessor enough threads.
+template <typename Tile>
+bool suits(const PairView& view) {
+  constexpr int64_t kRowElements = int64_t{1} << 31;  // PairPart's offsets
+  const int64_t threads = pair_threads<Tile>(view.width), blocks = view.batch * pair_slices<Tile>(view.channels);
+  return threads <= kPairThreads && view.width * view.channels < kRowElements && blocks * threads >= int64_t{kPairBusyThreads} * multiprocessors();
+}
+
+template <Scalar kScalar, typename Tile>
+LaunchStatus launch_tile(const Operands& on, const PairView& view) {
+  using Raw = typename Element<kScalar>::Raw;
+  const int threads = static_cast<int>(pair_threads<Tile>(view.width));
+  const auto blocks = static_cast<unsigned>(view.batch * pair_slices<Tile>(view.channels));
+  const auto kernel = pool_pair_kernel<kScalar, Tile>;
+  kernel<<<blocks, threads, pair_shared_bytes<Tile>(threads), on.stream>>>(static_cast<const Raw*>(on.a), static_cast<const Raw*>(on.b),
+                                                                           static_cast<Raw*>(on.y), view);
+  return launched();
+}
+
+LaunchStatus launch_both(const Operands& on, Scalar scalar, const PairView& view) {
+  const PairScans scans = scans_of(view);
+  const LaunchStatus first = corner_pool(on.a, on.y, scalar, scans.vertical, on.stream);
+  return first.code != 0 ? first : corner_pool_add(on.b, on.y, on.y, scalar, scans.horizontal, on.stream);
+}
+
+template <Scalar kScalar>
+LaunchStatus launch_pair(const Operands& on, const PairView& view) {
+  using Raw = typename Element<kScalar>::Raw;
+  using Tiles = PairTiles<Raw>;
+  const auto aligned = [&](int64_t neighbours, int64_t count) { return neighbours % count == 0 && on.aligned(count * sizeof(Raw)); };
+  if (view.channels > 1) {
+    if (!aligned(view.channels, Tiles::Wide::kChannels)) return launch_both(on, kScalar, view);
+    const bool many_blocks = view.batch * pair_slices<typename Tiles::Wide>(view.channels) >= 2 * multiprocessors();
+    if (many_blocks && suits<typename Tiles::Wide>(view)) return launch_tile<kScalar, typename Tiles::Wide>(on, view);
+    if (suits<typename Tiles::Narrow>(view)) return launch_tile<kScalar, typename Tiles::Narrow>(on, view);
+    return launch_both(on, kScalar, view);
+  }
+  if (!suits<typename Tiles::PlaneLoose>(view)) return launch_both(on, kScalar, view);
+  if (aligned(view.width, Tiles::Plane::kColumns)) return launch_tile<kScalar, typename Tiles::Plane>(on, view);
+  return launch_tile<kScalar, typename Tiles::PlaneLoose>(on, view);
+}
+
+}  // namespace
+
+LaunchStatus corner_pool_pair(const void* a, const void* b, void* y, Scalar scalar, const PairView& view, void* stream) {
+  const Operands on{a, b, y, static_cast<cudaStream_t>(stream)};
+  return with_scalar(scalar, [&](auto tag) { return launch_pair<decltype(tag)::kScalar>(on, view); });
+}
+#endif
+
+}  // namespace cornernet::cuda

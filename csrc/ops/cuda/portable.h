@@ -1,0 +1,15 @@
+// Lets a kernel's body compile as plain C++ too, so that its index arithmetic runs in tests on a machine without a GPU.
+#pragma once
+
+// A body marked so is device code for nvcc and NVRTC, and an ordinary inline function for every other compiler.
+#ifdef __CUDACC__
+#define CORNERNET_DEVICE __device__ __forceinline__
+#else
+#define CORNERNET_DEVICE inline
+#endif
+
+namespace cornernet::cuda {
+
+constexpr int kWarp = 32;
+
+}  // namespace cornernet::cuda

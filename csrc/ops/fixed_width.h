@@ -1,0 +1,14 @@
+// Integers of fixed width, also for NVRTC, which has no <cstdint>.
+#pragma once
+#ifndef __CUDACC_RTC__
+#include <cstdint>
+#else
+using int8_t = signed char;
+using uint8_t = unsigned char;
+using int16_t = short;
+using uint16_t = unsigned short;
+using int32_t = int;
+using uint32_t = unsigned;
+using int64_t = long;
+using uint64_t = unsigned long;
+#endif

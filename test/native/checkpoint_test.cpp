@@ -1,0 +1,193 @@
+#include "checkpoint/checkpoint.h"
+
+#include <ATen/ops/sum.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <random>
+
+#include "errors.h"
+#include "test.h"
+
+using namespace cornernet;
+using namespace cornernet::testing;
+
+namespace {
+
+const std::filesystem::path kFixtures = CORNERNET_FIXTURES;
+const std::filesystem::path kCheckpoints = kFixtures / "checkpoints";
+
+at::Tensor tensor_of(const Checkpoint& checkpoint, const std::string& name) {
+  for (const auto& [key, tensor] : checkpoint.tensors) {
+    if (key == name) return tensor;
+  }
+  check(false, "there is no tensor ", name);
+  return {};
+}
+
+void check_values(const Checkpoint& checkpoint, const std::string& name, at::ScalarType type, const std::vector<int64_t>& shape,
+                  const std::vector<double>& values) {
+  const at::Tensor tensor = tensor_of(checkpoint, name);
+  check(tensor.scalar_type() == type, name, " is ", c10::toString(tensor.scalar_type()));
+  check(tensor.sizes() == at::IntArrayRef(shape), name, " has another shape");
+  const at::Tensor flat = tensor.to(at::kDouble).contiguous().flatten();
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double got = flat.const_data_ptr<double>()[i];
+    check(got == values[i], name, "[", i, "] is ", got, ", not ", values[i]);
+  }
+}
+
+void check_good(const std::string& file) {
+  const Checkpoint checkpoint = load_checkpoint(kCheckpoints / file);
+  check(checkpoint.tensors.size() == 11, "there are ", checkpoint.tensors.size(), " tensors");
+  check_values(checkpoint, "fp32", at::kFloat, {2, 2}, {1.5, -2.25, std::numeric_limits<double>::infinity(), static_cast<double>(1e-30f)});
+  check_values(checkpoint, "fp16", at::kHalf, {3}, {1.5, -0.125, 65504.0});
+  // 1e30 as bf16 keeps it: the nearest number of 8 bits.
+  check_values(checkpoint, "bf16", at::kBFloat16, {3}, {1.5, -3.0, static_cast<double>(static_cast<float>(c10::BFloat16(1e30f)))});
+  check_values(checkpoint, "fp64", at::kDouble, {2}, {1.0 / 3.0, -1e200});
+  check_values(checkpoint, "int64", at::kLong, {}, {1099511627776.0});
+  check_values(checkpoint, "bool", at::kBool, {2}, {1, 0});
+  check_values(checkpoint, "transposed", at::kFloat, {3, 2}, {0, 3, 1, 4, 2, 5});
+  check_values(checkpoint, "shared_a", at::kFloat, {2, 3}, {2, 3, 4, 5, 6, 7});
+  check_values(checkpoint, "shared_b", at::kFloat, {4}, {0, 3, 6, 9});
+  check_values(checkpoint, "parameter", at::kFloat, {1}, {7});
+  check_values(checkpoint, "empty", at::kFloat, {0, 3}, {});
+  check(checkpoint.meta.classes == std::vector<std::string>{"ant", "bee"}, "the classes are others");
+  check(contains(checkpoint.meta.config, "corner_topk=7"), "the configuration is missing");
+  check(checkpoint.meta.framework == "mmdet 2.3.0", "the framework is ", checkpoint.meta.framework);
+}
+
+const Registration good_zip("checkpoint: zip: every dtype, strides, shared storages, prefixes, parameters and metadata",
+                            [] { check_good("good_zip.pth"); });
+const Registration good_legacy("checkpoint: legacy: every dtype, strides, shared storages, prefixes, parameters and metadata",
+                               [] { check_good("good_legacy.pth"); });
+
+const Registration forms("checkpoint: a bare state dict, mmengine's metadata, and files that training wrote", [] {
+  check(load_checkpoint(kCheckpoints / "bare_state_dict.pth").tensors.size() == 11, "the bare state dict is incomplete");
+  const CheckpointMeta newer = load_checkpoint(kCheckpoints / "mmengine_meta.pth").meta;
+  check(newer.classes == std::vector<std::string>{"cat", "dog"} && newer.config == "a = 1" && newer.framework == "mmengine 0.10.4",
+        "metadata is lost");
+  const Checkpoint training = load_checkpoint(kFixtures / "mmengine_training.pth");
+  check(training.meta.classes == std::vector<std::string>{"ant", "bee", "cat", "dog"}, "the classes of the training checkpoint are others");
+  check(!training.tensors.empty(), "the training checkpoint has no tensors");
+  check(!load_checkpoint(kFixtures / "hourglass52_tiny.pth").tensors.empty(), "the legacy file has no tensors");
+});
+
+struct Hostile {
+  const char* file;
+  const char* sentence;
+};
+constexpr Hostile kHostile[] = {
+    {"bad_reduce.pth", "weight is no tensor but of posix.system"},
+    {"bad_reduce_legacy.pth", "weight is no tensor but of posix.system"},
+    {"bad_unknown_object.pth", "weight is no tensor but of __main__.Unknown"},
+    {"bad_sparse.pth", "weight is no tensor but of torch._utils._rebuild_sparse_tensor"},
+    {"bad_negative_size.pth", "sizes or strides are invalid"},
+    {"bad_negative_numel.pth", "negative or overflows"},
+    {"bad_negative_offset.pth", "operands of the wrong type"},
+    {"bad_overflow.pth", "size overflows"},
+    {"bad_overflow_numel.pth", "negative or overflows"},
+    {"bad_beyond_storage.pth", "reaches element 5 of a storage of 4"},
+    {"bad_beyond_storage_stride.pth", "reaches element 6 of a storage of 4"},
+    {"bad_repeating_stride.pth", "size overflows"},
+    {"bad_short_record.pth", "has 8 bytes, not the 16"},
+    {"bad_missing_record.pth", "there is no storage 7"},
+    {"bad_unknown_storage.pth", "unknown type (torch.QuantumStorage)"},
+    {"bad_compressed.pth", "is compressed"},
+    {"bad_big_endian.pth", "big-endian"},
+    {"bad_storage_is_string.pth", "operands of the wrong type"},
+    {"bad_append_to_int.pth", "appended to something that is no list"},
+    {"bad_items_on_list.pth", "set on something that is no dictionary"},
+    {"bad_call_of_string.pth", "no class or function is called"},
+    {"bad_persistent_id.pth", "names no storage"},
+    {"bad_underflow.pth", "a value is missing on the stack"},
+    {"bad_no_mark.pth", "a mark is missing"},
+    {"bad_memo.pth", "never remembered"},
+    {"bad_opcode.pth", "opcode 255"},
+    {"bad_protocol.pth", "protocol is newer"},
+    {"bad_long_string.pth", "ends within a value"},
+    {"bad_not_a_dict.pth", "holds no dictionary"},
+    {"bad_no_tensors.pth", "holds no tensors"},
+    {"bad_nested.pth", "holds no dictionary"},
+    {"bad_memo_bomb.pth", "holds no dictionary"},
+    {"bad_no_pickle.pth", "holds no data.pkl"},
+    {"bad_empty.pth", "is empty"},
+    {"bad_text.pth", "not a checkpoint"},
+    {"bad_html.pth", "not a checkpoint"},
+    {"bad_jpeg.pth", "not a checkpoint"},
+    {"bad_safetensors.pth", "not a checkpoint"},
+    {"bad_tar.pth", "not a checkpoint"},
+};
+
+const Registration hostile("checkpoint: every hostile file is refused with what and where", [] {
+  for (const auto& [file, part] : kHostile) {
+    const std::string sentence = refused(ErrorCode::Checkpoint, [file = file] { load_checkpoint(kCheckpoints / file); });
+    check(contains(sentence, part) && contains(sentence, file), file, ": ", sentence);
+  }
+  check(!std::filesystem::exists("EXECUTED"), "something in a file was executed");
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kCheckpoints)) files += entry.path().filename().string().starts_with("bad_");
+  check(files == std::size(kHostile), "there are ", files, " hostile files, of which ", std::size(kHostile), " are tested");
+});
+
+const Registration unreadable("checkpoint: what can't be read is another error", [] {
+  check(contains(refused(ErrorCode::Input, [] { load_checkpoint(kCheckpoints / "missing.pth"); }), "missing.pth"), "the path isn't named");
+  check(contains(refused(ErrorCode::Input, [] { load_checkpoint(kCheckpoints); }), "directory"), "a folder isn't called one");
+  check(contains(refused(ErrorCode::Input, [] { load_checkpoint("/dev/zero"); }), "regular file"), "a device is read");
+});
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// A file that goes with the test.
+class Scratch {
+ public:
+  Scratch() : path_(std::filesystem::temp_directory_path() / ("cornernet-fuzz-" + std::to_string(std::random_device()()) + ".pth")) {}
+  ~Scratch() { std::filesystem::remove(path_); }
+  const std::filesystem::path& write(const std::string& content) const {
+    std::ofstream(path_, std::ios::binary | std::ios::trunc).write(content.data(), static_cast<std::streamsize>(content.size()));
+    return path_;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Loads and reads every element. True when it loaded, false when it was refused; anything else fails the test.
+bool load_or_refuse(const std::filesystem::path& path) {
+  try {
+    for (const auto& [name, tensor] : load_checkpoint(path).tensors) at::sum(tensor.to(at::kDouble));
+    return true;
+  } catch (const Error& error) {
+    check(error.code() == ErrorCode::Checkpoint, "got ", code_name(error.code()), ": ", error.what());
+    return false;
+  }
+}
+
+void fuzz(const std::string& file) {
+  const std::string whole = read_file(kCheckpoints / file);
+  const Scratch scratch;
+  for (int i = 0; i < 200; ++i) {
+    const size_t length = whole.size() * static_cast<size_t>(i) / 200;
+    check(!load_or_refuse(scratch.write(whole.substr(0, length))), "a file cut at byte ", length, " of ", whole.size(), " was loaded");
+  }
+  std::mt19937 random(20200824);
+  int loaded = 0;
+  for (int i = 0; i < 2000; ++i) {
+    std::string flipped = whole;
+    flipped[random() % whole.size()] ^= static_cast<char>(1 + random() % 255);
+    loaded += load_or_refuse(scratch.write(flipped));
+  }
+  // A flip in a tensor's bytes, in padding or in metadata changes no structure; one in the pickle nearly always does.
+  check(loaded > 0 && loaded < 2000, loaded, " of 2000 flipped files were loaded");
+}
+
+const Registration fuzz_zip("checkpoint: zip: cut at 200 places and flipped in 2,000, it loads or is refused", [] { fuzz("good_zip.pth"); });
+const Registration fuzz_legacy("checkpoint: legacy: cut at 200 places and flipped in 2,000, it loads or is refused", [] { fuzz("good_legacy.pth"); });
+
+}  // namespace

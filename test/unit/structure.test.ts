@@ -1,0 +1,116 @@
+// The house's rules about who may know whom, checked on the sources themselves.
+import { strict as assert } from 'node:assert';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+import { root } from '../environment.js';
+
+interface Source {
+  readonly path: string;
+  readonly text: string;
+}
+
+function sourcesBelow(folder: string, endings: RegExp): Source[] {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && endings.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((path) => ({ path: relative(root, path), text: readFileSync(path, 'utf8') }));
+}
+
+const native = sourcesBelow('csrc', /\.(h|cpp|cu|cuh)$/);
+const typescript = sourcesBelow('lib', /\.ts$/);
+
+function includesOf({ text }: Source): string[] {
+  return [...text.matchAll(/^\s*#include [<"]([^>"]+)[>"]/gm)].map((match) => match[1] ?? '');
+}
+
+function room(path: string): string {
+  return path.split('/')[1] ?? '';
+}
+
+/** Those that break a rule; empty when all keep it. */
+function offenders(sources: Source[], breaks: (source: Source) => boolean): string[] {
+  return sources.filter(breaks).map(({ path }) => path);
+}
+
+const withoutComments = (text: string): string => text.replace(/\/\*[^]*?\*\/|\/\/.*/g, '');
+const isTorch = (include: string): boolean => /^(ATen|torch|c10)\//.test(include);
+
+describe('structure', () => {
+  it('finds the sources', () => {
+    assert.ok(native.length > 50 && typescript.length > 20);
+  });
+
+  it('rooms include only rooms below them', () => {
+    const below: Record<string, string[]> = {
+      runtime: ['runtime'],
+      ops: ['runtime', 'ops'],
+      checkpoint: ['runtime', 'checkpoint'],
+      nn: ['runtime', 'ops', 'nn'],
+      engine: ['runtime', 'ops', 'checkpoint', 'nn', 'engine'],
+      addon: ['runtime', 'engine', 'addon'],
+    };
+    const rooms = Object.keys(below);
+    const wrong = native.flatMap((source) =>
+      includesOf(source)
+        .filter(
+          (include) => rooms.includes(include.split('/')[0] ?? '') && !below[room(source.path)]?.includes(include.split('/')[0] ?? ''),
+        )
+        .map((include) => `${source.path} includes ${include}`),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  it('only the addon knows napi', () => {
+    assert.deepEqual(
+      offenders(native, (source) => room(source.path) !== 'addon' && includesOf(source).includes('napi.h')),
+      [],
+    );
+  });
+
+  it('torch headers are only in ops, checkpoint, nn and engine, and not in the facade', () => {
+    const allowed = ['ops', 'checkpoint', 'nn', 'engine'];
+    const breaks = (source: Source): boolean =>
+      includesOf(source).some(isTorch) && (!allowed.includes(room(source.path)) || source.path === 'csrc/engine/detector.h');
+    assert.deepEqual(offenders(native, breaks), []);
+    assert.deepEqual(
+      offenders(native, (source) => includesOf(source).some((include) => include === 'torch/torch.h' || include === 'ATen/ATen.h')),
+      [],
+    );
+  });
+
+  it('CUDA sources include no torch header, and CUDA syntax is nowhere else', () => {
+    const isCuda = ({ path }: Source): boolean => /\.cuh?$/.test(path);
+    assert.deepEqual(
+      offenders(native, (source) => isCuda(source) && includesOf(source).some(isTorch)),
+      [],
+    );
+    assert.deepEqual(
+      offenders(native, (source) => !isCuda(source) && /<<<|__global__/.test(source.text)),
+      [],
+    );
+  });
+
+  it("never calls ATen's cummax outside tests", () => {
+    assert.deepEqual(
+      offenders(native, ({ text }) => /#include <ATen\/ops\/cummax|at::cummax\(/.test(text)),
+      [],
+    );
+  });
+
+  it('only commands print or end the process', () => {
+    const isCommand = ({ path }: Source): boolean => path === 'lib/cli.ts' || path.startsWith('lib/commands/');
+    assert.deepEqual(
+      offenders(typescript, (source) => !isCommand(source) && /\bconsole\.|process\.exit\b/.test(withoutComments(source.text))),
+      [],
+    );
+  });
+
+  it('every file opens with a sentence that says what it is', () => {
+    const headers = native.filter(({ path }) => /\.h$|\.cuh$/.test(path));
+    assert.deepEqual(
+      offenders([...headers, ...typescript], ({ text }) => !/^(#!.*\n)?\/\/ [A-Z0-9].*/.test(text) && !text.startsWith('// cornernet ')),
+      [],
+    );
+  });
+});

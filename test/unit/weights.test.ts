@@ -1,0 +1,93 @@
+// The known weights: what the manifest says, fetching them from a mirror, and verifying files.
+import { strict as assert } from 'node:assert';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+
+import { CornerNetError } from '../../lib/errors.js';
+import { defaultWeights, fetchWeights, listWeights, resolveWeights, verifyWeights, weightsPath } from '../../lib/weights.js';
+import { root } from '../environment.js';
+import { file, serve } from '../support/flaky-server.js';
+
+function fails(code: string, sentence: RegExp): (error: unknown) => boolean {
+  return (error) => error instanceof CornerNetError && error.code === code && sentence.test(error.message);
+}
+
+describe('weights', () => {
+  let folder: string;
+  let cache: string | undefined;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-weights-'));
+    cache = process.env['CORNERNET_CACHE'];
+    process.env['CORNERNET_CACHE'] = folder;
+  });
+  afterEach(() => {
+    if (cache === undefined) delete process.env['CORNERNET_CACHE'];
+    else process.env['CORNERNET_CACHE'] = cache;
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('the manifest has the published checkpoints, whose names end in their sha256', () => {
+    const published = listWeights().filter(({ url }) => url !== undefined);
+    assert.deepEqual(
+      published.map(({ id, ap, sha256 }) => [id, ap, sha256]),
+      [
+        ['10x5', 41.2, '5fefbf1c'],
+        ['8x6', 41.2, '79b44c30'],
+        ['32x3', 40.4, '1efaea91'],
+      ],
+    );
+    for (const { url = '', sha256, config, flip } of published) {
+      assert.ok(url.endsWith(`-${sha256}.pth`) && url.includes(`/mmdetection/v2.0/cornernet/${config}/${config}_`), url);
+      assert.ok(flip);
+    }
+  });
+
+  it('the digits come with the package, are the default, and are what the manifest says', async () => {
+    assert.equal(defaultWeights(), 'digits');
+    const { path, flip, scoreThreshold } = resolveWeights('digits');
+    assert.deepEqual([flip, scoreThreshold], [false, 0.5]);
+    const { entry, bytes } = await verifyWeights(path);
+    assert.equal(entry?.id, 'digits');
+    assert.equal(bytes, readFileSync(join(root, 'weights', 'digits.pth')).length);
+  });
+
+  it('names the command that fetches what is not here yet', () => {
+    assert.throws(() => resolveWeights('10x5'), fails('ERR_INPUT', /cornernet weights fetch 10x5/));
+    assert.throws(() => resolveWeights('nothing.pth'), fails('ERR_INPUT', /nothing\.pth.*10x5, 8x6, 32x3, digits/));
+  });
+
+  it('a path is tested as the published weights are', () => {
+    const path = join(folder, 'own.pth');
+    writeFileSync(path, 'anything');
+    assert.deepEqual(resolveWeights(path), { path, flip: true, scoreThreshold: 0.3 });
+  });
+
+  it('refuses from a mirror what has not the published sha256, and keeps nothing', async () => {
+    await using mirror = await serve(file(Buffer.from('other weights')));
+    await assert.rejects(fetchWeights('10x5', { mirror: `${mirror.url}/models`, pauseMs: 1 }), fails('ERR_DOWNLOAD', /not 5fefbf1c/));
+    const entry = listWeights().find(({ id }) => id === '10x5');
+    assert.ok(entry);
+    assert.equal(mirror.requests[0]?.path, `/models/${basename(weightsPath(entry))}`);
+    assert.ok(!existsSync(weightsPath(entry)));
+  });
+
+  it('verifies what is in the cache instead of fetching it again', async () => {
+    const entry = listWeights().find(({ id }) => id === '8x6');
+    assert.ok(entry);
+    await using mirror = await serve(file(Buffer.from('unused')));
+    await fetchWeights('8x6', { mirror: mirror.url, pauseMs: 1 }).catch(() => undefined);
+    const asked = mirror.requests.length;
+    writeFileSync(weightsPath(entry), 'damaged');
+    await assert.rejects(fetchWeights('8x6', { mirror: mirror.url }), fails('ERR_CHECKPOINT', /it is damaged or another file/));
+    assert.equal(mirror.requests.length, asked);
+  });
+
+  it('verifies a file against the digits in its name', async () => {
+    const path = join(folder, 'weights-00000000.pth');
+    writeFileSync(path, 'x');
+    await assert.rejects(verifyWeights(path), fails('ERR_CHECKPOINT', /not 00000000/));
+    await assert.rejects(verifyWeights(join(folder, 'missing.pth')), fails('ERR_INPUT', /missing\.pth/));
+    await assert.rejects(fetchWeights('5x5'), fails('ERR_OPTION', /known are 10x5/));
+  });
+});
