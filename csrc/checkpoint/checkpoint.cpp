@@ -79,7 +79,7 @@ class TensorMaker {
     Copy& copy = copies_[key];
     if (!copy) {
       copy = std::make_shared<std::vector<uint64_t>>((bytes.size() + 7) / 8);
-      std::memcpy(copy->data(), bytes.data(), bytes.size());
+      std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(copy->data()));
     }
     auto* first = reinterpret_cast<uint8_t*>(copy->data()) + tensor.offset * static_cast<int64_t>(options.dtype().itemsize());
     return at::from_blob(
