@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "checkpoint/container.h"
@@ -51,7 +53,7 @@ class TensorMaker {
  public:
   TensorMaker(std::shared_ptr<const MappedFile> file, const Container& container) : file_(std::move(file)), container_(container) {}
 
-  at::Tensor make(const std::string& name, const pickle::TensorRef& tensor) const {
+  at::Tensor make(const std::string& name, const pickle::TensorRef& tensor) {
     const pickle::StorageRef& storage = tensor.storage->storage;
     const auto found = container_.storages.find(std::string(storage.key));
     if (found == container_.storages.end()) fail("the bytes of " + name + " are missing: there is no storage " + std::string(storage.key));
@@ -63,17 +65,22 @@ class TensorMaker {
     }
     const auto options = at::TensorOptions(scalar_type(storage.dtype));
     const uint8_t* first = bytes.data() + tensor.offset * element;
-    if (reinterpret_cast<uintptr_t>(first) % static_cast<uintptr_t>(element) != 0) return copy_unaligned(tensor, bytes, options);
+    if (reinterpret_cast<uintptr_t>(first) % static_cast<uintptr_t>(element) != 0) return copy_unaligned(tensor, storage.key, bytes, options);
     // Nothing writes through it: the network copies what it folds and packs.
     return at::from_blob(
         const_cast<uint8_t*>(first), tensor.sizes, tensor.strides, [file = file_, bytes](void*) { file->forget(bytes); }, options);
   }
 
  private:
-  /// The legacy container puts storages wherever the last one ended.
-  static at::Tensor copy_unaligned(const pickle::TensorRef& tensor, Bytes bytes, const at::TensorOptions& options) {
-    auto copy = std::make_shared<std::vector<uint64_t>>((bytes.size() + 7) / 8);  // aligned for every type
-    std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(copy->data()));
+  using Copy = std::shared_ptr<std::vector<uint64_t>>;  // aligned for every type
+
+  /// The legacy container puts storages wherever the last one ended. However many tensors share a storage, it is copied once.
+  at::Tensor copy_unaligned(const pickle::TensorRef& tensor, std::string_view key, Bytes bytes, const at::TensorOptions& options) {
+    Copy& copy = copies_[key];
+    if (!copy) {
+      copy = std::make_shared<std::vector<uint64_t>>((bytes.size() + 7) / 8);
+      std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(copy->data()));
+    }
     auto* first = reinterpret_cast<uint8_t*>(copy->data()) + tensor.offset * static_cast<int64_t>(options.dtype().itemsize());
     return at::from_blob(
         first, tensor.sizes, tensor.strides, [copy](void*) mutable { copy.reset(); }, options);
@@ -81,6 +88,7 @@ class TensorMaker {
 
   std::shared_ptr<const MappedFile> file_;
   const Container& container_;
+  std::unordered_map<std::string_view, Copy> copies_;
 };
 
 /// A checkpoint is a dictionary with a state_dict, or is one.
@@ -97,7 +105,7 @@ std::string without_module(std::string_view name) {
   return std::string(name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name);
 }
 
-std::vector<std::pair<std::string, at::Tensor>> read_tensors(const Value& root, const TensorMaker& maker) {
+std::vector<std::pair<std::string, at::Tensor>> read_tensors(const Value& root, TensorMaker& maker) {
   const Value& state_dict = state_dict_of(root);
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (size_t i = 0; i + 1 < state_dict.items.size(); i += 2) {
@@ -153,7 +161,8 @@ CheckpointMeta read_meta(const Value& root) {
 Checkpoint read(const std::shared_ptr<const MappedFile>& file) {
   pickle::Machine machine("the checkpoint's pickle");
   const Container container = is_zip(file->bytes()) ? open_zip(file->bytes(), machine) : open_legacy(file->bytes(), machine);
-  return {read_tensors(*container.root, TensorMaker(file, container)), read_meta(*container.root)};
+  TensorMaker maker(file, container);
+  return {read_tensors(*container.root, maker), read_meta(*container.root)};
 }
 
 }  // namespace

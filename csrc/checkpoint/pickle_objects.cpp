@@ -37,7 +37,7 @@ std::optional<Dtype> storage_dtype(const Value& value) {
 }
 
 std::optional<std::vector<int64_t>> integers(const Value& value) {
-  if (value.kind != Kind::Tuple && value.kind != Kind::List) return std::nullopt;
+  if ((value.kind != Kind::Tuple && value.kind != Kind::List) || value.items.size() > kMaxDimensions) return std::nullopt;
   std::vector<int64_t> numbers;
   for (const Value* item : value.items) {
     if (item->kind != Kind::Int || item->integer < 0) return std::nullopt;
@@ -66,7 +66,7 @@ Value* rebuild_tensor(const Value& arguments, const Maker& make, const Failure& 
     fail("a tensor is rebuilt from operands of the wrong type");
   }
   auto sizes = integers(*items[2]), strides = integers(*items[3]);
-  if (!sizes || !strides || sizes->size() != strides->size() || sizes->size() > kMaxDimensions) fail("a tensor's sizes or strides are invalid");
+  if (!sizes || !strides || sizes->size() != strides->size()) fail("a tensor's sizes or strides are invalid");
   Value* tensor = make(Kind::Tensor);
   tensor->tensor = {items[0], items[1]->integer, std::move(*sizes), std::move(*strides)};
   const auto end = extent(tensor->tensor);
@@ -119,7 +119,8 @@ Value* construct(const Value& callee, const Value& arguments, const Maker& make,
   if (is_global(callee, "collections", "OrderedDict")) {
     Value* dict = make(Kind::Dict);
     if (arguments.items.size() == 1 && arguments.items[0]->kind == Kind::List) {  // Python 2 wrote a list of pairs
-      for (const Value* pair : arguments.items[0]->items) {
+      // Taken out of the list, which nothing else needs: a file could have it copied once for every few bytes.
+      for (const Value* pair : std::exchange(arguments.items[0]->items, {})) {
         if ((pair->kind != Kind::List && pair->kind != Kind::Tuple) || pair->items.size() != 2)
           fail("an ordered dictionary is made of something that is no pairs");
         dict->items.insert(dict->items.end(), pair->items.begin(), pair->items.end());

@@ -7,13 +7,15 @@ namespace cornernet {
 namespace {
 
 constexpr int kMaxDepth = 64;
+// A hundred times mmdetection's longest; a text of nothing but commas would take a hundred times its size.
+constexpr size_t kMaxText = size_t{4} << 20;
 
 bool starts_name(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
 bool continues_name(char c) { return starts_name(c) || std::isdigit(static_cast<unsigned char>(c)); }
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  explicit Parser(std::string_view text) : text_(text.substr(0, kMaxText)) {}
 
   Literal assignments() {
     Literal all;
@@ -116,7 +118,7 @@ class Parser {
     ++position_;
     while (skip_space(true), !at_end() && peek() != closing) {
       literal.items.push_back(value(depth + 1));
-      to_separator(closing);
+      if (!to_separator(closing)) return literal;
     }
     position_ += at_end() ? 0 : 1;
     return literal;
@@ -134,20 +136,21 @@ class Parser {
         ++position_;
         literal.entries.emplace_back(name, value(depth + 1));
       }
-      to_separator(closing);
+      if (!to_separator(closing)) return literal;
     }
     position_ += at_end() ? 0 : 1;
     return literal;
   }
 
-  /// Passes over what was not understood up to the next comma or the closing bracket of this level.
-  void to_separator(char closing) {
+  /// Passes over what was not understood up to the next comma or the closing bracket of this level. False at a bracket of another kind, which is
+  /// left to the level that it may close: this one has nothing more, and would meet it for ever.
+  bool to_separator(char closing) {
     int nested = 0;
     for (skip_space(true); !at_end(); skip_space(true)) {
       const char c = peek();
       if (nested == 0 && (c == ',' || c == closing)) {
         position_ += c == ',' ? 1 : 0;
-        return;
+        return true;
       }
       if (c == '\'' || c == '"') {
         string();
@@ -155,9 +158,10 @@ class Parser {
       }
       nested += c == '(' || c == '[' || c == '{';
       nested -= c == ')' || c == ']' || c == '}';
-      if (nested < 0) return;
+      if (nested < 0) return false;
       ++position_;
     }
+    return true;
   }
 
   std::string_view text_;

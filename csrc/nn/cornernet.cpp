@@ -1,9 +1,27 @@
 #include "nn/cornernet.h"
 
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+
 #include <algorithm>
+#include <atomic>
 #include <unordered_set>
 
 namespace cornernet {
+namespace {
+
+/// Every thread takes the next convolution that nobody has: they differ in size by a thousand times, and a team for each would mostly wait.
+void prepare_each(const std::vector<NormedConv*>& convs, at::ScalarType dtype, at::Device device) {
+  std::atomic<size_t> next{0};
+  const bool inference = c10::InferenceMode::is_enabled();  // it is per thread
+  const int64_t threads = device.is_cpu() ? at::get_num_threads() : 1;
+  at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+    const c10::InferenceMode mode(inference);
+    for (size_t i = next++; i < convs.size(); i = next++) convs[i]->prepare(dtype, device);
+  });
+}
+
+}  // namespace
 
 CornerNet::CornerNet(const CornerNetConfig& config)
     : backbone_(config.backbone), last_level_(static_cast<size_t>(std::min(config.backbone.num_stacks, config.head.num_levels)) - 1) {
@@ -20,19 +38,18 @@ std::vector<Parameter> CornerNet::parameters() {
 
 void CornerNet::prepare(at::ScalarType dtype, at::Device device) {
   weight_bytes_ = 0;
-  std::unordered_set<const NormedConv*> used;
-  const ConvVisitor pack = [&](const std::string&, NormedConv& conv) {
-    conv.prepare(dtype, device);
-    weight_bytes_ += conv.weight_bytes();
-    used.insert(&conv);
-  };
-  backbone_.visit("", pack, last_level_);
-  head_[last_level_].visit("", last_level_, pack);
+  std::vector<NormedConv*> used;
+  const ConvVisitor use = [&](const std::string&, NormedConv& conv) { used.push_back(&conv); };
+  backbone_.visit("", use, last_level_);
+  head_[last_level_].visit("", last_level_, use);
+  const std::unordered_set<const NormedConv*> kept(used.begin(), used.end());
   const ConvVisitor drop_unused = [&](const std::string&, NormedConv& conv) {
-    if (!used.contains(&conv)) conv.release();
+    if (!kept.contains(&conv)) conv.release();
   };
   backbone_.visit("", drop_unused);
   for (size_t i = 0; i < head_.size(); ++i) head_[i].visit("", i, drop_unused);
+  prepare_each(used, dtype, device);
+  for (const NormedConv* conv : used) weight_bytes_ += conv->weight_bytes();
 }
 
 CornerMaps CornerNet::forward(const at::Tensor& x) const { return head_[last_level_].forward(backbone_.forward(x, last_level_)); }

@@ -169,6 +169,57 @@ bool load_or_refuse(const std::filesystem::path& path) {
   }
 }
 
+std::string unicode(const std::string& text) { return std::string("X") + static_cast<char>(text.size()) + std::string(3, '\0') + text; }
+
+/// A legacy file around the opcodes of its object.
+std::string legacy(const std::string& object, const std::string& after) {
+  using namespace std::string_literals;
+  return "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."s + "\x80\x02M\xe9\x03."s + "\x80\x02}."s + "\x80\x02" + object + "." + after;
+}
+
+/// Bytes that the process's memory peaks at above where it stands.
+template <typename Body>
+long peak_growth(Body body) {
+  const auto peak = [] {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with("VmHWM:")) return std::stol(line.substr(6)) * 1024;
+    }
+    return 0L;
+  };
+  std::ofstream("/proc/self/clear_refs") << 5;  // the peak starts anew
+  const long before = peak();
+  body();
+  return peak() - before;
+}
+
+const Registration amplified("checkpoint: a small file that names one thing over and over takes no more memory than it holds", [] {
+  const Scratch scratch;
+  std::string pairs = "](]q\x01NaNa";  // one pair, then the same one again and again
+  for (int i = 0; i < 20'000; ++i) pairs += "h\x01";
+  pairs += "e\x85q\x02" + std::string("0ccollections\nOrderedDict\nq\x03") + "0";
+  for (int i = 0; i < 2'000; ++i) pairs += "h\x03h\x02R0";
+  // 20,000 pairs of pointers in 2,000 dictionaries would be 640 MB.
+  const long dictionaries = peak_growth([&] {
+    check(contains(refused(ErrorCode::Checkpoint, [&] { load_checkpoint(scratch.write(legacy(pairs + "}", "\x80\x02]."))); }), "holds no tensors"),
+          "the dictionaries weren't read");
+  });
+  check(dictionaries < 100'000'000, "the dictionaries took ", dictionaries, " bytes");
+
+  using namespace std::string_literals;
+  const std::string numel = "J\x00\x00\x04\x00"s;  // 2^18 floats
+  std::string tensors = "ctorch._utils\n_rebuild_tensor_v2\n((" + unicode("storage") + "ctorch\nFloatStorage\n" + unicode("0") + unicode("cpu") +
+                        numel + "tQK\x00"s + numel + "\x85K\x01\x85\x89NtRq\x01" + "0}";
+  for (int i = 0; i < 500; ++i) tensors += unicode("t" + std::to_string(i)) + "h\x01s";
+  for (int padding = 0; padding < 4; ++padding) {  // at least three of them leave the storage unaligned; 500 copies would be 524 MB
+    std::string file = legacy(unicode(std::string(static_cast<size_t>(padding), ' ')) + "0" + tensors, "\x80\x02](" + unicode("0") + "e.");
+    file += "\x00\x00\x04\x00\x00\x00\x00\x00"s + std::string(size_t{4} << 18, '\0');
+    size_t loaded = 0;
+    const long growth = peak_growth([&] { loaded = load_checkpoint(scratch.write(file)).tensors.size(); });
+    check(loaded == 500 && growth < 100'000'000, loaded, " tensors took ", growth, " bytes");
+  }
+});
+
 void fuzz(const std::string& file) {
   const std::string whole = read_file(kCheckpoints / file);
   const Scratch scratch;

@@ -69,9 +69,10 @@ const Registration silent("config: what says nothing settles nothing", [] {
 
 const Registration garbage("config: garbage and endless nesting are passed over", [] {
   const std::string deep(200'000, '[');
-  for (const std::string& text : {deep, "a = " + deep, "a = dict(" + std::string(100'000, '{'), std::string("a = 'unclosed"),
-                                  std::string("a = dict(b='c"), std::string("a = dict(=,=)"), std::string("\\"), std::string("a = 1e99999"),
-                                  std::string("a = \"\"\""), std::string("= = ="), std::string("a=[1,,,]]]]")}) {
+  for (const std::string& text :
+       {deep, "a = " + deep, "a = dict(" + std::string(100'000, '{'), std::string("a = 'unclosed"), std::string("a = dict(b='c"),
+        std::string("a = dict(=,=)"), std::string("\\"), std::string("a = 1e99999"), std::string("a = \"\"\""), std::string("= = ="),
+        std::string("a=[1,,,]]]]"), std::string("a = [1, }"), std::string("a = dict(b=]"), std::string("a = {'b': ([1)}]")}) {
     parse_config(text);
   }
   const ConfigSettings after = parse_config("x = f(1, [2], 'a)') + g\nimg_norm_cfg = dict(mean=[1, 2, 3], other=lambda x: (x, 1), std=[4, 5, 6])\n");
