@@ -44,7 +44,7 @@ class FileOutput implements TextOutput {
 
   async discard(): Promise<void> {
     this.#stream?.destroy();
-    await rm(this.#aside, { force: true });
+    await rm(this.#aside, { force: true }).catch(() => undefined); // there is nothing where it could not be made
   }
 
   async #open(): Promise<Writable> {

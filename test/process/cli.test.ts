@@ -1,0 +1,247 @@
+// The command line as a user meets it: formats, exit codes, messages, files.
+import { strict as assert } from 'node:assert';
+import { spawn } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import sharp from 'sharp';
+
+import type { DetectionResult } from '../../lib/index.js';
+import { fixtures, root } from '../environment.js';
+import { cornernet } from '../support/child.js';
+
+const scenes = ['scene0.jpg', 'scene1.jpg', 'scene2.jpg', 'scene3.jpg'].map((name) => join(root, 'pictures', name));
+const [scene] = scenes as [string];
+
+describe('cornernet', function () {
+  this.timeout(120_000);
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-cli-'));
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const lines = (text: string): DetectionResult[] =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as DetectionResult);
+
+  it('detect writes a JSON line a picture, in the order of the inputs, and nothing else to standard output', async () => {
+    const { code, stdout } = await cornernet(['detect', ...scenes]);
+    assert.equal(code, 0);
+    const results = lines(stdout);
+    assert.deepEqual(
+      results.map(({ image }) => image),
+      scenes,
+    );
+    assert.deepEqual([results[0]?.width, results[0]?.height], [480, 360]);
+    assert.ok(
+      results.every(({ detections }) =>
+        detections.every(({ score, box, label }) => score >= 0.5 && box.length === 4 && /^[0-9]$/.test(label)),
+      ),
+    );
+    assert.ok(results.some(({ detections }) => detections.length > 3));
+  });
+
+  it('takes folders, globs and a list on standard input', async () => {
+    const wanted = scenes.map((path) => path.slice(root.length + 1));
+    for (const [args, input] of [
+      [['pictures'], ''],
+      [['pictures/scene?.jpg'], ''],
+      [['-'], `${wanted.join('\n')}\n`],
+    ] as const) {
+      const { code, stdout } = await cornernet(['detect', ...args, '--quiet'], { input });
+      assert.equal(code, 0);
+      assert.deepEqual(
+        lines(stdout).map(({ image }) => image),
+        wanted,
+      );
+    }
+  });
+
+  it('a picture that fails has its error in its place, the others go on, the exit code is 2', async () => {
+    const broken = join(folder, 'broken.jpg');
+    writeFileSync(broken, readFileSync(scene).subarray(0, 2000));
+    const { code, stdout } = await cornernet(['detect', scene, broken, join(folder, 'missing.jpg'), scene, '-q']);
+    assert.equal(code, 2);
+    const records = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { image: string; error?: { code: string; message: string } });
+    assert.deepEqual(
+      records.map(({ error }) => error?.code),
+      [undefined, 'ERR_INPUT', 'ERR_INPUT', undefined],
+    );
+    assert.ok(records[2]?.error?.message.includes('missing.jpg'));
+  });
+
+  it('exits with 1 and `CODE: sentence` when nothing could be done', async () => {
+    for (const [args, sentence] of [
+      [['detect', scene, '--weights', 'nothing.pth'], /^ERR_INPUT: there are no weights nothing\.pth/],
+      [['detect', scene, '--weights', scene], /^ERR_CHECKPOINT: .*not a checkpoint/],
+      [['detect', scene, '--score-threshold', '2'], /^ERR_OPTION: option scoreThreshold is 2/],
+      [['detect', scene, '--threads', 'many'], /^ERR_OPTION: --threads takes a number, not 'many'/],
+      [['detect', scene, '--device', 'gpu'], /^ERR_OPTION: option device is 'gpu'/],
+      [['detect', scene, '--classes', '1,seven'], /^ERR_OPTION: option classes has 'seven'/],
+      [['detect', scene, '--format', 'coco'], /^ERR_OPTION: --format coco needs --output/],
+      [['detect', scene, '--format', 'xml'], /^ERR_OPTION: .*xml.*jsonl, coco, table/],
+      [['detect', scene, '--nonsense'], /^ERR_OPTION: unknown option '--nonsense'/],
+      [['detect'], /^ERR_OPTION: missing required argument/],
+      [['detect', join(folder, '*.jpg')], /^ERR_INPUT: no file matches/],
+      [['detect', folder], /^ERR_INPUT: the folder .* holds no pictures/],
+      [['weights', 'fetch', '5x5'], /^ERR_OPTION: there are no weights called 5x5/],
+    ] as [string[], RegExp][]) {
+      const { code, stdout, stderr } = await cornernet([...args, ...(args[0] === 'detect' && args.length > 1 ? ['-q'] : [])]);
+      assert.deepEqual([code, stdout], [1, ''], args.join(' '));
+      assert.match(stderr, sentence);
+    }
+    const { code } = await cornernet(['detect', join(folder, 'missing.jpg'), '-q']);
+    assert.equal(code, 1);
+  });
+
+  it('an output file appears whole or not at all', async () => {
+    const output = join(folder, 'new', 'results.jsonl');
+    assert.equal((await cornernet(['detect', scene, '-o', output, '-q'])).code, 0);
+    assert.equal(lines(readFileSync(output, 'utf8')).length, 1);
+    assert.deepEqual(readdirSync(join(folder, 'new')), ['results.jsonl']);
+    // A picture that the annotations lack ends the job in its middle.
+    const annotations = join(fixtures, 'digits', 'val', 'annotations.json');
+    const failed = await cornernet([
+      'detect',
+      join(fixtures, 'digits', 'val', '0000.jpg'),
+      scene,
+      '--format',
+      'coco',
+      '--annotations',
+      annotations,
+      '-o',
+      join(folder, 'x.json'),
+      '-q',
+    ]);
+    assert.equal(failed.code, 1);
+    assert.match(failed.stderr, /^ERR_INPUT: .*no picture called scene0\.jpg/);
+    assert.deepEqual(readdirSync(folder), ['new']);
+    const unwritable = await cornernet(['detect', scene, '-o', join(scene, 'x.jsonl'), '-q']);
+    assert.equal(unwritable.code, 1);
+    assert.match(unwritable.stderr, /^ERR_INPUT: .*can't be written/);
+  });
+
+  it('COCO results have ids: classId + 1 and positions, listed beside, or those of an annotation file', async () => {
+    const output = join(folder, 'results.json');
+    assert.equal((await cornernet(['detect', ...scenes, '--format', 'coco', '-o', output, '-q'])).code, 0);
+    interface Record {
+      image_id: number;
+      category_id: number;
+      bbox: number[];
+      score: number;
+    }
+    const records = JSON.parse(readFileSync(output, 'utf8')) as Record[];
+    const { images } = JSON.parse(readFileSync(join(folder, 'results.images.json'), 'utf8')) as {
+      images: { id: number; file_name: string }[];
+    };
+    assert.deepEqual(
+      images.map(({ id, file_name }) => [id, file_name]),
+      scenes.map((path, i) => [i + 1, path]),
+    );
+    const results = lines((await cornernet(['detect', ...scenes, '-q'])).stdout);
+    const [first] = results[0]?.detections ?? [];
+    assert.ok(first);
+    const [x1, y1, x2, y2] = first.box;
+    assert.deepEqual(records[0], { image_id: 1, category_id: first.classId + 1, bbox: [x1, y1, x2 - x1, y2 - y1], score: first.score });
+
+    const picture = join(fixtures, 'digits', 'val', '0003.jpg');
+    const annotations = join(fixtures, 'digits', 'val', 'annotations.json');
+    const annotated = await cornernet(['detect', picture, '--format', 'coco', '--annotations', annotations, '-q']);
+    assert.equal(annotated.code, 0);
+    assert.ok((JSON.parse(annotated.stdout) as Record[]).every(({ image_id }) => image_id === 4));
+    assert.deepEqual(
+      JSON.parse(
+        (await cornernet(['detect', picture, '--format', 'coco', '--annotations', annotations, '--score-threshold', '1', '-q'])).stdout,
+      ),
+      [],
+    );
+  });
+
+  it('draws boxes and heatmaps, for pictures of one name too', async () => {
+    mkdirSync(join(folder, 'a'));
+    mkdirSync(join(folder, 'b'));
+    const copies = [join(folder, 'a', 'same.jpg'), join(folder, 'b', 'same.jpg')];
+    for (const copy of copies) copyFileSync(scene, copy);
+    const drawn = join(folder, 'drawn');
+    assert.equal((await cornernet(['detect', ...copies, '--draw', drawn, '--heatmaps', join(folder, 'maps'), '-q'])).code, 0);
+    for (const out of [drawn, join(folder, 'maps')]) {
+      assert.deepEqual(readdirSync(out).sort(), ['same-2.jpg', 'same.jpg']);
+      const { width, height } = await sharp(join(out, 'same.jpg')).metadata();
+      assert.deepEqual([width, height], [960, 720]); // a small picture is enlarged, so that its labels can be read
+      const { channels } = await sharp(join(out, 'same.jpg')).stats();
+      const plain = await sharp(scene).resize(960, 720, { kernel: 'cubic' }).stats();
+      assert.ok(Math.abs((channels[0]?.mean ?? 0) - (plain.channels[0]?.mean ?? 0)) > 0.2, 'nothing was drawn');
+    }
+  });
+
+  it('the table has a row a detection', async () => {
+    const { stdout } = await cornernet(['detect', scene, '--format', 'table', '-q']);
+    assert.match(stdout, /│ picture +│ object │ score │/);
+    assert.match(stdout, /scene0\.jpg │ 4 +│ 0\.9\d +│/);
+  });
+
+  it('the first Ctrl-C finishes what is in flight and writes it', async () => {
+    const output = join(folder, 'results.jsonl');
+    const list = Array.from({ length: 3000 }, () => scene).join('\n');
+    const { code, signal, stderr } = await cornernet(['detect', '-', '-o', output], {
+      input: list,
+      during: (child) => {
+        // The partial file shows that results are coming.
+        const timer = setInterval(() => {
+          if (!readdirSync(folder).some((name) => name.endsWith('.part'))) return;
+          clearInterval(timer);
+          child.kill('SIGINT');
+        }, 50);
+      },
+    });
+    assert.deepEqual([code, signal], [130, null]);
+    const done = lines(readFileSync(output, 'utf8')).length;
+    assert.ok(done > 0 && done < 3000);
+    assert.match(stderr, new RegExp(`interrupted after ${done} of 3000 pictures`));
+  });
+
+  it('ends quietly when its reader goes away', async () => {
+    const command = `"${process.execPath}" dist/cli.js detect ${scenes.join(' ')} ${scenes.join(' ')} -q | head -c 10`;
+    const child = spawn('bash', ['-o', 'pipefail', '-c', command], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    await new Promise((resolve) => child.on('close', resolve));
+    assert.equal(stderr, '');
+  });
+
+  it('help is a document, and works without the addon', async () => {
+    const env = { ...process.env, CORNERNET_ADDON: join(folder, 'none.node') };
+    for (const args of [['--help'], ['detect', '--help'], ['weights', '--help'], ['setup', '--help']]) {
+      const { code, stdout } = await cornernet(args, { env });
+      assert.equal(code, 0);
+      assert.match(stdout, /Usage: cornernet/);
+    }
+    assert.match((await cornernet(['detect', '--help'], { env })).stdout, /Examples:[^]*Exit codes:/);
+  });
+
+  it('doctor says what is here, as JSON too', async () => {
+    const { stdout } = await cornernet(['doctor', '--json']);
+    const { findings } = JSON.parse(stdout) as { findings: { subject: string; found: string; remedy?: string }[] };
+    assert.deepEqual(
+      new Set(findings.map(({ subject }) => subject)),
+      new Set(['Node', 'Addon', 'CPU', 'LibTorch', 'GPU', 'Cache', 'Weights']),
+    );
+    assert.match(findings.find(({ subject }) => subject === 'Addon')?.found ?? '', /LibTorch 2\.\d+\.\d+/);
+  });
+
+  it('uses no other program: an empty PATH is enough', async () => {
+    const { code, stdout } = await cornernet(['detect', scene, '-q'], { env: { PATH: '', HOME: folder } });
+    assert.equal(code, 0);
+    assert.equal(lines(stdout).length, 1);
+    assert.ok(!existsSync(join(folder, '.cache')));
+  });
+});
