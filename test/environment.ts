@@ -17,7 +17,7 @@ const requirements = ['torch==2.13.0', 'numpy', 'pycocotools'];
 const cpuIndex = 'https://download.pytorch.org/whl/cpu';
 
 /** Thrown where something a test needs can't be had on this machine: the test is skipped with the reason, or fails under CORNERNET_REQUIRE=1. */
-class Unavailable extends Error {}
+export class Unavailable extends Error {}
 
 function cacheFolder(): string {
   return process.env['CORNERNET_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'cornernet');

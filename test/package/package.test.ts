@@ -1,0 +1,175 @@
+// The packed package as its users get it: installed into an empty folder, built there, and used from every module system.
+import { strict as assert } from 'node:assert';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+
+import { root } from '../environment.js';
+import { runNode } from '../support/child.js';
+
+interface Packed {
+  readonly filename: string;
+  readonly size: number;
+  readonly files: { readonly path: string }[];
+}
+
+interface Ran {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function npm(args: string[], cwd: string, env: NodeJS.ProcessEnv = process.env): Ran {
+  const { status, stdout, stderr } = spawnSync('npm', args, { cwd, env, encoding: 'utf8', maxBuffer: 1 << 28 });
+  return { status, stdout, stderr };
+}
+
+const picture = join(root, 'pictures', 'scene0.jpg');
+const use = `
+  const { detections, width } = await detector.detect(${JSON.stringify(picture)});
+  await detector.close();
+  console.log(width, detections[0].label);
+`;
+
+describe('the package', function () {
+  this.timeout(900_000);
+  let folder: string;
+  let packed: Packed;
+  let app: string;
+  let home: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-package-'));
+    const { stdout } = npm(['pack', '--json', '--pack-destination', folder], root);
+    packed = (JSON.parse(stdout) as [Packed])[0];
+    app = join(folder, 'app');
+    home = join(app, 'node_modules', 'cornernet');
+    mkdirSync(app);
+    writeFileSync(join(app, 'package.json'), '{ "name": "app", "version": "1.0.0", "private": true }');
+  });
+  after(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('is under 8 MB and holds sources, types and the demo weights, and no tests', () => {
+    assert.ok(packed.size < 8e6, `${packed.size} bytes`);
+    const paths = packed.files.map(({ path }) => path);
+    for (const wanted of [
+      'dist/index.js',
+      'dist/index.mjs',
+      'dist/index.d.ts',
+      'dist/index.d.mts',
+      'dist/cli.js',
+      'weights/digits.pth',
+      'weights/manifest.json',
+      'csrc/ops/cuda/corner_pool_kernel.cu',
+      'csrc/ops/cpu/corner_pool_kernel.cpp',
+      'cmake/FindLibTorch.cmake',
+      'CMakeLists.txt',
+      'binding.gyp',
+      'scripts/setup/install.js',
+      'LICENSE',
+      'README.md',
+    ]) {
+      assert.ok(paths.includes(wanted), `${wanted} is missing`);
+    }
+    assert.deepEqual(
+      paths.filter((path) => /^(test|bench|pictures|\.)/.test(path)),
+      [],
+    );
+  });
+
+  it('installs where there is no LibTorch: one line says what to do, importing and help work', async () => {
+    // A PATH with Node and npm, but no Python whose torch could be found.
+    const tools = join(folder, 'tools');
+    mkdirSync(tools);
+    writeFileSync(join(tools, 'python3'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+    const env = {
+      ...process.env,
+      LIBTORCH: '',
+      CORNERNET_CACHE: join(folder, 'empty'),
+      PATH: [tools, dirname(process.execPath), process.env['PATH']].join(delimiter),
+    };
+    const installed = npm(['install', '--foreground-scripts', '--no-audit', '--no-fund', join(folder, packed.filename)], app, env);
+    assert.equal(installed.status, 0, installed.stderr);
+    assert.match(installed.stdout + installed.stderr, /cornernet: no LibTorch was found, .* run `npx cornernet setup`/);
+    assert.ok(!existsSync(join(folder, 'empty')), 'something was fetched');
+
+    const loading = await runNode(['-e', "require('cornernet').Detector.load().catch((error) => console.log(error.code, error.message))"], {
+      cwd: app,
+    });
+    assert.match(loading.stdout, /^ERR_NOT_BUILT the native addon is not built: looked for .*cornernet\.node; run `npx cornernet setup`/);
+    const help = await runNode([join(home, 'dist', 'cli.js'), '--help'], { cwd: app });
+    assert.deepEqual([help.code, help.stderr], [0, '']);
+    const doctor = await runNode([join(home, 'dist', 'cli.js'), 'doctor'], { cwd: app, env });
+    assert.equal(doctor.code, 1);
+    assert.match(doctor.stdout, /FIX {2}Addon[^]*npx cornernet setup/);
+  });
+
+  it('builds where a LibTorch is, with its install script', () => {
+    // The project's own build has found one.
+    const libtorch = /LIBTORCH:\w+=(.+)/.exec(readFileSync(join(root, 'build', 'CMakeCache.txt'), 'utf8'))?.[1];
+    assert.ok(libtorch);
+    const { status, stdout, stderr } = npm(['rebuild', '--foreground-scripts', 'cornernet'], app, { ...process.env, LIBTORCH: libtorch });
+    assert.equal(status, 0, stderr);
+    assert.ok(existsSync(join(home, 'build', 'Release', 'cornernet.node')), stdout + stderr);
+  });
+
+  it('works from CommonJS', async () => {
+    const script = `(async () => { const { Detector } = require('cornernet'); const detector = await Detector.load(); ${use} })()`;
+    assert.deepEqual(await runNode(['-e', script], { cwd: app }), { code: 0, signal: null, stdout: '480 4\n', stderr: '' });
+  });
+
+  it('works from ESM', async () => {
+    writeFileSync(
+      join(app, 'app.mjs'),
+      `import { Detector, CornerNetError } from 'cornernet';\nconst detector = await Detector.load();${use}console.log(typeof CornerNetError);`,
+    );
+    assert.deepEqual(await runNode(['app.mjs'], { cwd: app }), { code: 0, signal: null, stdout: '480 4\nfunction\n', stderr: '' });
+  });
+
+  for (const [resolution, module] of [
+    ['node16', 'node16'],
+    ['bundler', 'es2022'],
+  ] as const) {
+    it(`type-checks with moduleResolution ${resolution}, from ESM and CommonJS`, async () => {
+      const source = `
+        import { Detector, CornerNetError, cornerPool, type DetectionResult, type DetectOptions } from 'cornernet';
+        const options: DetectOptions = { flip: true, scoreThreshold: 0.5 };
+        export async function run(signal: AbortSignal): Promise<DetectionResult> {
+          await using detector = await Detector.load('digits', { device: ['cpu', 'cpu'], precision: 'auto' });
+          for await (const result of detector.detectAll(['a.jpg'], { signal, concurrency: 4 })) {
+            if ('error' in result) { const error: CornerNetError = result.error; console.log(error.code); }
+            else console.log(result.detections[0]?.box[3].toFixed(1));
+          }
+          const pooled: Float32Array = await cornerPool(Float32Array.of(1), [1, 1], 'top');
+          console.log(pooled.length);
+          return detector.detect(new URL('file:///a.jpg'), options);
+        }
+        // @ts-expect-error: there is no such option
+        void Detector.load('digits', { devise: 'cpu' });
+      `;
+      writeFileSync(join(app, 'check.mts'), source);
+      writeFileSync(join(app, 'check.cts'), source);
+      const compiler = {
+        module,
+        moduleResolution: resolution,
+        target: 'es2022',
+        lib: ['es2022', 'esnext.disposable', 'dom'],
+        strict: true,
+        noEmit: true,
+        types: ['node'],
+      };
+      writeFileSync(join(app, 'tsconfig.json'), JSON.stringify({ compilerOptions: compiler, files: ['check.mts', 'check.cts'] }));
+      cpSync(join(root, 'node_modules', '@types', 'node'), join(app, 'node_modules', '@types', 'node'), { recursive: true });
+      cpSync(join(root, 'node_modules', 'undici-types'), join(app, 'node_modules', 'undici-types'), { recursive: true });
+      const { code, stdout } = await runNode([require.resolve('typescript/bin/tsc'), '-p', app], { cwd: app });
+      assert.equal(stdout, '');
+      assert.equal(code, 0);
+    });
+  }
+
+  it('names its files executable and typed', () => {
+    assert.ok(statSync(join(home, 'dist', 'cli.js')).mode & 0o100);
+  });
+});
