@@ -49,9 +49,9 @@ async function obstacleTo(folder) {
     LD_LIBRARY_PATH: [paths, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':'),
   };
   const { code, output } = await run(process.execPath, ['-e', '0'], { env });
-  const complaint = output.split('\n').find((line) => /cannot be preloaded|error while loading|undefined symbol/.test(line));
+  const complaint = output.split('\n').find((line) => /cannot be preloaded|error while loading|undefined symbol|\.so/.test(line));
   if (complaint) return complaint.trim();
-  return code === 0 ? undefined : `loading it ended with exit code ${code}`;
+  return code === 0 ? undefined : `loading its libraries (libtorch_cpu.so and its like) ended with exit code ${code}`;
 }
 
 /** site-packages/nvidia/<part>/lib beside a torch that pip installed. */
