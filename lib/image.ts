@@ -31,13 +31,17 @@ function describe(source: ImageSource): string {
   return imageName(source) ?? (isRaw(source) ? 'the raw picture' : 'the picture');
 }
 
-function isRaw(source: ImageSource): source is RawImage {
-  return typeof source === 'object' && !(source instanceof Uint8Array) && 'data' in source && 'channels' in source;
+function isObject(source: unknown): source is object {
+  return typeof source === 'object' && source !== null;
 }
 
-function isSharp(source: ImageSource): source is Sharp {
+function isRaw(source: unknown): source is RawImage {
+  return isObject(source) && !(source instanceof Uint8Array) && 'data' in source && 'channels' in source;
+}
+
+function isSharp(source: unknown): source is Sharp {
   return (
-    typeof source === 'object' &&
+    isObject(source) &&
     typeof (source as Partial<Sharp>).toBuffer === 'function' &&
     typeof (source as Partial<Sharp>).metadata === 'function'
   );

@@ -1,0 +1,201 @@
+// Pictures in every form and of every kind become the pixels that the reference's decoder gives.
+import { strict as assert } from 'node:assert';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import sharp from 'sharp';
+
+import { CornerNetError } from '../../lib/errors.js';
+import { decodeImage, type ImageSource } from '../../lib/image.js';
+
+const many = 50_000_000;
+
+/** A 3x2 picture whose pixels are all different. */
+const pixels = Uint8Array.from([255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30, 200, 100, 50, 7, 8, 9]);
+const raw = { width: 3, height: 2, channels: 3 } as const;
+const png = (): Promise<Buffer> => sharp(pixels, { raw }).png().toBuffer();
+
+async function decoded(source: ImageSource): Promise<number[]> {
+  return [...(await decodeImage(source, many)).data];
+}
+
+async function refusal(source: ImageSource, maxPixels = many): Promise<CornerNetError> {
+  try {
+    await decodeImage(source, maxPixels);
+  } catch (error) {
+    assert.ok(error instanceof CornerNetError, String(error));
+    return error;
+  }
+  assert.fail('nothing was refused');
+}
+
+describe('images', () => {
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-image-'));
+  });
+  after(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('come from a path, a URL object, a Buffer, a Uint8Array, a sharp instance, or pixels', async () => {
+    const path = join(folder, 'a picture.png');
+    const encoded = await png();
+    writeFileSync(path, encoded);
+    const sources: ImageSource[] = [path, pathToFileURL(path), encoded, new Uint8Array(encoded), sharp(encoded), { ...raw, data: pixels }];
+    for (const source of sources) assert.deepEqual(await decoded(source), [...pixels]);
+    assert.deepEqual(await decoded(sharp(encoded).extract({ left: 1, top: 0, width: 1, height: 1 })), [0, 255, 0]);
+  });
+
+  it('grey becomes three channels, alpha is dropped and not blended', async () => {
+    assert.deepEqual(await decoded({ data: Uint8Array.of(5, 250), width: 2, height: 1, channels: 1 }), [5, 5, 5, 250, 250, 250]);
+    assert.deepEqual(await decoded({ data: Uint8Array.of(1, 2, 3, 0), width: 1, height: 1, channels: 4 }), [1, 2, 3]);
+    const grey = await sharp(Uint8Array.of(5, 250), { raw: { width: 2, height: 1, channels: 1 } })
+      .png()
+      .toBuffer();
+    assert.deepEqual(await decoded(grey), [5, 5, 5, 250, 250, 250]);
+    const greyAlpha = await sharp(Uint8Array.of(5, 0, 250, 9), { raw: { width: 2, height: 1, channels: 2 } })
+      .png()
+      .toBuffer();
+    assert.deepEqual(await decoded(greyAlpha), [5, 5, 5, 250, 250, 250]);
+    const transparent = await sharp(Uint8Array.of(200, 100, 50, 0), { raw: { width: 1, height: 1, channels: 4 } })
+      .png()
+      .toBuffer();
+    assert.deepEqual(await decoded(transparent), [200, 100, 50]);
+  });
+
+  it('16 bits keep their upper 8', async () => {
+    const levels = Uint16Array.of(0x1234, 0xabcd, 0xffff, 0x00ff, 0x0100, 0x7f80);
+    const grey = await sharp(levels, { raw: { width: 6, height: 1, channels: 1 } })
+      .toColourspace('grey16')
+      .png()
+      .toBuffer();
+    assert.equal((await sharp(grey).metadata()).depth, 'ushort');
+    assert.deepEqual(
+      await decoded(grey),
+      [...levels].flatMap((level) => Array<number>(3).fill(level >> 8)),
+    );
+    const colour = await sharp(levels, { raw: { width: 2, height: 1, channels: 3 } })
+      .toColourspace('rgb16')
+      .png()
+      .toBuffer();
+    assert.deepEqual(
+      await decoded(colour),
+      [...levels].map((level) => level >> 8),
+    );
+  });
+
+  it('every EXIF orientation is turned upright', async () => {
+    // How each orientation stores the upright picture: a rotation of it, mirrored first where it says so.
+    for (let orientation = 1; orientation <= 8; orientation++) {
+      const stored = await sharp(pixels, { raw })
+        .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
+        .withMetadata({ orientation })
+        .toBuffer();
+      const picture = await decodeImage(stored, many);
+      assert.deepEqual([picture.width, picture.height], orientation >= 5 ? [2, 3] : [3, 2], `orientation ${orientation}`);
+      const wanted = await sharp(stored).autoOrient().raw().toBuffer();
+      assert.deepEqual([...picture.data], [...wanted]);
+    }
+    // A hand-made case: orientation 6 shows the stored picture a quarter turn clockwise, so its lower left pixel comes first.
+    const column = Uint8Array.of(255, 255, 255, 0, 0, 0);
+    const stored = await sharp(column, { raw: { width: 2, height: 1, channels: 3 } })
+      .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
+      .withMetadata({ orientation: 6 })
+      .toBuffer();
+    const turned = await decodeImage(stored, many);
+    assert.deepEqual([turned.width, turned.height], [1, 2]);
+    assert.ok((turned.data[0] ?? 0) > 200 && (turned.data[3] ?? 255) < 50);
+  });
+
+  it('embedded colour profiles are ignored', async () => {
+    const plain = await png();
+    const profiled = await sharp(pixels, { raw }).withIccProfile('p3', { attach: true }).png().toBuffer();
+    // withIccProfile converts the pixels; what is stored is what must come out, whatever the profile says of them.
+    const stored = await sharp(profiled, { ignoreIcc: true }).raw().toBuffer();
+    assert.ok((await sharp(profiled).metadata()).icc);
+    assert.deepEqual(await decoded(profiled), [...stored]);
+    assert.deepEqual(await decoded(plain), [...pixels]);
+  });
+
+  it('CMYK, animations, WebP, TIFF and GIF are read', async () => {
+    const cmyk = await sharp({ create: { width: 8, height: 8, channels: 3, background: { r: 200, g: 100, b: 50 } } })
+      .toColourspace('cmyk')
+      .jpeg({ quality: 100 })
+      .toBuffer();
+    assert.equal((await sharp(cmyk).metadata()).space, 'cmyk');
+    const [r = 0, g = 0, b = 0] = await decoded(cmyk);
+    assert.ok(r > 150 && g > 60 && g < 150 && b < 100, `${r}, ${g}, ${b}`);
+    const frames = Buffer.concat([Buffer.alloc(12, 250), Buffer.alloc(12, 5)]);
+    const animated = await sharp(frames, { raw: { width: 2, height: 4, channels: 3, pageHeight: 2 } })
+      .gif()
+      .toBuffer();
+    assert.equal((await sharp(animated).metadata()).pages, 2);
+    const first = await decodeImage(animated, many);
+    assert.deepEqual([first.width, first.height], [2, 2]);
+    assert.ok(first.data.every((level) => level > 200));
+    for (const encoded of [
+      await sharp(pixels, { raw }).webp({ lossless: true }).toBuffer(),
+      await sharp(pixels, { raw }).tiff({ compression: 'lzw' }).toBuffer(),
+    ]) {
+      assert.deepEqual(await decoded(encoded), [...pixels]);
+    }
+  });
+
+  it('one pixel, and one column of 5,000', async () => {
+    for (const [width, height] of [
+      [1, 1],
+      [1, 5000],
+    ] as const) {
+      const picture = await decodeImage(
+        await sharp({ create: { width, height, channels: 3, background: '#102030' } })
+          .png()
+          .toBuffer(),
+        many,
+      );
+      assert.deepEqual([picture.width, picture.height, picture.data.length], [width, height, 3 * width * height]);
+    }
+  });
+
+  it('too many pixels are refused by the header alone', async () => {
+    const bomb = await sharp({ create: { width: 9000, height: 9000, channels: 3, background: 'black' } })
+      .png()
+      .toBuffer();
+    const error = await refusal(bomb);
+    assert.equal(error.code, 'ERR_TOO_LARGE');
+    assert.match(error.message, /9000x9000 pixels, more than the 50000000 that maxPixels allows/);
+    assert.equal((await refusal({ ...raw, data: pixels }, 5)).code, 'ERR_TOO_LARGE');
+  });
+
+  it('what is no picture is refused with its name', async () => {
+    const text = join(folder, 'text.jpg');
+    writeFileSync(text, 'no picture');
+    const cut = join(folder, 'cut.jpg');
+    const noise = await sharp({
+      create: { width: 300, height: 300, channels: 3, background: 'red', noise: { type: 'gaussian', mean: 128, sigma: 50 } },
+    })
+      .jpeg()
+      .toBuffer();
+    writeFileSync(cut, noise.subarray(0, noise.length / 2));
+    for (const [source, sentence] of [
+      [text, /text\.jpg can't be read as a picture/],
+      [cut, /cut\.jpg can't be read as a picture/],
+      [join(folder, 'missing.png'), /missing\.png can't be read as a picture/],
+      [folder, /can't be read as a picture/],
+      [Buffer.alloc(0), /the picture can't be read/],
+      [new URL('https://example.com/a.jpg'), /only file: URLs are read/],
+      [{ ...raw, data: pixels.subarray(1) }, /has 18 bytes, not 17/],
+      [{ ...raw, width: 0, data: pixels }, /whole numbers from 1, not 0x2/],
+      [{ ...raw, channels: 2 as 3, data: pixels }, /channels must be 1, 3 or 4, not 2/],
+      [{ ...raw, data: new Uint16Array(18) as unknown as Uint8Array }, /must be a Uint8Array/],
+      [42 as unknown as string, /a picture must be a path/],
+      [null as unknown as string, /a picture must be a path/],
+    ] as [ImageSource, RegExp][]) {
+      const error = await refusal(source);
+      assert.equal(error.code, 'ERR_INPUT');
+      assert.match(error.message, sentence);
+    }
+  });
+});

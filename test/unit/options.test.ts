@@ -1,0 +1,133 @@
+// Options: what is refused and how, and which of several sources counts.
+import { strict as assert } from 'node:assert';
+import { join } from 'node:path';
+
+import { CornerNetError } from '../../lib/errors.js';
+import { Detector, type LoadOptions } from '../../lib/index.js';
+import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions } from '../../lib/options.js';
+import { fixtures } from '../environment.js';
+
+function refusal(check: () => unknown): string {
+  try {
+    check();
+  } catch (error) {
+    assert.ok(error instanceof CornerNetError && error.code === 'ERR_OPTION', String(error));
+    return error.message;
+  }
+  assert.fail('nothing was refused');
+}
+
+async function rejection(attempt: Promise<unknown>): Promise<CornerNetError> {
+  const error: unknown = await attempt.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof CornerNetError, String(error));
+  return error;
+}
+
+describe('options', () => {
+  for (const [options, sentence] of [
+    [{ devise: 'cpu' }, /there is no option devise/],
+    [{ device: 'gpu' }, /option device is 'gpu': must be 'auto', 'cpu', 'cuda' or 'cuda:N'/],
+    [{ device: [] }, /option device is \[\]/],
+    [{ device: ['cpu', 'x'] }, /option device/],
+    [{ precision: 'fp64' }, /option precision is 'fp64'.*fp32.*bf16.*fp16/],
+    [{ threads: 0 }, /option threads is 0/],
+    [{ threads: 1.5 }, /option threads is 1\.5/],
+    [{ flip: 'yes' }, /option flip is 'yes'.*boolean/],
+    [{ numerics: 'mmdet4' }, /option numerics is 'mmdet4'.*mmdet2.*mmdet3/],
+    [{ scoreThreshold: 1.1 }, /option scoreThreshold is 1\.1/],
+    [{ scoreThreshold: NaN }, /option scoreThreshold/],
+    [{ maxPerImage: 0 }, /option maxPerImage is 0/],
+    [{ cornerTopk: -1 }, /option cornerTopk is -1/],
+    [{ distanceThreshold: -0.5 }, /option distanceThreshold is -0\.5/],
+    [{ softNms: { sigma: 0 } }, /option softNms\.sigma is 0/],
+    [{ softNms: { method: 'hard' } }, /option softNms\.method is 'hard'/],
+    [{ softNms: { iou: 1 } }, /there is no option iou/],
+    [{ classes: [] }, /option classes is \[\]/],
+    [{ classes: 'cat' }, /option classes is 'cat'/],
+    [{ maxPixels: 0 }, /option maxPixels is 0/],
+    [{ mean: [1, 2] }, /option mean is \[1,2\]/],
+    [{ std: [1, 0, 1] }, /option std\.1 is 0/],
+    [{ batchSize: 2000 }, /option batchSize is 2000/],
+    [{ classNames: [''] }, /option classNames\.0 is ''/],
+    [{ signal: {} }, /option signal/],
+    [null, /option options is null/],
+    ['digits', /option options is 'digits'/],
+  ] as [LoadOptions, RegExp][]) {
+    it(`${JSON.stringify(options)} is refused`, () => {
+      assert.match(
+        refusal(() => checkLoadOptions(options)),
+        sentence,
+      );
+    });
+  }
+
+  it('each call knows its own options only', () => {
+    assert.match(
+      refusal(() => checkDetectOptions({ device: 'cpu' })),
+      /there is no option device/,
+    );
+    assert.match(
+      refusal(() => checkDetectOptions({ concurrency: 2 })),
+      /there is no option concurrency/,
+    );
+    assert.equal(checkDetectAllOptions({ concurrency: 2 }).concurrency, 2);
+    assert.equal(checkDetectOptions({ flip: undefined }).flip, undefined);
+  });
+
+  it('what the weights do not fit is refused on loading', async () => {
+    const load = (options: LoadOptions): Promise<CornerNetError> => rejection(Detector.load('digits', { device: 'cpu', ...options }));
+    assert.match((await load({ classes: ['cat'] })).message, /option classes has 'cat', but these weights detect 0, 1, 2.*ids 0 to 9/);
+    assert.match((await load({ classes: [10] })).message, /option classes has 10/);
+    assert.match((await load({ classNames: ['a', 'b'] })).message, /classNames has 2 names, but the weights detect 10 classes/);
+    assert.equal((await load({ precision: 'fp16' })).code, 'ERR_DEVICE');
+    assert.equal((await rejection(Detector.load('nothing.pth'))).code, 'ERR_INPUT');
+    assert.equal((await rejection(Detector.load(join(fixtures, 'photos', 'chelsea.png')))).code, 'ERR_CHECKPOINT');
+  });
+
+  it('a call counts over the load, the load over the weights; undefined counts nothing', async () => {
+    const picture = join(fixtures, 'digits', 'val', '0002.jpg');
+    await using plain = await Detector.load('digits', { device: 'cpu', precision: 'fp32' });
+    const views = async (work: () => Promise<unknown>, detector = plain): Promise<number> => {
+      const before = detector.stats.views;
+      await work();
+      return detector.stats.views - before;
+    };
+    const least = (found: readonly { score: number }[]): number => Math.min(...found.map(({ score }) => score));
+    assert.equal(await views(() => plain.detect(picture)), 1); // the digits' manifest entry says flip: false
+    assert.equal(await views(() => plain.detect(picture, { flip: true })), 2);
+    assert.equal(await views(() => plain.detect(picture, { flip: undefined })), 1);
+    assert.ok(least((await plain.detect(picture)).detections) >= 0.5);
+    assert.ok(least((await plain.detect(picture, { scoreThreshold: 0 })).detections) < 0.1);
+    assert.equal((await plain.detect(picture, { scoreThreshold: 0, maxPerImage: 3 })).detections.length, 3);
+
+    await using flipping = await Detector.load('digits', {
+      device: 'cpu',
+      precision: 'fp32',
+      flip: true,
+      scoreThreshold: 0.2,
+      classes: ['3', 0],
+    });
+    assert.equal(await views(() => flipping.detect(picture), flipping), 2);
+    assert.equal(await views(() => flipping.detect(picture, { flip: false }), flipping), 1);
+    const all = (await plain.detect(picture, { scoreThreshold: 0.2, flip: true })).detections;
+    assert.deepEqual(
+      (await flipping.detect(picture)).detections,
+      all.filter(({ classId }) => classId === 3 || classId === 0),
+    );
+  });
+
+  it('classes are called by the option, the checkpoint, COCO, or by number', async () => {
+    const letters = 'a b c d e f g h i j'.split(' ');
+    await using named = await Detector.load('digits', { device: 'cpu', classNames: letters });
+    assert.deepEqual(named.classes, letters);
+    await using digits = await Detector.load('digits', { device: 'cpu' });
+    assert.deepEqual(
+      digits.classes,
+      Array.from({ length: 10 }, (_, digit) => String(digit)),
+    );
+    assert.ok(!digits.isCoco);
+  });
+});
