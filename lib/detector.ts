@@ -264,9 +264,8 @@ export class Detector implements AsyncDisposable {
         decode: (source) => decodeImage(source, maxPixels),
         detect: (sources, pictures) => this.#detectPictures(sources, pictures, native, aborter.signal),
         failed: (source, error) => ({ image: imageName(source), error }),
-        idle: () => this.#loaded.replicas.idle,
       },
-      { batchSize, concurrency: Math.max(concurrency ?? 2 * this.#info.threads, batchSize * infos.length) },
+      { batchSize, concurrency: Math.max(concurrency ?? 2 * this.#info.threads, batchSize * infos.length), devices: infos.length },
     );
     const abort = (): void => pipeline.stop(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });

@@ -9,14 +9,13 @@ export interface PipelineStages<Result> {
   /** Results in the pictures' order. */
   detect(sources: readonly ImageSource[], pictures: NativePicture[]): Promise<Result[]>;
   failed(source: ImageSource, error: CornerNetError): Result;
-  /** How many more calls of detect() would find a device idle. */
-  idle(): number;
 }
 
 export interface PipelineLimits {
   /** Pictures taken from the source and not yet handed on. */
   readonly concurrency: number;
   readonly batchSize: number;
+  readonly devices: number;
 }
 
 interface Slot<Result> {
@@ -44,9 +43,12 @@ export class Pipeline<Result> {
   readonly #fatal: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
   #decoding = 0;
+  #computing = 0;
   #pulling = false;
   #exhausted = false;
+  #sourceFailure: { error: unknown } | undefined;
   #stopped = false;
+  #dispatchSoon: NodeJS.Immediate | undefined;
   #wake: () => void = () => undefined;
 
   constructor(sources: Iterable<ImageSource> | AsyncIterable<ImageSource>, stages: PipelineStages<Result>, limits: PipelineLimits) {
@@ -57,7 +59,7 @@ export class Pipeline<Result> {
     this.#fatal.catch(() => undefined); // seen by whoever waits for the next result
   }
 
-  /** Results in the sources' order. Ends by throwing what the source threw, or what stop() was given. */
+  /** Results in the sources' order; then throws what the source threw. Throws at once what stop() was given. */
   async *results(): AsyncGenerator<Result, void, void> {
     try {
       for (;;) {
@@ -68,6 +70,7 @@ export class Pipeline<Result> {
           this.#slots.shift();
           yield result;
         } else if (this.#exhausted) {
+          if (this.#sourceFailure) throw this.#sourceFailure.error;
           return;
         } else {
           await Promise.race([new Promise<void>((resolve) => (this.#wake = resolve)), this.#fatal]);
@@ -75,6 +78,7 @@ export class Pipeline<Result> {
       }
     } finally {
       this.#stopped = true;
+      clearImmediate(this.#dispatchSoon);
       if (!this.#exhausted) await this.#iterator.return?.();
     }
   }
@@ -101,11 +105,10 @@ export class Pipeline<Result> {
         }
       } catch (error) {
         this.#exhausted = true;
-        this.#fail(error);
+        this.#sourceFailure = { error };
       } finally {
         this.#pulling = false;
         this.#wake();
-        this.#dispatch();
       }
     })();
   }
@@ -126,24 +129,44 @@ export class Pipeline<Result> {
       });
   }
 
-  /** Hands batches to idle devices: full ones at once, others when nothing that is being read could still fill them. */
+  /**
+   * Hands batches to the devices: full ones at once and one ahead of each device, others when a device has nothing to do and nothing
+   * is being decoded that could fill them. The source is not waited for: it may itself be waiting for a result.
+   */
   #dispatch(): void {
-    while (!this.#stopped && this.#stages.idle() > 0) {
-      const batch = this.#nextBatch();
-      if (batch.length === 0) return;
-      void this.#run(batch).finally(() => this.#dispatch());
+    while (!this.#stopped && this.#computing < 2 * this.#limits.devices) {
+      const batch = this.#nextBatch(this.#limits.batchSize);
+      if (!batch) break;
+      this.#start(batch);
     }
+    // At the loop's next turn, because pictures that need no decoding arrive one microtask after the other.
+    this.#dispatchSoon ??= setImmediate(() => {
+      this.#dispatchSoon = undefined;
+      while (!this.#stopped && this.#computing < this.#limits.devices && this.#decoding === 0) {
+        const batch = this.#nextBatch(1);
+        if (!batch) break;
+        this.#start(batch);
+      }
+    });
   }
 
-  #nextBatch(): Ready<Result>[] {
-    const complete = this.#decoding === 0 && !this.#pulling;
+  #start(batch: Ready<Result>[]): void {
+    this.#computing++;
+    void this.#run(batch).finally(() => {
+      this.#computing--;
+      this.#dispatch();
+    });
+  }
+
+  /** Takes the first batch of at least `atLeast` pictures. */
+  #nextBatch(atLeast: number): Ready<Result>[] | undefined {
     for (const { picture } of this.#ready) {
       const mates = this.#ready.filter((other) => paddedSize(other.picture) === paddedSize(picture)).slice(0, this.#limits.batchSize);
-      if (mates.length < this.#limits.batchSize && !complete) continue;
+      if (mates.length < atLeast) continue;
       for (const mate of mates) this.#ready.splice(this.#ready.indexOf(mate), 1);
       return mates;
     }
-    return [];
+    return undefined;
   }
 
   async #run(batch: Ready<Result>[]): Promise<void> {

@@ -19,11 +19,6 @@ export class Replicas {
     this.infos = loaded.map(({ info }) => info);
   }
 
-  /** Replicas that have nothing to do. */
-  get idle(): number {
-    return this.#replicas.filter(({ calls }) => calls === 0).length;
-  }
-
   detect(pictures: NativePicture[], options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<Float32Array[]> {
     return this.#call(signal, (native, id) => native.detect(id, pictures, options));
   }

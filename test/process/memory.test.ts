@@ -1,6 +1,8 @@
 // Memory stays on a plateau over thousands of pictures.
 import { strict as assert } from 'node:assert';
+import { spawnSync } from 'node:child_process';
 
+import { Unavailable, orSkip } from '../environment.js';
 import { runScript } from '../support/child.js';
 
 /**
@@ -27,5 +29,28 @@ describe('memory', function () {
     const { grown, pictures } = JSON.parse(stdout) as { grown: number; pictures: number };
     assert.equal(pictures, 2000);
     assert.ok(grown < breathingMegabytes, `memory grew by ${grown} MB`);
+  });
+
+  it('a call that the system refuses memory gets a code, and the detector works on', async function () {
+    await orSkip(this, () => {
+      if (!spawnSync('prlimit', ['--version']).error) return Promise.resolve();
+      return Promise.reject(new Unavailable("prlimit (of util-linux), which limits a process's memory, is not on the path"));
+    });
+    const { code, stdout, stderr } = await runScript(`
+      const { execFileSync } = require('node:child_process');
+      const { readFileSync } = require('node:fs');
+      const large = picture(1, 6000, 4000);
+      const detector = await Detector.load('digits', { precision: 'fp32', scoreThreshold: 0 });
+      const before = (await detector.detect(picture())).detections.length;
+      // From here on half a gigabyte of address space: less than this picture's forward, more than what V8 may want meanwhile.
+      const bytes = 1024 * Number(/VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) + 512e6;
+      execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + bytes]);
+      const error = await detector.detect(large).catch((reason) => reason);
+      const after = (await detector.detect(picture())).detections.length;
+      console.log(JSON.stringify({ code: error.code, message: error.message, same: before === after }));
+    `);
+    assert.deepEqual([code, stderr], [0, '']);
+    const outcome = JSON.parse(stdout) as { code: string; message: string; same: boolean };
+    assert.deepEqual([outcome.code, outcome.same], ['ERR_OUT_OF_MEMORY', true], outcome.message);
   });
 });

@@ -27,8 +27,10 @@ interface Probe {
 }
 
 /* eslint-disable @typescript-eslint/no-require-imports -- the set-up is plain CommonJS */
-const { chooseVariant } = require('../../scripts/setup/variant.js') as { chooseVariant(probe: Probe): { variant: string; reason: string } };
-const { isSupported } = require('../../scripts/setup/libtorch.js') as { isSupported(version: string): boolean };
+const { chooseVariant } = require('../../scripts/setup/variant.js') as {
+  chooseVariant: (probe: Probe) => { variant: string; reason: string };
+};
+const { isSupported } = require('../../scripts/setup/libtorch.js') as { isSupported: (version: string) => boolean };
 /* eslint-enable @typescript-eslint/no-require-imports */
 
 /** The LibTorch that this project was built against. */
