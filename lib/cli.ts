@@ -5,12 +5,15 @@ import { join } from 'node:path';
 
 import { Command, CommanderError } from 'commander';
 
+import * as batch from './commands/batch.js';
 import * as demo from './commands/demo.js';
 import * as detect from './commands/detect.js';
 import * as doctor from './commands/doctor.js';
 import { exitCodes, reportFailure } from './commands/failure.js';
 import * as setup from './commands/setup.js';
+import * as status from './commands/status.js';
 import * as weights from './commands/weights.js';
+import * as worker from './commands/worker.js';
 import { CornerNetError } from './errors.js';
 import { packageRoot } from './native.js';
 
@@ -24,7 +27,7 @@ function program(): Command {
     .showHelpAfterError(false)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`ERR_OPTION: ${text.replace(/^error: /, '')}`) });
-  for (const command of [detect, weights, setup, doctor, demo]) command.register(root);
+  for (const command of [detect, batch, worker, status, weights, setup, doctor, demo]) command.register(root);
   return root;
 }
 

@@ -211,6 +211,11 @@ export class Detector implements AsyncDisposable {
     return this.#loaded.replicas.sum((native) => native.memory());
   }
 
+  /** Pictures that `detectAll` takes ahead of the network unless it is told otherwise. */
+  get concurrency(): number {
+    return this.#concurrency(this.#batchSize);
+  }
+
   get stats(): DetectorStats {
     return this.#loaded.replicas.sum((native) => native.stats());
   }
@@ -255,8 +260,8 @@ export class Detector implements AsyncDisposable {
     signal?.throwIfAborted();
     const native = this.#nativeOptions(changes);
     const maxPixels = this.#maxPixels(changes);
-    const { infos } = this.#loaded.replicas;
-    const batchSize = chosenBatch ?? this.#loaded.options.batchSize ?? (this.#info.device === 'cpu' ? 1 : 8);
+    const devices = this.#loaded.replicas.infos.length;
+    const batchSize = chosenBatch ?? this.#batchSize;
     const aborter = new AbortController();
     const pipeline = new Pipeline<DetectionResult | FailedResult>(
       images,
@@ -265,7 +270,11 @@ export class Detector implements AsyncDisposable {
         detect: (sources, pictures) => this.#detectPictures(sources, pictures, native, aborter.signal),
         failed: (source, error) => ({ image: imageName(source), error }),
       },
-      { batchSize, concurrency: Math.max(concurrency ?? 2 * this.#info.threads, batchSize * infos.length), devices: infos.length },
+      {
+        batchSize,
+        concurrency: concurrency === undefined ? this.#concurrency(batchSize) : Math.max(concurrency, batchSize * devices),
+        devices,
+      },
     );
     const abort = (): void => pipeline.stop(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
@@ -300,6 +309,15 @@ export class Detector implements AsyncDisposable {
 
   get #info(): NativeInfo {
     return this.#loaded.replicas.infos[0] as NativeInfo;
+  }
+
+  get #batchSize(): number {
+    return this.#loaded.options.batchSize ?? (this.#info.device === 'cpu' ? 1 : 8);
+  }
+
+  /** Enough to decode on every core, and for a batch on each device with the next one ready. */
+  #concurrency(batchSize: number): number {
+    return Math.max(2 * this.#info.threads, 2 * batchSize * this.#loaded.replicas.infos.length);
   }
 
   #maxPixels(changes: DetectOptions): number {

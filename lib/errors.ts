@@ -11,6 +11,8 @@
  * - `ERR_DEVICE`: the device or precision asked for can't be had.
  * - `ERR_OUT_OF_MEMORY`: the device's or the machine's memory doesn't suffice; the detector works on.
  * - `ERR_CLOSED`: the detector is closed, or the call was dropped.
+ * - `ERR_CRASHED`: the process that worked on a picture of a batch job died of it, twice.
+ * - `ERR_QUEUE`: the queue of a batch job can't be reached or refuses.
  * - `ERR_INTERNAL`: a failure of ours.
  */
 export type CornerNetErrorCode =
@@ -24,6 +26,8 @@ export type CornerNetErrorCode =
   | 'ERR_DEVICE'
   | 'ERR_OUT_OF_MEMORY'
   | 'ERR_CLOSED'
+  | 'ERR_CRASHED'
+  | 'ERR_QUEUE'
   | 'ERR_INTERNAL';
 
 /** What everything in this package throws and rejects with, aborts apart (they carry the signal's own reason). */

@@ -155,7 +155,7 @@ export function checkDetectOptions(options: unknown): DetectOptions & Abortable 
 
 /** Options of `Detector.detectAll`. */
 export interface DetectAllOptions extends DetectOptions, Abortable {
-  /** Pictures decoded ahead of the network. Default: twice the cores, at least one batch for each replica. Bounds memory. */
+  /** Pictures decoded ahead of the network. Default: twice the cores, at least two batches for each replica; never less than one batch for each. Bounds memory. */
   readonly concurrency?: number | undefined;
   /** As in `Detector.load`. */
   readonly batchSize?: number | undefined;

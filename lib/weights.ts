@@ -94,7 +94,8 @@ export function resolveWeights(idOrPath: string): ResolvedWeights {
   return { path: idOrPath, flip: true, scoreThreshold: 0.3 };
 }
 
-async function sha256(file: string): Promise<string> {
+/** @throws {CornerNetError} `ERR_INPUT` when the file can't be read. */
+export async function sha256(file: string): Promise<string> {
   const hash = createHash('sha256');
   try {
     await pipeline(createReadStream(file), hash);

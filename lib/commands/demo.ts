@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import type { Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
-import { expandInputs } from '../inputs.js';
+import { expandInputs } from '../inputs/expand.js';
 import { packageRoot } from '../native.js';
 import { detectFiles } from './detect.js';
 

@@ -1,14 +1,15 @@
-// cornernet detect: objects in pictures, as JSON lines, COCO results or a table.
+// cornernet detect: objects in pictures, as JSON lines, COCO results, CSV or a table.
 import { Option, type Command } from 'commander';
 
 import { Detector, type DetectionResult } from '../detector.js';
 import { CornerNetError } from '../errors.js';
-import { expandInputs } from '../inputs.js';
+import { expandInputs } from '../inputs/expand.js';
 import { openOutput } from '../output-file.js';
 import { drawBoxes } from '../render/boxes.js';
 import { DrawingFolder } from '../render/folder.js';
 import { drawHeatmaps } from '../render/heatmaps.js';
 import { annotatedCocoIds, cocoWriter, plainCocoIds } from '../writers/coco.js';
+import { csvWriter } from '../writers/csv.js';
 import { jsonlWriter } from '../writers/jsonl.js';
 import { tableWriter } from '../writers/table.js';
 import type { ResultWriter } from '../writers/writer.js';
@@ -18,7 +19,7 @@ import { onInterrupt } from './interrupt.js';
 import { showProgress } from './progress.js';
 
 export interface DetectFlags extends DetectorFlags {
-  readonly format: 'jsonl' | 'coco' | 'table';
+  readonly format: 'jsonl' | 'coco' | 'csv' | 'table';
   readonly output?: string;
   readonly annotations?: string;
   readonly draw?: string;
@@ -40,7 +41,7 @@ export function register(program: Command): void {
     .command('detect')
     .description('find objects in pictures')
     .argument('<inputs...>', 'pictures, folders, globs, or - for a list of paths on standard input')
-    .addOption(new Option('-f, --format <format>', 'what to write').choices(['jsonl', 'coco', 'table']).default('jsonl'))
+    .addOption(new Option('-f, --format <format>', 'what to write').choices(['jsonl', 'coco', 'csv', 'table']).default('jsonl'))
     .option('-o, --output <file>', 'write there instead of to standard output')
     .option('--annotations <file>', 'COCO annotations whose picture and category ids --format coco uses')
     .option('--draw <folder>', 'draw labelled boxes over each picture')
@@ -56,6 +57,7 @@ export function register(program: Command): void {
 async function openWriter(flags: DetectFlags, detector: Detector): Promise<ResultWriter> {
   if (flags.format !== 'coco') {
     const output = openOutput(flags.output);
+    if (flags.format === 'csv') return csvWriter(output);
     return flags.format === 'table' ? tableWriter(output) : jsonlWriter(output);
   }
   const ids =
@@ -93,7 +95,7 @@ export async function detectFiles(paths: readonly string[], flags: DetectFlags):
   const progress = showProgress(paths.length, flags.quiet === true);
   const untilInterrupted = function* (): Generator<string> {
     for (const path of paths) {
-      if (interrupt.stopping) return;
+      if (interrupt.finish.aborted) return;
       yield path;
     }
   };
@@ -117,7 +119,7 @@ export async function detectFiles(paths: readonly string[], flags: DetectFlags):
     interrupt.release();
   }
   await writer.end();
-  if (interrupt.stopping) {
+  if (interrupt.finish.aborted) {
     say(`interrupted after ${done} of ${paths.length} pictures, whose results are written`);
     return exitCodes.interrupted;
   }

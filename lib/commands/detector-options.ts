@@ -25,7 +25,7 @@ export interface DetectorFlags {
   readonly batchSize?: number;
 }
 
-function numberOf(flag: string): (text: string) => number {
+export function numberOf(flag: string): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() === '' || Number.isNaN(value)) throw new CornerNetError('ERR_OPTION', `${flag} takes a number, not '${text}'`);
@@ -33,7 +33,7 @@ function numberOf(flag: string): (text: string) => number {
   };
 }
 
-function numeric(flags: string, description: string): Option {
+export function numeric(flags: string, description: string): Option {
   return new Option(flags, description).argParser(numberOf(flags.split(' ')[0] ?? flags));
 }
 
@@ -62,7 +62,7 @@ export function addDetectorOptions(command: Command): Command {
 }
 
 /** Only what was given: the API has the defaults. */
-function given<T extends object>(options: T): T {
+export function given<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 

@@ -1,30 +1,31 @@
 // Ctrl-C: the first lets what is in flight finish, the second gives it up.
 
 export interface Interrupt {
-  /** The first Ctrl-C came: begin nothing new. */
-  readonly stopping: boolean;
+  /** Aborts at the first: begin nothing new. */
+  readonly finish: AbortSignal;
   /** Aborts at the second. */
   readonly signal: AbortSignal;
   release(): void;
 }
 
-export function onInterrupt(say: (text: string) => void): Interrupt {
-  const aborter = new AbortController();
-  let stopping = false;
+/** @param signals what counts as Ctrl-C. */
+export function onInterrupt(say: (text: string) => void, signals: readonly NodeJS.Signals[] = ['SIGINT']): Interrupt {
+  const finish = new AbortController();
+  const abort = new AbortController();
   const listener = (): void => {
-    if (stopping) {
-      aborter.abort(new Error('interrupted'));
+    if (finish.signal.aborted) {
+      abort.abort(new Error('interrupted'));
     } else {
-      stopping = true;
+      finish.abort(new Error('interrupted'));
       say('finishing what is in flight; press Ctrl-C again to give it up');
     }
   };
-  process.on('SIGINT', listener);
+  for (const signal of signals) process.on(signal, listener);
   return {
-    get stopping() {
-      return stopping;
+    finish: finish.signal,
+    signal: abort.signal,
+    release: () => {
+      for (const signal of signals) process.off(signal, listener);
     },
-    signal: aborter.signal,
-    release: () => process.off('SIGINT', listener),
   };
 }

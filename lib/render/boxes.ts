@@ -1,7 +1,9 @@
 // Labelled boxes over a picture.
+import type { Sharp } from 'sharp';
+
 import type { Detection } from '../detector.js';
 import type { ImageSource } from '../image.js';
-import { openCanvas, saveCanvas, type Canvas } from './canvas.js';
+import { finishCanvas, openCanvas, saveDrawing, type Canvas } from './canvas.js';
 import { textPath, textWidth } from './text.js';
 
 /** Hues a golden angle apart differ for neighbours and for many. */
@@ -30,9 +32,19 @@ function box(canvas: Canvas, { label: name, classId, score, box: sides }: Detect
   return frame + label(canvas, `${name} ${score.toFixed(2)}`, x1 - canvas.linePx / 2, y1, colour);
 }
 
-/** Draws detections over their picture into a JPEG; the surest are on top. */
-export async function drawBoxes(source: ImageSource, detections: readonly Detection[], file: string, maxPixels: number): Promise<void> {
-  const canvas = await openCanvas(source, maxPixels);
+/** Detections over their picture, the surest on top. `sidePx`: see {@link openCanvas}. */
+export async function renderBoxes(
+  source: ImageSource,
+  detections: readonly Detection[],
+  maxPixels: number,
+  sidePx?: number,
+): Promise<Sharp> {
+  const canvas = await openCanvas(source, maxPixels, sidePx);
   const elements = [...detections].reverse().map((detection) => box(canvas, detection));
-  await saveCanvas(canvas, elements.join(''), [], file);
+  return finishCanvas(canvas, elements.join(''));
+}
+
+/** {@link renderBoxes} into a JPEG file. */
+export async function drawBoxes(source: ImageSource, detections: readonly Detection[], file: string, maxPixels: number): Promise<void> {
+  await saveDrawing(await renderBoxes(source, detections, maxPixels), file);
 }

@@ -21,26 +21,32 @@ export interface Canvas {
   readonly fontPx: number;
 }
 
-export async function openCanvas(source: ImageSource, maxPixels: number): Promise<Canvas> {
+/** @param sidePx the longer side in pixels; default: the picture's own, a multiple of it where that is small. */
+export async function openCanvas(source: ImageSource, maxPixels: number, sidePx?: number): Promise<Canvas> {
   const picture = await decodeImage(source, maxPixels);
-  const scale = Math.max(1, Math.ceil(smallestSidePx / Math.max(picture.width, picture.height)));
-  const width = picture.width * scale;
-  const height = picture.height * scale;
+  const own = Math.max(picture.width, picture.height);
+  const scale = sidePx === undefined ? Math.max(1, Math.ceil(smallestSidePx / own)) : sidePx / own;
+  const width = Math.max(1, Math.round(picture.width * scale));
+  const height = Math.max(1, Math.round(picture.height * scale));
   const raw = sharp(picture.data, { raw: { width: picture.width, height: picture.height, channels: 3 } });
   const data = scale === 1 ? picture.data : await raw.resize(width, height, { kernel: 'cubic' }).raw().toBuffer();
   const longer = Math.max(width, height);
   return { data, width, height, scale, linePx: Math.max(2, Math.round(longer / 400)), fontPx: Math.max(13, Math.round(longer / 45)) };
 }
 
-/** Lays SVG elements over the canvas and writes a JPEG, complete or not at all. */
-export async function saveCanvas(canvas: Canvas, elements: string, layers: sharp.OverlayOptions[], file: string): Promise<void> {
+/** Lays SVG elements over the canvas: a JPEG to be. */
+export function finishCanvas(canvas: Canvas, elements: string, layers: sharp.OverlayOptions[] = []): sharp.Sharp {
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${canvas.width}" height="${canvas.height}">${elements}</svg>`;
+  return sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 } })
+    .composite([...layers, { input: Buffer.from(svg), left: 0, top: 0 }])
+    .jpeg({ quality: 92 });
+}
+
+/** Writes the drawing, complete or not at all. */
+export async function saveDrawing(drawing: sharp.Sharp, file: string): Promise<void> {
   const aside = `${file}.${process.pid}.part`;
   try {
-    await sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 } })
-      .composite([...layers, { input: Buffer.from(svg), left: 0, top: 0 }])
-      .jpeg({ quality: 92 })
-      .toFile(aside);
+    await drawing.toFile(aside);
     await rename(aside, file);
   } catch (error) {
     await rm(aside, { force: true });

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import type { Detection, HeadMap, Heads } from '../detector.js';
 import type { ImageSource } from '../image.js';
 import { classColour } from './boxes.js';
-import { openCanvas, saveCanvas, type Canvas } from './canvas.js';
+import { openCanvas, saveDrawing, finishCanvas, type Canvas } from './canvas.js';
 
 /** Top-left corners glow red, bottom-right ones blue. */
 const tlColour = [255, 40, 0] as const;
@@ -57,5 +57,5 @@ export async function drawHeatmaps(
 ): Promise<void> {
   const canvas = await openCanvas(source, maxPixels);
   const layers = [await layer(canvas, heads, heads.tlHeat, tlColour), await layer(canvas, heads, heads.brHeat, brColour)];
-  await saveCanvas(canvas, detections.map((detection) => joined(canvas, detection)).join(''), layers, file);
+  await saveDrawing(finishCanvas(canvas, detections.map((detection) => joined(canvas, detection)).join(''), layers), file);
 }

@@ -58,30 +58,52 @@ export async function annotatedCocoIds(file: string, classes: readonly string[])
   };
 }
 
+/** An array of a JSON file, written as its values come. */
+class JsonArray {
+  readonly #output: TextOutput;
+  readonly #close: string;
+  #first: string;
+  #between = '';
+
+  constructor(output: TextOutput, open = '[', close = ']') {
+    this.#output = output;
+    this.#first = open;
+    this.#close = close;
+  }
+
+  async push(value: object): Promise<void> {
+    await this.#output.write(`${this.#first}${this.#between}\n${JSON.stringify(value)}`);
+    this.#first = '';
+    this.#between = ',';
+  }
+
+  async end(): Promise<void> {
+    await this.#output.write(`${this.#first}${this.#between === '' ? '' : '\n'}${this.#close}\n`);
+  }
+}
+
 /** `list` gets the pictures' ids, names and sizes (or errors) where the ids are positions. */
 export function cocoWriter(output: TextOutput, ids: CocoIds, list?: TextOutput): ResultWriter {
   let position = 0;
-  let first = true;
-  const images: object[] = [];
+  const results = new JsonArray(output);
+  const images = list && new JsonArray(list, '{"images":[', ']}');
   return {
     write: async (result) => {
-      const name = result.image ?? '';
-      const image_id = ids.imageId(name, position++);
+      const file_name = result.image ?? '';
+      const image_id = ids.imageId(file_name, position++);
       if ('error' in result) {
-        images.push({ id: image_id, file_name: name, error: { code: result.error.code, message: result.error.message } });
+        await images?.push({ id: image_id, file_name, error: { code: result.error.code, message: result.error.message } });
         return;
       }
-      images.push({ id: image_id, file_name: name, width: result.width, height: result.height });
+      await images?.push({ id: image_id, file_name, width: result.width, height: result.height });
       for (const { classId, score, box } of result.detections) {
         const [x1, y1, x2, y2] = box;
-        const record = { image_id, category_id: ids.categoryId(classId), bbox: [x1, y1, x2 - x1, y2 - y1], score };
-        await output.write(`${first ? '[\n' : ',\n'}${JSON.stringify(record)}`);
-        first = false;
+        await results.push({ image_id, category_id: ids.categoryId(classId), bbox: [x1, y1, x2 - x1, y2 - y1], score });
       }
     },
     end: async () => {
-      await output.write(first ? '[]\n' : '\n]\n');
-      await list?.write(`${JSON.stringify({ images }, null, 1)}\n`);
+      await results.end();
+      await images?.end();
       await output.commit();
       await list?.commit();
     },

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { detectFiles } from '../../lib/commands/detect.js';
-import { expandInputs } from '../../lib/inputs.js';
+import { expandInputs } from '../../lib/inputs/expand.js';
 import { loadNative } from '../../lib/native.js';
 import { fixtures, orSkip, pythonWithTorch, root, runQuietly } from '../environment.js';
 

@@ -1,0 +1,108 @@
+// The process that runs the addon for a batch: what kills it, kills no job. It ends with its supervisor.
+import { Detector } from '../detector.js';
+import { CornerNetError, sentenceOf } from '../errors.js';
+import type { ImageSource } from '../image.js';
+import { sourceOf, type Entry } from '../inputs/entry.js';
+import { loadNative } from '../native.js';
+import type { LoadOptions } from '../options.js';
+import { failedOutcome, type Outcome } from './outcome.js';
+
+export type ToChild =
+  | { readonly type: 'load'; readonly weights: string | undefined; readonly options: LoadOptions }
+  | { readonly type: 'detect'; readonly id: number; readonly entry: Entry }
+  | { readonly type: 'end' };
+
+export interface ChildInfo {
+  readonly device: string;
+  readonly precision: 'fp32' | 'bf16' | 'fp16';
+  readonly classes: readonly string[];
+  /** LibTorch's version. */
+  readonly libtorch: string;
+  /** Pictures that keep it busy. */
+  readonly window: number;
+}
+
+export type FromChild =
+  | ({ readonly type: 'ready' } & ChildInfo)
+  | { readonly type: 'failed'; readonly code: string; readonly message: string }
+  | { readonly type: 'outcome'; readonly id: number; readonly outcome: Outcome };
+
+function send(message: FromChild): void {
+  process.send?.(message);
+}
+
+/** What came in and was not yet pulled, as the detector's source. */
+class Inbox {
+  readonly #waiting: { id: number; entry: Entry }[] = [];
+  #wake: () => void = () => undefined;
+  #ended = false;
+
+  push(id: number, entry: Entry): void {
+    this.#waiting.push({ id, entry });
+    this.#wake();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  async *pull(taken: (id: number, entry: Entry) => void): AsyncGenerator<ImageSource, void> {
+    for (;;) {
+      const next = this.#waiting.shift();
+      if (next) {
+        const source = await sourceOf(next.entry).catch((error: unknown) => {
+          send({ type: 'outcome', id: next.id, outcome: failedOutcome(next.entry, error) });
+        });
+        if (source === undefined) continue;
+        taken(next.id, next.entry);
+        yield source;
+      } else if (this.#ended) {
+        return;
+      } else {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    }
+  }
+}
+
+async function serve(detector: Detector, inbox: Inbox): Promise<void> {
+  const order: { id: number; entry: Entry }[] = [];
+  const { device, precision, classes } = detector;
+  const libtorch = loadNative().buildInfo().libtorchVersion;
+  send({ type: 'ready', device, precision, classes, libtorch, window: 2 * detector.concurrency });
+  for await (const result of detector.detectAll(inbox.pull((id, entry) => order.push({ id, entry })))) {
+    const { id, entry } = order.shift() as { id: number; entry: Entry };
+    // A CUDA device that failed stays failed for its process: another one starts anew.
+    if ('error' in result && result.error.code === 'ERR_DEVICE') throw result.error;
+    const outcome: Outcome = 'error' in result ? failedOutcome(entry, result.error) : { ...result, image: entry.path };
+    send({ type: 'outcome', id, outcome });
+  }
+}
+
+function main(): void {
+  // Ctrl-C reaches the whole group; what becomes of it is the supervisor's to say.
+  process.on('SIGINT', () => undefined);
+  process.on('disconnect', () => process.exit(0));
+  const inbox = new Inbox();
+  process.on('message', (message: ToChild) => {
+    if (message.type === 'detect') inbox.push(message.id, message.entry);
+    if (message.type === 'end') inbox.end();
+    if (message.type === 'load') void run(message.weights, message.options, inbox);
+  });
+}
+
+async function run(weights: string | undefined, options: LoadOptions, inbox: Inbox): Promise<void> {
+  try {
+    await using detector = await Detector.load(weights, options);
+    await serve(detector, inbox);
+  } catch (error) {
+    const code = error instanceof CornerNetError ? error.code : 'ERR_INTERNAL';
+    send({ type: 'failed', code, message: sentenceOf(error) });
+    process.exitCode = 1;
+  } finally {
+    if (process.connected) process.disconnect();
+  }
+}
+
+main();

@@ -1,0 +1,107 @@
+// job.json: what a job is. A folder goes on only with the settings and the checkpoint that it was begun with.
+import { readFile, readdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+
+import { z } from 'zod';
+
+import { CornerNetError, sentenceOf } from '../errors.js';
+import type { LoadOptions } from '../options.js';
+
+const shardSchema = z.strictObject({ index: z.int().min(1), count: z.int().min(1) });
+
+const jobSchema = z.object({
+  version: z.literal(1),
+  created: z.string(),
+  /** Versions it was begun with. */
+  cornernet: z.string(),
+  libtorch: z.string().nullable(),
+  /** As they were given; the checksum says which they are. */
+  weights: z.strictObject({ given: z.string(), sha256: z.string() }),
+  precision: z.enum(['auto', 'fp32', 'bf16', 'fp16']),
+  /** Names by class id; null until the first results of a queue's workers tell them. */
+  classes: z.array(z.string()).nullable(),
+  /** The detector's options that change results, as they were given. */
+  settings: z.record(z.string(), z.unknown()),
+  inputs: z.array(z.string()),
+  limit: z.int().min(1).optional(),
+  shard: shardSchema.optional(),
+  /** Pictures. */
+  total: z.int().min(0),
+});
+
+export type JobFile = z.infer<typeof jobSchema>;
+
+/** What is held against a folder's job.json. */
+export interface JobRequest {
+  readonly weights: { readonly given: string; readonly sha256: string };
+  readonly settings: Record<string, unknown>;
+  readonly precision: JobFile['precision'] | undefined;
+  readonly inputs: readonly string[];
+  readonly limit?: number | undefined;
+  readonly shard?: { readonly index: number; readonly count: number } | undefined;
+}
+
+/** Where and how fast it is computed: not part of the job. */
+const placeOptions = ['device', 'threads', 'batchSize', 'precision'] as const;
+
+export function settingsOf(options: LoadOptions): Record<string, unknown> {
+  const given = Object.entries(options).filter(
+    ([name, value]) => value !== undefined && !(placeOptions as readonly string[]).includes(name),
+  );
+  return Object.fromEntries(given);
+}
+
+const jobFile = 'job.json';
+/** What a first start leaves that was cut off before job.json was there. */
+const leftovers = /^(list|list\.part|lock\.json|job\.json\.part|.*\.part)$/;
+
+/** @throws {CornerNetError} `ERR_INPUT` when the folder holds something else, or a job.json that can't be read. */
+export async function readJob(folder: string): Promise<JobFile | undefined> {
+  try {
+    const names = await readdir(folder);
+    if (!names.includes(jobFile)) {
+      const other = names.find((name) => !leftovers.test(name));
+      if (other === undefined) return undefined;
+      throw new Error(`it is no job's folder and not empty (${other})`);
+    }
+    return jobSchema.parse(JSON.parse(await readFile(join(folder, jobFile), 'utf8')));
+  } catch (error) {
+    throw new CornerNetError('ERR_INPUT', `${folder} can't be a job's folder: ${sentenceOf(error)}`, { cause: error });
+  }
+}
+
+export async function writeJob(folder: string, job: JobFile): Promise<void> {
+  const file = join(folder, jobFile);
+  try {
+    await writeFile(`${file}.part`, `${JSON.stringify(job, null, 2)}\n`);
+    await rename(`${file}.part`, file);
+  } catch (error) {
+    throw new CornerNetError('ERR_INPUT', `${file} can't be written: ${sentenceOf(error)}`, { cause: error });
+  }
+}
+
+/** A difference in words. */
+function differs(what: string, was: unknown, is: unknown): string | undefined {
+  const shown = (value: unknown): string => (value === undefined ? 'not given' : JSON.stringify(value));
+  return isDeepStrictEqual(was, is) ? undefined : `${what} was ${shown(was)} and is ${shown(is)}`;
+}
+
+/** @throws {CornerNetError} `ERR_OPTION` saying what differs. */
+export function compareJob(folder: string, job: JobFile, request: JobRequest): void {
+  const plain = JSON.parse(JSON.stringify(request.settings)) as Record<string, unknown>;
+  const names = [...new Set([...Object.keys(job.settings), ...Object.keys(plain)])];
+  const differences = [
+    differs(`the checkpoint (sha256) of ${job.weights.given}`, job.weights.sha256.slice(0, 16), request.weights.sha256.slice(0, 16)),
+    ...names.map((name) => differs(name, job.settings[name], plain[name])),
+    request.precision === undefined || request.precision === 'auto' ? undefined : differs('precision', job.precision, request.precision),
+    differs('inputs', job.inputs, request.inputs),
+    differs('limit', job.limit, request.limit),
+    differs('shard', job.shard, request.shard),
+  ].filter((sentence) => sentence !== undefined);
+  if (differences.length === 0) return;
+  throw new CornerNetError(
+    'ERR_OPTION',
+    `the job in ${folder} was begun otherwise: ${differences.join('; ')}; go on with its own settings, or begin another folder`,
+  );
+}

@@ -1,0 +1,133 @@
+// How far a job is and how fast it goes: for who waits, and over the whole job for its report.
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { GrowingFile, parseLine, readLines } from './lines.js';
+
+/** How far a job is. */
+export interface BatchProgress {
+  /** Pictures of the job. */
+  readonly total: number;
+  /** Pictures with a result, of this run and those before. */
+  readonly done: number;
+  /** Pictures with an error. */
+  readonly failed: number;
+  /** Pictures a second in the last half minute of this run. */
+  readonly rate: number;
+  /** Seconds until the end at this rate; null while there is none. */
+  readonly secondsLeft: number | null;
+}
+
+const sampleSchema = z.object({
+  /** Milliseconds since 1970. */
+  time: z.number(),
+  done: z.int(),
+  failed: z.int(),
+  /** Whether a run began here: no time passed since the line before. */
+  start: z.boolean().optional(),
+});
+
+export type Sample = z.infer<typeof sampleSchema>;
+
+const timelineFile = 'timeline.jsonl';
+const sampleMs = 5_000;
+const reportMs = 250;
+const rateWindowMs = 30_000;
+
+export async function readTimeline(folder: string): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  for await (const { text } of readLines(join(folder, timelineFile))) {
+    const sample = sampleSchema.safeParse(parseLine(text));
+    if (sample.success) samples.push(sample.data);
+  }
+  return samples;
+}
+
+export class Meter {
+  readonly #timeline: GrowingFile;
+  readonly #total: number;
+  readonly #report: ((progress: BatchProgress) => void) | undefined;
+  readonly #timer: NodeJS.Timeout;
+  #done: number;
+  #failed: number;
+  #recent: { time: number; ended: number }[];
+  #sampled: number;
+  #trouble: Error | undefined;
+
+  private constructor(
+    timeline: GrowingFile,
+    total: number,
+    done: number,
+    failed: number,
+    report: ((progress: BatchProgress) => void) | undefined,
+  ) {
+    this.#timeline = timeline;
+    this.#total = total;
+    this.#done = done;
+    this.#failed = failed;
+    this.#report = report;
+    this.#sampled = Date.now();
+    this.#recent = [{ time: Date.now(), ended: done + failed }];
+    this.#timer = setInterval(() => this.#tick(), reportMs);
+  }
+
+  static async open(
+    folder: string,
+    total: number,
+    done: number,
+    failed: number,
+    report?: (progress: BatchProgress) => void,
+  ): Promise<Meter> {
+    let end = 0;
+    for await (const line of readLines(join(folder, timelineFile))) end = line.end;
+    const timeline = await GrowingFile.open(join(folder, timelineFile), end);
+    await timeline.append({ time: Date.now(), done, failed, start: true } satisfies Sample);
+    return new Meter(timeline, total, done, failed, report);
+  }
+
+  update(done: number, failed: number): void {
+    this.#done = done;
+    this.#failed = failed;
+  }
+
+  async close(done: number, failed: number): Promise<void> {
+    clearInterval(this.#timer);
+    this.update(done, failed);
+    this.#report?.(this.#progress());
+    try {
+      await this.#timeline.append(this.#sample());
+      if (this.#trouble) throw this.#trouble;
+    } finally {
+      await this.#timeline.close();
+    }
+  }
+
+  #sample(): Sample {
+    return { time: Date.now(), done: this.#done, failed: this.#failed };
+  }
+
+  #tick(): void {
+    const now = Date.now();
+    this.#recent.push({ time: now, ended: this.#done + this.#failed });
+    while (this.#recent.length > 2 && now - (this.#recent[1]?.time ?? now) > rateWindowMs) this.#recent.shift();
+    this.#report?.(this.#progress());
+    if (now - this.#sampled < sampleMs) return;
+    this.#sampled = now;
+    this.#timeline.append(this.#sample()).catch((error: unknown) => (this.#trouble ??= error as Error));
+  }
+
+  #progress(): BatchProgress {
+    const ended = this.#done + this.#failed;
+    const oldest = this.#recent[0] ?? { time: Date.now(), ended };
+    const seconds = (Date.now() - oldest.time) / 1000;
+    const rate = seconds > 0 ? Math.max(0, ended - oldest.ended) / seconds : 0;
+    return {
+      total: this.#total,
+      done: this.#done,
+      failed: this.#failed,
+      rate,
+      secondsLeft: rate > 0 ? (this.#total - ended) / rate : null,
+    };
+  }
+}

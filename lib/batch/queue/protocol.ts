@@ -1,0 +1,52 @@
+// What goes through the queue: JSON of these shapes and nothing else, checked on both sides.
+import { z } from 'zod';
+
+import { CornerNetError } from '../../errors.js';
+import { entrySchema } from '../../inputs/entry.js';
+import { outcomeSchema } from '../outcome.js';
+
+/** Pictures of a chunk: some seconds of work on a CPU, a fraction of one on a GPU. */
+export const picturesAChunk = 16;
+
+export const chunkSchema = z.strictObject({
+  weights: z.strictObject({ given: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }),
+  precision: z.enum(['auto', 'fp32', 'bf16', 'fp16']),
+  settings: z.record(z.string(), z.unknown()),
+  /** Paths relative to each machine's root. */
+  entries: z.array(entrySchema).min(1).max(10_000),
+});
+
+export type Chunk = z.infer<typeof chunkSchema>;
+
+export const replySchema = z.strictObject({
+  outcomes: z.array(outcomeSchema),
+  classes: z.array(z.string()),
+});
+
+export type Reply = z.infer<typeof replySchema>;
+
+/** What a worker tells of itself. */
+export const workerSchema = z.object({
+  host: z.string(),
+  pid: z.int(),
+  device: z.string().nullable(),
+  pictures: z.int(),
+  errors: z.int(),
+  /** Pictures a second of late. */
+  rate: z.number(),
+  /** Milliseconds since 1970. */
+  time: z.number(),
+});
+
+export type WorkerState = z.infer<typeof workerSchema>;
+
+/** @throws {CornerNetError} `ERR_QUEUE` when it isn't what it should be. */
+export function parseMessage<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new CornerNetError(
+    'ERR_QUEUE',
+    `${what} is not what this version understands (${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''})`,
+  );
+}

@@ -1,0 +1,54 @@
+// What a queue holds and who works on it.
+import { Queue } from 'bullmq';
+
+import { parseLine } from '../lines.js';
+import { defaultQueueName, reachRedis, type QueueOptions } from './connection.js';
+import { workerSchema, type WorkerState } from './protocol.js';
+
+export interface QueueStatus {
+  /** Chunks that wait. */
+  readonly waiting: number;
+  /** Chunks in workers' hands. */
+  readonly active: number;
+  /** Chunks that a worker gave back and others will take. */
+  readonly delayed: number;
+  /** Chunks that were refused. */
+  readonly failed: number;
+  /** Those that showed life of late. */
+  readonly workers: readonly WorkerState[];
+  /** Pictures a second of all workers. */
+  readonly rate: number;
+  /** Pictures that failed at the present workers. */
+  readonly errors: number;
+  /** Why chunks came back last. */
+  readonly reasons: readonly string[];
+}
+
+const aliveMs = 15_000;
+
+/** @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`. */
+export async function queueStatus(options: QueueOptions): Promise<QueueStatus> {
+  const queue = new Queue(options.name ?? defaultQueueName, { connection: await reachRedis(options) });
+  queue.on('error', () => undefined); // the calls below fail themselves
+  try {
+    const counts = await queue.getJobCounts('waiting', 'active', 'delayed', 'failed');
+    const told = Object.values(await (await queue.client).hgetall(queue.toKey('presence')));
+    const workers = told
+      .map((text) => workerSchema.safeParse(parseLine(text)))
+      .flatMap((parsed) => (parsed.success && Date.now() - parsed.data.time < aliveMs ? [parsed.data] : []));
+    const returned = await queue.getJobs(['delayed', 'failed'], 0, 9);
+    const sum = (of: (worker: WorkerState) => number): number => workers.reduce((total, worker) => total + of(worker), 0);
+    return {
+      waiting: counts['waiting'] ?? 0,
+      active: counts['active'] ?? 0,
+      delayed: counts['delayed'] ?? 0,
+      failed: counts['failed'] ?? 0,
+      workers,
+      rate: sum(({ rate }) => rate),
+      errors: sum(({ errors }) => errors),
+      reasons: [...new Set(returned.map(({ failedReason }) => failedReason).filter(Boolean))],
+    };
+  } finally {
+    await queue.close();
+  }
+}

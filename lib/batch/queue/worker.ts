@@ -1,0 +1,210 @@
+// A worker: takes chunks from the queue as fast as its devices allow, wherever the batch runs that put them there.
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
+
+import { Queue, UnrecoverableError, Worker, type Job } from 'bullmq';
+
+import { CornerNetError, sentenceOf } from '../../errors.js';
+import { checkLoadOptions, type LoadOptions } from '../../options.js';
+import { resolveWeights, sha256 } from '../../weights.js';
+import { failedOutcome, type Outcome } from '../outcome.js';
+import { SupervisedDetector } from '../supervisor.js';
+import { defaultQueueName, reachRedis, type QueueOptions } from './connection.js';
+import { chunkSchema, parseMessage, type Chunk, type Reply, type WorkerState } from './protocol.js';
+import { QueueRoot } from './root.js';
+
+/** A worker that shows no life for so long has its chunks taken over. The addon is in another process, so renewing never waits for it. */
+const lockMs = 15_000;
+/** Chunks at once: one in the network, others being read. */
+const chunksAtOnce = 3;
+const tellMs = 2_000;
+
+export interface WorkerOptions {
+  readonly queue: QueueOptions;
+  /** Where this machine computes: `device`, `threads`, `batchSize`, `precision` where the job leaves it open. */
+  readonly options?: Pick<LoadOptions, 'device' | 'threads' | 'batchSize'> | undefined;
+  /** Weights file to use for jobs whose checkpoint has its checksum. Default: the one that the job names, an id or a path below the root. */
+  readonly weights?: string | undefined;
+  /** Finishes the chunks in hand and resolves. */
+  readonly finish?: AbortSignal | undefined;
+  /** Gives the chunks in hand up, for others to take over, and resolves. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onMessage?: ((text: string) => void) | undefined;
+}
+
+/** The detector of the job whose chunks come in; another job's takes its place when all its chunks are done. */
+class Engines {
+  readonly #options: WorkerOptions;
+  readonly #root: QueueRoot;
+  readonly #say: (text: string) => void;
+  #key = '';
+  #engine: Promise<SupervisedDetector> | undefined;
+  #users = 0;
+  #wake: (() => void)[] = [];
+
+  constructor(options: WorkerOptions, root: QueueRoot, say: (text: string) => void) {
+    this.#options = options;
+    this.#root = root;
+    this.#say = say;
+  }
+
+  async use<T>(chunk: Chunk, body: (engine: SupervisedDetector) => Promise<T>): Promise<T> {
+    const key = createHash('sha256')
+      .update(JSON.stringify([chunk.weights.sha256, chunk.precision, chunk.settings]))
+      .digest('hex');
+    while (this.#key !== key && this.#users > 0) await new Promise<void>((resolve) => this.#wake.push(resolve));
+    this.#users++;
+    try {
+      if (this.#key !== key) {
+        const former = this.#engine;
+        this.#key = key;
+        this.#engine = this.#start(chunk, former);
+      }
+      return await body(await (this.#engine as Promise<SupervisedDetector>));
+    } finally {
+      this.#users--;
+      for (const wake of this.#wake.splice(0)) wake();
+    }
+  }
+
+  async close(): Promise<void> {
+    await (await this.#engine?.catch(() => undefined))?.close();
+  }
+
+  async #start(chunk: Chunk, former: Promise<SupervisedDetector> | undefined): Promise<SupervisedDetector> {
+    await (await former?.catch(() => undefined))?.close();
+    const weights = await this.#weightsOf(chunk);
+    const settings = checkLoadOptions({ ...chunk.settings, precision: chunk.precision });
+    return SupervisedDetector.start(weights, { ...settings, ...this.#options.options }, this.#say);
+  }
+
+  async #weightsOf({ weights }: Chunk): Promise<string> {
+    const { path } = await this.#findWeights(weights.given);
+    const digest = await sha256(path);
+    if (digest === weights.sha256) return path;
+    throw new CornerNetError('ERR_CHECKPOINT', `${path} has the sha256 ${digest}, the job's weights have ${weights.sha256}`);
+  }
+
+  async #findWeights(given: string): Promise<{ path: string }> {
+    if (this.#options.weights !== undefined) return resolveWeights(this.#options.weights);
+    // A name from the queue is an id of the manifest or a file below the root, never any file of the machine.
+    if (/^[\w.-]+$/.test(given) && !given.endsWith('.pth')) return resolveWeights(given);
+    return { path: await this.#root.check(given) };
+  }
+}
+
+async function detectChunk(chunk: Chunk, root: QueueRoot, engine: SupervisedDetector): Promise<Reply> {
+  const outcomes = await Promise.all(
+    chunk.entries.map(async (entry): Promise<Outcome> => {
+      try {
+        return await engine.submit(await root.localEntry(entry));
+      } catch (error) {
+        if (error instanceof CornerNetError && error.code === 'ERR_INPUT') return failedOutcome(entry, error);
+        throw error;
+      }
+    }),
+  );
+  return { outcomes: outcomes as Reply['outcomes'], classes: [...engine.info.classes] };
+}
+
+/** What `cornernet status` shows of this worker. */
+class Presence {
+  readonly state: WorkerState = { host: hostname(), pid: process.pid, device: null, pictures: 0, errors: 0, rate: 0, time: 0 };
+  readonly #queue: Queue;
+  #before = { pictures: 0, time: Date.now() };
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(queue: Queue) {
+    this.#queue = queue;
+    this.#timer = setInterval(() => void this.tell().catch(() => undefined), tellMs);
+  }
+
+  count({ outcomes }: Reply): void {
+    this.state.pictures += outcomes.length;
+    this.state.errors += outcomes.filter((outcome) => 'error' in outcome).length;
+  }
+
+  async tell(): Promise<void> {
+    const now = Date.now();
+    const rate = (this.state.pictures - this.#before.pictures) / Math.max(1e-3, (now - this.#before.time) / 1000);
+    this.#before = { pictures: this.state.pictures, time: now };
+    Object.assign(this.state, { rate: (this.state.rate + rate) / 2, time: now });
+    await (await this.#queue.client).hset(this.#queue.toKey('presence'), { [this.#field]: JSON.stringify(this.state) });
+  }
+
+  async leave(): Promise<void> {
+    clearInterval(this.#timer);
+    await (await this.#queue.client).hdel(this.#queue.toKey('presence'), this.#field);
+  }
+
+  get #field(): string {
+    return `${this.state.host}-${this.state.pid}`;
+  }
+}
+
+/**
+ * Works on the queue until it is told to finish.
+ * @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`, `ERR_INPUT`, and what `Detector.load` throws for a job's weights and settings: its
+ * chunk goes back for other workers.
+ */
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  const say = options.onMessage ?? (() => undefined);
+  const root = new QueueRoot(options.queue.root);
+  const connection = await reachRedis(options.queue);
+  const name = options.queue.name ?? defaultQueueName;
+  const queue = new Queue(name, { connection });
+  const presence = new Presence(queue);
+  const engines = new Engines(options, root, say);
+  let failure: { error: unknown } | undefined;
+  let end: () => void = () => undefined;
+  const ended = new Promise<void>((resolve) => (end = resolve));
+  const process = async (job: Job): Promise<Reply> => {
+    let chunk: Chunk;
+    try {
+      chunk = parseMessage(chunkSchema, job.data, 'a chunk');
+    } catch (error) {
+      throw new UnrecoverableError(sentenceOf(error));
+    }
+    try {
+      const reply = await engines.use(chunk, (engine) => {
+        presence.state.device = engine.info.device;
+        return detectChunk(chunk, root, engine);
+      });
+      presence.count(reply);
+      return reply;
+    } catch (error) {
+      failure ??= { error };
+      end();
+      throw error;
+    }
+  };
+  const worker = new Worker(name, process, {
+    connection,
+    concurrency: chunksAtOnce,
+    lockDuration: lockMs,
+    stalledInterval: lockMs / 2,
+    maxStalledCount: Number.MAX_SAFE_INTEGER, // whatever killed a worker, its chunk is no reason to give up
+    autorun: false,
+  });
+  worker.on('error', (error) => say(`the queue: ${sentenceOf(error)}; it is tried again`));
+  const running = worker.run();
+  options.finish?.addEventListener('abort', end, { once: true });
+  options.signal?.addEventListener('abort', end, { once: true });
+  if (options.finish?.aborted === true || options.signal?.aborted === true) end();
+  try {
+    say(`working on ${name}, reading below ${root.folder}`);
+    await presence.tell();
+    await ended;
+    const givenUp = new Promise<void>((resolve) => {
+      if (options.signal?.aborted === true) resolve();
+      options.signal?.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await Promise.race([worker.close(failure !== undefined), givenUp.then(() => worker.close(true))]);
+    await Promise.race([running, givenUp]);
+  } finally {
+    await engines.close();
+    await presence.leave().catch(() => undefined); // its line fades by itself
+    await queue.close();
+  }
+  if (failure) throw failure.error;
+}

@@ -1,0 +1,261 @@
+// A batch job: every picture of a frozen list gets exactly one record, however often the job is cut off and started again.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { CornerNetError } from '../errors.js';
+import type { Entry } from '../inputs/entry.js';
+import { listInputs } from '../inputs/expand.js';
+import { packageRoot } from '../native.js';
+import { checkLoadOptions, type LoadOptions } from '../options.js';
+import { defaultWeights, resolveWeights, sha256 } from '../weights.js';
+import { compareJob, readJob, settingsOf, writeJob, type JobFile, type JobRequest } from './job.js';
+import { freezeList, FrozenList, type Shard } from './list.js';
+import { lockFolder } from './lock.js';
+import { Meter, type BatchProgress } from './meter.js';
+import { finishOutputs, type BatchFormat, type BatchSummary } from './outputs.js';
+import { JobRecords } from './records.js';
+import type { QueueOptions } from './queue/connection.js';
+import { QueueEngine } from './queue/engine.js';
+import { SupervisedDetector, type Engine } from './supervisor.js';
+
+/** What {@link runBatch} works on. */
+export interface BatchJob {
+  /** Pictures, folders, globs, text files of one path a line (.txt, .lst, .list), tar files, or - for a list on standard input. None: those the job was begun with. */
+  readonly inputs?: readonly string[] | undefined;
+  /** The job's folder; made when it isn't there, gone on with when it is. */
+  readonly output: string;
+  /** As in `Detector.load`. */
+  readonly weights?: string | undefined;
+  /** The detector's options. */
+  readonly options?: LoadOptions | undefined;
+  /** What is written beside `results-*.jsonl` at the end. Default 'jsonl': nothing. */
+  readonly format?: BatchFormat | undefined;
+  /** COCO annotations whose picture and category ids the 'coco' format uses. */
+  readonly annotations?: string | undefined;
+  /** At most so many pictures (of the shard). */
+  readonly limit?: number | undefined;
+  /** Every `count`th picture, from the `index`th (from 1). */
+  readonly shard?: Shard | undefined;
+  /** Tries the pictures again that failed. Default false. */
+  readonly retryErrors?: boolean | undefined;
+  /** Stops when more pictures than this have failed. Default: never. */
+  readonly maxErrors?: number | undefined;
+  /** Has workers on other machines compute the pictures. */
+  readonly queue?: QueueOptions | undefined;
+}
+
+export interface RunBatchOptions {
+  /** Ends at once; the call rejects with the signal's reason. What was recorded stays. */
+  readonly signal?: AbortSignal | undefined;
+  /** Begins nothing new, waits for what is in flight and resolves. */
+  readonly finish?: AbortSignal | undefined;
+  /** Called some times a second, and at the end. */
+  readonly onProgress?: ((progress: BatchProgress) => void) | undefined;
+  /** Told what a person would want to know: a process that died, a worker that can't go on. */
+  readonly onMessage?: ((text: string) => void) | undefined;
+}
+
+const jobOptions = z.strictObject({
+  inputs: z.array(z.string().min(1)).readonly().optional(),
+  output: z.string().min(1),
+  weights: z.string().optional(),
+  options: z.unknown(),
+  format: z.enum(['jsonl', 'coco', 'csv']).optional(),
+  annotations: z.string().optional(),
+  limit: z.int().min(1).optional(),
+  shard: z
+    .strictObject({ index: z.int().min(1), count: z.int().min(1) })
+    .refine(({ index, count }) => index <= count, 'its index is beyond its count')
+    .optional(),
+  retryErrors: z.boolean().optional(),
+  maxErrors: z.int().min(0).optional(),
+  queue: z
+    .strictObject({ url: z.string(), name: z.string().min(1).optional(), root: z.string().optional(), ca: z.string().optional() })
+    .optional(),
+});
+
+/** @throws {CornerNetError} `ERR_OPTION`. */
+function checkJob(job: unknown): BatchJob {
+  const parsed = jobOptions.safeParse(job);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new CornerNetError('ERR_OPTION', `batch option ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is wrong'}`);
+  }
+  return { ...parsed.data, options: checkLoadOptions(parsed.data.options ?? {}) };
+}
+
+function packageVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+/** Sends what is pending through the engine; ends when nothing is, when told to finish, or at the first failure that isn't a picture's. */
+async function work(
+  records: JobRecords,
+  engine: Engine,
+  meter: Meter,
+  stop: () => boolean,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let inFlight = 0;
+  let failure: { error: unknown } | undefined;
+  let wake: () => void = () => undefined;
+  const change = (): Promise<void> => new Promise((resolve) => (wake = resolve));
+  const abort = (): void => {
+    failure ??= { error: signal?.reason };
+    wake();
+  };
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    signal?.throwIfAborted();
+    for await (const { position, entry } of records.pending()) {
+      while (inFlight >= engine.window && !failure) await change();
+      if (failure || stop()) break;
+      inFlight++;
+      engine
+        .submit(entry)
+        .then((outcome) => records.write(position, outcome))
+        .catch((error: unknown) => (failure ??= { error }))
+        .finally(() => {
+          inFlight--;
+          meter.update(records.done, records.failed);
+          wake();
+        });
+    }
+    while (inFlight > 0 && !failure) await change();
+    if (failure) throw failure.error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+/** One start of a job whose folder is locked. */
+class Run {
+  readonly #job: BatchJob;
+  readonly #options: RunBatchOptions;
+  readonly #say: (text: string) => void;
+  #engine: Engine | undefined;
+
+  constructor(job: BatchJob, options: RunBatchOptions) {
+    this.#job = job;
+    this.#options = options;
+    this.#say = options.onMessage ?? (() => undefined);
+  }
+
+  async toEnd(): Promise<BatchSummary> {
+    const { output, retryErrors = false } = this.#job;
+    const existing = await readJob(output);
+    const request = await this.#request(existing);
+    if (existing) compareJob(output, existing, request);
+    try {
+      const file = existing ?? (await this.#begin(request));
+      const records = await JobRecords.open(output, new FrozenList(output, file.total), retryErrors);
+      try {
+        return await this.#goOn(file, records);
+      } finally {
+        await records.close();
+      }
+    } finally {
+      await this.#engine?.close();
+    }
+  }
+
+  /** What this start asks for. Without inputs an existing job goes on as it was begun, in all that isn't named anew. */
+  async #request(existing: JobFile | undefined): Promise<JobRequest> {
+    const { inputs = [], weights, options = {}, limit, shard } = this.#job;
+    const kept = inputs.length === 0 ? existing : undefined;
+    const given = weights ?? kept?.weights.given ?? defaultWeights();
+    return {
+      weights: { given, sha256: await sha256(resolveWeights(given).path) },
+      settings: { ...kept?.settings, ...settingsOf(options) },
+      precision: options.precision,
+      inputs: kept?.inputs ?? inputs,
+      limit: limit ?? kept?.limit,
+      shard: shard ?? kept?.shard,
+    };
+  }
+
+  /** Freezes the list and writes job.json; the engine comes first, so that a wrong option costs no listing. */
+  async #begin(request: JobRequest): Promise<JobFile> {
+    const { output, inputs = [] } = this.#job;
+    if (inputs.length === 0) {
+      throw new CornerNetError('ERR_OPTION', `${output} holds no job yet: name the pictures, folders, globs, lists or tar files`);
+    }
+    const engine = (this.#engine = await this.#start(request));
+    const info = engine instanceof SupervisedDetector ? engine.info : undefined;
+    const file: JobFile = {
+      version: 1,
+      created: new Date().toISOString(),
+      cornernet: packageVersion(),
+      libtorch: info?.libtorch ?? null,
+      weights: request.weights,
+      precision: info?.precision ?? request.precision ?? 'auto',
+      classes: info ? [...info.classes] : null,
+      settings: request.settings,
+      inputs: [...inputs],
+      ...(request.limit !== undefined && { limit: request.limit }),
+      ...(request.shard && { shard: request.shard }),
+      total: await freezeList(output, this.#entries(inputs), request),
+    };
+    await writeJob(output, file);
+    return file;
+  }
+
+  async *#entries(inputs: readonly string[]): AsyncGenerator<Entry, void> {
+    for await (const entry of listInputs(inputs)) {
+      this.#options.signal?.throwIfAborted();
+      yield entry;
+    }
+  }
+
+  #start({ weights, settings, precision = 'auto' }: Pick<JobRequest, 'weights' | 'settings' | 'precision'>): Promise<Engine> {
+    const { queue, options } = this.#job;
+    if (queue) return QueueEngine.start(queue, { weights, settings, precision }, this.#say);
+    return SupervisedDetector.start(weights.given, { ...options, ...settings, precision }, this.#say);
+  }
+
+  async #goOn(file: JobFile, records: JobRecords): Promise<BatchSummary> {
+    const { output, maxErrors = Infinity, format = 'jsonl', annotations } = this.#job;
+    const { signal, finish, onProgress } = this.#options;
+    const stop = (): boolean => finish?.aborted === true || records.failed > maxErrors;
+    const meter = await Meter.open(output, file.total, records.done, records.failed, onProgress);
+    try {
+      if (records.done + records.failed < file.total && !stop()) {
+        this.#engine ??= await this.#start(file);
+        await work(records, this.#engine, meter, stop, signal);
+      }
+    } finally {
+      await meter.close(records.done, records.failed);
+    }
+    const classes = file.classes ?? this.#engine?.classes ?? null;
+    const known = { ...file, classes: classes && [...classes] };
+    if (file.classes === null && classes) await writeJob(output, known);
+    return finishOutputs(output, known, records, { format, annotations }, signal);
+  }
+}
+
+/**
+ * Detects objects in any number of pictures and keeps every result in a folder: `job.json`, `results-*.jsonl` (the records of
+ * `cornernet detect`), `errors.jsonl`, `summary.json`, `report.html`. Called again on the same folder it goes on where it was cut off,
+ * whatever cut it off; each picture has exactly one record at the end. The addon runs in a process of its own: a picture that kills it
+ * twice is recorded with `ERR_CRASHED`, and the job goes on.
+ *
+ * @example
+ * ```ts
+ * const summary = await runBatch({ inputs: ['pictures/'], output: 'job', weights: '10x5' });
+ * console.log(summary.done, summary.failed);
+ * ```
+ * @throws {CornerNetError} `ERR_OPTION` (also for other settings than the folder's job has), `ERR_INPUT` (no pictures, the folder can't be
+ * written, another process has it), `ERR_QUEUE`, and what `Detector.load` throws; an abort rejects with the signal's reason.
+ */
+export async function runBatch(job: BatchJob, options: RunBatchOptions = {}): Promise<BatchSummary> {
+  const checked = checkJob(job);
+  options.signal?.throwIfAborted();
+  const lock = await lockFolder(checked.output);
+  try {
+    return await new Run(checked, options).toEnd();
+  } finally {
+    await lock.release();
+  }
+}

@@ -1,0 +1,35 @@
+// cornernet status: what a queue holds, who works on it and how fast.
+import Table from 'cli-table3';
+import { Option, type Command } from 'commander';
+
+import { queueStatus } from '../batch/queue/status.js';
+import { CornerNetError } from '../errors.js';
+import { addQueueOptions, queueOptionsOf, type QueueFlags } from './queue-options.js';
+
+export function register(program: Command): void {
+  const command = program
+    .command('status')
+    .description('show a queue, its workers, their rate and errors')
+    .addOption(new Option('--format <format>', 'how').choices(['table', 'json']).default('table'))
+    .action(show);
+  addQueueOptions(command);
+}
+
+async function show(flags: QueueFlags & { readonly format: 'table' | 'json' }): Promise<void> {
+  const queue = queueOptionsOf(flags);
+  if (!queue) throw new CornerNetError('ERR_OPTION', 'name the queue: --queue redis://host, or CORNERNET_QUEUE');
+  const status = await queueStatus(queue);
+  if (flags.format === 'json') {
+    console.log(JSON.stringify(status));
+    return;
+  }
+  const { waiting, active, delayed, failed, workers, rate, errors, reasons } = status;
+  console.log(`chunks: ${waiting} waiting, ${active} in work, ${delayed} given back, ${failed} refused`);
+  console.log(`${workers.length} workers, ${rate.toFixed(1)} pictures/s, ${errors} pictures failed`);
+  const table = new Table({ head: ['worker', 'device', 'pictures', 'failed', 'pictures/s'], style: { head: [], border: [] } });
+  for (const worker of workers) {
+    table.push([`${worker.host} ${worker.pid}`, worker.device ?? 'not yet', worker.pictures, worker.errors, worker.rate.toFixed(1)]);
+  }
+  if (workers.length > 0) console.log(table.toString());
+  for (const reason of reasons) console.log(`given back: ${reason}`);
+}

@@ -1,0 +1,44 @@
+// cornernet worker: computes pictures that a `cornernet batch --queue` elsewhere hands out.
+import type { Command } from 'commander';
+
+import { runWorker } from '../batch/queue/worker.js';
+import { CornerNetError } from '../errors.js';
+import { given, loadOptionsOf, numeric, type DetectorFlags } from './detector-options.js';
+import { exitCodes } from './failure.js';
+import { onInterrupt } from './interrupt.js';
+import { addQueueOptions, queueOptionsOf, type QueueFlags } from './queue-options.js';
+
+type WorkerFlags = QueueFlags & Pick<DetectorFlags, 'weights' | 'device' | 'threads' | 'batchSize'>;
+
+export function register(program: Command): void {
+  const command = program
+    .command('worker')
+    .description('take work from a queue as fast as the devices allow, until Ctrl-C or SIGTERM')
+    .option('--root <folder>', 'where the pictures are on this machine: nothing outside it is read (default: the current folder)')
+    .option(
+      '-w, --weights <id|file>',
+      "where the job's weights are on this machine (default: the id, or the path below the root, that the job names)",
+    )
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N; several, separated by commas, make replicas (default: auto)')
+    .addOption(numeric('--threads <n>', 'CPU threads of the network (default: the cores this process may use)'))
+    .addOption(numeric('--batch-size <n>', 'pictures of one padded size that share a forward (default: 1 on the CPU, 8 on CUDA)'))
+    .action(async (flags: WorkerFlags) => {
+      process.exitCode = await work(flags);
+    });
+  addQueueOptions(command);
+}
+
+async function work(flags: WorkerFlags): Promise<number> {
+  const queue = queueOptionsOf(flags);
+  if (!queue) throw new CornerNetError('ERR_OPTION', 'name the queue: --queue redis://host, or CORNERNET_QUEUE');
+  const say = (text: string): void => console.error(`cornernet: ${text}`);
+  const interrupt = onInterrupt(say, ['SIGINT', 'SIGTERM']);
+  const { weights, ...place } = flags;
+  try {
+    const options = loadOptionsOf(place);
+    await runWorker(given({ queue, options, weights, finish: interrupt.finish, signal: interrupt.signal, onMessage: say }));
+    return exitCodes.done;
+  } finally {
+    interrupt.release();
+  }
+}
