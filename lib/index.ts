@@ -11,3 +11,14 @@ export { defaultWeights, fetchWeights, listWeights, verifyWeights } from './weig
 export type { FetchWeightsOptions, WeightsEntry, WeightsVerification } from './weights.js';
 export type { DownloadProgress, DownloadRequest } from './download.js';
 export { cocoCategoryIds, cocoClasses } from './coco.js';
+export { runBatch } from './batch/run.js';
+export type { BatchJob, RunBatchOptions } from './batch/run.js';
+export type { BatchProgress } from './batch/meter.js';
+export type { BatchFormat, BatchSummary } from './batch/outputs.js';
+export type { Shard } from './batch/list.js';
+export { runWorker } from './batch/queue/worker.js';
+export type { WorkerOptions } from './batch/queue/worker.js';
+export type { QueueOptions } from './batch/queue/connection.js';
+export { queueStatus } from './batch/queue/status.js';
+export type { QueueStatus } from './batch/queue/status.js';
+export type { WorkerState } from './batch/queue/protocol.js';

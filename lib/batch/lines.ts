@@ -60,6 +60,7 @@ export class GrowingFile {
   readonly #file: FileHandle;
   #bytes: number;
   #last: Promise<unknown> = Promise.resolve();
+  #broken = false;
 
   private constructor(path: string, file: FileHandle, bytes: number) {
     this.path = path;
@@ -96,14 +97,15 @@ export class GrowingFile {
     });
     this.#last = written.catch(() => undefined);
     return written.catch((error: unknown) => {
+      this.#broken = true;
       throw cannotWrite(this.path, error);
     });
   }
 
-  /** Has everything on the disk. */
+  /** Has everything on the disk, unless an append has failed already. */
   async sync(): Promise<void> {
     await this.#last;
-    await this.#file.datasync();
+    if (!this.#broken) await this.#file.datasync();
   }
 
   async close(): Promise<void> {

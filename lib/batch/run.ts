@@ -61,7 +61,7 @@ const jobOptions = z.strictObject({
   inputs: z.array(z.string().min(1)).readonly().optional(),
   output: z.string().min(1),
   weights: z.string().optional(),
-  options: z.unknown(),
+  options: z.unknown().optional(),
   format: z.enum(['jsonl', 'coco', 'csv']).optional(),
   annotations: z.string().optional(),
   limit: z.int().min(1).optional(),

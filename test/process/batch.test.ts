@@ -1,0 +1,422 @@
+// Batch jobs: one record a picture, whatever happens.
+import { strict as assert } from 'node:assert';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+
+import { pack } from 'tar-stream';
+
+import { fixtures } from '../environment.js';
+import {
+  assertComplete,
+  childrenOf,
+  errorsOf,
+  partsOf,
+  photos,
+  random,
+  resultsOf,
+  startCornernet,
+  until,
+  writeList,
+} from '../support/batch.js';
+import { openInBrowser } from '../support/browser.js';
+import { cornernet, runScript } from '../support/child.js';
+
+const few = photos.slice(0, 6);
+
+describe('cornernet batch', function () {
+  this.timeout(300_000);
+  let folder: string;
+  let job: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-batch-'));
+    job = join(folder, 'job');
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Paths of copies, so that a test may change the pictures. */
+  function copies(names: readonly string[]): string[] {
+    mkdirSync(join(folder, 'pictures'), { recursive: true });
+    return names.map((name, i) => {
+      const path = join(folder, 'pictures', name);
+      copyFileSync(photos[i] as string, path);
+      return path;
+    });
+  }
+
+  it('writes the records that detect writes; done already is done', async () => {
+    const { code, stderr } = await cornernet(['batch', ...few, '--output', job]);
+    assert.deepEqual([code, /6 of 6 pictures have a result/.test(stderr)], [0, true], stderr);
+    const detected = await cornernet(['detect', ...few, '--quiet']);
+    assert.equal(readFileSync(partsOf(job)[0] as string, 'utf8'), detected.stdout);
+    const before = readFileSync(partsOf(job)[0] as string);
+    assert.equal((await cornernet(['batch', ...few, '--output', job])).code, 0);
+    assert.equal((await cornernet(['batch', '--output', job])).code, 0);
+    assert.deepEqual(readFileSync(partsOf(job)[0] as string), before);
+  });
+
+  it('records what fails and goes on; --retry-errors tries it again; --max-errors stops early', async () => {
+    const good = copies(['a.jpg', 'b.jpg', 'c.jpg']);
+    const bad = ['x.jpg', 'y.jpg'].map((name) => join(folder, 'pictures', name));
+    for (const path of bad) writeFileSync(path, 'no picture');
+    const all = join(folder, 'pictures');
+    assert.equal((await cornernet(['batch', all, '--output', job])).code, 2);
+    assertComplete(job, [...good, ...bad], bad);
+    assert.deepEqual(
+      errorsOf(job).map(({ error }) => error.code),
+      ['ERR_INPUT', 'ERR_INPUT'],
+    );
+    assert.equal((await cornernet(['batch', all, '--output', job])).code, 2);
+    copyFileSync(few[3] as string, bad[0] as string);
+    assert.equal((await cornernet(['batch', '--output', job, '--retry-errors'])).code, 2);
+    assertComplete(job, [...good, ...bad], [bad[1] as string]);
+    copyFileSync(few[4] as string, bad[1] as string);
+    assert.equal((await cornernet(['batch', '--output', job, '--retry-errors'])).code, 0);
+    assertComplete(job, [...good, ...bad]);
+
+    const missing = writeList(
+      join(folder, 'missing.txt'),
+      Array.from({ length: 500 }, (_, i) => join(folder, `${i}.jpg`)),
+    );
+    const stopped = await cornernet(['batch', missing, '--output', join(folder, 'other'), '--max-errors', '3']);
+    assert.equal(stopped.code, 2);
+    const failed = errorsOf(join(folder, 'other')).length;
+    assert.ok(failed > 3 && failed < 500, `${failed} failed`);
+    assert.match(stopped.stderr, /stopped with \d+ of 500 pictures to do; go on with: cornernet batch --output/);
+  });
+
+  it('goes on after a cut at every byte of the last record', async () => {
+    assert.equal((await cornernet(['batch', ...few, '--output', job])).code, 0);
+    const part = partsOf(job).at(-1) as string;
+    const whole = readFileSync(part);
+    const begin = whole.lastIndexOf(10, whole.length - 2) + 1;
+    // In one process: the records alone are read again, the addon would do the same each time.
+    const { code, stderr, stdout } = await runScript(`
+      const fs = require('node:fs');
+      const [part, job] = ${JSON.stringify([part, job])};
+      const whole = fs.readFileSync(part);
+      let cuts = 0;
+      for (let at = ${begin}; at < whole.length; at++) {
+        fs.writeFileSync(part, whole.subarray(0, at));
+        const summary = await cornernet.runBatch({ output: job });
+        if (summary.state !== 'complete' || !fs.readFileSync(part).equals(whole)) throw new Error('cut at ' + at);
+        cuts++;
+        // Every tenth through the addon is enough: the others get their record as it was.
+        for (const end = Math.min(whole.length, at + 10); at + 1 < end; at++) {
+          fs.writeFileSync(part, whole.subarray(0, at + 1));
+          const { JobRecords } = require(${JSON.stringify(join(__dirname, '..', '..', 'dist', 'batch', 'records.js'))});
+          const { FrozenList } = require(${JSON.stringify(join(__dirname, '..', '..', 'dist', 'batch', 'list.js'))});
+          const records = await JobRecords.open(job, new FrozenList(job, ${few.length}), false);
+          const pending = [];
+          for await (const { position } of records.pending()) pending.push(position);
+          if (pending.length !== 1) throw new Error('cut at ' + (at + 1) + ' leaves ' + pending);
+          await records.write(pending[0], JSON.parse(whole.subarray(${begin}).toString()));
+          await records.close();
+          if (!fs.readFileSync(part).equals(whole)) throw new Error('cut at ' + (at + 1));
+          cuts++;
+        }
+      }
+      console.log(cuts);
+    `);
+    assert.deepEqual([code, stderr, Number(stdout)], [0, '', whole.length - begin]);
+    assertComplete(job, few);
+  });
+
+  it('a damaged line, a foreign one and one too many are computed again', async () => {
+    assert.equal((await cornernet(['batch', ...few, '--output', job])).code, 0);
+    const part = partsOf(job)[0] as string;
+    const whole = readFileSync(part, 'utf8');
+    const second = whole.split('\n')[1] as string;
+    for (const damaged of [whole.replace(second, '\0'.repeat(second.length)), `${whole}${second}\n`, `${whole}{"image":"else.jpg"}\n`]) {
+      rmSync(join(job, 'complete.jsonl')); // as if the power had failed while the part grew
+      writeFileSync(part, damaged);
+      assert.equal((await cornernet(['batch', '--output', job])).code, 0);
+      assertComplete(job, few);
+    }
+  });
+
+  it('killed with SIGKILL and started again at 50 random moments, loses, doubles and wrongly fails nothing', async function () {
+    this.timeout(600_000);
+    const next = random(7);
+    const inputs = Array.from({ length: 150 }, (_, i) => photos[i % 20] as string);
+    const list = writeList(join(folder, 'list.txt'), inputs);
+    let kills = 0;
+    for (let round = 0; kills < 50; round++) {
+      const here = join(folder, `job-${round}`);
+      for (let complete = false; !complete;) {
+        const { child, ended } = startCornernet(['batch', list, '--output', here, '--progress', 'none']);
+        const killer = setTimeout(
+          () => {
+            // Mostly the whole command, now and then the process under it that runs the addon.
+            const [below] = next() < 0.3 ? childrenOf(child.pid as number) : [];
+            process.kill(below ?? (child.pid as number), 'SIGKILL');
+            kills++;
+          },
+          kills < 50 ? 100 + next() * 900 : 600_000,
+        );
+        const { code, signal, stderr } = await ended;
+        clearTimeout(killer);
+        complete = signal === null;
+        if (complete) assert.equal(code, 0, stderr);
+      }
+      assertComplete(here, inputs);
+    }
+  });
+
+  it('refuses other settings, another checkpoint, another folder and a second process, and says why', async () => {
+    assert.equal((await cornernet(['batch', ...few, '--output', job, '--limit', '2'])).code, 0);
+    const refusals: [string[], RegExp][] = [
+      [['--limit', '2', '--score-threshold', '0.1'], /^ERR_OPTION: .*scoreThreshold was not given and is 0\.1/m],
+      [['--limit', '2', '--weights', join(fixtures, 'hourglass52_tiny.pth')], /^ERR_OPTION: .*the checkpoint \(sha256\) of digits was/m],
+      [['--limit', '3'], /^ERR_OPTION: .*limit was 2 and is 3/m],
+    ];
+    for (const [flags, sentence] of refusals) {
+      const { code, stderr } = await cornernet(['batch', ...few, '--output', job, ...flags]);
+      assert.equal(code, 1);
+      assert.match(stderr, sentence);
+    }
+    const { code, stderr } = await cornernet(['batch', ...few, '--output', folder]);
+    assert.deepEqual([code, /is no job's folder and not empty/.test(stderr)], [1, true], stderr);
+    assert.ok(!existsSync(join(folder, 'lock.json')));
+
+    const busy = join(folder, 'busy');
+    const list = writeList(join(folder, 'list.txt'), Array<string[]>(25).fill(few).flat());
+    const first = startCornernet(['batch', list, '--output', busy]);
+    await until(() => existsSync(join(busy, 'results-000000.jsonl')), 'the first result');
+    const second = await cornernet(['batch', list, '--output', busy]);
+    assert.equal(second.code, 1);
+    assert.match(
+      second.stderr,
+      new RegExp(`^ERR_INPUT: the job in .* is being worked on by process ${first.child.pid} on this machine`, 'm'),
+    );
+    first.child.kill('SIGKILL');
+    await first.ended;
+    assert.equal((await cornernet(['batch', '--output', busy])).code, 0);
+  });
+
+  it('a job that another machine showed life of is refused, one that was left is taken', async () => {
+    mkdirSync(job);
+    writeFileSync(join(job, 'lock.json'), JSON.stringify({ host: 'elsewhere', pid: 12 }));
+    const { code, stderr } = await cornernet(['batch', ...few, '--output', job]);
+    assert.deepEqual([code, /is being worked on by process 12 on elsewhere/.test(stderr)], [1, true], stderr);
+    const { utimesSync } = await import('node:fs');
+    utimesSync(join(job, 'lock.json'), Date.now() / 1000 - 120, Date.now() / 1000 - 120);
+    assert.equal((await cornernet(['batch', ...few, '--output', job])).code, 0);
+  });
+
+  it('a picture that kills the process twice alone is recorded, the others are computed', async () => {
+    const paths = copies(['a.jpg', 'b.jpg', 'poison.jpg', 'd.jpg', 'e.jpg']);
+    // The addon's process dies as if a decoder had: at the message that brings it the picture.
+    const preload = join(folder, 'die.cjs');
+    writeFileSync(preload, `process.send && process.on('message', (m) => { if (/poison/.test(m.entry?.path)) process.abort(); });`);
+    const { child, ended } = startCornernet(['batch', join(folder, 'pictures'), '--output', job], {
+      ...process.env,
+      NODE_OPTIONS: `--require=${preload}`,
+    });
+    assert.ok(child.pid);
+    const { code, stderr } = await ended;
+    assert.equal(code, 2, stderr);
+    assertComplete(job, paths, [join(folder, 'pictures', 'poison.jpg')]);
+    assert.deepEqual(
+      errorsOf(job).map(({ error }) => error.code),
+      ['ERR_CRASHED'],
+    );
+    assert.match(stderr, /died \(SIGABRT\) with 5 pictures in hand/);
+  });
+
+  it('being killed from outside counts against no picture, however often', async () => {
+    const list = writeList(join(folder, 'list.txt'), [few[0] as string]);
+    // It stops at its picture until the fifth process.
+    const counter = join(folder, 'started');
+    const preload = join(folder, 'wait.cjs');
+    writeFileSync(
+      preload,
+      `const fs = require('node:fs');
+       if (process.send) {
+         fs.appendFileSync(${JSON.stringify(counter)}, 'x');
+         const wait = fs.statSync(${JSON.stringify(counter)}).size < 5;
+         process.on('message', (m) => { if (wait && m.type === 'detect') { fs.writeFileSync(${JSON.stringify(join(folder, 'here'))}, ''); for (;;) {} } });
+       }`,
+    );
+    const { child, ended } = startCornernet(['batch', list, '--output', job], { ...process.env, NODE_OPTIONS: `--require=${preload}` });
+    for (const signal of ['SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGKILL'] as const) {
+      await until(() => existsSync(join(folder, 'here')), 'a picture in hand');
+      rmSync(join(folder, 'here'));
+      const [below] = childrenOf(child.pid as number);
+      process.kill(below as number, signal);
+    }
+    const { code, stderr } = await ended;
+    assert.equal(code, 0, stderr);
+    assertComplete(job, [few[0] as string]);
+  });
+
+  it('a disk that is full stops the job with a code, and it goes on when there is room', async () => {
+    assert.equal((await cornernet(['batch', ...few, '--output', job])).code, 0);
+    const part = partsOf(job)[0] as string;
+    rmSync(part);
+    symlinkSync('/dev/full', part);
+    const { code, stderr } = await cornernet(['batch', '--output', job]);
+    assert.deepEqual([code, /^ERR_INPUT: .*results-000000\.jsonl can't be written: .*ENOSPC/m.test(stderr)], [1, true], stderr);
+    rmSync(part);
+    assert.equal((await cornernet(['batch', '--output', job])).code, 0);
+    assertComplete(job, few);
+  });
+
+  it('Ctrl-C finishes what is in flight and says how to go on; a second one stops at once', async () => {
+    const inputs = Array<string[]>(50).fill(few).flat();
+    const list = writeList(join(folder, 'list.txt'), inputs);
+    const first = startCornernet(['batch', list, '--output', job]);
+    await until(() => existsSync(join(job, 'results-000000.jsonl')), 'the first result');
+    first.child.kill('SIGINT');
+    const gentle = await first.ended;
+    assert.equal(gentle.code, 130, gentle.stderr);
+    assert.match(gentle.stderr, /stopped with \d+ of 300 pictures to do; go on with: cornernet batch --output/);
+    const kept = resultsOf(job).length;
+    assert.ok(kept > 0 && kept < inputs.length);
+
+    const second = startCornernet(['batch', '--output', job]);
+    await until(() => childrenOf(second.child.pid as number).length > 0, 'a start');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    second.child.kill('SIGINT');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    second.child.kill('SIGINT');
+    const hard = await second.ended;
+    assert.equal(hard.code, 130, hard.stderr);
+    assert.ok(resultsOf(job).length >= kept);
+    assert.equal((await cornernet(['batch', '--output', job])).code, 0);
+    assertComplete(job, inputs);
+  });
+
+  it('takes lists, globs, tar files, limits and shards', async () => {
+    const paths = copies(['a1.jpg', 'a2.jpg', 'a10.jpg', 'b.jpg']);
+    const tar = pack();
+    for (const path of paths) tar.entry({ name: `in/${basename(path)}` }, readFileSync(path));
+    tar.entry({ name: 'in/notes.txt' }, 'no picture');
+    tar.finalize();
+    const chunks: Buffer[] = [];
+    for await (const chunk of tar) chunks.push(chunk as Buffer);
+    writeFileSync(join(folder, 'shard.tar'), Buffer.concat(chunks));
+    const list = writeList(join(folder, 'list.txt'), [paths[3] as string, paths[3] as string]);
+    const inputs = [join(folder, 'pictures', 'a*.jpg'), list, join(folder, 'shard.tar')];
+    assert.equal((await cornernet(['batch', ...inputs, '--output', job])).code, 0);
+    const members = paths.map((path) => `${join(folder, 'shard.tar')}/in/${basename(path)}`);
+    assert.deepEqual(
+      resultsOf(job).map(({ image }) => image),
+      [...paths.slice(0, 3), paths[3], paths[3], ...members],
+    );
+    assert.deepEqual(resultsOf(job)[5]?.detections, resultsOf(job)[0]?.detections);
+
+    const shards: string[] = [];
+    for (const shard of ['1/2', '2/2']) {
+      const here = join(folder, `shard-${shard[0]}`);
+      assert.equal((await cornernet(['batch', ...inputs, '--output', here, '--shard', shard])).code, 0);
+      shards.push(...resultsOf(here).map(({ image }) => image));
+    }
+    assert.deepEqual(
+      shards.sort(),
+      resultsOf(job)
+        .map(({ image }) => image)
+        .sort(),
+    );
+    const { code, stderr } = await cornernet(['batch', ...inputs, '--output', join(folder, 'no'), '--shard', '3/2']);
+    assert.deepEqual([code, /ERR_OPTION: batch option shard/.test(stderr)], [1, true], stderr);
+
+    // A shard that was cut off afterwards fails its members alone.
+    truncateSync(join(folder, 'shard.tar'), 30_000);
+    appendFileSync(join(folder, 'pictures', 'c.jpg'), readFileSync(paths[0] as string));
+    const later = join(folder, 'later');
+    assert.equal((await cornernet(['batch', join(folder, 'shard.tar'), '--output', later])).code, 1);
+  });
+
+  it('writes COCO and CSV at the end, with positions as ids or those of an annotation file', async () => {
+    const inputs = [...few, join(folder, 'missing.jpg')];
+    assert.equal((await cornernet(['batch', ...inputs, '--output', job, '--format', 'csv'])).code, 2);
+    const detections = resultsOf(job).reduce((sum, record) => sum + record.detections.length, 0);
+    const csv = readFileSync(join(job, 'results.csv'), 'utf8').trimEnd().split('\n');
+    assert.deepEqual([csv[0], csv.length], ['image,class_id,label,score,x1,y1,x2,y2', detections + 1]);
+    assert.equal((await cornernet(['batch', '--output', job, '--format', 'coco'])).code, 2);
+    const coco = JSON.parse(readFileSync(join(job, 'results.coco.json'), 'utf8')) as { image_id: number }[];
+    const { images } = JSON.parse(readFileSync(join(job, 'results.coco.images.json'), 'utf8')) as {
+      images: { id: number; file_name: string; error?: object }[];
+    };
+    assert.equal(coco.length, detections);
+    assert.deepEqual(
+      images.map(({ file_name }) => file_name),
+      inputs,
+    );
+    assert.deepEqual(
+      images.map(({ id }) => id),
+      [1, 2, 3, 4, 5, 6, 7],
+    );
+    assert.ok(images[6]?.error && !images[5]?.error);
+
+    const detected = join(folder, 'detect.json');
+    assert.equal((await cornernet(['detect', ...inputs, '--format', 'coco', '--output', detected])).code, 2);
+    assert.deepEqual(coco, JSON.parse(readFileSync(detected, 'utf8')));
+  });
+
+  it('leaves a report that reads offline in a browser', async function () {
+    const bad = join(folder, 'bad <b>.jpg');
+    writeFileSync(bad, 'no picture');
+    assert.equal((await cornernet(['batch', ...few, bad, '--output', job])).code, 2);
+    await openInBrowser(this, join(job, 'report.html'), async (page) => {
+      assert.equal(await page.title(), 'CornerNet batch job');
+      const headings = await page.locator('h2').allTextContents();
+      for (const heading of ['Counts', 'Rate', 'Classes', 'Scores', 'Best', 'Random', 'Failed'])
+        assert.ok(headings.includes(heading), heading);
+      const widths = await page
+        .locator('img')
+        .evaluateAll((images) => images.map((image) => (image as unknown as { naturalWidth: number }).naturalWidth));
+      assert.ok(widths.length >= 12 && widths.every((width) => width > 100));
+      assert.ok((await page.locator('svg').count()) >= 3);
+      assert.ok((await page.locator('body').innerText()).includes('bad <b>.jpg'));
+    });
+  });
+
+  it('runBatch reports progress, finishes when told and aborts with the reason of the signal', async () => {
+    const list = writeList(join(folder, 'list.txt'), Array<string[]>(25).fill(few).flat());
+    const { code, stdout, stderr } = await runScript(`
+      const { runBatch } = cornernet;
+      const [list, job] = ${JSON.stringify([list, job])};
+      const finish = new AbortController();
+      let seen = 0;
+      const stopped = await runBatch({ inputs: [list], output: job }, { finish: finish.signal, onProgress: ({ done, total }) => {
+        seen++;
+        if (total !== 150) throw new Error('total ' + total);
+        if (done > 10) finish.abort();
+      } });
+      const aborter = new AbortController();
+      const reason = new Error('of the user');
+      const aborted = await runBatch({ output: job }, { signal: aborter.signal, onProgress: () => aborter.abort(reason) }).catch((error) => error);
+      const wrong = await runBatch({ output: job, shards: 3 }).catch((error) => error.code);
+      const complete = await runBatch({ output: job });
+      console.log(JSON.stringify({ seen: seen > 0, state: stopped.state, pending: stopped.pending > 0, aborted: aborted === reason, wrong, complete }));
+    `);
+    assert.deepEqual([code, stderr], [0, '']);
+    const outcome = JSON.parse(stdout) as Record<string, unknown> & { complete: { state: string; done: number } };
+    assert.deepEqual(
+      [outcome['seen'], outcome['state'], outcome['pending'], outcome['aborted'], outcome['wrong']],
+      [true, 'stopped', true, true, 'ERR_OPTION'],
+    );
+    assert.deepEqual([outcome.complete.state, outcome.complete.done], ['complete', 150]);
+  });
+
+  it('shows events as JSON', async () => {
+    const { stdout } = await cornernet(['batch', ...few, '--output', job, '--progress', 'json']);
+    const events = stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as { event: string; done: number }); // prettier-ignore
+    assert.deepEqual([events.at(-2)?.event, events.at(-1)?.event, events.at(-1)?.done], ['progress', 'end', 6]);
+  });
+});

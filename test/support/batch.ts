@@ -1,0 +1,113 @@
+// Job folders as their readers see them, and pictures to fill jobs with.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { strict as assert } from 'node:assert';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { fixtures, root } from '../environment.js';
+import type { Ended } from './child.js';
+
+export interface ResultLine {
+  readonly image: string;
+  readonly width: number;
+  readonly height: number;
+  readonly detections: unknown[];
+}
+
+export interface ErrorLine {
+  readonly position: number;
+  readonly image: string;
+  readonly error: { readonly code: string; readonly message: string };
+}
+
+export const photos = readdirSync(join(fixtures, 'digits', 'val'))
+  .sort()
+  .map((name) => join(fixtures, 'digits', 'val', name));
+
+function linesOf<T>(file: string): T[] {
+  if (!existsSync(file)) return [];
+  const text = readFileSync(file, 'utf8');
+  assert.ok(text === '' || text.endsWith('\n'), `${file} ends in the middle of a line`);
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as T);
+}
+
+export function partsOf(job: string): string[] {
+  return readdirSync(job)
+    .filter((name) => name.startsWith('results-'))
+    .sort()
+    .map((name) => join(job, name));
+}
+
+export function resultsOf(job: string): ResultLine[] {
+  return partsOf(job).flatMap((file) => linesOf<ResultLine>(file));
+}
+
+export function errorsOf(job: string): ErrorLine[] {
+  return linesOf<ErrorLine>(join(job, 'errors.jsonl'));
+}
+
+/** Every picture of `inputs` has exactly one record, as often as it was named. */
+export function assertComplete(job: string, inputs: readonly string[], failing: readonly string[] = []): void {
+  const named = [...resultsOf(job), ...errorsOf(job)].map(({ image }) => image).sort();
+  assert.deepEqual(named, [...inputs].sort());
+  const errors = errorsOf(job).map(({ image, error }) => `${image} ${error.code}: ${error.message}`);
+  assert.deepEqual([...new Set(errorsOf(job).map(({ image }) => image))].sort(), [...failing].sort(), errors.join('\n'));
+}
+
+/** A list file of these paths. */
+export function writeList(file: string, paths: readonly string[]): string {
+  writeFileSync(file, paths.map((path) => `${path}\n`).join(''));
+  return file;
+}
+
+/** `cornernet ...`, running: to be killed. */
+export function startCornernet(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): { child: ChildProcess; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [join(root, 'dist', 'cli.js'), ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      resolve({ code, signal, stdout, stderr });
+    });
+  });
+  return { child, ended };
+}
+
+/** Processes that `parent` has started. */
+export function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return new RegExp(`^PPid:\\s+${parent}$`, 'm').test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+      } catch {
+        return false; // it ended meanwhile
+      }
+    })
+    .map(Number);
+}
+
+export async function until(condition: () => boolean, what: string, seconds = 60): Promise<void> {
+  for (const deadline = Date.now() + seconds * 1000; !condition();) {
+    assert.ok(Date.now() < deadline, `${what} did not happen within ${seconds} s`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** A seeded sequence of numbers from 0 to below 1. */
+export function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
