@@ -35,6 +35,7 @@ function linesOf<T>(file: string): T[] {
 }
 
 export function partsOf(job: string): string[] {
+  if (!existsSync(job)) return [];
   return readdirSync(job)
     .filter((name) => name.startsWith('results-'))
     .sort()

@@ -1,0 +1,238 @@
+// Batch jobs over many workers: a real Redis, real processes, and accidents to all of them.
+import { strict as assert } from 'node:assert';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Queue } from 'bullmq';
+
+import { Unavailable, fixtures, orSkip } from '../environment.js';
+import { assertComplete, childrenOf, errorsOf, photos, random, resultsOf, startCornernet, until, writeList } from '../support/batch.js';
+import { cornernet } from '../support/child.js';
+import { RedisServer } from '../support/redis.js';
+
+interface Status {
+  readonly waiting: number;
+  readonly active: number;
+  readonly workers: { readonly pid: number; readonly pictures: number }[];
+  readonly reasons: string[];
+}
+
+type Running = ReturnType<typeof startCornernet>;
+
+describe('cornernet batch --queue', function () {
+  this.timeout(300_000);
+  let folder: string;
+  let job: string;
+  let redis: RedisServer | undefined;
+  let running: Running[];
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-queue-'));
+    job = join(folder, 'job');
+    running = [];
+  });
+  afterEach(async () => {
+    for (const { child, ended } of running) {
+      child.kill('SIGKILL');
+      await ended;
+    }
+    await redis?.down('SIGKILL');
+    redis = undefined;
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const start = (args: readonly string[], env?: NodeJS.ProcessEnv): Running => {
+    const one = startCornernet(args, env);
+    running.push(one);
+    return one;
+  };
+  const server = async (context: Mocha.Context, flags?: readonly string[], tls?: boolean): Promise<RedisServer> =>
+    (redis = await RedisServer.start(context, folder, flags, tls));
+  const worker = (url: string, root: string, flags: readonly string[] = [], env?: NodeJS.ProcessEnv): Running =>
+    start(['worker', '--queue', url, '--root', root, '--threads', '1', ...flags], env);
+  const status = async (url: string): Promise<Status> =>
+    JSON.parse((await cornernet(['status', '--queue', url, '--format', 'json'])).stdout) as Status;
+
+  it("workers compute what a batch hands out: the records of a local job, in the batch's names", async function () {
+    const { url } = await server(this);
+    // Each side has the pictures in a folder of its own.
+    const [ours, theirs] = [join(folder, 'ours'), join(folder, 'theirs')];
+    for (const side of [ours, theirs]) {
+      mkdirSync(side);
+      photos.slice(0, 20).forEach((path, i) => copyFileSync(path, join(side, `${i}.jpg`)));
+    }
+    writeFileSync(join(ours, 'bad.jpg'), 'no picture');
+    writeFileSync(join(theirs, 'bad.jpg'), 'no picture');
+    const batch = start(['batch', ours, '--output', job, '--queue', url, '--root', ours, '--precision', 'fp32']);
+    const workers = [worker(url, theirs), worker(url, theirs)];
+    await until(() => resultsOf(job).length > 0, 'the first result');
+    const { workers: seen } = await status(url);
+    assert.deepEqual(seen.map(({ pid }) => pid).sort(), workers.map(({ child }) => child.pid).sort());
+    const { code, stderr } = await batch.ended;
+    assert.equal(code, 2, stderr);
+    const local = join(folder, 'local');
+    assert.equal((await cornernet(['batch', ours, '--output', local, '--precision', 'fp32', '--threads', '1'])).code, 2);
+    const byName = (a: { image: string }, b: { image: string }): number => (a.image < b.image ? -1 : 1);
+    assert.deepEqual(resultsOf(job).sort(byName), resultsOf(local).sort(byName));
+    assert.deepEqual(
+      errorsOf(job).map(({ image, error }) => [image, error.code]),
+      [[join(ours, 'bad.jpg'), 'ERR_INPUT']],
+    );
+    // A clean stop, and nothing is left behind.
+    for (const { child, ended } of workers) {
+      child.kill('SIGTERM');
+      assert.equal((await ended).code, 0);
+    }
+    const after = await status(url);
+    assert.deepEqual([after.waiting, after.active, after.workers.length], [0, 0, 0]);
+  });
+
+  it('workers killed at random moments, and Redis restarted in the middle: nothing lost, nothing twice', async function () {
+    this.timeout(600_000);
+    const next = random(11);
+    const { url } = await server(this);
+    const inputs = Array.from({ length: 600 }, (_, i) => photos[i % 20] as string);
+    const list = writeList(join(folder, 'list.txt'), inputs);
+    const batch = start(['batch', list, '--output', job, '--queue', url, '--root', fixtures, '--progress', 'none']);
+    const workers = [worker(url, fixtures), worker(url, fixtures), worker(url, fixtures)];
+    for (let accident = 0; accident < 8 && batch.child.exitCode === null; accident++) {
+      await new Promise((resolve) => setTimeout(resolve, 1_000 + next() * 1_500));
+      if (accident === 3) {
+        await redis?.down('SIGKILL');
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        await redis?.up();
+        continue;
+      }
+      const victim = Math.floor(next() * workers.length);
+      const { child } = workers[victim] as Running;
+      const [below] = childrenOf(child.pid as number);
+      if (next() < 0.4 && below !== undefined) {
+        process.kill(below, 'SIGKILL'); // the process that runs the addon, which its worker starts again
+      } else {
+        child.kill('SIGKILL');
+        workers[victim] = worker(url, fixtures);
+      }
+    }
+    const { code, stderr } = await batch.ended;
+    assert.equal(code, 0, stderr);
+    assertComplete(job, inputs);
+  });
+
+  it('a batch that was killed goes on with the same workers', async function () {
+    const { url } = await server(this);
+    const inputs = Array.from({ length: 200 }, (_, i) => photos[i % 20] as string);
+    const list = writeList(join(folder, 'list.txt'), inputs);
+    const args = ['batch', list, '--output', job, '--queue', url, '--root', fixtures];
+    worker(url, fixtures);
+    const first = start(args);
+    await until(() => resultsOf(job).length > 20, 'some results');
+    first.child.kill('SIGKILL');
+    await first.ended;
+    const { code, stderr } = await start(args).ended;
+    assert.equal(code, 0, stderr);
+    assertComplete(job, inputs);
+  });
+
+  it('a picture that kills its process is found in its chunk; the others are computed', async function () {
+    const { url } = await server(this);
+    const root = join(folder, 'root');
+    mkdirSync(root);
+    const paths = ['a.jpg', 'b.jpg', 'poison.jpg', 'd.jpg'].map((name, i) => {
+      copyFileSync(photos[i] as string, join(root, name));
+      return join(root, name);
+    });
+    const preload = join(folder, 'die.cjs');
+    writeFileSync(preload, `process.send && process.on('message', (m) => { if (/poison/.test(m.entry?.path)) process.abort(); });`);
+    worker(url, root, [], { ...process.env, NODE_OPTIONS: `--require=${preload}` });
+    const { code, stderr } = await start(['batch', root, '--output', job, '--queue', url, '--root', root]).ended;
+    assert.equal(code, 2, stderr);
+    assertComplete(job, paths, [join(root, 'poison.jpg')]);
+    assert.equal(errorsOf(job)[0]?.error.code, 'ERR_CRASHED');
+  });
+
+  it('reads nothing outside the root, whatever the queue says', async function () {
+    const { url } = await server(this);
+    const root = join(folder, 'root');
+    mkdirSync(root);
+    copyFileSync(photos[0] as string, join(root, 'in.jpg'));
+    copyFileSync(photos[1] as string, join(folder, 'secret.jpg'));
+    symlinkSync(join(folder, 'secret.jpg'), join(root, 'link.jpg'));
+    const outside = await cornernet(['batch', join(folder, 'secret.jpg'), '--output', job, '--queue', url, '--root', root]);
+    assert.deepEqual([outside.code, /ERR_INPUT: .* is outside the queue's root/.test(outside.stderr)], [1, true], outside.stderr);
+
+    const one = worker(url, root);
+    const linked = join(folder, 'linked');
+    assert.equal((await cornernet(['batch', root, '--output', linked, '--queue', url, '--root', root])).code, 2);
+    assertComplete(linked, [join(root, 'in.jpg'), join(root, 'link.jpg')], [join(root, 'link.jpg')]);
+    assert.match(errorsOf(linked)[0]?.error.message ?? '', /outside this worker's root/);
+
+    const queue = new Queue('cornernet', { connection: { port: redis?.port ?? 0 } });
+    try {
+      const sha256 = '0d939bb064ec8c045a1234d524e2faf00f140b23341f907974229c17fdd178c0';
+      const chunk = { weights: { given: 'digits', sha256 }, precision: 'auto', settings: {}, entries: [{ path: '../secret.jpg' }] };
+      const sneaky = await queue.add('chunk', chunk, { attempts: 1 });
+      const nonsense = await queue.add('chunk', { ...chunk, entries: 'all', code: 'process.exit()' }, { attempts: 1 });
+      const ended = async (id: string | undefined): Promise<boolean> => ['completed', 'failed'].includes(await queue.getJobState(id ?? ''));
+      while (!(await ended(sneaky.id)) || !(await ended(nonsense.id))) await new Promise((resolve) => setTimeout(resolve, 50));
+      const reply = (await queue.getJob(sneaky.id ?? ''))?.returnvalue as { outcomes: { error: { message: string } }[] };
+      assert.match(reply.outcomes[0]?.error.message ?? '', /outside this worker's root/);
+      assert.match((await queue.getJob(nonsense.id ?? ''))?.failedReason ?? '', /a chunk is not what this version understands/);
+    } finally {
+      await queue.close();
+    }
+    assert.equal(one.child.exitCode, null);
+  });
+
+  it("a worker without the job's weights gives its chunk back and says why; another takes it", async function () {
+    const { url } = await server(this);
+    const batch = start(['batch', photos[0] as string, '--output', job, '--queue', url, '--root', fixtures]);
+    const { code, stderr } = await worker(url, fixtures, ['--weights', join(fixtures, 'hourglass52_tiny.pth')]).ended;
+    assert.equal(code, 1);
+    assert.match(stderr, /^ERR_CHECKPOINT: .*hourglass52_tiny\.pth has the sha256 [0-9a-f]{64}, the job's weights have 0d939bb0/m);
+    assert.equal(batch.child.exitCode, null);
+    worker(url, fixtures);
+    assert.equal((await batch.ended).code, 0);
+  });
+
+  it('a password is used, a wrong one and no server are clear errors', async function () {
+    const { port } = await server(this, ['--requirepass', 'right:one']);
+    const url = (password: string): string => `redis://:${password}@127.0.0.1:${port}`;
+    const good = url(encodeURIComponent('right:one'));
+    worker(good, fixtures);
+    assert.equal((await cornernet(['batch', photos[0] as string, '--output', job, '--queue', good, '--root', fixtures])).code, 0);
+    for (const [command, wrong, sentence] of [
+      ['worker', url('wrong'), /^ERR_QUEUE: the queue at redis:\/\/127\.0\.0\.1:\d+ can't be used: .*(WRONGPASS|invalid)/m],
+      ['status', `redis://127.0.0.1:${port}`, /^ERR_QUEUE: .*NOAUTH/m],
+      ['status', 'redis://127.0.0.1:1', /^ERR_QUEUE: .*ECONNREFUSED/m],
+      ['status', 'http://127.0.0.1', /^ERR_OPTION: the queue must be a redis:\/\/ or rediss:\/\/ URL/m],
+    ] as const) {
+      const { code, stderr } = await cornernet([command, '--queue', wrong]);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, sentence);
+      assert.doesNotMatch(stderr, /wrong@|right/);
+    }
+  });
+
+  it('speaks TLS with a server whose authority is named, and with no other', async function () {
+    await orSkip(this, () =>
+      spawnSync('openssl', ['version']).error
+        ? Promise.reject(new Unavailable('openssl is not installed, which makes the certificate'))
+        : Promise.resolve(),
+    );
+    const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
+    const made = spawnSync('openssl', [
+      ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost'],
+      ...['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate],
+    ]);
+    assert.equal(made.status, 0, made.stderr.toString());
+    const flags = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate, '--tls-auth-clients', 'no'];
+    const { port } = await server(this, flags, true);
+    const url = `rediss://127.0.0.1:${port}`;
+    worker(url, fixtures, ['--queue-ca', certificate]);
+    const args = ['batch', photos[0] as string, '--output', job, '--queue', url, '--root', fixtures];
+    assert.equal((await cornernet([...args, '--queue-ca', certificate])).code, 0);
+    const { code, stderr } = await cornernet(['status', '--queue', url]);
+    assert.deepEqual([code, /^ERR_QUEUE: .*certificate/m.test(stderr)], [1, true], stderr);
+  });
+});
