@@ -26,10 +26,19 @@ using Attribute = std::optional<std::string_view>;
 
 constexpr std::array<int64_t, 2> kNoDilation{1, 1};
 
+// Copies of one convolution's weights, and input sizes whose layout is remembered: bounds for a stream of ever new sizes.
+constexpr size_t kMostLayouts = 2, kMostSizes = 512;
+
 at::Tensor onednn_pack(const at::Tensor& weight, Ints padding, Ints stride, Ints input_size) {
   static const auto op =
       onednn_op<at::Tensor(const at::Tensor&, Ints, Ints, Ints, int64_t, at::OptionalIntArrayRef)>("mkldnn::_reorder_convolution_weight");
   return op.call(weight, padding, stride, kNoDilation, 1, input_size);
+}
+
+/// Equal for equal layouts.
+at::Tensor onednn_layout(const at::Tensor& packed) {
+  static const auto op = onednn_op<at::Tensor(const at::Tensor&)>("mkldnn::_get_mkldnn_serialized_md");
+  return op.call(packed);
 }
 
 at::Tensor onednn_conv(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Ints padding, Ints stride, bool relu) {
@@ -64,12 +73,23 @@ PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t
       weight_bytes_(static_cast<int64_t>(weight_.nbytes())) {}
 
 const at::Tensor& PackedConv::weight_for(const at::Tensor& x) const {
-  if (!std::equal(packed_for_.begin(), packed_for_.end(), x.sizes().begin())) {
-    if (weight_.is_mkldnn()) weight_ = weight_.to_dense();
-    weight_ = onednn_pack(weight_, padding(), stride(), x.sizes());
-    std::copy(x.sizes().begin(), x.sizes().end(), packed_for_.begin());
+  InputSize size;
+  std::copy(x.sizes().begin(), x.sizes().end(), size.begin());
+  if (const auto known = layout_of_.find(size); known != layout_of_.end()) return packed_[known->second].weight;
+  const at::Tensor dense = packed_.empty() ? weight_ : packed_.front().weight.to_dense();
+  Packed packed{onednn_pack(dense, padding(), stride(), size), {}};
+  packed.layout = onednn_layout(packed.weight);
+  auto same = std::find_if(packed_.begin(), packed_.end(), [&](const Packed& other) { return other.layout.equal(packed.layout); });
+  if (same == packed_.end()) {
+    if (packed_.size() == kMostLayouts) packed_.clear();
+    if (packed_.empty()) layout_of_.clear();
+    packed_.push_back(std::move(packed));
+    same = packed_.end() - 1;
+    weight_.reset();
   }
-  return weight_;
+  if (layout_of_.size() == kMostSizes) layout_of_.clear();
+  layout_of_[size] = static_cast<size_t>(same - packed_.begin());
+  return same->weight;
 }
 
 at::Tensor PackedConv::forward(const at::Tensor& x, bool relu) const {

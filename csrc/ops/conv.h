@@ -3,6 +3,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <map>
+#include <vector>
 
 namespace cornernet {
 
@@ -13,7 +15,7 @@ class PackedConv {
   /// weight: [out, in, k, k] with odd k; bias: [out]. Both are cast to `dtype` (oneDNN and cuDNN accumulate in fp32).
   PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device);
 
-  bool defined() const { return weight_.defined(); }
+  bool defined() const { return bias_.defined(); }
   /// x: [N, in, H, W], channels-last, of this dtype and device; channels-last out.
   at::Tensor forward(const at::Tensor& x, bool relu) const;
   /// relu(conv(x) + bias + residual).
@@ -28,10 +30,17 @@ class PackedConv {
   Sides stride() const { return {stride_, stride_}; }
   const at::Tensor& weight_for(const at::Tensor& x) const;
 
-  // On the CPU dense until the first call, then in the layout that oneDNN wants for inputs of the last call's size. The wrong layout still gives
-  // the right result, but costs up to 70 ms a call; packing anew costs 1 ms, so there is no need to hold a copy for every size.
-  mutable at::Tensor weight_;
-  mutable std::array<int64_t, 4> packed_for_{};
+  /// A copy of the weights in one of oneDNN's layouts.
+  struct Packed {
+    at::Tensor weight, layout;
+  };
+  using InputSize = std::array<int64_t, 4>;
+
+  // On the CPU oneDNN names the layout that it wants for an input size, and sizes mostly agree on one: packing tells, once a size. Weights of
+  // another layout still give the right result, but cost up to 70 ms a call; packing anew whenever the size changes doubles a forward's time.
+  mutable at::Tensor weight_;  // dense; on the CPU until it is packed
+  mutable std::vector<Packed> packed_;
+  mutable std::map<InputSize, size_t> layout_of_;  // indices of packed_
   at::Tensor bias_;
   int64_t stride_ = 1, padding_ = 0, weight_bytes_ = 0;
 };

@@ -21,7 +21,7 @@ const jobSchema = z.object({
   precision: z.enum(['auto', 'fp32', 'bf16', 'fp16']),
   /** Names by class id; null until the first results of a queue's workers tell them. */
   classes: z.array(z.string()).nullable(),
-  /** The detector's options that change results, as they were given. */
+  /** The detector's options that change results: the weights' own test options and what was given. */
   settings: z.record(z.string(), z.unknown()),
   inputs: z.array(z.string()),
   limit: z.int().min(1).optional(),

@@ -166,9 +166,11 @@ class Run {
     const { inputs = [], weights, options = {}, limit, shard } = this.#job;
     const kept = inputs.length === 0 ? existing : undefined;
     const given = weights ?? kept?.weights.given ?? defaultWeights();
+    const { path, flip, scoreThreshold } = resolveWeights(given);
     return {
-      weights: { given, sha256: await sha256(resolveWeights(given).path) },
-      settings: { ...kept?.settings, ...settingsOf(options) },
+      weights: { given, sha256: await sha256(path) },
+      // The weights' own test options are spelt out: they go with an id, and the same file may be named by its path the next time.
+      settings: { flip, scoreThreshold, ...kept?.settings, ...settingsOf(options) },
       precision: options.precision,
       inputs: kept?.inputs ?? inputs,
       limit: limit ?? kept?.limit,

@@ -43,7 +43,8 @@ const Registration folded("nn: folding and packing leave the maps as they are, f
   const CornerNet plain = network_of(config, tensors);
   CornerNet packed = network_of(config, tensors);
   packed.prepare(at::kFloat, at::kCPU);
-  for (const auto& size : std::vector<std::vector<int64_t>>{{1, 3, 127, 127}, {2, 3, 127, 255}, {1, 3, 127, 127}}) {
+  for (const auto& size : std::vector<std::vector<int64_t>>{
+           {1, 3, 127, 127}, {2, 3, 127, 255}, {1, 3, 383, 127}, {1, 3, 127, 639}, {3, 3, 255, 127}, {1, 3, 127, 127}}) {
     const at::Tensor x = at::randn(size).contiguous(at::MemoryFormat::ChannelsLast);
     // fp32 rounds by 6e-8; another order of summation over a few hundred products through about twenty layers makes about a hundred times that.
     const double difference = relative_difference(plain.forward(x), packed.forward(x));

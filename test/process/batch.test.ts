@@ -179,7 +179,7 @@ describe('cornernet batch', function () {
   it('refuses other settings, another checkpoint, another folder and a second process, and says why', async () => {
     assert.equal((await cornernet(['batch', ...few, '--output', job, '--limit', '2'])).code, 0);
     const refusals: [string[], RegExp][] = [
-      [['--limit', '2', '--score-threshold', '0.1'], /^ERR_OPTION: .*scoreThreshold was not given and is 0\.1/m],
+      [['--limit', '2', '--score-threshold', '0.1'], /^ERR_OPTION: .*scoreThreshold was 0\.5 and is 0\.1/m],
       [['--limit', '2', '--weights', join(fixtures, 'hourglass52_tiny.pth')], /^ERR_OPTION: .*the checkpoint \(sha256\) of digits was/m],
       [['--limit', '3'], /^ERR_OPTION: .*limit was 2 and is 3/m],
     ];
