@@ -9,6 +9,7 @@ import * as batch from './commands/batch.js';
 import * as demo from './commands/demo.js';
 import * as detect from './commands/detect.js';
 import * as doctor from './commands/doctor.js';
+import * as evaluate from './commands/eval.js';
 import { exitCodes, reportFailure } from './commands/failure.js';
 import * as setup from './commands/setup.js';
 import * as status from './commands/status.js';
@@ -27,7 +28,7 @@ function program(): Command {
     .showHelpAfterError(false)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`ERR_OPTION: ${text.replace(/^error: /, '')}`) });
-  for (const command of [detect, batch, worker, status, weights, setup, doctor, demo]) command.register(root);
+  for (const command of [detect, batch, worker, status, evaluate, weights, setup, doctor, demo]) command.register(root);
   return root;
 }
 

@@ -22,3 +22,6 @@ export type { QueueOptions } from './batch/queue/connection.js';
 export { queueStatus } from './batch/queue/status.js';
 export type { QueueStatus } from './batch/queue/status.js';
 export type { WorkerState } from './batch/queue/protocol.js';
+export { evaluateDetections } from './eval/evaluate.js';
+export type { CocoEvaluation, CocoStats } from './eval/evaluate.js';
+export type { CocoAnnotation, CocoAnnotations, CocoBox, CocoDetection, CocoImage } from './eval/dataset.js';

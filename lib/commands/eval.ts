@@ -1,0 +1,173 @@
+// cornernet eval: COCO's average precision of weights on annotated pictures, or of detections made elsewhere.
+import Table from 'cli-table3';
+import { Option, type Command } from 'commander';
+
+import { CornerNetError } from '../errors.js';
+import { confuse } from '../eval/confusion.js';
+import { readAnnotations, readDetections, type CocoAnnotations } from '../eval/dataset.js';
+import { detectSet, type DetectedSet } from '../eval/detect.js';
+import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../eval/evaluate.js';
+import { evaluationPage } from '../eval/page.js';
+import type { LoadOptions } from '../options.js';
+import { openOutput } from '../output-file.js';
+import { writePage } from '../report/page.js';
+import { defaultWeights, resolveWeights } from '../weights.js';
+import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from './detector-options.js';
+import { onInterrupt } from './interrupt.js';
+import { showProgress } from './progress.js';
+
+interface EvalFlags extends DetectorFlags {
+  readonly annotations: string;
+  readonly images?: string;
+  readonly detections?: string;
+  readonly format: 'table' | 'json';
+  readonly output?: string;
+  readonly html?: string;
+  readonly saveDetections?: string;
+  readonly reference?: boolean;
+  readonly quiet?: boolean;
+}
+
+const help = `
+Detections of any score count unless --score-threshold says otherwise, as in published figures.
+
+Examples:
+  $ cornernet eval --images val2017/ --annotations instances_val2017.json --weights 10x5 --html page.html
+  $ cornernet eval --annotations instances.json --detections results.json --format json
+  $ cornernet eval --images val2017/ --annotations instances_val2017.json --weights 10x5 --reference`;
+
+/** Of the confusion matrix and the drawings of detections made elsewhere, where --score-threshold is not given. */
+const shownScore = 0.3;
+
+export function register(program: Command): void {
+  const command = program
+    .command('eval')
+    .description("COCO's average precision, equal to pycocotools")
+    .requiredOption('--annotations <file>', 'COCO annotations, as instances_val2017.json is')
+    .option('--images <folder>', 'where the annotated pictures are')
+    .option('--detections <file>', 'evaluate these COCO results, instead of detecting')
+    .addOption(new Option('-f, --format <format>', 'how to show the numbers').choices(['table', 'json']).default('table'))
+    .option('-o, --output <file>', 'write them there instead of to standard output')
+    .option('--html <file>', 'also write a page: precision over recall, confusion matrix, worst pictures')
+    .option('--save-detections <file>', 'keep the detections as COCO results')
+    .option('--reference', 'compare with the published AP, precisions with each other, and flip with none')
+    .option('-q, --quiet', 'show no progress')
+    .addHelpText('after', help)
+    .action(evaluate);
+  addDetectorOptions(command);
+}
+
+const sayWarning = (warning: string): void => console.error(`warning: ${warning}`);
+
+async function detect(flags: EvalFlags, annotations: CocoAnnotations, options: LoadOptions): Promise<DetectedSet> {
+  if (flags.images === undefined) throw new CornerNetError('ERR_OPTION', 'name the pictures (--images) or the detections (--detections)');
+  const interrupt = onInterrupt(() => undefined);
+  const progress = showProgress(annotations.images.length, flags.quiet === true);
+  try {
+    const { finish: signal } = interrupt;
+    return await detectSet(annotations, flags.images, flags.weights, options, { signal, onPicture: (failed) => progress.advance(failed) });
+  } finally {
+    progress.stop();
+    interrupt.release();
+  }
+}
+
+async function write(file: string | undefined, text: string): Promise<void> {
+  const output = openOutput(file);
+  try {
+    await output.write(text);
+    await output.commit();
+  } catch (error) {
+    await output.discard();
+    throw error;
+  }
+}
+
+const shown = (value: number): string => (value < 0 ? '-' : value.toFixed(4));
+
+function tableOf(annotations: CocoAnnotations, { stats, perClassAP }: CocoEvaluation): string {
+  const summary = new Table({ head: ['', 'value'], style: { head: [], border: [] } });
+  for (const [name, value] of Object.entries(stats) as [string, number][]) summary.push([name, shown(value)]);
+  const classes = new Table({ head: ['class', 'AP'], style: { head: [], border: [] } });
+  for (const { id, name } of annotations.categories) classes.push([name, shown(perClassAP[String(id)] ?? -1)]);
+  return `${summary.toString()}\n${classes.toString()}\n`;
+}
+
+async function evaluate(flags: EvalFlags): Promise<void> {
+  const annotations = await readAnnotations(flags.annotations);
+  if (flags.reference === true) return compare(flags, annotations);
+  const options = loadOptionsOf(flags);
+  const set = flags.detections === undefined ? await detect(flags, annotations, options) : undefined;
+  const detections = set?.detections ?? (await readDetections(flags.detections ?? ''));
+  const evaluation = evaluateChecked(annotations, detections);
+  const { stats, perClassAP, warnings } = evaluation;
+  for (const warning of [...(set?.warnings ?? []), ...warnings]) sayWarning(warning);
+  if (flags.saveDetections !== undefined) await write(flags.saveDetections, `${JSON.stringify(detections)}\n`);
+  await write(
+    flags.output,
+    flags.format === 'json' ? `${JSON.stringify({ stats, perClassAP }, null, 1)}\n` : tableOf(annotations, evaluation),
+  );
+  if (flags.html === undefined) return;
+  const scoreThreshold = flags.scoreThreshold ?? (set ? resolveWeights(flags.weights ?? defaultWeights()).scoreThreshold : shownScore);
+  const what = set ? `${flags.weights ?? defaultWeights()} on ${set.device} in ${set.precision}` : (flags.detections ?? '');
+  const subject = `${what}, ${annotations.images.length} pictures, ${annotations.annotations.length} objects.`;
+  const confusion = confuse(annotations, detections, scoreThreshold);
+  await writePage(
+    flags.html,
+    await evaluationPage({ subject, annotations, detections, evaluation, confusion, scoreThreshold, images: flags.images }),
+  );
+}
+
+interface Compared {
+  readonly precision: string;
+  readonly flip: boolean;
+  readonly device: string;
+  readonly stats: CocoStats;
+}
+
+/** Every precision that the device has, with flip and without. */
+async function compare(flags: EvalFlags, annotations: CocoAnnotations): Promise<void> {
+  if (flags.detections !== undefined) throw new CornerNetError('ERR_OPTION', '--reference detects itself: leave --detections out');
+  const rows: Compared[] = [];
+  const precisions = flags.precision === undefined || flags.precision === 'auto' ? (['fp32', 'bf16', 'fp16'] as const) : [flags.precision];
+  for (const precision of precisions) {
+    for (const flip of [true, false]) {
+      try {
+        const set = await detect(flags, annotations, { ...loadOptionsOf(flags), precision, flip });
+        const { stats, warnings } = evaluateChecked(annotations, set.detections);
+        if (rows.length === 0) for (const warning of [...set.warnings, ...warnings]) sayWarning(warning);
+        rows.push({ precision, flip, device: set.device, stats });
+      } catch (error) {
+        if (!(error instanceof CornerNetError) || error.code !== 'ERR_DEVICE' || precisions.length === 1) throw error;
+        console.error(`${precision} is left out: ${error.message}`);
+        break;
+      }
+    }
+  }
+  const { entry } = resolveWeights(flags.weights ?? defaultWeights());
+  const published = entry && { ap: entry.ap / 100, flip: entry.flip };
+  if (flags.format === 'json') {
+    await write(flags.output, `${JSON.stringify({ published: published ?? null, rows }, null, 1)}\n`);
+    return;
+  }
+  await write(flags.output, comparison(rows, published));
+}
+
+function comparison(rows: readonly Compared[], published: { ap: number; flip: boolean } | undefined): string {
+  const points = (difference: number): string => `${difference < 0 ? '' : '+'}${(100 * difference).toFixed(2)}`;
+  const table = new Table({
+    head: ['precision', 'flip', 'AP', 'AP50', 'AP75', 'against fp32', 'against no flip', 'against published'],
+    style: { head: [], border: [] },
+  });
+  for (const { precision, flip, stats } of rows) {
+    const exact = rows.find((row) => row.precision === 'fp32' && row.flip === flip);
+    const plain = rows.find((row) => row.precision === precision && !row.flip);
+    const against = (ap: number | undefined): string => (ap === undefined ? '' : points(stats.AP - ap));
+    table.push([
+      ...[precision, flip ? 'yes' : 'no', shown(stats.AP), shown(stats.AP50), shown(stats.AP75)],
+      ...[against(exact?.stats.AP), against(plain?.stats.AP), against(published?.flip === flip ? published.ap : undefined)],
+    ]);
+  }
+  const sentence = published ? `Published: AP ${(100 * published.ap).toFixed(1)} ${published.flip ? 'with' : 'without'} flip. ` : '';
+  return `${table.toString()}\n${sentence}Differences in points of AP.\n`;
+}

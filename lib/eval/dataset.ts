@@ -1,0 +1,110 @@
+// COCO annotations and results, read and checked.
+import { readFile } from 'node:fs/promises';
+
+import { z } from 'zod';
+
+import { CornerNetError, sentenceOf } from '../errors.js';
+
+/** Left, top, width, height in pixels. */
+export type CocoBox = readonly [number, number, number, number];
+
+/** One of `images` in an annotation file. */
+export interface CocoImage {
+  readonly id: number;
+  readonly file_name: string;
+  /** Pixels. */
+  readonly width?: number | undefined;
+  /** Pixels. */
+  readonly height?: number | undefined;
+}
+
+/** One of `annotations`. */
+export interface CocoAnnotation {
+  readonly id: number;
+  readonly image_id: number;
+  readonly category_id: number;
+  readonly bbox: CocoBox;
+  /** Square pixels; of the object's mask in COCO's own files. Default: the box's. */
+  readonly area?: number | undefined;
+  /** 1 where the box holds a crowd, in which any number of detections may lie. Default 0. */
+  readonly iscrowd?: number | undefined;
+}
+
+/** An annotation file, as `instances_val2017.json` is. */
+export interface CocoAnnotations {
+  readonly images: readonly CocoImage[];
+  readonly annotations: readonly CocoAnnotation[];
+  readonly categories: readonly { readonly id: number; readonly name: string }[];
+}
+
+/** An element of a COCO results file. */
+export interface CocoDetection {
+  readonly image_id: number;
+  readonly category_id: number;
+  readonly bbox: CocoBox;
+  readonly score: number;
+}
+
+const number = z.number();
+const size = number.min(0);
+const box = z.tuple([number, number, size, size]).readonly();
+
+const annotationsSchema = z.object({
+  images: z.array(z.object({ id: z.int(), file_name: z.string(), width: size.optional(), height: size.optional() })).min(1),
+  annotations: z.array(
+    z.object({
+      id: z.int(),
+      image_id: z.int(),
+      category_id: z.int(),
+      bbox: box,
+      area: size.optional(),
+      iscrowd: z.union([z.int(), z.boolean().transform(Number)]).optional(),
+    }),
+  ),
+  categories: z.array(z.object({ id: z.int(), name: z.string() })).min(1),
+});
+
+const detectionsSchema = z.array(z.object({ image_id: z.int(), category_id: z.int(), bbox: box, score: number }));
+
+function checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new CornerNetError('ERR_INPUT', `${what}: ${issue?.path.join('.') || 'the whole'} is wrong: ${issue?.message ?? ''}`);
+}
+
+function firstTwice(ids: readonly number[]): number | undefined {
+  const seen = new Set<number>();
+  return ids.find((id) => seen.size === seen.add(id).size);
+}
+
+/** @throws {CornerNetError} `ERR_INPUT` naming the first thing that is wrong. */
+export function checkAnnotations(value: unknown, what: string): CocoAnnotations {
+  const annotations = checked(annotationsSchema, value, what);
+  for (const kind of ['images', 'categories'] as const) {
+    const twice = firstTwice(annotations[kind].map(({ id }) => id));
+    if (twice !== undefined) throw new CornerNetError('ERR_INPUT', `${what}: two ${kind} have the id ${twice}`);
+  }
+  return annotations;
+}
+
+/** @throws {CornerNetError} `ERR_INPUT` naming the first thing that is wrong. */
+export function checkDetections(value: unknown, what: string): CocoDetection[] {
+  return checked(detectionsSchema, value, what);
+}
+
+async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as unknown;
+  } catch (error) {
+    throw new CornerNetError('ERR_INPUT', `${file} can't be read as JSON: ${sentenceOf(error)}`, { cause: error });
+  }
+}
+
+export async function readAnnotations(file: string): Promise<CocoAnnotations> {
+  return checkAnnotations(await readJson(file), file);
+}
+
+export async function readDetections(file: string): Promise<CocoDetection[]> {
+  return checkDetections(await readJson(file), file);
+}

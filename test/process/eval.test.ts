@@ -1,0 +1,153 @@
+// cornernet eval as its users meet it: formats, warnings, errors, the page.
+import { strict as assert } from 'node:assert';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import type { CocoAnnotations, CocoStats } from '../../lib/index.js';
+import { fixtures } from '../environment.js';
+import { openInBrowser } from '../support/browser.js';
+import { cornernet } from '../support/child.js';
+
+const set = join(fixtures, 'digits', 'val');
+const { stats: expected } = JSON.parse(readFileSync(join(fixtures, 'digits', 'expected_ap.json'), 'utf8')) as {
+  stats: { plain: CocoStats };
+};
+
+describe('cornernet eval', function () {
+  this.timeout(300_000);
+  let folder: string;
+  /** The first pictures of the set, so that a test takes seconds. */
+  let some: string;
+  let annotations: CocoAnnotations;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-eval-'));
+    const all = JSON.parse(readFileSync(join(set, 'annotations.json'), 'utf8')) as CocoAnnotations;
+    const images = all.images.slice(0, 12);
+    annotations = { ...all, images, annotations: all.annotations.filter(({ image_id }) => images.some(({ id }) => id === image_id)) };
+    some = write('some.json', annotations);
+  });
+  after(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  function write(name: string, value: unknown): string {
+    const file = join(folder, name);
+    writeFileSync(file, typeof value === 'string' ? value : JSON.stringify(value));
+    return file;
+  }
+
+  it("the whole set in fp32 has mmdetection's AP", async () => {
+    const { code, stdout, stderr } = await cornernet([
+      ...['eval', '--images', set, '--annotations', join(set, 'annotations.json'), '--precision', 'fp32', '--format', 'json'],
+    ]);
+    assert.equal(code, 0, stderr);
+    const { stats, perClassAP } = JSON.parse(stdout) as { stats: CocoStats; perClassAP: Record<string, number> };
+    assert.equal(Object.keys(perClassAP).length, 10);
+    // 0.3 points: JPEG decoders differ by a level or two a pixel, which moves boxes near the overlap thresholds across them.
+    for (const name of ['AP', 'AP50', 'AP75'] as const) {
+      assert.ok(Math.abs(stats[name] - expected.plain[name]) <= 0.003, `${name} ${stats[name]} against ${expected.plain[name]}`);
+    }
+    assert.equal(stats.APl, -1);
+  });
+
+  it('saves detections, evaluates them again to the same, and shows all in a page', async function () {
+    const [kept, page] = [join(folder, 'kept.json'), join(folder, 'page.html')];
+    const first = await cornernet([
+      'eval',
+      '--images',
+      set,
+      '--annotations',
+      some,
+      '--save-detections',
+      kept,
+      '--html',
+      page,
+      '--format',
+      'json',
+    ]);
+    assert.equal(first.code, 0, first.stderr);
+    const again = await cornernet([
+      'eval',
+      '--annotations',
+      some,
+      '--detections',
+      kept,
+      '--format',
+      'json',
+      '--output',
+      join(folder, 'again.json'),
+    ]);
+    assert.deepEqual([again.code, again.stdout], [0, '']);
+    assert.deepEqual(JSON.parse(readFileSync(join(folder, 'again.json'), 'utf8')), JSON.parse(first.stdout));
+    const table = await cornernet(['eval', '--annotations', some, '--detections', kept]);
+    assert.match(table.stdout, /AP50/);
+    await openInBrowser(this, page, async (tab) => {
+      const headings = await tab.locator('h2').allTextContents();
+      const wanted = ['Average precision and recall', 'Precision over recall', 'Classes', 'What was taken for what', 'Worst pictures'];
+      assert.deepEqual(headings, wanted);
+      assert.ok((await tab.locator('svg path').count()) > 3);
+      const widths = await tab
+        .locator('img')
+        .evaluateAll((images) => images.map((image) => (image as unknown as { naturalWidth: number }).naturalWidth));
+      assert.ok(widths.length > 0 && widths.every((width) => width > 100));
+    });
+  });
+
+  it('compares precisions, flip and the published AP', async () => {
+    const { code, stdout, stderr } = await cornernet(['eval', '--images', set, '--annotations', some, '--reference', '--format', 'json']);
+    assert.equal(code, 0, stderr);
+    const { published, rows } = JSON.parse(stdout) as { published: object; rows: { precision: string; flip: boolean; stats: CocoStats }[] };
+    assert.deepEqual(published, { ap: 0.775, flip: false });
+    assert.deepEqual(rows.slice(0, 2).map(({ precision, flip }) => [precision, flip]), [['fp32', true], ['fp32', false]]); // prettier-ignore
+    assert.ok(rows.every(({ stats }) => stats.AP > 0.3));
+  });
+
+  it('says what is wrong, or counts it', async () => {
+    const detections = [{ image_id: 1, category_id: 1, bbox: [0, 0, 10, 10], score: 0.5 }];
+    const one = write('one.json', detections);
+    const refusals: [string[], RegExp][] = [
+      [['--annotations', join(folder, 'no.json'), '--detections', one], /^ERR_INPUT: .*no\.json can't be read as JSON: ENOENT/],
+      [['--annotations', write('broken.json', '{"images": ['), '--detections', one], /^ERR_INPUT: .*broken\.json can't be read as JSON/],
+      [['--annotations', one, '--detections', one], /^ERR_INPUT: .*one\.json: the whole is wrong/],
+      [['--annotations', some, '--detections', write('text.json', [{ ...detections[0], score: 'high' }])], /text\.json: 0\.score is wrong/],
+      [['--annotations', some, '--detections', write('negative.json', [{ ...detections[0], bbox: [0, 0, -1, 4] }])], /0\.bbox\.2 is wrong/],
+      [
+        [
+          '--annotations',
+          write('twice.json', { ...annotations, images: [...annotations.images, annotations.images[0]] }),
+          '--detections',
+          one,
+        ],
+        /two images have the id/,
+      ],
+      [['--annotations', some, '--images', folder], /^ERR_INPUT: 12 of 12 annotated pictures are not in .*, the first: 0000\.jpg/],
+      [['--annotations', some], /^ERR_OPTION: name the pictures/],
+      [
+        ['--annotations', write('other.json', { ...annotations, categories: [{ id: 1, name: 'cat' }] }), '--images', set],
+        /^ERR_INPUT: the annotations have none of the weights' classes/,
+      ],
+    ];
+    for (const [flags, sentence] of refusals) {
+      const { code, stdout, stderr } = await cornernet(['eval', ...flags]);
+      assert.deepEqual([code, stdout], [1, ''], stderr);
+      assert.match(stderr, sentence);
+    }
+    const odd = [
+      { ...detections[0], image_id: 77_777 },
+      { ...detections[0], category_id: 99 },
+      { ...detections[0], bbox: [-50, 0, 20, 20] },
+    ];
+    const { code, stderr } = await cornernet(['eval', '--annotations', some, '--detections', write('odd.json', odd)]);
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stderr,
+      /warning: 1 detections are of pictures that the annotations do not have and are left out \(the first: picture 77777\)/,
+    );
+    assert.match(
+      stderr,
+      /warning: 1 detections are of categories that the annotations do not have and are left out \(the first: category 99\)/,
+    );
+    assert.match(stderr, /warning: 1 detections reach outside their pictures/);
+  });
+});
