@@ -1,6 +1,6 @@
 // A detector in a process of its own, started again whenever it dies, and the picture found that it dies of.
 import { fork, type ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 
 import { CornerNetError, type CornerNetErrorCode } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
@@ -111,7 +111,7 @@ export class SupervisedDetector implements Engine {
 
   #spawn(): void {
     // Standard output may be the job's own: a line for people from a library in there must not get into it.
-    const child = fork(join(__dirname, 'child.js'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const child = fork(join(__dirname, `child${extname(__filename)}`), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     this.#child = child;
     this.#ready = false;
     child.on('message', (message: FromChild) => {

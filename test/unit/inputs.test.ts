@@ -1,0 +1,94 @@
+// From what a user names to pictures: order, folders, globs, lists, shards, and folders too large to sort in memory.
+import { strict as assert } from 'node:assert';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+
+import { CornerNetError } from '../../lib/index.js';
+import { sourceOf } from '../../lib/inputs/entry.js';
+import { expandInputs, listInputs } from '../../lib/inputs/expand.js';
+import { sortNames } from '../../lib/inputs/walk.js';
+import { random } from '../support/batch.js';
+
+async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const value of values) found.push(value);
+  return found;
+}
+
+async function refusal(attempt: Promise<unknown>): Promise<string> {
+  const error: unknown = await attempt.then(() => undefined, (reason: unknown) => reason); // prettier-ignore
+  assert.ok(error instanceof CornerNetError, String(error));
+  return `${error.code}: ${error.message}`;
+}
+
+describe('inputs', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-inputs-'));
+    mkdirSync(join(folder, 'b', 'deep'), { recursive: true });
+    for (const name of ['a10.jpg', 'a2.JPG', 'b/1.png', 'b/deep/2.webp', '.hidden.jpg', 'notes.md']) writeFileSync(join(folder, name), '');
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const below = (names: readonly string[]): string[] => names.map((name) => join(folder, name));
+
+  it('a folder gives its pictures in natural order, hidden ones and other files left out', async () => {
+    assert.deepEqual(await expandInputs([folder]), below(['a2.JPG', 'a10.jpg', 'b/1.png', 'b/deep/2.webp']));
+  });
+
+  it('globs match as in a shell with **', async () => {
+    assert.deepEqual(await expandInputs([join(folder, '*.{jpg,JPG}')]), below(['a2.JPG', 'a10.jpg']));
+    assert.deepEqual(await expandInputs([join(folder, '**/[12].*')]), below(['b/1.png', 'b/deep/2.webp']));
+    assert.deepEqual(await expandInputs([join(folder, '*', '*.png')]), below(['b/1.png']));
+    const here = process.cwd();
+    process.chdir(folder);
+    try {
+      assert.deepEqual(await expandInputs(['b/*.png', './a*.jpg', 'a10.jpg']), ['b/1.png', './a10.jpg', 'a10.jpg']);
+    } finally {
+      process.chdir(here);
+    }
+  });
+
+  it('a link to a folder above is followed once', async () => {
+    symlinkSync(folder, join(folder, 'b', 'up'));
+    assert.deepEqual(await expandInputs([folder]), below(['a2.JPG', 'a10.jpg', 'b/1.png', 'b/deep/2.webp']));
+  });
+
+  it('lists and standard input name files as they are; missing ones fail later, by themselves', async () => {
+    const list = join(folder, 'list.txt');
+    writeFileSync(list, 'one.jpg\r\n\n two.jpg \nlast.jpg');
+    const named = (await all(listInputs([list, '-', 'gone.jpg'], { stdin: Readable.from('x.jpg\ny.jpg\n') }))).map(({ path }) => path);
+    assert.deepEqual(named, ['one.jpg', 'two.jpg', 'last.jpg', 'x.jpg', 'y.jpg', 'gone.jpg']);
+  });
+
+  it('says what is empty or no tar file', async () => {
+    mkdirSync(join(folder, 'empty'));
+    writeFileSync(join(folder, 'no.tar'), 'x'.repeat(2000));
+    writeFileSync(join(folder, 'no.list'), '\n');
+    assert.match(await refusal(expandInputs([join(folder, 'empty')])), /^ERR_INPUT: the folder .*empty holds no pictures/);
+    assert.match(await refusal(expandInputs([join(folder, '*.gif')])), /^ERR_INPUT: no file matches/);
+    assert.match(await refusal(all(listInputs([join(folder, 'no.list')]))), /^ERR_INPUT: the list .* is empty/);
+    assert.match(await refusal(all(listInputs([join(folder, 'no.tar')]))), /^ERR_INPUT: .*no\.tar can't be read as a tar file/);
+    assert.match(await refusal(expandInputs([])), /^ERR_INPUT: no pictures were named/);
+  });
+
+  it('a member of a shard is read by its place, and fails when the shard ends before', async () => {
+    const file = join(folder, 'shard.tar');
+    writeFileSync(file, 'abcdefgh');
+    const entry = { path: `${file}/x.jpg`, shard: { file, offset: 2, size: 3 } };
+    assert.equal(Buffer.from((await sourceOf(entry)) as Uint8Array).toString(), 'cde');
+    assert.match(await refusal(sourceOf({ ...entry, shard: { file, offset: 6, size: 3 } })), /^ERR_INPUT: .*it ends before 9 bytes/);
+  });
+
+  it('names are sorted the same in runs on disk as in memory', async () => {
+    const next = random(5);
+    const names = Array.from({ length: 1000 }, (_, i) => ({ name: `p${Math.floor(next() * 500)}-${i % 3}.jpg`, folder: i % 9 === 0 }));
+    const once = await all(sortNames(Readable.from(names)));
+    assert.deepEqual(await all(sortNames(Readable.from(names), 64)), once);
+    assert.deepEqual(once.map(({ name }) => name), names.map(({ name }) => name).sort(new Intl.Collator('en', { numeric: true }).compare)); // prettier-ignore
+  });
+});

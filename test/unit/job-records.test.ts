@@ -1,0 +1,99 @@
+// The records of a job over several chunks: what is done is what the files say.
+import { strict as assert } from 'node:assert';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { FrozenList, chunkLength, freezeList, type Position } from '../../lib/batch/list.js';
+import type { Outcome } from '../../lib/batch/outcome.js';
+import { JobRecords, resultsFile } from '../../lib/batch/records.js';
+import type { Entry } from '../../lib/inputs/entry.js';
+
+const total = 2 * chunkLength + 500;
+
+async function* entries(): AsyncGenerator<Entry, void> {
+  // Names come twice, in one chunk and in several.
+  for (let i = 0; i < total; i++) yield await Promise.resolve({ path: `picture-${i % 3000}.jpg` });
+}
+
+const result = (image: string): Outcome => ({ image, width: 4, height: 3, detections: [] });
+const failure = (image: string): Outcome => ({ image, error: { code: 'ERR_INPUT', message: 'no picture' } });
+
+describe('job records', function () {
+  this.timeout(60_000);
+  let folder: string;
+  let list: FrozenList;
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
+    list = new FrozenList(folder, await freezeList(folder, entries(), {}));
+  });
+  after(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function pendingOf(records: JobRecords): Promise<number[]> {
+    const positions: number[] = [];
+    for await (const { position } of records.pending()) positions.push(position);
+    return positions;
+  }
+
+  it('a list is frozen in chunks', async () => {
+    assert.deepEqual([list.length, list.chunks, list.lengthOf(2)], [total, 3, 500]);
+    assert.deepEqual((await list.read(1))[7], { position: chunkLength + 7, entry: { path: `picture-${(chunkLength + 7) % 3000}.jpg` } });
+    await assert.rejects(new FrozenList(folder, total + 1).read(2), /ERR_INPUT|is damaged: it has 500 lines, not 501/);
+  });
+
+  it('limits and shards choose', async () => {
+    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
+    try {
+      assert.equal(await freezeList(here, entries(), { limit: 3, shard: { index: 2, count: 4 } }), 3);
+      const paths = (await new FrozenList(here, 3).read(0)).map(({ entry }) => entry.path);
+      assert.deepEqual(paths, ['picture-1.jpg', 'picture-5.jpg', 'picture-9.jpg']);
+    } finally {
+      rmSync(here, { recursive: true, force: true });
+    }
+  });
+
+  it('every third fails, all are written out of order, and nothing is pending when it is read again', async () => {
+    const records = await JobRecords.open(folder, list, false);
+    const all: Position[] = [];
+    for await (const one of records.pending()) all.push(one);
+    assert.equal(all.length, total);
+    const order = all.map((_, i) => all[(i * 7919) % total] as Position);
+    await Promise.all(order.map(({ position, entry }) => records.write(position, (position % 3 === 0 ? failure : result)(entry.path))));
+    await records.write(5, result('a second time'));
+    assert.deepEqual([records.done + records.failed, records.failed], [total, Math.ceil(total / 3)]);
+    await records.close();
+
+    const again = await JobRecords.open(folder, list, false);
+    assert.deepEqual([again.done, again.failed, await pendingOf(again)], [total - Math.ceil(total / 3), Math.ceil(total / 3), []]);
+    let position = 0;
+    for await (const one of again.outcomes()) {
+      assert.deepEqual([one.position, one.outcome.image, 'error' in one.outcome], [position, one.entry.path, position % 3 === 0]);
+      position++;
+    }
+    assert.equal(position, total);
+    await again.close();
+  });
+
+  it('a part that lost its end is pending to that extent, the other parts are not read', async () => {
+    const part = join(folder, resultsFile(1));
+    const lines = readFileSync(part, 'utf8').split('\n').length - 1;
+    truncateSync(part, readFileSync(part).length / 2);
+    const left = readFileSync(part, 'utf8').split('\n').length - 1;
+    const records = await JobRecords.open(folder, list, false);
+    const pending = await pendingOf(records);
+    assert.equal(pending.length, lines - left);
+    assert.ok(pending.every((position) => Math.floor(position / chunkLength) === 1 && position % 3 !== 0));
+    await Promise.all(pending.map((position) => records.write(position, result(`picture-${position % 3000}.jpg`))));
+    await records.close();
+    assert.equal(readFileSync(part, 'utf8').split('\n').length - 1, lines);
+  });
+
+  it('failures that are forgotten are pending', async () => {
+    const records = await JobRecords.open(folder, list, true);
+    assert.equal((await pendingOf(records)).length, Math.ceil(total / 3));
+    assert.ok(existsSync(join(folder, 'errors.jsonl')));
+    await records.close();
+  });
+});
