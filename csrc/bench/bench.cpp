@@ -1,0 +1,93 @@
+#include "bench/bench.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/mm.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <map>
+
+#include "bench/operators.h"
+#include "bench/rounds.h"
+#include "engine/device.h"
+#include "engine/guarded.h"
+#include "runtime/error.h"
+#include "runtime/machine.h"
+
+namespace cornernet::bench {
+namespace {
+
+// More than the caches of one core hold, and quick to write. A server's shared last level may be larger still: the report states the bytes.
+constexpr int64_t kColdBytes = int64_t{256} << 20;
+constexpr double kPeakRoundSeconds = 0.05;
+
+struct Place {
+  at::Device device;
+  at::ScalarType dtype;
+};
+
+Place place_of(const Setting& setting) {
+  const at::Device device = resolve_device(setting.device);
+  // For the calling thread's teams, which is the one that measures.
+  at::set_num_threads(setting.threads > 0 ? setting.threads : usable_cores());
+  return {device, resolve_precision(setting.precision, device)};
+}
+
+/// A copy of half as many bytes moves `bytes`.
+Runner copy_of(double bytes, at::Device device) {
+  const at::Tensor from = at::empty({std::max<int64_t>(1, static_cast<int64_t>(bytes / 2))}, at::TensorOptions(at::kByte).device(device));
+  const at::Tensor to = at::empty_like(from);
+  from.fill_(1);
+  return {"copy", [from, to] { to.copy_(from); }};
+}
+
+/// The rate of each round in which `run` does `amount`.
+std::vector<double> rates(const Place& place, double seconds, double amount, const std::function<void()>& run) {
+  const int calls = calls_a_round(place.device, run, kPeakRoundSeconds);
+  const int rounds = std::clamp(static_cast<int>(seconds / kPeakRoundSeconds), kLeastRounds, kMostRounds);
+  std::vector<double> found;
+  for (int round = 0; round < rounds; ++round) found.push_back(amount / seconds_of(place.device, run, calls));
+  return found;
+}
+
+}  // namespace
+
+Report bench_operator(const Work& work, const Setting& setting) {
+  return guarded([&] {
+    const Place place = place_of(setting);
+    const Operator measured = make_operator(work, place.dtype, place.device);
+    Report report;
+    report.largest_error = measured.error(measured.ours());
+    if (!(report.largest_error <= 1)) {
+      throw Error(ErrorCode::Internal,
+                  work.op + " differs from its definition by " + std::to_string(report.largest_error) + " times what is allowed");
+    }
+    const at::Tensor flush = at::empty({kColdBytes / 4}, at::TensorOptions(at::kFloat).device(place.device));
+    report.cold_bytes = kColdBytes;
+    std::vector<Runner> runners{{"ours", [&] { measured.ours(); }}, {"aten", [&] { measured.aten(); }}, copy_of(work.bytes, place.device)};
+    report.candidates = time_in_turns(place.device, runners, flush, setting.seconds);
+    return report;
+  });
+}
+
+Peak matmul_peak(const Setting& setting) {
+  return guarded([&] {
+    const Place place = place_of(setting);
+    const int64_t side = place.device.is_cpu() ? 2048 : 8192;
+    const at::Tensor a = at::empty({side, side}, at::TensorOptions(place.dtype).device(place.device)).fill_(0.5), b = at::empty_like(a).fill_(0.25);
+    const double flops = 2.0 * static_cast<double>(side) * static_cast<double>(side) * static_cast<double>(side);
+    return Peak{rates(place, setting.seconds, flops, [&] { at::mm(a, b); }), side};
+  });
+}
+
+Peak copy_peak(const Setting& setting) {
+  return guarded([&] {
+    const Place place = place_of(setting);
+    const Runner copy = copy_of(2.0 * kColdBytes, place.device);
+    return Peak{rates(place, setting.seconds, 2.0 * kColdBytes, copy.run), kColdBytes};
+  });
+}
+
+}  // namespace cornernet::bench
