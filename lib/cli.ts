@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { Command, CommanderError } from 'commander';
 
+import * as bench from './commands/bench.js';
 import * as demo from './commands/demo.js';
 import * as detect from './commands/detect.js';
 import * as doctor from './commands/doctor.js';
@@ -24,7 +25,7 @@ function program(): Command {
     .showHelpAfterError(false)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`ERR_OPTION: ${text.replace(/^error: /, '')}`) });
-  for (const command of [detect, weights, setup, doctor, demo]) command.register(root);
+  for (const command of [detect, weights, setup, doctor, demo, bench]) command.register(root);
   return root;
 }
 

@@ -33,7 +33,8 @@ function numberOf(flag: string): (text: string) => number {
   };
 }
 
-function numeric(flags: string, description: string): Option {
+/** An option whose value is a number. */
+export function numeric(flags: string, description: string): Option {
   return new Option(flags, description).argParser(numberOf(flags.split(' ')[0] ?? flags));
 }
 
