@@ -39,7 +39,7 @@ const window = z.strictObject({
 const series = z.strictObject({
   summary,
   values: list(z.number()),
-  windows: list(window).readonly(),
+  windows: list(window),
   stable: z.boolean(),
   undisturbed: z.boolean(),
   warmUpCalls: count,
@@ -139,6 +139,10 @@ const kernelResult = z.strictObject({
   ofRoof: positive,
   /** Of the verification, as a fraction of what is allowed. */
   largestError: fraction.max(1),
+  /** Written elsewhere before each cold call. */
+  coldBytes: count,
+  /** What else the machine did meanwhile; empty for nothing to speak of. */
+  disturbed: list(z.string()),
 });
 
 const stage = z.enum(['decode', 'wait', 'prepare', 'network', 'corners', 'nms', 'write']);
@@ -181,12 +185,12 @@ const common = {
   version: z.literal(1),
   /** ISO 8601, UTC. */
   date: z.iso.datetime(),
-  /** As it was called, files left out. */
   machine,
   method: z.strictObject({
     insideTheClock: z.string(),
     windowSeconds: positive,
-    stableWithin: fraction,
+    /** null where there are no windows: an operator's rounds are its windows. */
+    stableWithin: fraction.nullable(),
     limitSeconds: positive,
   }),
   peaks: list(peak),

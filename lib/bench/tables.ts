@@ -1,6 +1,7 @@
 // The benchmark's results as tables for people: rows for the terminal and for the page alike.
 import Table from 'cli-table3';
 
+import type { Change, Comparison } from './compare.js';
 import type { KernelResult, ModelResult, PipelineResult, Report } from './schema.js';
 import type { Series } from './windows.js';
 
@@ -65,7 +66,21 @@ function modelTable(results: readonly ModelResult[]): ResultTable {
 function kernelsTable(results: readonly KernelResult[]): ResultTable {
   const micros = (seconds: number): string => short(1e6 * seconds);
   return {
-    head: ['operator', 'input', 'prec', 'calls', 'ours us', 'cold us', 'ATen us', 'vs ATen', 'TFLOP/s', 'GB/s', 'of roof', 'of copy'],
+    head: [
+      'operator',
+      'input',
+      'prec',
+      'calls',
+      'ours us',
+      'cold us',
+      'ATen us',
+      'vs ATen',
+      'TFLOP/s',
+      'GB/s',
+      'of roof',
+      'of copy',
+      'remarks',
+    ],
     rows: results.map((r) => [
       r.name,
       r.shape,
@@ -79,6 +94,7 @@ function kernelsTable(results: readonly KernelResult[]): ResultTable {
       (r.bandwidth / 1e9).toFixed(1),
       percent(r.ofRoof),
       percent(r.copy.backToBack.p50 / r.ours.backToBack.p50),
+      r.disturbed.join(', '),
     ]),
   };
 }
@@ -121,6 +137,25 @@ export function resultTable(report: Report): ResultTable {
   return report.kind === 'kernels' ? kernelsTable(report.results) : pipelineTable(report.results);
 }
 
+/** What changed, the biggest changes first. */
+export function comparisonTable({ changes }: Comparison): ResultTable {
+  const rank = ({ ratio }: Change): number => -Math.abs(Math.log(ratio ?? 1));
+  return {
+    head: ['', 'before', 'after', 'unit', 'speed', 'noise', ''],
+    rows: [...changes]
+      .sort((a, b) => rank(a) - rank(b))
+      .map(({ name, unit, before, after, ratio, noise, judgement }) => [
+        name,
+        before === null ? '' : short(before),
+        after === null ? '' : short(after),
+        unit,
+        ratio === null ? '' : `${ratio.toFixed(2)}x`,
+        noise === null ? '' : `±${percent(noise)}`,
+        judgement,
+      ]),
+  };
+}
+
 /** For the terminal. */
 export function drawTable({ head, rows }: ResultTable): string {
   const table = new Table({
@@ -147,7 +182,9 @@ export function describeReport({ machine, method, peaks, date }: Report): string
       (peak) =>
         `${peak.device} ${peak.precision}, ${peak.threads} threads: matmul peak ${teras(peak.matmul)} TFLOP/s (${peak.matmulSide} wide), copy ${(peak.copy / 1e9).toFixed(1)} GB/s (${(peak.copyBytes / 2 ** 20).toFixed(0)} MiB)`,
     ),
-    `Windows of ${method.windowSeconds} s until the last three agree within ${percent(method.stableWithin)}, at most ${method.limitSeconds} s each.`,
+    method.stableWithin === null
+      ? `At least five rounds and ${method.limitSeconds} s for each operator and shape, the candidates in turns.`
+      : `Windows of ${method.windowSeconds} s until the last three agree within ${percent(method.stableWithin)}, at most ${method.limitSeconds} s each.`,
     `Inside the clock: ${method.insideTheClock}`,
   ];
 }
