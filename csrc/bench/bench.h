@@ -34,6 +34,7 @@ struct Report {
 Report bench_operator(const Work& work, const Setting& setting);
 
 /// What this machine can do at most: rates of one round each.
+/// The best round is the peak; of several sizes of matrices the best one is returned.
 struct Peak {
   std::vector<double> rates;  // matmul: FLOP/s, copy: bytes/s (read and written)
   int64_t size = 0;           // matmul: the matrices' side, copy: bytes of each of the two buffers

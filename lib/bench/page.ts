@@ -25,14 +25,26 @@ function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, 
 const configuration = (r: ModelResult): string => `${r.precision}, ${r.width}x${r.height}, ${r.views === 2 ? 'with flip' : 'one view'}`;
 
 function throughputPlot({ results }: ModelReport): string {
+  const batches = [...new Set(results.map(({ batch }) => batch))].sort((a, b) => a - b);
   const series = [...groupBy(results, configuration)].map(([name, group]) => ({
     name,
     type: 'line' as const,
     symbolSize: 8,
-    data: group.map((r): Point => [r.batch, r.picturesPerSecond]),
+    data: group.map((r) => [String(r.batch), r.picturesPerSecond]),
   }));
-  const option: EChartsOption = { ...axes, xAxis: axis('pictures a call'), yAxis: axis('pictures a second', { nameGap: 50 }), series };
+  const option: EChartsOption = {
+    ...axes,
+    xAxis: axis('pictures a call', { type: 'category', data: batches.map(String) }),
+    yAxis: axis('pictures a second', { nameGap: 50 }),
+    series,
+  };
   return chart(option, 'Throughput by batch, a line for each size, precision and number of views');
+}
+
+/** For the ends of an axis. */
+function twoDigits(value: number, round: (value: number) => number): number {
+  const unit = 10 ** (Math.floor(Math.log10(value)) - 1);
+  return Number((round(value / unit) * unit).toPrecision(2));
 }
 
 /** Where each call of a hundred lies: the distribution without bins. */
@@ -42,9 +54,14 @@ function latencyPlot({ results }: ModelReport): string {
     const data = Array.from({ length: 101 }, (_, i): Point => [percentile(inOrder, i / 100), i]);
     return { name: `${configuration(r)}, batch ${r.batch}`, type: 'line' as const, showSymbol: false, data };
   });
+  const all = results.flatMap((r) => r.latency.values);
   const option: EChartsOption = {
     ...axes,
-    xAxis: axis('milliseconds a call', { type: 'log', min: 'dataMin', max: 'dataMax' }),
+    xAxis: axis('milliseconds a call', {
+      type: 'log',
+      min: twoDigits(Math.min(...all), Math.floor),
+      max: twoDigits(Math.max(...all), Math.ceil),
+    }),
     yAxis: axis('% of the calls at most', { nameGap: 50, max: 100 }),
     series,
   };
@@ -56,7 +73,7 @@ function stagesPlot({ results }: ModelReport): string {
   const option: EChartsOption = {
     ...axes,
     grid: { ...axes.grid, left: 260 },
-    xAxis: axis('% of a call'),
+    xAxis: axis('% of a call', { max: 100 }),
     yAxis: { type: 'category', inverse: true, data: results.map((r) => `${configuration(r)}, batch ${r.batch}`) },
     series: names.map((name) => ({
       name,
@@ -132,9 +149,14 @@ function speedUpPlot({ results }: KernelsReport): string {
 }
 
 function kernelsSections(report: KernelsReport): Section[] {
-  const placed = report.results.map((r) => ({ ...r, group: `${r.precision} ${r.op}` }));
+  const placed = report.results.flatMap((r) => [
+    { ...r, group: `${r.precision} ${r.op}` },
+    { ...r, group: `${r.precision} ${r.op}, cold`, achieved: r.flops / r.ours.cold.p50 },
+  ]);
+  const text =
+    'Every operator of the network. The slanted line is what memory gives: back to back, small operators are above it, for the caches hold their data.';
   return [
-    { title: 'Roofline', text: 'Every operator of the network, back to back.', html: rooflinePlot(report.peaks, placed) },
+    { title: 'Roofline', text, html: rooflinePlot(report.peaks, placed) },
     { title: 'Against ATen', html: speedUpPlot(report) },
   ];
 }
