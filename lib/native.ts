@@ -177,8 +177,11 @@ export interface NativeAddon {
   networkWork(options: { width: number; height: number; views: number; precision: 'fp32' | 'bf16' | 'fp16' }): NativeWork[];
   /** Verifies an operator against its naive twin and times it; rejects with ERR_INTERNAL when it computes something else. */
   benchOperator(work: NativeWork, setting: NativeBenchSetting): Promise<NativeBenchReport>;
-  /** Rates, one a round: FLOP/s of a product of square matrices of `size`, bytes/s (read and written) of a copy of `size` bytes. */
-  benchPeak(kind: 'matmul' | 'copy', setting: NativeBenchSetting): Promise<{ rates: Float64Array; size: number }>;
+  /**
+   * Rates, one a round: FLOP/s of a product of square matrices of `size` or of a convolution of `size` channels, bytes/s (read and written) of a
+   * copy of `size` bytes.
+   */
+  benchPeak(kind: 'matmul' | 'conv' | 'copy', setting: NativeBenchSetting): Promise<{ rates: Float64Array; size: number }>;
 }
 
 /** The folder of this package's package.json, from the sources and from dist alike. */

@@ -112,9 +112,9 @@ Napi::Value bench_operator(const Napi::CallbackInfo& info, Channel& channel) {
 Napi::Value bench_peak(const Napi::CallbackInfo& info, Channel& channel) {
   try {
     const std::string kind = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "";
-    if (kind != "matmul" && kind != "copy") throw Error(ErrorCode::Option, "a peak is 'matmul' or 'copy'");
+    if (kind != "matmul" && kind != "conv" && kind != "copy") throw Error(ErrorCode::Option, "a peak is 'matmul', 'conv' or 'copy'");
     return channel.submit(info.This().As<Napi::Object>(), 0, [kind, setting = setting_from_js(info[1])]() -> Channel::Result {
-      const bench::Peak peak = kind == "copy" ? bench::copy_peak(setting) : bench::matmul_peak(setting);
+      const bench::Peak peak = kind == "copy" ? bench::copy_peak(setting) : kind == "conv" ? bench::conv_peak(setting) : bench::matmul_peak(setting);
       return [peak](Napi::Env env) -> Napi::Value {
         Napi::Object js = Napi::Object::New(env);
         js.Set("rates", doubles_to_js(env, peak.rates));

@@ -16,7 +16,7 @@ Napi::Array work_to_js(Napi::Env env, const std::vector<Work>& work);
 Napi::Value network_work(const Napi::CallbackInfo& info);
 /// benchOperator(work, setting)
 Napi::Value bench_operator(const Napi::CallbackInfo& info, Channel& channel);
-/// benchPeak('matmul' | 'copy', setting)
+/// benchPeak('matmul' | 'conv' | 'copy', setting)
 Napi::Value bench_peak(const Napi::CallbackInfo& info, Channel& channel);
 
 }  // namespace cornernet

@@ -94,6 +94,17 @@ Peak matmul_peak(const Setting& setting) {
   });
 }
 
+Peak conv_peak(const Setting& setting) {
+  return guarded([&] {
+    const Place place = place_of(setting);
+    Work work{"conv", place.device.is_cpu() ? 1 : 16, 256, 256, 128, 128, 3};
+    work.bytes = 1;  // not asked for
+    const Operator conv = make_operator(work, place.dtype, place.device);
+    const double flops = 2.0 * 9 * 256 * 256 * 128 * 128 * static_cast<double>(work.n);
+    return Peak{rates(place, setting.seconds, flops, [&] { conv.ours(); }), work.in_channels};
+  });
+}
+
 Peak copy_peak(const Setting& setting) {
   return guarded([&] {
     const Place place = place_of(setting);

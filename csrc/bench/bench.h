@@ -36,10 +36,13 @@ Report bench_operator(const Work& work, const Setting& setting);
 /// What this machine can do at most: rates of one round each.
 /// The best round is the peak; of several sizes of matrices the best one is returned.
 struct Peak {
-  std::vector<double> rates;  // matmul: FLOP/s, copy: bytes/s (read and written)
-  int64_t size = 0;           // matmul: the matrices' side, copy: bytes of each of the two buffers
+  std::vector<double> rates;  // matmul and conv: FLOP/s, copy: bytes/s (read and written)
+  int64_t size = 0;           // matmul: the matrices' side, conv: channels, copy: bytes of each of the two buffers
 };
 Peak matmul_peak(const Setting& setting);
+/// A 3x3 convolution of 256 channels at 128x128: the same arithmetic, whose weights are packed once, so that some libraries come closer to the
+/// machine's limit than in a product of matrices.
+Peak conv_peak(const Setting& setting);
 Peak copy_peak(const Setting& setting);
 
 }  // namespace cornernet::bench

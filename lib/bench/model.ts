@@ -5,7 +5,7 @@ import type { LoadOptions, Precision } from '../options.js';
 import type { Timings } from '../timings.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';
-import { measurePeak } from './peaks.js';
+import { computePeak, measurePeak } from './peaks.js';
 import type { ModelReport, ModelResult, Peak } from './schema.js';
 import { median } from './statistics.js';
 import { measure, type Rule } from './windows.js';
@@ -104,7 +104,7 @@ async function measureOne(
     flops,
     bytes,
     achieved,
-    ofPeak: achieved / peak.matmul,
+    ofPeak: achieved / computePeak(peak),
     weightsBytes: detector.memory.weightsBytes,
   };
 }

@@ -2,7 +2,7 @@
 import type { EChartsOption } from 'echarts';
 
 import { chart, htmlPage, htmlTable, writePage, type Section } from '../report/page.js';
-import { roof } from './peaks.js';
+import { computePeak, roof } from './peaks.js';
 import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report } from './schema.js';
 import { stages } from './spans.js';
 import { percentile, sorted } from './statistics.js';
@@ -98,7 +98,7 @@ function rooflinePlot(peaks: readonly Peak[], placed: readonly Placed[]): string
   const intensities = placed.map(({ flops, bytes }) => flops / bytes);
   const [least, most] = [Math.min(...intensities, 0.1), Math.max(...intensities, 1000)];
   const lines = peaks.map((peak) => {
-    const ridge = peak.matmul / peak.copy;
+    const ridge = computePeak(peak) / peak.copy;
     const data = [least, ridge, Math.max(most, ridge)].map((at): Point => [at, roof(peak, at, 1) / 1e9]);
     return { name: `${peak.precision} roof`, type: 'line' as const, showSymbol: false, lineStyle: { width: 2 }, data };
   });
@@ -114,7 +114,7 @@ function rooflinePlot(peaks: readonly Peak[], placed: readonly Placed[]): string
     yAxis: axis('GFLOP/s', { type: 'log', nameGap: 50 }),
     series: [...lines, ...points],
   };
-  return chart(option, 'Roofline: operations a second by operations a byte, below the measured matmul peak and copy bandwidth', {
+  return chart(option, 'Roofline: operations a second by operations a byte, below the measured compute peak and copy bandwidth', {
     height: 480,
   });
 }

@@ -79,6 +79,8 @@ const peak = z.strictObject({
   /** FLOP/s of the best round of a product of square matrices with sides of matmulSide. */
   matmul: positive,
   matmulSide: count,
+  /** FLOP/s of the best round of a 3x3 convolution of 256 channels, whose weights are packed once. */
+  conv: positive,
   /** Bytes/s, read and written, of the best round of a copy of copyBytes. */
   copy: positive,
   copyBytes: count,
@@ -110,7 +112,7 @@ const modelResult = z.strictObject({
   bytes: positive,
   /** FLOP/s of the network alone, by the median. */
   achieved: positive,
-  /** Of the measured matmul peak. */
+  /** Of the measured compute peak: matmul's or conv's, whichever is higher. */
   ofPeak: positive,
   weightsBytes: count,
 });
