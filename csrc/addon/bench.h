@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "addon/channel.h"
-#include "ops/work.h"
+#include "engine/detector.h"
 
 namespace cornernet {
 

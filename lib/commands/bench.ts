@@ -139,7 +139,7 @@ async function runModel(flags: ModelFlags): Promise<void> {
   const rule = ruleOf(flags);
   const report = await benchModel({
     ...weightsOf(flags.weights),
-    load: loadOptionsOf({
+    load: loadOf({
       ...(flags.device !== undefined && { device: flags.device }),
       ...(flags.threads !== undefined && { threads: flags.threads }),
     }),
