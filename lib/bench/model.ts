@@ -8,7 +8,7 @@ import { describeMachine } from './machine.js';
 import { computePeak, measurePeak } from './peaks.js';
 import type { ModelReport, ModelResult, Peak } from './schema.js';
 import { median } from './statistics.js';
-import { measure, type Rule } from './windows.js';
+import { countedCalls, measure, type Rule } from './windows.js';
 
 export interface PictureSize {
   readonly width: number;
@@ -84,7 +84,7 @@ async function measureOne(
     return milliseconds;
   };
   const latency = await measure(call, options.rule, () => watchMachine(detector.device));
-  const stages = stagesOf(timings.slice(latency.warmUpCalls));
+  const stages = stagesOf(countedCalls(latency).map((index) => timings[index] as Timings));
   const { flops, bytes } = total(await detector.work(width, height, views * batch));
   const achieved = (1000 * flops) / stages.network;
   return {

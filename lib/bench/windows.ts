@@ -59,6 +59,17 @@ export function toSeries(measured: readonly { window: Window; values: readonly n
   };
 }
 
+/** Which calls, warming up included, the summary is made of. */
+export function countedCalls({ windows, undisturbed, warmUpCalls }: Series): number[] {
+  const counted: number[] = [];
+  let first = warmUpCalls;
+  for (const { count, disturbance } of windows) {
+    if (!undisturbed || disturbance.reasons.length === 0) for (let i = 0; i < count; i++) counted.push(first + i);
+    first += count;
+  }
+  return counted;
+}
+
 /** Begins to watch the machine; the returned function ends it and says what it saw. */
 export type Watch = () => Promise<() => Promise<Disturbance>>;
 

@@ -11,7 +11,7 @@ import { roof } from '../../lib/bench/peaks.js';
 import { parseReport, type ModelReport, type Report } from '../../lib/bench/schema.js';
 import { clip, covered, spansOf } from '../../lib/bench/spans.js';
 import { median, percentile, relativeSpread, summarize } from '../../lib/bench/statistics.js';
-import { agree, measure, toSeries, type Rule, type Window } from '../../lib/bench/windows.js';
+import { agree, countedCalls, measure, toSeries, type Rule, type Window } from '../../lib/bench/windows.js';
 import { CornerNetError } from '../../lib/index.js';
 import { loadNative } from '../../lib/native.js';
 import { fixtures } from '../environment.js';
@@ -64,6 +64,15 @@ describe('bench windows', () => {
       [series.stable, series.undisturbed, series.values, series.windows.length, series.warmUpCalls],
       [true, true, [100, 101, 102], 4, 7],
     );
+  });
+
+  it('names the calls that count', () => {
+    const of = (count: number, disturbance = quiet as Window['disturbance']): { window: Window; values: number[] } => ({
+      window: { seconds: 1, median: 1, count, disturbance },
+      values: Array.from({ length: count }, () => 1),
+    });
+    assert.deepEqual(countedCalls(toSeries([of(2), of(3, disturbed), of(1)], rule, 4)), [4, 5, 9]);
+    assert.deepEqual(countedCalls(toSeries([of(2, disturbed)], rule, 1)), [1, 2]);
   });
 
   it('where all were disturbed, all count, and it says so', () => {
