@@ -81,6 +81,19 @@ function ourSeconds(): number {
   return (user + system) / 1e6;
 }
 
+/** So often at most is measured what others disturb. */
+const mostAttempts = 3;
+
+/** What `body` measures while nobody disturbs it; after three disturbed attempts the last one's, with the reasons. */
+export async function undisturbed<T>(device: string, body: () => Promise<T>): Promise<{ measured: T; reasons: readonly string[] }> {
+  for (let attempt = 1; ; attempt++) {
+    const end = await watchMachine(device);
+    const measured = await body();
+    const { reasons } = await end();
+    if (reasons.length === 0 || attempt === mostAttempts) return { measured, reasons };
+  }
+}
+
 /** Begins to watch; the returned function ends it. `device` is 'cpu' or 'cuda:N'. */
 export async function watchMachine(device: string): Promise<() => Promise<Disturbance>> {
   const [before, oursBefore] = [await readCpuTimes(), ourSeconds()];

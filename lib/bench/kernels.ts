@@ -2,7 +2,7 @@
 import type { NetworkWork } from '../detector.js';
 import { fromNative } from '../errors.js';
 import { loadNative, type NativeBenchReport, type NativeBenchSetting } from '../native.js';
-import { watchMachine } from './disturbance.js';
+import { undisturbed } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import type { PictureSize } from './model.js';
 import { measurePeak, roof } from './peaks.js';
@@ -54,9 +54,7 @@ function timesOf(report: NativeBenchReport, name: 'ours' | 'aten' | 'copy'): Ker
 }
 
 async function measureOne(work: NetworkWork, calls: number, setting: NativeBenchSetting, peak: Peak): Promise<KernelResult> {
-  const endWatch = await watchMachine(peak.device);
-  const report = await fromNative(loadNative().benchOperator({ ...work }, setting));
-  const { reasons } = await endWatch();
+  const { measured: report, reasons } = await undisturbed(peak.device, () => fromNative(loadNative().benchOperator({ ...work }, setting)));
   const ours = timesOf(report, 'ours');
   const achieved = work.flops / ours.backToBack.p50;
   return {

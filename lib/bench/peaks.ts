@@ -1,6 +1,7 @@
 // What this machine can do at most, measured: the two lines of the roofline.
 import { fromNative } from '../errors.js';
 import { loadNative, type NativeBenchSetting } from '../native.js';
+import { undisturbed } from './disturbance.js';
 import type { FixedPrecision, Peak } from './schema.js';
 
 const seconds = 1;
@@ -9,18 +10,21 @@ const seconds = 1;
 export async function measurePeak(device: string, precision: FixedPrecision, threads: number): Promise<Peak> {
   const setting: NativeBenchSetting = { device, precision, threads, seconds };
   const native = loadNative();
-  const matmul = await fromNative(native.benchPeak('matmul', setting));
-  const conv = await fromNative(native.benchPeak('conv', setting));
-  const copy = await fromNative(native.benchPeak('copy', setting));
+  const attempt = async (kind: 'matmul' | 'conv' | 'copy'): Promise<{ best: number; size: number; reasons: readonly string[] }> => {
+    const { measured, reasons } = await undisturbed(device, () => fromNative(native.benchPeak(kind, setting)));
+    return { best: Math.max(...measured.rates), size: measured.size, reasons };
+  };
+  const [matmul, conv, copy] = [await attempt('matmul'), await attempt('conv'), await attempt('copy')];
   return {
     device,
     precision,
     threads,
-    matmul: Math.max(...matmul.rates),
+    matmul: matmul.best,
     matmulSide: matmul.size,
-    conv: Math.max(...conv.rates),
-    copy: Math.max(...copy.rates),
+    conv: conv.best,
+    copy: copy.best,
     copyBytes: copy.size,
+    disturbed: [...new Set([...matmul.reasons, ...conv.reasons, ...copy.reasons])],
   };
 }
 

@@ -84,6 +84,8 @@ const peak = z.strictObject({
   /** Bytes/s, read and written, of the best round of a copy of copyBytes. */
   copy: positive,
   copyBytes: count,
+  /** What else the machine did while the peaks were taken; empty for nothing to speak of, absent when nobody watched. */
+  disturbed: list(z.string()).optional(),
 });
 
 const setup = {

@@ -182,7 +182,7 @@ export function describeReport({ machine, method, peaks, date }: Report): string
     ...gpus,
     ...peaks.map(
       (peak) =>
-        `${peak.device} ${peak.precision}, ${peak.threads} threads: matmul peak ${teras(peak.matmul)} TFLOP/s (${peak.matmulSide} wide), convolution peak ${teras(peak.conv)}, copy ${(peak.copy / 1e9).toFixed(1)} GB/s (${(peak.copyBytes / 2 ** 20).toFixed(0)} MiB)`,
+        `${peak.device} ${peak.precision}, ${peak.threads} threads: matmul peak ${teras(peak.matmul)} TFLOP/s (${peak.matmulSide} wide), convolution peak ${teras(peak.conv)}, copy ${(peak.copy / 1e9).toFixed(1)} GB/s (${(peak.copyBytes / 2 ** 20).toFixed(0)} MiB)${peak.disturbed?.length ? `; disturbed: ${peak.disturbed.join(', ')}` : ''}`,
     ),
     method.stableWithin === null
       ? `At least five rounds and ${method.limitSeconds} s for each operator and shape, the candidates in turns.`

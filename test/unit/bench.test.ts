@@ -1,6 +1,6 @@
 // The benchmark's reasoning against numbers worked out by hand.
 import { strict as assert } from 'node:assert';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { compareReports, judge, leastChange, type Figure } from '../../lib/bench/compare.js';
@@ -8,13 +8,13 @@ import { cpuDisturbance, parseCpuTimes, parseGpuState } from '../../lib/bench/di
 import { distinct, nameOf } from '../../lib/bench/kernels.js';
 import { cpuField, parseGpu } from '../../lib/bench/machine.js';
 import { roof } from '../../lib/bench/peaks.js';
-import { parseReport, type ModelReport, type Report } from '../../lib/bench/schema.js';
+import { parseReport, readReport, type ModelReport, type Report } from '../../lib/bench/schema.js';
 import { clip, covered, spansOf } from '../../lib/bench/spans.js';
 import { median, percentile, relativeSpread, summarize } from '../../lib/bench/statistics.js';
 import { agree, countedCalls, measure, toSeries, type Rule, type Window } from '../../lib/bench/windows.js';
 import { CornerNetError } from '../../lib/index.js';
 import { loadNative } from '../../lib/native.js';
-import { fixtures } from '../environment.js';
+import { fixtures, root } from '../environment.js';
 
 const quiet = { steal: 0, others: 0, gpuMhz: null, reasons: [] };
 const disturbed = { steal: 0.3, others: 0, gpuMhz: null, reasons: ['stolen time 30%'] };
@@ -393,6 +393,16 @@ describe('bench reports', () => {
   it('come back as they were written', () => {
     const report = modelReport([100, 101, 102]);
     assert.deepEqual(parseReport(JSON.stringify(report), 'a.json'), report);
+  });
+
+  it('of runs that were made are kept, and are read back', async () => {
+    const folder = join(root, 'bench', 'results');
+    const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
+    assert.ok(names.length > 0);
+    for (const name of names) {
+      const report = await readReport(join(folder, name));
+      assert.ok(report.results.length > 0 && name.startsWith(report.date.slice(0, 10)) && name.endsWith(`-${report.kind}.json`), name);
+    }
   });
 
   it('are refused with the field that is wrong', () => {
