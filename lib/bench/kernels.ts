@@ -88,7 +88,7 @@ export async function benchKernels(options: KernelsBenchOptions): Promise<Kernel
   const peaks: Peak[] = [];
   const results: KernelResult[] = [];
   for (const precision of options.precisions) {
-    const peak = await measurePeak(options.device, precision, threads);
+    const peak = await measurePeak(options.device, precision, threads, options.seconds);
     peaks.push(peak);
     const setting = { device: options.device, precision, threads, seconds: options.seconds };
     const work = options.sizes.flatMap((size) => native.networkWork({ ...size, views: options.views, precision }));

@@ -116,7 +116,7 @@ export async function benchModel(options: ModelBenchOptions): Promise<ModelRepor
   const results: ModelResult[] = [];
   for (const precision of options.precisions) {
     await using detector = await Detector.load(options.weights, { ...options.load, precision });
-    const peak = await measurePeak(detector.device, detector.precision, detector.threads);
+    const peak = await measurePeak(detector.device, detector.precision, detector.threads, options.rule.limitSeconds);
     peaks.push(peak);
     for (const size of options.sizes) {
       for (const views of options.views) {

@@ -4,11 +4,12 @@ import { loadNative, type NativeBenchSetting } from '../native.js';
 import { undisturbed } from './disturbance.js';
 import type { FixedPrecision, Peak } from './schema.js';
 
-const seconds = 1;
+/** Enough to find the best round; a hasty benchmark takes less. */
+const mostSeconds = 0.5;
 
 /** The compute peaks and copy bandwidth; a peak is a limit, so the best round counts. */
-export async function measurePeak(device: string, precision: FixedPrecision, threads: number): Promise<Peak> {
-  const setting: NativeBenchSetting = { device, precision, threads, seconds };
+export async function measurePeak(device: string, precision: FixedPrecision, threads: number, limitSeconds: number): Promise<Peak> {
+  const setting: NativeBenchSetting = { device, precision, threads, seconds: Math.min(mostSeconds, limitSeconds) };
   const native = loadNative();
   const attempt = async (kind: 'matmul' | 'conv' | 'copy'): Promise<{ best: number; size: number; reasons: readonly string[] }> => {
     const { measured, reasons } = await undisturbed(device, () => fromNative(native.benchPeak(kind, setting)));

@@ -237,7 +237,7 @@ export async function benchPipeline(options: PipelineBenchOptions): Promise<Pipe
       date: new Date().toISOString(),
       machine,
       method: { insideTheClock, ...options.rule },
-      peaks: [await measurePeak(detector.device, detector.precision, detector.threads)],
+      peaks: [await measurePeak(detector.device, detector.precision, detector.threads, options.rule.limitSeconds)],
       results: [result],
     };
   } catch (error) {
