@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 
 import * as batch from './commands/batch.js';
+import * as bench from './commands/bench.js';
 import * as demo from './commands/demo.js';
 import * as detect from './commands/detect.js';
 import * as doctor from './commands/doctor.js';
@@ -28,7 +29,7 @@ function program(): Command {
     .showHelpAfterError(false)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`ERR_OPTION: ${text.replace(/^error: /, '')}`) });
-  for (const command of [detect, batch, worker, status, evaluate, weights, setup, doctor, demo]) command.register(root);
+  for (const command of [detect, batch, worker, status, evaluate, bench, weights, setup, doctor, demo]) command.register(root);
   return root;
 }
 

@@ -10,6 +10,7 @@ import {
   type NativeInfo,
   type NativePicture,
   type NativeSettings,
+  type NativeWork,
 } from './native.js';
 import {
   checkDetectAllOptions,
@@ -23,6 +24,7 @@ import {
 } from './options.js';
 import { Pipeline } from './pipeline.js';
 import { Replicas } from './replicas.js';
+import { timingsOf, type Decoded, type Timings } from './timings.js';
 import { defaultWeights, resolveWeights, type ResolvedWeights } from './weights.js';
 
 /** One object found in a picture. */
@@ -46,6 +48,8 @@ export interface DetectionResult {
   readonly height: number;
   /** In descending score. */
   readonly detections: readonly Detection[];
+  /** With the option `timings`. */
+  readonly timings?: Timings;
 }
 
 /** A picture of `detectAll` that could not be read or computed. */
@@ -78,6 +82,9 @@ export interface Heads {
   readonly left: number;
   readonly top: number;
 }
+
+/** One operator's call in the network: its shape, operations and bytes. */
+export type NetworkWork = Readonly<NativeWork>;
 
 /** Counters since loading, over all replicas. */
 export interface DetectorStats {
@@ -137,6 +144,8 @@ function toDetections(values: Float32Array, classes: readonly string[]): Detecti
  */
 export class Detector implements AsyncDisposable {
   readonly #loaded: Loaded;
+  /** When the pictures under way were taken and decoded. */
+  readonly #decoded = new WeakMap<NativePicture, Decoded>();
   #closing: Promise<void> | undefined;
 
   private constructor(loaded: Loaded) {
@@ -234,7 +243,7 @@ export class Detector implements AsyncDisposable {
     const native = this.#nativeOptions(changes);
     const maxPixels = this.#maxPixels(changes);
     const sources: readonly ImageSource[] = Array.isArray(images) ? (images as readonly ImageSource[]) : [images as ImageSource];
-    const decode = (): Promise<NativePicture[]> => Promise.all(sources.map((source) => decodeImage(source, maxPixels)));
+    const decode = (): Promise<NativePicture[]> => Promise.all(sources.map((source) => this.#decode(source, maxPixels)));
     const pictures = await abortable(signal, decode);
     const results = sources.length === 0 ? [] : await this.#detectPictures(sources, pictures, native, signal);
     return Array.isArray(images) ? results : (results[0] as DetectionResult);
@@ -266,7 +275,7 @@ export class Detector implements AsyncDisposable {
     const pipeline = new Pipeline<DetectionResult | FailedResult>(
       images,
       {
-        decode: (source) => decodeImage(source, maxPixels),
+        decode: (source) => this.#decode(source, maxPixels),
         detect: (sources, pictures) => this.#detectPictures(sources, pictures, native, aborter.signal),
         failed: (source, error) => ({ image: imageName(source), error }),
       },
@@ -298,6 +307,15 @@ export class Detector implements AsyncDisposable {
     return heads;
   }
 
+  /**
+   * What the network has to do for `views` views (two a picture with `flip`) of a picture of this size: operations and bytes by operator, counted
+   * along the network's own definition.
+   * @throws {CornerNetError} `ERR_OPTION`, `ERR_CLOSED`.
+   */
+  work(width: number, height: number, views = 1): Promise<NetworkWork[]> {
+    return this.#loaded.replicas.work({ width, height, views });
+  }
+
   /** Refuses new calls, drops waiting ones (`ERR_CLOSED`), waits for the running one and frees the device's memory. Call it as often as you like. */
   close(): Promise<void> {
     return (this.#closing ??= this.#loaded.replicas.close());
@@ -324,6 +342,13 @@ export class Detector implements AsyncDisposable {
     return changes.maxPixels ?? this.#loaded.options.maxPixels ?? defaultMaxPixels;
   }
 
+  async #decode(source: ImageSource, maxPixels: number): Promise<NativePicture> {
+    const start = performance.now();
+    const picture = await decodeImage(source, maxPixels);
+    this.#decoded.set(picture, { start, end: performance.now() });
+    return picture;
+  }
+
   async #detectPictures(
     sources: readonly ImageSource[],
     pictures: NativePicture[],
@@ -331,9 +356,12 @@ export class Detector implements AsyncDisposable {
     signal: AbortSignal | undefined,
   ): Promise<DetectionResult[]> {
     const found = await this.#loaded.replicas.detect(pictures, options, signal);
-    return found.map((values, i) => {
-      const { width, height } = pictures[i] as NativePicture;
-      return { image: imageName(sources[i] as ImageSource), width, height, detections: toDetections(values, this.classes) };
+    return found.detections.map((values, i) => {
+      const picture = pictures[i] as NativePicture;
+      const { width, height } = picture;
+      const result = { image: imageName(sources[i] as ImageSource), width, height, detections: toDetections(values, this.classes) };
+      const [timings, decoded] = [found.timings[i], this.#decoded.get(picture)];
+      return timings && decoded ? { ...result, timings: timingsOf(decoded, timings) } : result;
     });
   }
 
@@ -359,6 +387,7 @@ export class Detector implements AsyncDisposable {
       flip: wanted.flip ?? weights.flip,
       numerics: wanted.numerics ?? 'mmdet2',
       scoreThreshold: wanted.scoreThreshold ?? weights.scoreThreshold,
+      timings: wanted.timings ?? false,
       classIds: wanted.classes ? resolveClasses(wanted.classes, classes) : [],
       settings,
     };

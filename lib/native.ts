@@ -40,7 +40,65 @@ export interface NativeDetectOptions {
   scoreThreshold: number;
   /** Class ids to keep; empty keeps all. */
   classIds: number[];
+  /** Whether to measure the stages. */
+  timings: boolean;
   settings: NativeSettings;
+}
+
+/** Milliseconds of the forward that a picture was part of. */
+export interface NativeTimings {
+  /** When it began, in milliseconds of the clock of process.hrtime(). */
+  begun: number;
+  prepare: number;
+  network: number;
+  corners: number;
+  nms: number;
+  /** That shared the forward. */
+  pictures: number;
+}
+
+export interface NativeFound {
+  /** One a picture: x1, y1, x2, y2, score, class id per detection, in descending score. */
+  detections: Float32Array[];
+  /** One a picture, or none when they were not asked for. */
+  timings: NativeTimings[];
+}
+
+/** One operator's call in the network. */
+export interface NativeWork {
+  op: 'conv' | 'pool_pair' | 'upsample_add';
+  n: number;
+  inChannels: number;
+  outChannels: number;
+  /** Of the input; of the result for upsample_add. */
+  height: number;
+  width: number;
+  kernel: number;
+  stride: number;
+  relu: boolean;
+  residual: boolean;
+  /** Additions, multiplications and comparisons, each counted as one. */
+  flops: number;
+  /** Every input read once, the result written once. */
+  bytes: number;
+}
+
+export interface NativeBenchSetting {
+  device: string;
+  precision: 'fp32' | 'bf16' | 'fp16';
+  /** 0: the cores this process may use. */
+  threads: number;
+  /** For all candidates together; at least five rounds are made. */
+  seconds: number;
+}
+
+export interface NativeBenchReport {
+  /** 'ours', 'aten', 'copy' (of as many bytes); seconds of a call, one entry a round. */
+  candidates: { name: 'ours' | 'aten' | 'copy'; backToBack: Float64Array; cold: Float64Array }[];
+  /** Written elsewhere before each cold call. */
+  coldBytes: number;
+  /** Of the verification, as a fraction of what is allowed. */
+  largestError: number;
 }
 
 export interface NativeInfo {
@@ -79,9 +137,11 @@ export interface NativeHeads {
 /** One network on one device with a thread of its own; calls run in order. Rejections are Errors with a `code` such as "ERR_CHECKPOINT". */
 export interface NativeDetector {
   load(options: NativeLoadOptions): Promise<NativeInfo>;
-  /** One Float32Array a picture: x1, y1, x2, y2, score, class id per detection, in descending score. `id` names the call for cancel(). */
-  detect(id: number, pictures: NativePicture[], options: NativeDetectOptions): Promise<Float32Array[]>;
+  /** `id` names the call for cancel(). */
+  detect(id: number, pictures: NativePicture[], options: NativeDetectOptions): Promise<NativeFound>;
   heads(id: number, picture: NativePicture, settings: NativeSettings): Promise<NativeHeads>;
+  /** What the network has to do for `views` views of a picture of this size, operator by operator in their order. */
+  work(id: number, options: { width: number; height: number; views: number }): Promise<NativeWork[]>;
   /** Drops a call that has not begun (it rejects with ERR_CLOSED); a running one is left to finish. */
   cancel(id: number): void;
   stats(): { pictures: number; forwards: number; views: number };
@@ -113,6 +173,15 @@ export interface NativeAddon {
   buildInfo(): NativeBuildInfo;
   /** Corner pooling of fp32 data shaped [..., height, width] on `device`. */
   cornerPool(data: Float32Array, shape: number[], direction: 'top' | 'bottom' | 'left' | 'right', device: string): Promise<Float32Array>;
+  /** As NativeDetector.work, of HourglassNet-104 with the published head. */
+  networkWork(options: { width: number; height: number; views: number; precision: 'fp32' | 'bf16' | 'fp16' }): NativeWork[];
+  /** Verifies an operator against its naive twin and times it; rejects with ERR_INTERNAL when it computes something else. */
+  benchOperator(work: NativeWork, setting: NativeBenchSetting): Promise<NativeBenchReport>;
+  /**
+   * Rates, one a round: FLOP/s of a product of square matrices of `size` or of a convolution of `size` channels, bytes/s (read and written) of a
+   * copy of `size` bytes.
+   */
+  benchPeak(kind: 'matmul' | 'conv' | 'copy', setting: NativeBenchSetting): Promise<{ rates: Float64Array; size: number }>;
 }
 
 /** The folder of this package's package.json, from the sources and from dist alike. */

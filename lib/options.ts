@@ -41,6 +41,8 @@ export interface DetectOptions {
   readonly softNms?: SoftNmsOptions | undefined;
   /** Classes to keep, by name or id; the others are left out of the result. Default: all. */
   readonly classes?: readonly (string | number)[] | undefined;
+  /** Measure the stages: each result then carries `timings`. On CUDA this adds events and one wait a forward. Default false. */
+  readonly timings?: boolean | undefined;
   /** Pictures with more pixels are refused. Default 50,000,000. */
   readonly maxPixels?: number | undefined;
 }
@@ -96,6 +98,7 @@ const detectShape = {
     .min(1)
     .readonly()
     .optional(),
+  timings: z.boolean().optional(),
   maxPixels: positiveInt.optional(),
 };
 

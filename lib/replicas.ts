@@ -1,7 +1,16 @@
 // The networks of a detector, one a device: calls go to whichever has the least to do.
 import { abortable } from './abort.js';
 import { fromNative } from './errors.js';
-import type { NativeDetector, NativeDetectOptions, NativeHeads, NativeInfo, NativePicture, NativeSettings } from './native.js';
+import type {
+  NativeDetector,
+  NativeDetectOptions,
+  NativeFound,
+  NativeHeads,
+  NativeInfo,
+  NativePicture,
+  NativeSettings,
+  NativeWork,
+} from './native.js';
 
 interface Replica {
   readonly native: NativeDetector;
@@ -19,12 +28,16 @@ export class Replicas {
     this.infos = loaded.map(({ info }) => info);
   }
 
-  detect(pictures: NativePicture[], options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<Float32Array[]> {
+  detect(pictures: NativePicture[], options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<NativeFound> {
     return this.#call(signal, (native, id) => native.detect(id, pictures, options));
   }
 
   heads(picture: NativePicture, settings: NativeSettings, signal: AbortSignal | undefined): Promise<NativeHeads> {
     return this.#call(signal, (native, id) => native.heads(id, picture, settings));
+  }
+
+  work(options: { width: number; height: number; views: number }): Promise<NativeWork[]> {
+    return this.#call(undefined, (native, id) => native.work(id, options));
   }
 
   /** The sum over the replicas of each counter. */

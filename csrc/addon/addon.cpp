@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "addon/bench.h"
 #include "addon/channel.h"
 #include "addon/convert.h"
 #include "addon/detector_wrap.h"
@@ -16,7 +17,8 @@ class Addon : public Napi::Addon<Addon> {
  public:
   Addon(Napi::Env env, Napi::Object exports) : channels_(env) {
     DefineAddon(exports, {InstanceValue("Detector", DetectorWrap::define(env, &channels_)), InstanceMethod("buildInfo", &Addon::build_info),
-                          InstanceMethod("cornerPool", &Addon::corner_pool)});
+                          InstanceMethod("cornerPool", &Addon::corner_pool), InstanceMethod("networkWork", &Addon::network_work),
+                          InstanceMethod("benchOperator", &Addon::bench_operator), InstanceMethod("benchPeak", &Addon::bench_peak)});
   }
 
  private:
@@ -43,11 +45,19 @@ class Addon : public Napi::Addon<Addon> {
       shape.push_back(side.IsNumber() ? side.As<Napi::Number>().Int64Value() : -1);
     }
     const std::string direction = info[2].As<Napi::String>(), device = info[3].As<Napi::String>();
-    if (!channel_) channel_ = channels_.open(info.Env(), "cornernet operators");
-    return channel_->submit(info.This().As<Napi::Object>(), 0, [values = std::move(values), shape, direction, device]() -> Channel::Result {
+    return channel(info.Env()).submit(info.This().As<Napi::Object>(), 0, [values = std::move(values), shape, direction, device]() -> Channel::Result {
       auto pooled = corner_pool_f32(*values, shape, direction, device);
       return [pooled = std::move(pooled)](Napi::Env env) -> Napi::Value { return floats_to_js(env, pooled); };
     });
+  }
+
+  Napi::Value network_work(const Napi::CallbackInfo& info) { return cornernet::network_work(info); }
+  Napi::Value bench_operator(const Napi::CallbackInfo& info) { return cornernet::bench_operator(info, channel(info.Env())); }
+  Napi::Value bench_peak(const Napi::CallbackInfo& info) { return cornernet::bench_peak(info, channel(info.Env())); }
+
+  Channel& channel(Napi::Env env) {
+    if (!channel_) channel_ = channels_.open(env, "cornernet operators");
+    return *channel_;
   }
 
   Channels channels_;

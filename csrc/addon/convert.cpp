@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
+#include "addon/from_js.h"
 #include "runtime/error.h"
 
 namespace cornernet {
@@ -12,43 +12,6 @@ namespace {
 
 constexpr size_t kMaxPictures = 4096;
 constexpr int kMaxSidePx = 1 << 20;
-
-[[noreturn]] void refuse(const std::string& name, const char* expected) { throw Error(ErrorCode::Option, name + " must be " + expected); }
-
-Napi::Object object(const Napi::Value& value, const std::string& name) {
-  if (!value.IsObject()) refuse(name, "an object");
-  return value.As<Napi::Object>();
-}
-
-double number(const Napi::Object& from, const char* name) {
-  const Napi::Value value = from.Get(name);
-  if (!value.IsNumber()) refuse(name, "a number");
-  return value.As<Napi::Number>().DoubleValue();
-}
-
-float real(const Napi::Object& from, const char* name) {
-  const double value = number(from, name);
-  if (!std::isfinite(value)) refuse(name, "a finite number");
-  return static_cast<float>(value);
-}
-
-int integer(const Napi::Object& from, const char* name) {
-  const double value = number(from, name);
-  if (!(std::trunc(value) == value) || std::abs(value) > std::numeric_limits<int>::max()) refuse(name, "an integer");
-  return static_cast<int>(value);
-}
-
-bool boolean(const Napi::Object& from, const char* name) {
-  const Napi::Value value = from.Get(name);
-  if (!value.IsBoolean()) refuse(name, "true or false");
-  return value.As<Napi::Boolean>();
-}
-
-std::string text(const Napi::Object& from, const char* name) {
-  const Napi::Value value = from.Get(name);
-  if (!value.IsString()) refuse(name, "a string");
-  return value.As<Napi::String>();
-}
 
 std::array<float, 3> triple(const Napi::Object& from, const char* name) {
   const Napi::Value value = from.Get(name);
@@ -144,6 +107,7 @@ DetectOptions detect_options_from_js(const Napi::Value& value) {
     if (!id.IsNumber()) refuse("classIds", "an array of integers");
     options.class_ids.push_back(id.As<Napi::Number>().Int32Value());
   }
+  options.timings = boolean(js, "timings");
   options.settings = settings_from_js(js.Get("settings"));
   return options;
 }
@@ -242,6 +206,25 @@ Napi::Array detections_to_js(Napi::Env env, const std::vector<std::vector<Candid
     list.Set(i, values);
   }
   return list;
+}
+
+Napi::Object found_to_js(Napi::Env env, const std::vector<std::vector<Candidate>>& detections, const std::vector<StageTimes>& timings) {
+  Napi::Object js = Napi::Object::New(env);
+  js.Set("detections", detections_to_js(env, detections));
+  Napi::Array list = Napi::Array::New(env, timings.size());
+  for (uint32_t i = 0; i < timings.size(); ++i) {
+    const StageTimes& times = timings[i];
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("begun", times.begun_ms);
+    entry.Set("prepare", times.prepare);
+    entry.Set("network", times.network);
+    entry.Set("corners", times.corners);
+    entry.Set("nms", times.nms);
+    entry.Set("pictures", times.pictures);
+    list.Set(i, entry);
+  }
+  js.Set("timings", list);
+  return js;
 }
 
 Napi::Float32Array floats_to_js(Napi::Env env, const std::vector<float>& values) {

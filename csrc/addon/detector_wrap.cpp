@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "addon/bench.h"
 #include "addon/convert.h"
+#include "addon/from_js.h"
 #include "addon/js_error.h"
 #include "runtime/error.h"
 
@@ -41,7 +43,7 @@ Napi::Function DetectorWrap::define(Napi::Env env, Channels* channels) {
   return DefineClass(
       env, "Detector",
       {InstanceMethod<&DetectorWrap::load>("load"), InstanceMethod<&DetectorWrap::detect>("detect"), InstanceMethod<&DetectorWrap::heads>("heads"),
-       InstanceMethod<&DetectorWrap::cancel>("cancel"), InstanceMethod<&DetectorWrap::stats>("stats"),
+       InstanceMethod<&DetectorWrap::work>("work"), InstanceMethod<&DetectorWrap::cancel>("cancel"), InstanceMethod<&DetectorWrap::stats>("stats"),
        InstanceMethod<&DetectorWrap::memory>("memory"), InstanceMethod<&DetectorWrap::close>("close")},
       channels);
 }
@@ -88,9 +90,12 @@ Napi::Value DetectorWrap::detect(const Napi::CallbackInfo& info) {
     const DetectOptions options = detect_options_from_js(info[2]);
     return channel_->submit(info.This().As<Napi::Object>(), call_id(info),
                             [state = state_, pictures = std::move(pictures), options]() -> Channel::Result {
-                              auto detections = state->loaded().detect(*pictures, options);
+                              std::vector<StageTimes> timings;
+                              auto detections = state->loaded().detect(*pictures, options, options.timings ? &timings : nullptr);
                               state->publish();
-                              return [detections = std::move(detections)](Napi::Env env) -> Napi::Value { return detections_to_js(env, detections); };
+                              return [detections = std::move(detections), timings = std::move(timings)](Napi::Env env) -> Napi::Value {
+                                return found_to_js(env, detections, timings);
+                              };
                             });
   });
 }
@@ -105,6 +110,17 @@ Napi::Value DetectorWrap::heads(const Napi::CallbackInfo& info) {
                               state->publish();
                               return [heads](Napi::Env env) -> Napi::Value { return heads_to_js(env, *heads); };
                             });
+  });
+}
+
+Napi::Value DetectorWrap::work(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    const Napi::Object js = object(info[1], "work options");
+    const int width_px = integer(js, "width"), height_px = integer(js, "height"), views = integer(js, "views");
+    return channel_->submit(info.This().As<Napi::Object>(), call_id(info), [state = state_, width_px, height_px, views]() -> Channel::Result {
+      const auto work = std::make_shared<std::vector<Work>>(state->loaded().work(width_px, height_px, views));
+      return [work](Napi::Env env) -> Napi::Value { return work_to_js(env, *work); };
+    });
   });
 }
 

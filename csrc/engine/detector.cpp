@@ -1,11 +1,9 @@
 #include "engine/detector.h"
 
 #include <ATen/Parallel.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <map>
-#include <new>
 #include <set>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "checkpoint/config.h"
 #include "engine/architecture.h"
 #include "engine/device.h"
+#include "engine/guarded.h"
 #include "engine/predictor.h"
 #include "ops/soft_nms.h"
 #include "runtime/error.h"
@@ -20,28 +19,6 @@
 
 namespace cornernet {
 namespace {
-
-/// Runs `body` so that whatever LibTorch throws leaves as a cornernet::Error.
-template <typename Body>
-auto guarded(Body body) {
-  try {
-    const c10::InferenceMode inference;
-    return body();
-  } catch (const Error&) {
-    throw;
-  } catch (const c10::OutOfMemoryError& error) {
-    throw Error(ErrorCode::OutOfMemory, error.what_without_backtrace());
-  } catch (const c10::Error& error) {
-    const std::string what = error.what_without_backtrace();
-    // The CPU allocator has no error class of its own.
-    const bool memory = what.find("DefaultCPUAllocator") != std::string::npos || what.find("out of memory") != std::string::npos;
-    throw Error(memory ? ErrorCode::OutOfMemory : ErrorCode::Internal, what);
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::OutOfMemory, "the process could not get the memory that this call needs");
-  } catch (const std::exception& error) {
-    throw Error(ErrorCode::Internal, error.what());
-  }
-}
 
 template <typename T>
 void take(const std::optional<T>& stated, T& setting) {
@@ -126,6 +103,19 @@ void keep_wanted(std::vector<Candidate>& detections, const DetectOptions& option
                 [&](const Candidate& c) { return c.score < options.score_threshold || (!wanted.empty() && !wanted.contains(c.class_id)); });
 }
 
+/// The clock's laps and what ran since the last one, soft-NMS.
+StageTimes stage_times(DeviceClock& clock, size_t pictures) {
+  clock.lap(kNms);
+  const auto ms = clock.milliseconds(kStages);
+  return {clock.begun_ms(), ms[kPrepare], ms[kNetwork], ms[kCorners], ms[kNms], static_cast<int>(pictures)};
+}
+
+void check_size(int width_px, int height_px, int views) {
+  constexpr int kMostPx = 1 << 20, kMostViews = 1 << 16;
+  require(width_px >= 1 && height_px >= 1 && width_px <= kMostPx && height_px <= kMostPx, "width and height must be 1 to 1048576 pixels");
+  require(views >= 1 && views <= kMostViews, "views must be 1 to 65536");
+}
+
 Map to_map(const at::Tensor& tensor) {
   const at::Tensor values = tensor.select(0, 0).to(at::kCPU, at::kFloat).contiguous();
   Map map;
@@ -180,7 +170,8 @@ const DetectorInfo& Detector::info() const { return impl_->info; }
 DetectorStats Detector::stats() const { return {impl_->pictures, impl_->predictor->forwards(), impl_->predictor->views()}; }
 DetectorMemory Detector::memory() const { return {impl_->predictor->weight_bytes()}; }
 
-std::vector<std::vector<Candidate>> Detector::detect(const std::vector<Picture>& pictures, const DetectOptions& options) {
+std::vector<std::vector<Candidate>> Detector::detect(const std::vector<Picture>& pictures, const DetectOptions& options,
+                                                     std::vector<StageTimes>* timings) {
   return guarded([&] {
     Predictor::Request request;
     request.flip = options.flip;
@@ -194,10 +185,13 @@ std::vector<std::vector<Candidate>> Detector::detect(const std::vector<Picture>&
       by_padded_size[{padded_size_px(pictures[i].height_px), padded_size_px(pictures[i].width_px)}].push_back(i);
     }
     std::vector<std::vector<Candidate>> detections(pictures.size());
+    if (timings != nullptr) timings->resize(pictures.size());
     for (const auto& [size, members] : by_padded_size) {
       std::vector<PictureView> views;
       for (const size_t i : members) views.push_back(view_of(pictures[i]));
-      auto found = impl_->predictor->candidates(views, request);
+      std::optional<DeviceClock> clock;
+      if (timings != nullptr) clock.emplace(impl_->predictor->device());
+      auto found = impl_->predictor->candidates(views, request, clock ? &*clock : nullptr);
       const size_t each = found.size() / members.size();
       for (size_t m = 0; m < members.size(); ++m) {
         const auto first = found.begin() + static_cast<std::ptrdiff_t>(m * each);
@@ -205,6 +199,10 @@ std::vector<std::vector<Candidate>> Detector::detect(const std::vector<Picture>&
         of_picture = merge_views({std::make_move_iterator(first), std::make_move_iterator(first + static_cast<std::ptrdiff_t>(each))},
                                  views[m].width_px, options);
         keep_wanted(of_picture, options);
+      }
+      if (clock) {
+        const StageTimes times = stage_times(*clock, members.size());
+        for (const size_t i : members) (*timings)[i] = times;
       }
       impl_->pictures += static_cast<int64_t>(members.size());
     }
@@ -218,6 +216,21 @@ Heads Detector::heads(const Picture& picture, const Settings& settings) {
     const Placement placement = place(picture.width_px, picture.height_px);
     return Heads{to_map(maps.tl_heat), to_map(maps.br_heat),      to_map(maps.tl_emb),        to_map(maps.br_emb), to_map(maps.tl_off),
                  to_map(maps.br_off),  placement.padded_width_px, placement.padded_height_px, placement.left_px,   placement.top_px};
+  });
+}
+
+std::vector<Work> Detector::work(int width_px, int height_px, int views) const {
+  return guarded([&] {
+    check_size(width_px, height_px, views);
+    return impl_->predictor->work(views, padded_size_px(height_px), padded_size_px(width_px));
+  });
+}
+
+std::vector<Work> hourglass104_work(int width_px, int height_px, int views, const std::string& precision) {
+  return guarded([&] {
+    check_size(width_px, height_px, views);
+    const auto dtype = precision == "fp32" ? at::kFloat : precision == "bf16" ? at::kBFloat16 : at::kHalf;
+    return CornerNet(CornerNetConfig{}).work(views, padded_size_px(height_px), padded_size_px(width_px), dtype);
   });
 }
 

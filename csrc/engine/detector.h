@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ops/candidate.h"
+#include "ops/work.h"
 
 namespace cornernet {
 
@@ -45,6 +46,7 @@ struct DetectOptions {
   bool mmdet3 = false;
   float score_threshold = 0.f;
   std::vector<int> class_ids;  // to keep; empty keeps all
+  bool timings = false;        // the addon's: whether to measure the stages
   Settings settings;
 };
 
@@ -81,6 +83,13 @@ struct Heads {
   int padded_width_px = 0, padded_height_px = 0, left_px = 0, top_px = 0;
 };
 
+/// How long the stages of the forward took that a picture was part of, in milliseconds.
+struct StageTimes {
+  double begun_ms = 0;                                    // on CLOCK_MONOTONIC
+  double prepare = 0, network = 0, corners = 0, nms = 0;  // normalising and padding; the forward; peaks to pairs; merging views and soft-NMS
+  int pictures = 0;                                       // that shared the forward
+};
+
 /// One network on one device. Not thread-safe: one thread calls it.
 class Detector {
  public:
@@ -90,14 +99,21 @@ class Detector {
   DetectorStats stats() const;
   DetectorMemory memory() const;
   /// One list of detections a picture, in the pictures' order and in descending score.
-  std::vector<std::vector<Candidate>> detect(const std::vector<Picture>& pictures, const DetectOptions& options);
+  /// `timings`, when given, gets an entry a picture; on CUDA that costs events on the stream and one wait at the end.
+  std::vector<std::vector<Candidate>> detect(const std::vector<Picture>& pictures, const DetectOptions& options,
+                                             std::vector<StageTimes>* timings = nullptr);
   /// The last level's maps of the plain padded view.
   Heads heads(const Picture& picture, const Settings& settings);
+  /// What the network has to do for `views` views of a picture this large, operator by operator.
+  std::vector<Work> work(int width_px, int height_px, int views) const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// As Detector::work, for the published HourglassNet-104 in "fp32", "bf16" or "fp16"; needs no weights.
+std::vector<Work> hourglass104_work(int width_px, int height_px, int views, const std::string& precision);
 
 /// What a build and its machine offer, for `cornernet doctor`.
 struct CudaDevice {

@@ -56,12 +56,16 @@ CornerMaps Predictor::forward(const at::Tensor& input) {
   return network_.forward(input);
 }
 
-std::vector<std::vector<Candidate>> Predictor::candidates(const std::vector<PictureView>& pictures, const Request& request) {
+std::vector<std::vector<Candidate>> Predictor::candidates(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock) {
+  const auto lap = [clock](Stage stage) {
+    if (clock != nullptr) clock->lap(stage);
+  };
   const size_t views_a_picture = request.flip ? 2 : 1;
   const auto views = static_cast<int64_t>(pictures.size() * views_a_picture);
   const int64_t height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
   const int64_t step = views_that_fit(views, height_px, width_px);
   const at::Tensor input = make_input(pictures, request.flip, request.numerics, request.normalisation, dtype_, device_);
+  lap(kPrepare);
   std::vector<ViewGeometry> geometry;
   for (const PictureView& picture : pictures) {
     const Placement placement = place(picture.width_px, picture.height_px);
@@ -74,8 +78,10 @@ std::vector<std::vector<Candidate>> Predictor::candidates(const std::vector<Pict
   for (int64_t first = 0; first < views; first += step) {
     const int64_t count = std::min(step, views - first);
     const CornerMaps maps = forward(input.narrow(0, first, count));
+    lap(kNetwork);
     auto some = decode_corners(maps, {geometry.begin() + first, geometry.begin() + first + count}, request.decode);
     std::move(some.begin(), some.end(), std::back_inserter(found));
+    lap(kCorners);
   }
   return found;
 }

@@ -2,11 +2,15 @@
 #pragma once
 #include <vector>
 
+#include "engine/device_clock.h"
 #include "nn/cornernet.h"
 #include "ops/corner_decode.h"
 #include "ops/image.h"
 
 namespace cornernet {
+
+/// What a detection's time goes to.
+enum Stage : size_t { kPrepare, kNetwork, kCorners, kNms, kStages };
 
 class Predictor {
  public:
@@ -21,11 +25,14 @@ class Predictor {
   };
   /// One list a view in the pictures' pixels, views of a picture side by side (plain, mirrored). All pictures share one padded size.
   /// Views that do not fit into memory together run one after the other; one that does not fit alone is Error(OutOfMemory).
-  std::vector<std::vector<Candidate>> candidates(const std::vector<PictureView>& pictures, const Request& request);
+  /// `clock`, when given, laps as kPrepare, kNetwork and kCorners.
+  std::vector<std::vector<Candidate>> candidates(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock = nullptr);
 
   /// The last level's maps of the plain view.
   CornerMaps maps(const PictureView& picture, const Normalisation& normalisation);
 
+  std::vector<Work> work(int64_t views, int64_t height_px, int64_t width_px) const { return network_.work(views, height_px, width_px, dtype_); }
+  at::Device device() const { return device_; }
   int64_t forwards() const { return forwards_; }
   int64_t views() const { return views_; }
   int64_t weight_bytes() const { return network_.weight_bytes(); }

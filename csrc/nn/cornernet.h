@@ -4,6 +4,7 @@
 
 #include "nn/corner_head.h"
 #include "nn/hourglass.h"
+#include "ops/work.h"
 
 namespace cornernet {
 
@@ -22,6 +23,8 @@ class CornerNet {
   void prepare(at::ScalarType dtype, at::Device device);
   /// x: [N, 3, H, W] as ops/image.h makes it. The last level's maps, [N, channels, (H + 3) / 4, (W + 3) / 4].
   CornerMaps forward(const at::Tensor& x) const;
+  /// What a forward of [views, 3, height, width] in `dtype` has to do, operator by operator in their order; needs no parameter and computes nothing.
+  std::vector<Work> work(int64_t views, int64_t height, int64_t width, at::ScalarType dtype) const;
   /// Of the packed network.
   int64_t weight_bytes() const { return weight_bytes_; }
 

@@ -4,6 +4,7 @@
 #include <ATen/ops/upsample_nearest2d.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "nn/work_log.h"
 #include "ops/upsample_add.h"
 
 namespace cornernet {
@@ -27,11 +28,13 @@ class CornerPool : public torch::autograd::Function<CornerPool> {
 }  // namespace
 
 at::Tensor pool_and_add(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b) {
+  if (a.is_meta()) return noted_pool_pair(a);
   if (!recorded(a, b)) return corner_pool_pair(a, direction_a, b, direction_b);
   return at::add(CornerPool::apply(a, static_cast<int64_t>(direction_a)), CornerPool::apply(b, static_cast<int64_t>(direction_b)));
 }
 
 at::Tensor upsample_and_add(const at::Tensor& low, const at::Tensor& skip) {
+  if (skip.is_meta()) return noted_upsample_add(low, skip);
   if (!recorded(low, skip)) return upsample_nearest_add(low, skip);
   return at::add(at::upsample_nearest2d(low, skip.sizes().slice(2)), skip);
 }

@@ -11,6 +11,7 @@
 
 #include <utility>
 
+#include "nn/work_log.h"
 #include "ops/fold_norm.h"
 #include "runtime/interrupt.h"
 
@@ -63,18 +64,25 @@ at::Tensor NormedConv::conv_and_norm(const at::Tensor& x) const {
                         /*cudnn_enabled=*/true);
 }
 
+at::Tensor NormedConv::noted(const at::Tensor& x, bool residual) const {
+  return noted_conv(x, dimensions_.out_channels, dimensions_.kernel_size, dimensions_.stride, relu_ || residual, residual);
+}
+
 at::Tensor NormedConv::forward(const at::Tensor& x) const {
+  if (x.is_meta()) return noted(x, /*residual=*/false);
   if (packed_.defined()) return packed_.forward(x, relu_);
   const at::Tensor y = conv_and_norm(x);
   return relu_ ? at::relu(y) : y;
 }
 
 at::Tensor NormedConv::forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const {
+  if (x.is_meta()) return noted(x, /*residual=*/true);
   if (packed_.defined()) return packed_.forward_add_relu(x, residual);
   return at::relu(at::add(conv_and_norm(x), residual));
 }
 
 at::Tensor NormedConv::forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const {
+  if (x.is_meta()) return noted(x, /*residual=*/true);
   if (packed_.defined()) return packed_.forward_add_relu_over(x, std::move(residual));
   return forward_add_relu(x, residual);
 }

@@ -46,6 +46,8 @@ class NormedConv {
 
  private:
   at::Tensor conv_and_norm(const at::Tensor& x) const;
+  /// For an input without data: the result's shape, and the work noted (nn/work_log.h).
+  at::Tensor noted(const at::Tensor& x, bool residual) const;
 
   Dimensions dimensions_;
   std::string conv_name_, norm_name_;

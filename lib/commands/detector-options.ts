@@ -23,9 +23,10 @@ export interface DetectorFlags {
   readonly classes?: string;
   readonly maxPixels?: number;
   readonly batchSize?: number;
+  readonly timings?: boolean;
 }
 
-export function numberOf(flag: string): (text: string) => number {
+function numberOf(flag: string): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() === '' || Number.isNaN(value)) throw new CornerNetError('ERR_OPTION', `${flag} takes a number, not '${text}'`);
@@ -33,6 +34,7 @@ export function numberOf(flag: string): (text: string) => number {
   };
 }
 
+/** An option whose value is a number. */
 export function numeric(flags: string, description: string): Option {
   return new Option(flags, description).argParser(numberOf(flags.split(' ')[0] ?? flags));
 }
@@ -58,7 +60,8 @@ export function addDetectorOptions(command: Command): Command {
     .addOption(numeric('--soft-nms-min-score <s>', 'drop boxes that decay below it (default: 0.001)'))
     .option('--classes <list>', 'classes to keep, names or ids separated by commas (default: all)')
     .addOption(numeric('--max-pixels <n>', 'refuse pictures with more pixels (default: 50000000)'))
-    .addOption(numeric('--batch-size <n>', 'pictures of one padded size that share a forward (default: 1 on the CPU, 8 on CUDA)'));
+    .addOption(numeric('--batch-size <n>', 'pictures of one padded size that share a forward (default: 1 on the CPU, 8 on CUDA)'))
+    .option('--timings', 'measure the stages; JSON lines then have them');
 }
 
 /** Only what was given: the API has the defaults. */
@@ -88,5 +91,6 @@ export function loadOptionsOf(flags: DetectorFlags): LoadOptions {
     classes: flags.classes?.split(',').map((name) => (/^\d+$/.test(name) ? Number(name) : name)),
     maxPixels: flags.maxPixels,
     batchSize: flags.batchSize,
+    timings: flags.timings,
   });
 }

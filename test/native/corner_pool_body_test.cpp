@@ -1,15 +1,16 @@
 // The CUDA kernels' bodies, run on the CPU, against the naive twin.
 #include "ops/cuda/corner_pool_body.cuh"
 
+#include "bench/naive_pool.h"
 #include "guarded.h"
 #include "host_block.h"
-#include "naive_pool.h"
 #include "op_cases.h"
 #include "ops/cuda/corner_pool_backward_body.cuh"
 #include "ops/cuda/corner_pool_pair_tiles.cuh"
 #include "test.h"
 
 using namespace cornernet;
+using namespace cornernet::naive;
 using namespace cornernet::testing;
 using cuda::Element;
 using cuda::kWarp;

@@ -10,12 +10,13 @@
 #include <array>
 #include <atomic>
 
-#include "naive_pool.h"
+#include "bench/naive_pool.h"
 #include "op_cases.h"
 #include "runtime/error.h"
 #include "test.h"
 
 using namespace cornernet;
+using namespace cornernet::naive;
 using namespace cornernet::testing;
 
 namespace {

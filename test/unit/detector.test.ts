@@ -3,7 +3,15 @@ import { strict as assert } from 'node:assert';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 
-import { CornerNetError, Detector, cornerPool, type CornerPoolDirection, type ImageSource, type RawImage } from '../../lib/index.js';
+import {
+  CornerNetError,
+  Detector,
+  cornerPool,
+  type CornerPoolDirection,
+  type DetectionResult,
+  type ImageSource,
+  type RawImage,
+} from '../../lib/index.js';
 import { fixtures } from '../environment.js';
 
 const photo = join(fixtures, 'digits', 'val', '0002.jpg');
@@ -289,6 +297,37 @@ describe('Detector', function () {
     assert.ok(error instanceof CornerNetError && error.code === 'ERR_OUT_OF_MEMORY', String(error));
     assert.match(error.message, new RegExp(`${side | 127}x${side | 127} pixels needs about \\d+\\.\\d GB`));
     assert.ok((await exact.detect(photo)).detections.length > 0);
+  });
+
+  it('results carry their timings when asked', async () => {
+    const begin = performance.now();
+    const [one, two] = await detector.detect([photo, photo], { timings: true });
+    const elapsed = performance.now() - begin;
+    for (const { timings } of [one, two] as [DetectionResult, DetectionResult]) {
+      assert.ok(timings);
+      const { start, total, batch, ...stages } = timings;
+      assert.deepEqual(Object.keys(stages), ['decode', 'wait', 'prepare', 'network', 'corners', 'nms']);
+      const sum = Object.values(stages).reduce((all, time) => all + time, 0);
+      assert.ok(Object.values(stages).every((time) => time >= 0) && stages.network > 0);
+      assert.equal(batch, 2);
+      // 1: the clocks of JavaScript and of the forward are set against each other within microseconds.
+      assert.ok(start >= begin && total <= elapsed + 1 && sum <= total + 1, `${sum} of ${total} of ${elapsed} ms`);
+    }
+    assert.deepEqual(one?.timings?.network, two?.timings?.network); // of the forward that they shared
+    for await (const result of detector.detectAll([photo, missing], { timings: true })) {
+      assert.equal('timings' in result, !('error' in result));
+    }
+    assert.equal('timings' in (await detector.detect(photo)), false);
+  });
+
+  it('counts the work of a forward', async () => {
+    const flops = async (views: number): Promise<number> =>
+      (await detector.work(300, 200, views)).reduce((sum, operator) => sum + operator.flops, 0);
+    assert.ok((await flops(1)) > 1e8);
+    assert.equal(await flops(2), 2 * (await flops(1)));
+    assert.deepEqual(await detector.work(257, 129), await detector.work(383, 255)); // padded to one size
+    assert.equal(await coded(detector.work(0, 10)), 'ERR_OPTION');
+    assert.equal(await coded(detector.work(1.5, 10)), 'ERR_OPTION');
   });
 
   it('gives the maps of the head', async () => {

@@ -1,0 +1,116 @@
+#include "bench/bench.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/mm.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "bench/operators.h"
+#include "bench/rounds.h"
+#include "engine/device.h"
+#include "engine/guarded.h"
+#include "runtime/error.h"
+#include "runtime/machine.h"
+
+namespace cornernet::bench {
+namespace {
+
+// More than the caches of one core hold, and quick to write. A server's shared last level may be larger still: the report states the bytes.
+constexpr int64_t kColdBytes = int64_t{256} << 20;
+constexpr double kPeakRoundSeconds = 0.05;
+
+struct Place {
+  at::Device device;
+  at::ScalarType dtype;
+};
+
+Place place_of(const Setting& setting) {
+  const at::Device device = resolve_device(setting.device);
+  // For the calling thread's teams, which is the one that measures.
+  at::set_num_threads(setting.threads > 0 ? setting.threads : usable_cores());
+  return {device, resolve_precision(setting.precision, device)};
+}
+
+/// A copy of half as many bytes moves `bytes`.
+Runner copy_of(double bytes, at::Device device) {
+  const at::Tensor from = at::empty({std::max<int64_t>(1, static_cast<int64_t>(bytes / 2))}, at::TensorOptions(at::kByte).device(device));
+  const at::Tensor to = at::empty_like(from);
+  from.fill_(1);
+  return {"copy", [from, to] { to.copy_(from); }};
+}
+
+/// The rate of each round in which `run` does `amount`.
+std::vector<double> rates(const Place& place, double seconds, double amount, const std::function<void()>& run) {
+  const int calls = calls_a_round(place.device, run, kPeakRoundSeconds);
+  const int rounds = std::clamp(static_cast<int>(seconds / kPeakRoundSeconds), kLeastRounds, kMostRounds);
+  std::vector<double> found;
+  for (int round = 0; round < rounds; ++round) found.push_back(amount / seconds_of(place.device, run, calls));
+  return found;
+}
+
+std::vector<double> square_products(const Place& place, int64_t side, double seconds) {
+  const at::Tensor a = at::empty({side, side}, at::TensorOptions(place.dtype).device(place.device)).fill_(0.5), b = at::empty_like(a).fill_(0.25);
+  at::Tensor product = at::empty_like(a);
+  const auto edge = static_cast<double>(side);
+  return rates(place, seconds, 2 * edge * edge * edge, [&] { at::mm_out(product, a, b); });
+}
+
+}  // namespace
+
+Report bench_operator(const Work& work, const Setting& setting) {
+  return guarded([&] {
+    const Place place = place_of(setting);
+    const Operator measured = make_operator(work, place.dtype, place.device);
+    Report report;
+    report.largest_error = measured.error(measured.ours());
+    if (!(report.largest_error <= 1)) {
+      throw Error(ErrorCode::Internal,
+                  work.op + " differs from its definition by " + std::to_string(report.largest_error) + " times what is allowed");
+    }
+    const at::Tensor flush = at::empty({kColdBytes / 4}, at::TensorOptions(at::kFloat).device(place.device));
+    report.cold_bytes = kColdBytes;
+    std::vector<Runner> runners{{"ours", [&] { measured.ours(); }}, {"aten", [&] { measured.aten(); }}, copy_of(work.bytes, place.device)};
+    report.candidates = time_in_turns(place.device, runners, flush, setting.seconds);
+    return report;
+  });
+}
+
+Peak matmul_peak(const Setting& setting) {
+  return guarded([&] {
+    const Place place = place_of(setting);
+    // Which size a library does best differs by machine and type, so several are tried and the best counts.
+    const auto sides = place.device.is_cpu() ? std::array<int64_t, 3>{512, 1024, 2048} : std::array<int64_t, 3>{4096, 8192, 16384};
+    Peak best;
+    for (const int64_t side : sides) {
+      Peak peak{square_products(place, side, setting.seconds / sides.size()), side};
+      if (best.rates.empty() || std::ranges::max(peak.rates) > std::ranges::max(best.rates)) best = std::move(peak);
+    }
+    return best;
+  });
+}
+
+Peak conv_peak(const Setting& setting) {
+  return guarded([&] {
+    const Place place = place_of(setting);
+    Work work{"conv", place.device.is_cpu() ? 1 : 16, 256, 256, 128, 128, 3};
+    work.bytes = 1;  // not asked for
+    const Operator conv = make_operator(work, place.dtype, place.device);
+    const double flops = 2.0 * 9 * 256 * 256 * 128 * 128 * static_cast<double>(work.n);
+    return Peak{rates(place, setting.seconds, flops, [&] { conv.ours(); }), work.in_channels};
+  });
+}
+
+Peak copy_peak(const Setting& setting) {
+  return guarded([&] {
+    const Place place = place_of(setting);
+    const Runner copy = copy_of(2.0 * kColdBytes, place.device);
+    return Peak{rates(place, setting.seconds, 2.0 * kColdBytes, copy.run), kColdBytes};
+  });
+}
+
+}  // namespace cornernet::bench

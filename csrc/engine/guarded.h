@@ -1,0 +1,35 @@
+// The border that LibTorch's own exceptions don't cross.
+#pragma once
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+
+#include <new>
+#include <string>
+
+#include "runtime/error.h"
+
+namespace cornernet {
+
+/// Runs `body` so that whatever LibTorch throws leaves as a cornernet::Error.
+template <typename Body>
+auto guarded(Body body) {
+  try {
+    const c10::InferenceMode inference;
+    return body();
+  } catch (const Error&) {
+    throw;
+  } catch (const c10::OutOfMemoryError& error) {
+    throw Error(ErrorCode::OutOfMemory, error.what_without_backtrace());
+  } catch (const c10::Error& error) {
+    const std::string what = error.what_without_backtrace();
+    // The CPU allocator has no error class of its own.
+    const bool memory = what.find("DefaultCPUAllocator") != std::string::npos || what.find("out of memory") != std::string::npos;
+    throw Error(memory ? ErrorCode::OutOfMemory : ErrorCode::Internal, what);
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::OutOfMemory, "the process could not get the memory that this call needs");
+  } catch (const std::exception& error) {
+    throw Error(ErrorCode::Internal, error.what());
+  }
+}
+
+}  // namespace cornernet

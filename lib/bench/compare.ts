@@ -1,0 +1,125 @@
+// What got faster or slower between two reports, beyond the noise of both.
+import { CornerNetError } from '../errors.js';
+import type { KernelResult, ModelResult, PipelineResult, Report } from './schema.js';
+import type { Summary } from './statistics.js';
+import { relativeSpread } from './statistics.js';
+import type { Series } from './windows.js';
+
+export type Judgement = 'faster' | 'slower' | 'same' | 'only before' | 'only after';
+
+export interface Change {
+  /** What was measured, the same words in both reports. */
+  readonly name: string;
+  readonly unit: string;
+  readonly before: number | null;
+  readonly after: number | null;
+  /** Speed after by speed before: above 1 is faster. */
+  readonly ratio: number | null;
+  /** Fraction by which speeds must differ to count. */
+  readonly noise: number | null;
+  readonly judgement: Judgement;
+}
+
+export interface Comparison {
+  /** What else differs between the reports; figures of different machines say nothing about the software. */
+  readonly warnings: readonly string[];
+  readonly changes: readonly Change[];
+}
+
+/** A figure with its noise. */
+export interface Figure {
+  readonly name: string;
+  readonly unit: string;
+  readonly value: number;
+  readonly biggerIsBetter: boolean;
+  /** Half the width, as a fraction, of where it may as well have been. */
+  readonly noise: number;
+}
+
+/** Below it nothing is called a change, however quiet the windows: two starts of one program differ by as much. */
+export const leastChange = 0.02;
+
+/** Half the spread of the windows' medians. */
+function noiseOfWindows({ windows }: Series): number {
+  return relativeSpread(windows.map((window) => window.median)) / 2;
+}
+
+/** How far the ninetieth of a hundred rounds lies from the middle one. */
+function noiseOfRounds({ p50, p90 }: Summary): number {
+  return (p90 - p50) / p50;
+}
+
+function modelFigures(r: ModelResult): Figure[] {
+  const name = `${r.weights} ${r.device} ${r.precision} ${r.threads} threads ${r.width}x${r.height} views ${r.views} batch ${r.batch}`;
+  return [{ name, unit: 'ms', value: r.latency.summary.p50, biggerIsBetter: false, noise: noiseOfWindows(r.latency) }];
+}
+
+function kernelFigures(r: KernelResult): Figure[] {
+  const name = `${r.device} ${r.precision} ${r.threads} threads ${r.name} ${r.shape}`;
+  const figure = (kind: string, summary: Summary): Figure => ({
+    name: `${name}, ${kind}`,
+    unit: 'us',
+    value: 1e6 * summary.p50,
+    biggerIsBetter: false,
+    noise: noiseOfRounds(summary),
+  });
+  return [figure('back to back', r.ours.backToBack), figure('cold', r.ours.cold)];
+}
+
+function pipelineFigures(r: PipelineResult): Figure[] {
+  const name = `${r.weights} ${r.device} ${r.precision} ${r.threads} threads ${r.files} files views ${r.views} batch ${r.batch}`;
+  return [{ name, unit: 'pictures/s', value: r.throughput.summary.p50, biggerIsBetter: true, noise: noiseOfWindows(r.throughput) }];
+}
+
+export function figuresOf(report: Report): Figure[] {
+  if (report.kind === 'model') return report.results.flatMap(modelFigures);
+  return report.kind === 'kernels' ? report.results.flatMap(kernelFigures) : report.results.flatMap(pipelineFigures);
+}
+
+/** Two figures of one name. */
+export function judge(before: Figure, after: Figure): Change {
+  const ratio = before.biggerIsBetter ? after.value / before.value : before.value / after.value;
+  const noise = Math.max(leastChange, before.noise + after.noise);
+  const judgement = ratio > 1 + noise ? 'faster' : ratio < 1 / (1 + noise) ? 'slower' : 'same';
+  return { name: before.name, unit: before.unit, before: before.value, after: after.value, ratio, noise, judgement };
+}
+
+function warningsOf(before: Report, after: Report): string[] {
+  const facts = ({ machine }: Report): Record<string, string> => ({
+    CPU: machine.cpu,
+    cores: String(machine.cores),
+    GPUs: machine.gpus.map(({ name, driver, clocks }) => `${name}, driver ${driver}, clocks ${clocks}`).join('; ') || 'none',
+    LibTorch: machine.libtorch,
+    Node: machine.node,
+  });
+  const [ours, theirs] = [facts(before), facts(after)];
+  return Object.keys(ours)
+    .filter((fact) => ours[fact] !== theirs[fact])
+    .map((fact) => `${fact}: ${ours[fact] ?? ''} before, ${theirs[fact] ?? ''} after`);
+}
+
+/** @throws {CornerNetError} `ERR_INPUT` when the reports are of different kinds. */
+export function compareReports(before: Report, after: Report): Comparison {
+  if (before.kind !== after.kind) {
+    throw new CornerNetError(
+      'ERR_INPUT',
+      `one report is of bench ${before.kind}, the other of bench ${after.kind}: they can't be compared`,
+    );
+  }
+  const later = new Map(figuresOf(after).map((figure) => [figure.name, figure]));
+  const changes = figuresOf(before).map((figure): Change => {
+    const other = later.get(figure.name);
+    later.delete(figure.name);
+    if (other) return judge(figure, other);
+    return { ...figure, before: figure.value, after: null, ratio: null, noise: null, judgement: 'only before' };
+  });
+  const added = [...later.values()].map((figure): Change => ({
+    ...figure,
+    before: null,
+    after: figure.value,
+    ratio: null,
+    noise: null,
+    judgement: 'only after',
+  }));
+  return { warnings: warningsOf(before, after), changes: [...changes, ...added] };
+}

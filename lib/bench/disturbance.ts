@@ -1,0 +1,107 @@
+// What else happened on the machine while something was measured: stolen time, other processes, a throttled GPU.
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+/** Seconds since boot, over all cores. */
+export interface CpuTimes {
+  readonly busy: number;
+  readonly idle: number;
+  readonly steal: number;
+}
+
+/** What a window saw besides the measured work. */
+export interface Disturbance {
+  /** Fraction of the machine's CPU time that the hypervisor gave to others; null where the system doesn't tell. */
+  readonly steal: number | null;
+  /** Fraction of the machine's CPU time that other processes took. */
+  readonly others: number | null;
+  /** MHz of the GPU's multiprocessors at the window's end. */
+  readonly gpuMhz: number | null;
+  /** Why the window doesn't count; empty when it does. */
+  readonly reasons: readonly string[];
+}
+
+/** A window that lost more than so much CPU time to others is marked. */
+export const tolerated = { steal: 0.02, others: 0.05 } as const;
+
+/** NVIDIA's bits for clocks that something holds down, of which idling (1) and an application's own setting (2) are none. */
+const slowdowns: readonly (readonly [number, string])[] = [
+  [0x04, 'power cap'],
+  [0x08, 'hardware slowdown'],
+  [0x20, 'thermal slowdown'],
+  [0x40, 'hardware thermal slowdown'],
+  [0x80, 'power brake'],
+];
+
+/** The first line of /proc/stat: jiffies (1/100 s) as user, nice, system, idle, iowait, irq, softirq, steal. */
+export function parseCpuTimes(stat: string): CpuTimes | undefined {
+  const match = /^cpu\s+([\d ]+)$/m.exec(stat);
+  const [user = 0, nice = 0, system = 0, idle = 0, wait = 0, irq = 0, softirq = 0, steal = 0] = (match?.[1] ?? '').split(' ').map(Number);
+  if (!match) return undefined;
+  return { busy: (user + nice + system + irq + softirq) / 100, idle: (idle + wait) / 100, steal: steal / 100 };
+}
+
+/** What happened between two readings of which `ours` seconds of CPU time were the measured process's own. */
+export function cpuDisturbance(before: CpuTimes | undefined, after: CpuTimes | undefined, ours: number): Disturbance {
+  if (!before || !after) return { steal: null, others: null, gpuMhz: null, reasons: [] };
+  const [busy, idle, stolen] = [after.busy - before.busy, after.idle - before.idle, after.steal - before.steal];
+  const all = Math.max(busy + idle + stolen, 1e-9);
+  const steal = stolen / all;
+  const others = Math.max(0, busy - ours) / all;
+  const reasons: string[] = [];
+  if (steal > tolerated.steal) reasons.push(`stolen time ${(100 * steal).toFixed(0)}%`);
+  if (others > tolerated.others) reasons.push(`other processes ${(100 * others).toFixed(0)}%`);
+  return { steal, others, gpuMhz: null, reasons };
+}
+
+/** `clocks.sm, clocks_throttle_reasons.active` of nvidia-smi in CSV without units. */
+export function parseGpuState(csv: string): { mhz: number | null; reasons: string[] } {
+  const [mhz = '', active = ''] = csv.trim().split('\n')[0]?.split(',') ?? [];
+  const bits = Number(active.trim());
+  const reasons = Number.isNaN(bits) ? [] : slowdowns.filter(([bit]) => bits & bit).map(([, name]) => `GPU: ${name}`);
+  return { mhz: /^\s*\d/.test(mhz) ? Number(mhz) : null, reasons };
+}
+
+async function gpuState(index: number): Promise<{ mhz: number | null; reasons: string[] }> {
+  const query = ['--query-gpu=clocks.sm,clocks_throttle_reasons.active', '--format=csv,noheader,nounits', `--id=${index}`];
+  try {
+    return parseGpuState((await promisify(execFile)('nvidia-smi', query)).stdout);
+  } catch {
+    return { mhz: null, reasons: [] };
+  }
+}
+
+async function readCpuTimes(): Promise<CpuTimes | undefined> {
+  return parseCpuTimes(await readFile('/proc/stat', 'utf8').catch(() => ''));
+}
+
+function ourSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** So often at most is measured what others disturb. */
+const mostAttempts = 3;
+
+/** What `body` measures while nobody disturbs it; after three disturbed attempts the last one's, with the reasons. */
+export async function undisturbed<T>(device: string, body: () => Promise<T>): Promise<{ measured: T; reasons: readonly string[] }> {
+  for (let attempt = 1; ; attempt++) {
+    const end = await watchMachine(device);
+    const measured = await body();
+    const { reasons } = await end();
+    if (reasons.length === 0 || attempt === mostAttempts) return { measured, reasons };
+  }
+}
+
+/** Begins to watch; the returned function ends it. `device` is 'cpu' or 'cuda:N'. */
+export async function watchMachine(device: string): Promise<() => Promise<Disturbance>> {
+  const [before, oursBefore] = [await readCpuTimes(), ourSeconds()];
+  return async () => {
+    const cpu = cpuDisturbance(before, await readCpuTimes(), ourSeconds() - oursBefore);
+    const index = /^cuda:(\d+)/.exec(device)?.[1];
+    if (index === undefined) return cpu;
+    const gpu = await gpuState(Number(index));
+    return { ...cpu, gpuMhz: gpu.mhz, reasons: [...cpu.reasons, ...gpu.reasons] };
+  };
+}

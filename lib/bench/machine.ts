@@ -1,0 +1,116 @@
+// The machine and the software that figures belong to.
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { loadavg, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { loadNative, packageRoot } from '../native.js';
+
+export interface Gpu {
+  readonly name: string;
+  readonly driver: string;
+  readonly memoryBytes: number;
+  /** MHz at the moment of asking, and the highest possible. */
+  readonly clockMhz: number | null;
+  readonly maxClockMhz: number | null;
+  /** 'locked' when nvidia-smi holds an application clock that is in force; nobody can be sure of 'floating'. */
+  readonly clocks: 'locked' | 'floating' | 'unknown';
+}
+
+export interface Machine {
+  readonly cpu: string;
+  /** That this process may use. */
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly cpuFeatures: readonly string[];
+  /** MHz of the cores at the beginning; null where the system doesn't tell. */
+  readonly cpuMhz: readonly number[] | null;
+  /** The cores' clocks: 'locked' when lowest and highest allowed frequency are one, 'unknown' in most virtual machines. */
+  readonly cpuClocks: 'locked' | 'floating' | 'unknown';
+  /** One, five and fifteen minutes, before the measurement. */
+  readonly load: readonly number[];
+  readonly kernel: string;
+  readonly node: string;
+  readonly cornernet: string;
+  readonly libtorch: string;
+  /** LibTorch's; null for a build without. */
+  readonly cuda: string | null;
+  readonly gpus: readonly Gpu[];
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Every value of a field of /proc/cpuinfo. */
+export function cpuField(cpuinfo: string, field: string): string[] {
+  return [...cpuinfo.matchAll(new RegExp(`^${field}\\s*: (.*)$`, 'gm'))].map((match) => match[1] ?? '');
+}
+
+/** Names as "Intel(R) Xeon(R) Processor" don't tell machines apart: family, model and stepping do. */
+function cpuName(cpuinfo: string): string {
+  const [name = 'unknown', family = '?', model = '?', stepping = '?'] = ['model name', 'cpu family', 'model', 'stepping'].map(
+    (field) => cpuField(cpuinfo, field)[0] ?? '?',
+  );
+  return `${name} (family ${family}, model ${model}, stepping ${stepping})`;
+}
+
+function cpuClocks(): Machine['cpuClocks'] {
+  const [least, most] = ['scaling_min_freq', 'scaling_max_freq'].map((name) => read(`/sys/devices/system/cpu/cpu0/cpufreq/${name}`).trim());
+  if (!least || !most) return 'unknown';
+  return least === most ? 'locked' : 'floating';
+}
+
+const gpuQuery = [
+  'name',
+  'driver_version',
+  'memory.total',
+  'clocks.sm',
+  'clocks.max.sm',
+  'clocks_throttle_reasons.applications_clocks_setting',
+];
+
+/** A line of nvidia-smi's CSV for `gpuQuery`. */
+export function parseGpu(line: string): Gpu {
+  const [name = '', driver = '', memory = '', clock = '', maxClock = '', applied = ''] = line.split(',').map((cell) => cell.trim());
+  const mhz = (text: string): number | null => (/^\d/.test(text) ? Number(text) : null);
+  const clocks = applied === 'Active' ? 'locked' : applied === 'Not Active' ? 'floating' : 'unknown';
+  return { name, driver, memoryBytes: (mhz(memory) ?? 0) * 2 ** 20, clockMhz: mhz(clock), maxClockMhz: mhz(maxClock), clocks };
+}
+
+async function findGpus(): Promise<Gpu[]> {
+  const query = [`--query-gpu=${gpuQuery.join(',')}`, '--format=csv,noheader,nounits'];
+  try {
+    return (await promisify(execFile)('nvidia-smi', query)).stdout.trim().split('\n').map(parseGpu);
+  } catch {
+    return []; // no driver
+  }
+}
+
+/** Needs the addon. */
+export async function describeMachine(): Promise<Machine> {
+  const build = loadNative().buildInfo();
+  const cpuinfo = read('/proc/cpuinfo');
+  const mhz = cpuField(cpuinfo, 'cpu MHz').map(Number);
+  const { version } = JSON.parse(read(join(packageRoot, 'package.json'))) as { version: string };
+  return {
+    cpu: cpuName(cpuinfo),
+    cores: build.cores,
+    memoryBytes: totalmem(),
+    cpuFeatures: build.cpuFeatures,
+    cpuMhz: mhz.length > 0 ? mhz : null,
+    cpuClocks: cpuClocks(),
+    load: loadavg(),
+    kernel: release(),
+    node: process.version,
+    cornernet: version,
+    libtorch: build.libtorchVersion,
+    cuda: build.cuda ? build.cudaVersion : null,
+    gpus: await findGpus(),
+  };
+}

@@ -1,0 +1,142 @@
+// The network's benchmark: latency and throughput by batch, size, precision and views.
+import { Detector, type DetectionResult, type NetworkWork } from '../detector.js';
+import type { RawImage } from '../image.js';
+import type { LoadOptions, Precision } from '../options.js';
+import type { Timings } from '../timings.js';
+import { watchMachine } from './disturbance.js';
+import { describeMachine } from './machine.js';
+import { computePeak, measurePeak } from './peaks.js';
+import type { ModelReport, ModelResult, Peak } from './schema.js';
+import { median } from './statistics.js';
+import { countedCalls, measure, type Rule } from './windows.js';
+
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface ModelBenchOptions {
+  readonly weights: string;
+  /** For the report: a path says nothing to others. */
+  readonly weightsName: string;
+  readonly load: Omit<LoadOptions, 'precision'>;
+  readonly precisions: readonly Precision[];
+  readonly sizes: readonly PictureSize[];
+  readonly views: readonly (1 | 2)[];
+  readonly batches: readonly number[];
+  readonly rule: Rule;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of each result as soon as it is there. */
+  readonly tell?: (result: ModelResult) => void;
+}
+
+const insideTheClock =
+  'latency: Detector.detect from the call with decoded RGB pictures in memory to their result objects (copying in, upload, normalising, padding, ' +
+  'mirroring, network, corner decoding, soft-NMS, objects; score threshold 0); decoding files is outside. ' +
+  'network: the forward alone, by CUDA events on a GPU. Loading, packing weights and warm-up are outside.';
+
+/** A picture of noise, the same for the same seed: what is in it does not change the network's time. */
+export function noisePicture({ width, height }: PictureSize, seed: number): RawImage {
+  const data = new Uint8Array(width * height * 3);
+  let state = seed + 1;
+  for (let i = 0; i < data.length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    data[i] = state >>> 24;
+  }
+  return { data, width, height, channels: 3 };
+}
+
+/** Medians of each stage, and of what none of them has. */
+function stagesOf(timings: readonly Timings[]): ModelResult['stages'] {
+  const of = (pick: (timing: Timings) => number): number => median(timings.map(pick));
+  return {
+    prepare: of(({ prepare }) => prepare),
+    network: of(({ network }) => network),
+    corners: of(({ corners }) => corners),
+    nms: of(({ nms }) => nms),
+    rest: of((t) => Math.max(0, t.total - t.prepare - t.network - t.corners - t.nms)),
+  };
+}
+
+export function total(work: readonly NetworkWork[]): { flops: number; bytes: number } {
+  return work.reduce((sum, { flops, bytes }) => ({ flops: sum.flops + flops, bytes: sum.bytes + bytes }), { flops: 0, bytes: 0 });
+}
+
+interface Configuration extends PictureSize {
+  readonly views: 1 | 2;
+  readonly batch: number;
+}
+
+async function measureOne(
+  detector: Detector,
+  options: ModelBenchOptions,
+  peak: Peak,
+  { width, height, views, batch }: Configuration,
+): Promise<ModelResult> {
+  const pictures = Array.from({ length: batch }, (_, seed) => noisePicture({ width, height }, seed));
+  const timings: Timings[] = [];
+  const detectOptions = { flip: views === 2, timings: true, scoreThreshold: 0, signal: options.signal };
+  const call = async (): Promise<number> => {
+    const begin = performance.now();
+    const [first] = (await detector.detect(pictures, detectOptions)) as [DetectionResult];
+    const milliseconds = performance.now() - begin;
+    timings.push({ ...(first.timings as Timings), total: milliseconds });
+    return milliseconds;
+  };
+  const latency = await measure(call, options.rule, () => watchMachine(detector.device));
+  const stages = stagesOf(countedCalls(latency).map((index) => timings[index] as Timings));
+  const { flops, bytes } = total(await detector.work(width, height, views * batch));
+  const achieved = (1000 * flops) / stages.network;
+  return {
+    weights: options.weightsName,
+    device: detector.device,
+    precision: detector.precision,
+    threads: detector.threads,
+    width,
+    height,
+    paddedWidth: width | 127, // csrc/ops/image.h
+    paddedHeight: height | 127,
+    views,
+    batch,
+    latency,
+    picturesPerSecond: (1000 * batch) / latency.summary.p50,
+    stages,
+    flops,
+    bytes,
+    achieved,
+    ofPeak: achieved / computePeak(peak),
+    weightsBytes: detector.memory.weightsBytes,
+  };
+}
+
+/** @throws {CornerNetError} as `Detector.load` and `detect`. */
+export async function benchModel(options: ModelBenchOptions): Promise<ModelReport> {
+  const machine = await describeMachine();
+  const peaks: Peak[] = [];
+  const results: ModelResult[] = [];
+  for (const precision of options.precisions) {
+    await using detector = await Detector.load(options.weights, { ...options.load, precision });
+    const peak = await measurePeak(detector.device, detector.precision, detector.threads, options.rule.limitSeconds);
+    peaks.push(peak);
+    for (const size of options.sizes) {
+      for (const views of options.views) {
+        for (const batch of options.batches) {
+          options.signal?.throwIfAborted();
+          const result = await measureOne(detector, options, peak, { ...size, views, batch });
+          results.push(result);
+          options.tell?.(result);
+        }
+      }
+    }
+  }
+  return {
+    format: 'cornernet-bench',
+    version: 1,
+    kind: 'model',
+    date: new Date().toISOString(),
+    machine,
+    method: { insideTheClock, ...options.rule },
+    peaks,
+    results,
+  };
+}

@@ -1,0 +1,241 @@
+// The benchmark's JSON: what is in it, and reading it back with every field checked.
+import { readFile } from 'node:fs/promises';
+
+import { z } from 'zod';
+
+import { CornerNetError, sentenceOf } from '../errors.js';
+
+const count = z.int().min(0);
+const positive = z.number().positive();
+const amount = z.number().min(0);
+const fraction = z.number().min(0);
+const precision = z.enum(['fp32', 'bf16', 'fp16']);
+const list = <T extends z.ZodType>(item: T): z.ZodReadonly<z.ZodArray<T>> => z.array(item).readonly();
+
+const summary = z.strictObject({
+  count,
+  mean: z.number(),
+  deviation: amount,
+  min: z.number(),
+  p50: z.number(),
+  p90: z.number(),
+  p95: z.number(),
+  p99: z.number(),
+  max: z.number(),
+});
+
+const window = z.strictObject({
+  seconds: positive,
+  median: positive,
+  count,
+  disturbance: z.strictObject({
+    steal: fraction.nullable(),
+    others: fraction.nullable(),
+    gpuMhz: amount.nullable(),
+    reasons: list(z.string()),
+  }),
+});
+
+const series = z.strictObject({
+  summary,
+  values: list(z.number()),
+  windows: list(window),
+  stable: z.boolean(),
+  undisturbed: z.boolean(),
+  warmUpCalls: count,
+});
+
+const clocks = z.enum(['locked', 'floating', 'unknown']);
+
+const machine = z.strictObject({
+  cpu: z.string(),
+  cores: count,
+  memoryBytes: count,
+  cpuFeatures: list(z.string()),
+  cpuMhz: list(amount).nullable(),
+  cpuClocks: clocks,
+  load: list(amount),
+  kernel: z.string(),
+  node: z.string(),
+  cornernet: z.string(),
+  libtorch: z.string(),
+  cuda: z.string().nullable(),
+  gpus: list(
+    z.strictObject({
+      name: z.string(),
+      driver: z.string(),
+      memoryBytes: amount,
+      clockMhz: amount.nullable(),
+      maxClockMhz: amount.nullable(),
+      clocks,
+    }),
+  ),
+});
+
+const peak = z.strictObject({
+  device: z.string(),
+  precision,
+  threads: count,
+  /** FLOP/s of the best round of a product of square matrices with sides of matmulSide. */
+  matmul: positive,
+  matmulSide: count,
+  /** FLOP/s of the best round of a 3x3 convolution of 256 channels, whose weights are packed once. */
+  conv: positive,
+  /** Bytes/s, read and written, of the best round of a copy of copyBytes. */
+  copy: positive,
+  copyBytes: count,
+  /** What else the machine did while the peaks were taken; empty for nothing to speak of, absent when nobody watched. */
+  disturbed: list(z.string()).optional(),
+});
+
+const setup = {
+  weights: z.string(),
+  device: z.string(),
+  precision,
+  threads: count,
+};
+
+const modelResult = z.strictObject({
+  ...setup,
+  width: count,
+  height: count,
+  paddedWidth: count,
+  paddedHeight: count,
+  /** A picture: 1, or 2 with the mirrored one. */
+  views: z.int().min(1).max(2),
+  batch: z.int().min(1),
+  /** Milliseconds of a call with `batch` pictures. */
+  latency: series,
+  picturesPerSecond: positive,
+  /** Medians in milliseconds: where a call goes. */
+  stages: z.strictObject({ prepare: amount, network: amount, corners: amount, nms: amount, rest: amount }),
+  /** Of one forward, as counted. */
+  flops: positive,
+  bytes: positive,
+  /** FLOP/s of the network alone, by the median. */
+  achieved: positive,
+  /** Of the measured compute peak: matmul's or conv's, whichever is higher. */
+  ofPeak: positive,
+  weightsBytes: count,
+});
+
+const timed = z.strictObject({ backToBack: summary, cold: summary });
+
+const kernelResult = z.strictObject({
+  ...setup,
+  /** 'conv 3x3 256 to 256 +add +relu'. */
+  name: z.string(),
+  /** 'n x channels x height x width' of the input. */
+  shape: z.string(),
+  op: z.enum(['conv', 'pool_pair', 'upsample_add']),
+  /** How often it is in one forward. */
+  calls: count,
+  flops: positive,
+  bytes: positive,
+  /** Seconds of a call. */
+  ours: timed,
+  aten: timed,
+  copy: timed,
+  /** FLOP/s and bytes/s, by the median of the back-to-back calls. */
+  achieved: positive,
+  bandwidth: positive,
+  /** Of what the roofline allows at this intensity. */
+  ofRoof: positive,
+  /** Of the verification, as a fraction of what is allowed. */
+  largestError: fraction.max(1),
+  /** Written elsewhere before each cold call. */
+  coldBytes: count,
+  /** What else the machine did meanwhile; empty for nothing to speak of. */
+  disturbed: list(z.string()),
+});
+
+const stage = z.enum(['decode', 'wait', 'prepare', 'network', 'corners', 'nms', 'write']);
+
+const pipelineResult = z.strictObject({
+  ...setup,
+  batch: count,
+  concurrency: count.nullable(),
+  views: z.int().min(1).max(2),
+  files: count,
+  /** All that were run, failed ones included. */
+  pictures: count,
+  failed: count,
+  seconds: positive,
+  /** Pictures a second, one value a window. */
+  throughput: series,
+  /** What the network would do if it never waited: pictures by the sum of its forwards. */
+  networkAlone: positive,
+  /** throughput by networkAlone. */
+  ofNetworkAlone: positive,
+  stages: list(
+    z.strictObject({
+      stage,
+      /** Fraction of the time with at least one picture in it. */
+      busy: fraction,
+      /** Pictures in it on average. */
+      depth: amount,
+      milliseconds: summary,
+    }),
+  ),
+  /** The first pictures after warming up: begin and end in milliseconds since the first of them. */
+  timeline: list(z.strictObject({ stage, picture: count, begin: z.number(), end: z.number() })),
+  /** Milliseconds. */
+  loopDelay: z.strictObject({ p50: amount, p99: amount, max: amount }),
+  peakMemoryBytes: count,
+});
+
+const common = {
+  format: z.literal('cornernet-bench'),
+  version: z.literal(1),
+  /** ISO 8601, UTC. */
+  date: z.iso.datetime(),
+  machine,
+  method: z.strictObject({
+    insideTheClock: z.string(),
+    windowSeconds: positive,
+    /** null where there are no windows: an operator's rounds are its windows. */
+    stableWithin: fraction.nullable(),
+    limitSeconds: positive,
+  }),
+  peaks: list(peak),
+};
+
+const reportSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ ...common, kind: z.literal('model'), results: list(modelResult) }),
+  z.strictObject({ ...common, kind: z.literal('kernels'), results: list(kernelResult) }),
+  z.strictObject({ ...common, kind: z.literal('pipeline'), results: list(pipelineResult) }),
+]);
+
+export type Report = Readonly<z.infer<typeof reportSchema>>;
+export type ModelReport = Extract<Report, { kind: 'model' }>;
+export type KernelsReport = Extract<Report, { kind: 'kernels' }>;
+export type PipelineReport = Extract<Report, { kind: 'pipeline' }>;
+export type ModelResult = z.infer<typeof modelResult>;
+export type KernelResult = z.infer<typeof kernelResult>;
+export type PipelineResult = z.infer<typeof pipelineResult>;
+export type Peak = z.infer<typeof peak>;
+export type Stage = z.infer<typeof stage>;
+export type FixedPrecision = z.infer<typeof precision>;
+
+/** @throws {CornerNetError} `ERR_INPUT` naming the field that isn't what it should be. */
+export function parseReport(text: string, name: string): Report {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new CornerNetError('ERR_INPUT', `${name} is not JSON: ${sentenceOf(error)}`, { cause: error });
+  }
+  const parsed = reportSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const where = issue && issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
+  throw new CornerNetError('ERR_INPUT', `${name} is not a report of cornernet bench: ${where}${issue?.message ?? 'it is something else'}`);
+}
+
+/** As {@link parseReport}, of a file. */
+export async function readReport(file: string): Promise<Report> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw new CornerNetError('ERR_INPUT', `${file} can't be read: ${sentenceOf(error)}`, { cause: error });
+  });
+  return parseReport(text, file);
+}

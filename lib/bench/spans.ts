@@ -1,0 +1,47 @@
+// Stages as spans of time: how long each was busy, and how many pictures were in it.
+import type { Timings } from '../timings.js';
+import type { Stage } from './schema.js';
+
+export interface Span {
+  readonly begin: number;
+  readonly end: number;
+}
+
+export const stages: readonly Stage[] = ['decode', 'wait', 'prepare', 'network', 'corners', 'nms', 'write'];
+
+/** A picture's stages up to its result, one after the other on the clock of performance.now(). */
+export function spansOf({ start, decode, wait, prepare, network, corners, nms }: Timings): Map<Stage, Span> {
+  const durations: [Stage, number][] = [
+    ['decode', decode],
+    ['wait', wait],
+    ['prepare', prepare],
+    ['network', network],
+    ['corners', corners],
+    ['nms', nms],
+  ];
+  const spans = new Map<Stage, Span>();
+  let at = start;
+  for (const [stage, milliseconds] of durations) {
+    spans.set(stage, { begin: at, end: at + milliseconds });
+    at += milliseconds;
+  }
+  return spans;
+}
+
+/** What of a span lies within another; undefined for nothing. */
+export function clip(span: Span, within: Span): Span | undefined {
+  const begin = Math.max(span.begin, within.begin);
+  const end = Math.min(span.end, within.end);
+  return begin < end ? { begin, end } : undefined;
+}
+
+/** The time that at least one of the spans covers. */
+export function covered(spans: readonly Span[]): number {
+  let sum = 0;
+  let reached = -Infinity;
+  for (const { begin, end } of [...spans].sort((a, b) => a.begin - b.begin)) {
+    if (end > reached) sum += end - Math.max(begin, reached);
+    reached = Math.max(reached, end);
+  }
+  return sum;
+}

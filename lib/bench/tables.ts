@@ -1,0 +1,192 @@
+// The benchmark's results as tables for people: rows for the terminal and for the page alike.
+import Table from 'cli-table3';
+
+import type { Change, Comparison } from './compare.js';
+import type { KernelResult, ModelResult, PipelineResult, Report } from './schema.js';
+import type { Series } from './windows.js';
+
+export interface ResultTable {
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+const teras = (perSecond: number): string => (perSecond / 1e12).toFixed(2);
+const percent = (fraction: number): string => `${(100 * fraction).toFixed(0)}%`;
+
+/** Three digits that matter. */
+export function short(value: number): string {
+  if (value >= 100) return value.toFixed(0);
+  return value >= 10 ? value.toFixed(1) : value.toFixed(value >= 1 ? 2 : 3);
+}
+
+/** What is to be known before believing a figure. */
+export function remarks({ stable, undisturbed, windows }: Series): string {
+  const disturbed = windows.filter(({ disturbance }) => disturbance.reasons.length > 0);
+  const notes = [];
+  if (!stable) notes.push('not stable');
+  if (!undisturbed) notes.push('disturbed');
+  else if (disturbed.length > 0) notes.push(`${disturbed.length} of ${windows.length} windows left out`);
+  return notes.join(', ');
+}
+
+function modelTable(results: readonly ModelResult[]): ResultTable {
+  return {
+    head: [
+      'size',
+      'padded',
+      'prec',
+      'views',
+      'batch',
+      'p50 ms',
+      'p90',
+      'p95',
+      'p99',
+      'mean',
+      '±',
+      'pic/s',
+      'network ms',
+      'TFLOP/s',
+      'of peak',
+      'remarks',
+    ],
+    rows: results.map((r) => [
+      `${r.width}x${r.height}`,
+      `${r.paddedWidth}x${r.paddedHeight}`,
+      r.precision,
+      String(r.views),
+      String(r.batch),
+      ...(['p50', 'p90', 'p95', 'p99', 'mean', 'deviation'] as const).map((name) => short(r.latency.summary[name])),
+      short(r.picturesPerSecond),
+      short(r.stages.network),
+      teras(r.achieved),
+      percent(r.ofPeak),
+      remarks(r.latency),
+    ]),
+  };
+}
+
+function kernelsTable(results: readonly KernelResult[]): ResultTable {
+  const micros = (seconds: number): string => short(1e6 * seconds);
+  return {
+    head: [
+      'operator',
+      'input',
+      'prec',
+      'calls',
+      'ours us',
+      'cold us',
+      'ATen us',
+      'vs ATen',
+      'TFLOP/s',
+      'GB/s',
+      'of roof',
+      'of copy',
+      'remarks',
+    ],
+    rows: results.map((r) => [
+      r.name,
+      r.shape,
+      r.precision,
+      String(r.calls),
+      micros(r.ours.backToBack.p50),
+      micros(r.ours.cold.p50),
+      micros(r.aten.backToBack.p50),
+      `${(r.aten.backToBack.p50 / r.ours.backToBack.p50).toFixed(1)}x`,
+      teras(r.achieved),
+      (r.bandwidth / 1e9).toFixed(1),
+      percent(r.ofRoof),
+      percent(r.copy.backToBack.p50 / r.ours.backToBack.p50),
+      r.disturbed.join(', '),
+    ]),
+  };
+}
+
+/** A row a stage. */
+export function stageTable({ stages }: PipelineResult): ResultTable {
+  return {
+    head: ['stage', 'busy', 'pictures in it', 'p50 ms', 'p90', 'p99'],
+    rows: stages.map(({ stage, busy, depth, milliseconds }) => [
+      stage,
+      percent(busy),
+      short(depth),
+      ...[milliseconds.p50, milliseconds.p90, milliseconds.p99].map(short),
+    ]),
+  };
+}
+
+function pipelineTable(results: readonly PipelineResult[]): ResultTable {
+  return {
+    head: ['files', 'pictures', 'failed', 'prec', 'views', 'batch', 'pic/s', 'network alone', 'of it', 'loop p99 ms', 'peak MB', 'remarks'],
+    rows: results.map((r) => [
+      String(r.files),
+      String(r.pictures),
+      String(r.failed),
+      r.precision,
+      String(r.views),
+      String(r.batch),
+      short(r.throughput.summary.p50),
+      short(r.networkAlone),
+      percent(r.ofNetworkAlone),
+      short(r.loopDelay.p99),
+      (r.peakMemoryBytes / 1e6).toFixed(0),
+      remarks(r.throughput),
+    ]),
+  };
+}
+
+export function resultTable(report: Report): ResultTable {
+  if (report.kind === 'model') return modelTable(report.results);
+  return report.kind === 'kernels' ? kernelsTable(report.results) : pipelineTable(report.results);
+}
+
+/** What changed, the biggest changes first. */
+export function comparisonTable({ changes }: Comparison): ResultTable {
+  const rank = ({ ratio }: Change): number => -Math.abs(Math.log(ratio ?? 1));
+  return {
+    head: ['', 'before', 'after', 'unit', 'speed', 'noise', ''],
+    rows: [...changes]
+      .sort((a, b) => rank(a) - rank(b))
+      .map(({ name, unit, before, after, ratio, noise, judgement }) => [
+        name,
+        before === null ? '' : short(before),
+        after === null ? '' : short(after),
+        unit,
+        ratio === null ? '' : `${ratio.toFixed(2)}x`,
+        noise === null ? '' : `±${percent(noise)}`,
+        judgement,
+      ]),
+  };
+}
+
+/** For the terminal. */
+export function drawTable({ head, rows }: ResultTable): string {
+  const table = new Table({
+    head: [...head],
+    style: { head: [], border: [], compact: true },
+    chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
+  });
+  table.push(...rows.map((row) => [...row]));
+  return table.toString();
+}
+
+/** The machine and the method in lines. */
+export function describeReport({ machine, method, peaks, date }: Report): string[] {
+  const mhz = machine.cpuMhz === null ? 'clock unknown' : `${Math.round(Math.max(...machine.cpuMhz))} MHz`;
+  const gpus = machine.gpus.map((gpu) => {
+    const clock = gpu.clockMhz === null ? '' : `, ${gpu.clockMhz} of ${gpu.maxClockMhz ?? '?'} MHz`;
+    return `${gpu.name}, driver ${gpu.driver}${clock}, clocks ${gpu.clocks}`;
+  });
+  return [
+    `${date.slice(0, 16).replace('T', ' ')} UTC; cornernet ${machine.cornernet}, Node ${machine.node}, LibTorch ${machine.libtorch}${machine.cuda === null ? '' : `, CUDA ${machine.cuda}`}, Linux ${machine.kernel}`,
+    `${machine.cpu}, ${machine.cores} cores, ${mhz}, clocks ${machine.cpuClocks}, ${machine.cpuFeatures.join(' ')}, ${(machine.memoryBytes / 1e9).toFixed(0)} GB, load ${machine.load[0]?.toFixed(1) ?? '?'}`,
+    ...gpus,
+    ...peaks.map(
+      (peak) =>
+        `${peak.device} ${peak.precision}, ${peak.threads} threads: matmul peak ${teras(peak.matmul)} TFLOP/s (${peak.matmulSide} wide), convolution peak ${teras(peak.conv)}, copy ${(peak.copy / 1e9).toFixed(1)} GB/s (${(peak.copyBytes / 2 ** 20).toFixed(0)} MiB)${peak.disturbed?.length ? `; disturbed: ${peak.disturbed.join(', ')}` : ''}`,
+    ),
+    method.stableWithin === null
+      ? `At least five rounds and ${method.limitSeconds} s for each operator and shape, the candidates in turns.`
+      : `Windows of ${method.windowSeconds} s until the last three agree within ${percent(method.stableWithin)}, at most ${method.limitSeconds} s each.`,
+    `Inside the clock: ${method.insideTheClock}`,
+  ];
+}

@@ -1,0 +1,107 @@
+// Measuring until it stands still: warm-up, then windows of time until the last three agree.
+import type { Disturbance } from './disturbance.js';
+import { median, relativeSpread, summarize, type Summary } from './statistics.js';
+
+/** How long to measure. */
+export interface Rule {
+  readonly windowSeconds: number;
+  /** The medians of the last three windows may spread so much, as a fraction. */
+  readonly stableWithin: number;
+  /** Then it ends even if they don't agree; also the most that warming up takes. */
+  readonly limitSeconds: number;
+}
+
+/** What was measured in one window. */
+export interface Window {
+  readonly seconds: number;
+  /** Of the window's values. */
+  readonly median: number;
+  readonly count: number;
+  readonly disturbance: Disturbance;
+}
+
+/** Values of one kind, all windows together, and what is to be thought of them. */
+export interface Series {
+  /** Of the undisturbed windows; of all when each was disturbed. */
+  readonly summary: Summary;
+  /** What the summary is made of. */
+  readonly values: readonly number[];
+  readonly windows: readonly Window[];
+  /** Whether the last three windows that count agreed. */
+  readonly stable: boolean;
+  /** Whether the summary leaves the disturbed windows out. */
+  readonly undisturbed: boolean;
+  readonly warmUpCalls: number;
+}
+
+export const windowsThatAgree = 3;
+
+/** Whether the last three medians spread no more than `within`. */
+export function agree(medians: readonly number[], within: number): boolean {
+  return medians.length >= windowsThatAgree && relativeSpread(medians.slice(-windowsThatAgree)) <= within;
+}
+
+/** What counts of windows and their values. */
+export function toSeries(measured: readonly { window: Window; values: readonly number[] }[], rule: Rule, warmUpCalls: number): Series {
+  const clean = measured.filter(({ window }) => window.disturbance.reasons.length === 0);
+  const counted = clean.length > 0 ? clean : measured;
+  const values = counted.flatMap((one) => one.values);
+  return {
+    summary: summarize(values),
+    values,
+    windows: measured.map(({ window }) => window),
+    stable: agree(
+      counted.map(({ window }) => window.median),
+      rule.stableWithin,
+    ),
+    undisturbed: clean.length > 0,
+    warmUpCalls,
+  };
+}
+
+/** Which calls, warming up included, the summary is made of. */
+export function countedCalls({ windows, undisturbed, warmUpCalls }: Series): number[] {
+  const counted: number[] = [];
+  let first = warmUpCalls;
+  for (const { count, disturbance } of windows) {
+    if (!undisturbed || disturbance.reasons.length === 0) for (let i = 0; i < count; i++) counted.push(first + i);
+    first += count;
+  }
+  return counted;
+}
+
+/** Begins to watch the machine; the returned function ends it and says what it saw. */
+export type Watch = () => Promise<() => Promise<Disturbance>>;
+
+/** Calls until the last three took the same within 10%, or the limit is reached. Returns how many. */
+async function warmUp(call: () => Promise<number>, rule: Rule, now: () => number): Promise<number> {
+  const begin = now();
+  const times: number[] = [];
+  while (!agree(times, 0.1) && now() - begin < 1000 * rule.limitSeconds) times.push(await call());
+  return times.length;
+}
+
+/**
+ * Measures `call`, which returns the value of one call, after warming up.
+ * @param now milliseconds.
+ */
+export async function measure(
+  call: () => Promise<number>,
+  rule: Rule,
+  watch: Watch,
+  now: () => number = () => performance.now(),
+): Promise<Series> {
+  const warmUpCalls = await warmUp(call, rule, now);
+  const measured: { window: Window; values: number[] }[] = [];
+  const begin = now();
+  for (;;) {
+    const end = await watch();
+    const windowBegin = now();
+    const values: number[] = [];
+    while (values.length === 0 || now() - windowBegin < 1000 * rule.windowSeconds) values.push(await call());
+    const seconds = (now() - windowBegin) / 1000;
+    measured.push({ window: { seconds, median: median(values), count: values.length, disturbance: await end() }, values });
+    const series = toSeries(measured, rule, warmUpCalls);
+    if ((series.stable && series.undisturbed) || now() - begin > 1000 * rule.limitSeconds) return series;
+  }
+}

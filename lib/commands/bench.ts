@@ -1,0 +1,291 @@
+// cornernet bench: how fast the network, its operators and the whole way are on this machine, and what changed between two runs.
+import { basename } from 'node:path';
+
+import { Option, type Command } from 'commander';
+
+import { compareReports } from '../bench/compare.js';
+import { benchKernels } from '../bench/kernels.js';
+import { benchModel, type PictureSize } from '../bench/model.js';
+import { benchPipeline } from '../bench/pipeline.js';
+import { readReport, type FixedPrecision, type Report } from '../bench/schema.js';
+import { comparisonTable, describeReport, drawTable, resultTable, stageTable } from '../bench/tables.js';
+import type { Rule } from '../bench/windows.js';
+import type { NetworkWork } from '../detector.js';
+import { CornerNetError } from '../errors.js';
+import { expandInputs } from '../inputs.js';
+import { loadNative } from '../native.js';
+import type { LoadOptions, Precision } from '../options.js';
+import { openOutput } from '../output-file.js';
+import { defaultWeights, listWeights } from '../weights.js';
+import { exitCodes } from './failure.js';
+import { loadOptionsOf, numeric, type DetectorFlags } from './detector-options.js';
+
+interface CommonFlags {
+  readonly device?: string;
+  readonly threads?: number;
+  readonly duration: number;
+  readonly window: number;
+  readonly stableWithin: number;
+  readonly json?: string;
+  readonly html?: string;
+  readonly quiet?: boolean;
+}
+
+interface ModelFlags extends CommonFlags {
+  readonly weights?: string;
+  readonly precision: string;
+  readonly sizes: string;
+  readonly batch: string;
+  readonly views: string;
+}
+
+interface PipelineFlags extends CommonFlags, Pick<DetectorFlags, 'weights' | 'precision' | 'flip'> {
+  readonly batch: number;
+  readonly concurrency?: number;
+}
+
+interface KernelsFlags {
+  readonly device: string;
+  readonly precision: string;
+  readonly sizes: string;
+  readonly views: number;
+  readonly operators?: string;
+  readonly threads?: number;
+  readonly duration: number;
+  readonly json?: string;
+  readonly html?: string;
+  readonly quiet?: boolean;
+}
+
+const examples = `
+Examples:
+  $ cornernet bench model --weights 10x5 --sizes 511x511,640x480 --views 1,2 --json model.json --html model.html
+  $ cornernet bench kernels --precision fp32,bf16 --html kernels.html
+  $ cornernet bench pipeline pictures/ --weights 10x5
+  $ cornernet bench compare before.json after.json`;
+
+function listOf(text: string, flag: string): string[] {
+  const items = text.split(',').map((item) => item.trim());
+  if (items.some((item) => item === '')) throw new CornerNetError('ERR_OPTION', `${flag} takes a list separated by commas, not '${text}'`);
+  return [...new Set(items)];
+}
+
+function wholeNumbers(text: string, flag: string, most: number): number[] {
+  return listOf(text, flag).map((item) => {
+    const value = /^\d+$/.test(item) ? Number(item) : NaN;
+    if (!(value >= 1 && value <= most))
+      throw new CornerNetError('ERR_OPTION', `${flag} takes whole numbers from 1 to ${most}, not '${item}'`);
+    return value;
+  });
+}
+
+function sizesOf(text: string): PictureSize[] {
+  return listOf(text, '--sizes').map((item) => {
+    const [, width, height] = (/^(\d{1,5})x(\d{1,5})$/.exec(item) ?? []).map(Number);
+    if (!width || !height) throw new CornerNetError('ERR_OPTION', `--sizes takes sizes in pixels such as 640x480, not '${item}'`);
+    return { width, height };
+  });
+}
+
+/** Values are checked where they are used, by `Detector.load`. */
+function precisionsOf(text: string): Precision[] {
+  return listOf(text, '--precision') as Precision[];
+}
+
+function ruleOf({ window, stableWithin, duration }: CommonFlags): Rule {
+  const within = (name: string, value: number, least: number, most: number): void => {
+    if (!(value >= least && value <= most)) throw new CornerNetError('ERR_OPTION', `${name} must be ${least} to ${most}, not ${value}`);
+  };
+  within('--window', window, 0.01, 600);
+  within('--stable-within', stableWithin, 0.1, 100);
+  within('--duration', duration, 0.01, 86_400);
+  return { windowSeconds: window, stableWithin: stableWithin / 100, limitSeconds: duration };
+}
+
+function weightsOf(chosen: string | undefined): { weights: string; weightsName: string } {
+  const weights = chosen ?? defaultWeights();
+  return { weights, weightsName: listWeights().some(({ id }) => id === weights) ? weights : basename(weights) };
+}
+
+/** Writes what was asked for and shows the table. */
+async function publish(report: Report, { json, html }: Pick<CommonFlags, 'json' | 'html'>): Promise<void> {
+  if (json !== undefined) {
+    const output = openOutput(json);
+    await output.write(`${JSON.stringify(report)}\n`);
+    await output.commit();
+  }
+  if (html !== undefined) {
+    const { writeReportPage } = await import('../bench/page.js'); // with the plotting library, half a second to load
+    await writeReportPage(html, report);
+  }
+  console.log(describeReport(report).join('\n'));
+  console.log(drawTable(resultTable(report)));
+  if (report.kind === 'pipeline') for (const result of report.results) console.log(drawTable(stageTable(result)));
+}
+
+function say({ quiet }: Pick<CommonFlags, 'quiet'>, text: string): void {
+  if (quiet !== true) console.error(text);
+}
+
+/** One device: figures of several would be nobody's. */
+function loadOf(flags: Pick<DetectorFlags, 'device' | 'threads' | 'precision'>): LoadOptions {
+  const load = loadOptionsOf(flags);
+  if (typeof load.device === 'object')
+    throw new CornerNetError('ERR_OPTION', `--device takes one device to measure, not '${flags.device ?? ''}'`);
+  return load;
+}
+
+async function runModel(flags: ModelFlags): Promise<void> {
+  const rule = ruleOf(flags);
+  const report = await benchModel({
+    ...weightsOf(flags.weights),
+    load: loadOf({
+      ...(flags.device !== undefined && { device: flags.device }),
+      ...(flags.threads !== undefined && { threads: flags.threads }),
+    }),
+    precisions: precisionsOf(flags.precision),
+    sizes: sizesOf(flags.sizes),
+    views: wholeNumbers(flags.views, '--views', 2) as (1 | 2)[],
+    batches: wholeNumbers(flags.batch, '--batch', 1024),
+    rule,
+    tell: (r) =>
+      say(flags, `${r.width}x${r.height} ${r.precision} views ${r.views} batch ${r.batch}: ${r.latency.summary.p50.toFixed(1)} ms`),
+  });
+  await publish(report, flags);
+}
+
+function addCommon(command: Command): Command {
+  return command
+    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)')
+    .addOption(numeric('--threads <n>', 'CPU threads of the network (default: the cores this process may use)'))
+    .addOption(numeric('--duration <s>', 'the most that one measurement takes; warming up may take as long again').default(30))
+    .addOption(numeric('--window <s>', 'seconds of a window').default(2))
+    .addOption(numeric('--stable-within <percent>', 'the medians of the last three windows must agree so far').default(5))
+    .option('--json <file>', 'write everything that was measured')
+    .option('--html <file>', 'write one page with tables and plots')
+    .option('-q, --quiet', 'show no progress');
+}
+
+async function runPipeline(inputs: string[], flags: PipelineFlags): Promise<void> {
+  const load = loadOf(flags);
+  const weights = weightsOf(flags.weights);
+  const report = await benchPipeline({
+    files: await expandInputs(inputs),
+    ...weights,
+    load,
+    batchSize: flags.batch,
+    concurrency: flags.concurrency,
+    flip: flags.flip ?? true,
+    rule: ruleOf(flags),
+    tell: (rate) => say(flags, `${rate.toFixed(1)} pictures a second; now the network alone`),
+  });
+  await publish(report, flags);
+}
+
+/** 'auto' as Detector.load resolves it. */
+function kernelDevice(device: string): string {
+  if (device === 'auto') return loadNative().buildInfo().devices[0]?.hasCode === true ? 'cuda:0' : 'cpu';
+  return device === 'cuda' ? 'cuda:0' : device;
+}
+
+/** 'auto' is fp32 and what the network would run in. */
+function kernelPrecisions(text: string, device: string): FixedPrecision[] {
+  if (text !== 'auto') {
+    const precisions = listOf(text, '--precision') as FixedPrecision[];
+    const wrong = precisions.find((precision) => !['fp32', 'bf16', 'fp16'].includes(precision));
+    if (wrong !== undefined) throw new CornerNetError('ERR_OPTION', `--precision takes auto, fp32, bf16 and fp16, not '${wrong}'`);
+    return precisions;
+  }
+  if (device !== 'cpu') return ['fp32', 'fp16'];
+  return loadNative().buildInfo().cpuFeatures.includes('avx512_bf16') ? ['fp32', 'bf16'] : ['fp32'];
+}
+
+async function runKernels(flags: KernelsFlags): Promise<void> {
+  const operators = flags.operators === undefined ? [] : (listOf(flags.operators, '--operators') as NetworkWork['op'][]);
+  const unknown = operators.find((operator) => !['conv', 'pool_pair', 'upsample_add'].includes(operator));
+  if (unknown !== undefined) throw new CornerNetError('ERR_OPTION', `--operators takes conv, pool_pair and upsample_add, not '${unknown}'`);
+  const device = kernelDevice(flags.device);
+  const report = await benchKernels({
+    device,
+    threads: flags.threads ?? 0,
+    precisions: kernelPrecisions(flags.precision, device),
+    sizes: sizesOf(flags.sizes),
+    views: flags.views,
+    seconds: flags.duration,
+    operators,
+    tell: (r) => say(flags, `${r.precision} ${r.name} ${r.shape}: ${(1e6 * r.ours.backToBack.p50).toFixed(0)} us`),
+  });
+  await publish(report, flags);
+}
+
+interface CompareFlags {
+  readonly json?: string;
+  readonly failIfSlower?: boolean;
+}
+
+async function runCompare(before: string, after: string, { json, failIfSlower }: CompareFlags): Promise<void> {
+  const comparison = compareReports(await readReport(before), await readReport(after));
+  if (json !== undefined) {
+    const output = openOutput(json);
+    await output.write(`${JSON.stringify(comparison)}\n`);
+    await output.commit();
+  }
+  for (const warning of comparison.warnings) console.log(`differs: ${warning}`);
+  console.log(drawTable(comparisonTable(comparison)));
+  const slower = comparison.changes.filter(({ judgement }) => judgement === 'slower').length;
+  const faster = comparison.changes.filter(({ judgement }) => judgement === 'faster').length;
+  console.log(`${faster} faster, ${slower} slower, ${comparison.changes.length - faster - slower} neither`);
+  if (failIfSlower === true && slower > 0) process.exitCode = exitCodes.someFailed;
+}
+
+export function register(program: Command): void {
+  const bench = program
+    .command('bench')
+    .description('measure speed: of the network, its operators and the whole way from files to JSON')
+    .addHelpText('after', examples);
+  addCommon(
+    bench
+      .command('model')
+      .description('latency and throughput of the network by size, views, batch and precision')
+      .option('-w, --weights <id|file>', 'weights: an id of `cornernet weights list` or an mmdetection .pth (default: the digits)'),
+  )
+    .addOption(new Option('--precision <list>', 'auto, fp32, bf16, fp16').default('auto'))
+    .addOption(new Option('--sizes <list>', "pictures' sizes in pixels").default('511x511'))
+    .addOption(new Option('--views <list>', '1, or 2 with the mirrored view').default('1,2'))
+    .addOption(new Option('--batch <list>', 'pictures a call').default('1'))
+    .action(runModel);
+  addCommon(
+    bench
+      .command('pipeline')
+      .description('the whole way from picture files to JSON lines, with the occupancy of each stage')
+      .argument('<inputs...>', 'pictures, folders, globs, or - for a list of paths on standard input')
+      .option('-w, --weights <id|file>', 'weights: an id of `cornernet weights list` or an mmdetection .pth (default: the digits)'),
+  )
+    .option('--precision <precision>', 'auto, fp32, bf16 or fp16 (default: auto)')
+    .option('--no-flip', 'look at the plain picture only')
+    .addOption(numeric('--batch <n>', 'pictures of one padded size that share a forward').default(1))
+    .addOption(numeric('--concurrency <n>', 'pictures decoded ahead of the network (default: twice the threads)'))
+    .action(runPipeline);
+  bench
+    .command('kernels')
+    .description("each operator over HourglassNet-104's shapes: verified, then timed against ATen, a copy and the machine's roofline")
+    .addOption(new Option('--device <device>', 'auto, cpu, cuda or cuda:N').default('auto'))
+    .addOption(numeric('--threads <n>', 'CPU threads (default: the cores this process may use)'))
+    .addOption(new Option('--precision <list>', 'fp32, bf16, fp16; auto: fp32 and what the network would run in').default('auto'))
+    .addOption(new Option('--sizes <list>', "pictures' sizes in pixels").default('511x511'))
+    .addOption(numeric('--views <n>', 'views in one forward').default(1))
+    .option('--operators <list>', 'conv, pool_pair, upsample_add (default: all)')
+    .addOption(numeric('--duration <s>', 'seconds for each operator and shape').default(1))
+    .option('--json <file>', 'write everything that was measured')
+    .option('--html <file>', 'write one page with tables and plots')
+    .option('-q, --quiet', 'show no progress')
+    .action(runKernels);
+  bench
+    .command('compare')
+    .description('what got faster or slower beyond the noise of both reports')
+    .argument('<before>', 'JSON of an earlier run')
+    .argument('<after>', 'JSON of a later run of the same kind')
+    .option('--json <file>', 'write the comparison')
+    .option('--fail-if-slower', 'exit code 2 when anything got slower')
+    .action(runCompare);
+}

@@ -1,0 +1,180 @@
+// cornernet bench as a user meets it: real runs, short ones, of which no time is expected.
+import { strict as assert } from 'node:assert';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { readReport } from '../../lib/bench/schema.js';
+import { root } from '../environment.js';
+import { openInBrowser } from '../support/browser.js';
+import { cornernet } from '../support/child.js';
+
+const scenes = ['scene0.jpg', 'scene1.jpg'].map((name) => join(root, 'pictures', name));
+const brief = ['--duration', '0.2', '--window', '0.05', '--quiet'];
+
+describe('cornernet bench', function () {
+  this.timeout(180_000);
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-bench-test-'));
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** The plots of a page, by what they say they show, and whether each has drawn something. */
+  async function plotsOf(
+    context: Mocha.Context,
+    page: string,
+  ): Promise<{ title: string; headings: string[]; plots: string[]; text: string }> {
+    const seen = { title: '', headings: [] as string[], plots: [] as string[], text: '' };
+    await openInBrowser(context, page, async (opened) => {
+      seen.title = await opened.title();
+      seen.headings = await opened.locator('h2').allTextContents();
+      const figures = opened.locator('figure');
+      for (let i = 0; i < (await figures.count()); i++) {
+        const figure = figures.nth(i);
+        const box = await figure.locator('svg').boundingBox();
+        assert.ok(box && box.width > 300 && box.height > 100 && (await figure.locator('svg path').count()) > 3);
+        seen.plots.push((await figure.getAttribute('aria-label')) ?? '');
+      }
+      seen.text = (await opened.textContent('body')) ?? '';
+    });
+    return seen;
+  }
+
+  it('model writes a table, a report that is read back, and a page', async function () {
+    const [json, html] = [join(folder, 'model.json'), join(folder, 'model.html')];
+    const sizes = ['--sizes', '127x127,200x100', '--batch', '1,2', '--views', '1,2', '--precision', 'fp32'];
+    const { code, stdout, stderr } = await cornernet(['bench', 'model', ...sizes, ...brief, '--json', json, '--html', html]);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /200x100 +│ 255x127 +│ fp32 +│ 2 +│ 2 /);
+    const report = await readReport(json);
+    assert.ok(report.kind === 'model');
+    assert.equal(report.results.length, 8);
+    for (const { latency, stages, flops, weights, views, batch } of report.results) {
+      assert.equal(weights, 'digits');
+      assert.equal(latency.summary.count, latency.values.length);
+      assert.ok(latency.windows.length >= 3 || !latency.stable);
+      assert.ok(stages.network > 0 && stages.network <= latency.summary.max);
+      const one = report.results.find((r) => r.views === 1 && r.batch === 1 && r.flops * views * batch === flops);
+      assert.ok(one, 'twice the views are twice the work');
+    }
+    assert.match(report.method.insideTheClock, /decoding files is outside/);
+    assert.ok(report.machine.cores >= 1 && report.machine.cpu.length > 3);
+    const { plots, headings, text } = await plotsOf(this, html);
+    assert.deepEqual(headings, ['Results', 'Throughput', 'Latency', 'Stages', 'Roofline', 'How it was measured']);
+    assert.equal(plots.length, 4);
+    assert.match(text, /Inside the clock/);
+    assert.deepEqual(readdirSync(folder).sort(), ['model.html', 'model.json']); // nothing half-written stays
+  });
+
+  it('kernels puts every operator on the roofline', async function () {
+    const [json, html] = [join(folder, 'kernels.json'), join(folder, 'kernels.html')];
+    const args = ['--sizes', '63x63', '--operators', 'pool_pair,upsample_add', '--precision', 'fp32', '--duration', '0.01', '--quiet'];
+    const { code, stderr } = await cornernet(['bench', 'kernels', ...args, '--json', json, '--html', html]);
+    assert.deepEqual([code, stderr], [0, '']);
+    const report = await readReport(json);
+    assert.ok(report.kind === 'kernels');
+    assert.deepEqual([...new Set(report.results.map(({ op }) => op))].sort(), ['pool_pair', 'upsample_add']);
+    for (const { largestError, ours, aten, copy, coldBytes } of report.results) {
+      assert.equal(largestError, 0);
+      for (const { backToBack, cold } of [ours, aten, copy]) assert.ok(backToBack.count >= 5 && cold.min > 0);
+      assert.ok(coldBytes > 1e6);
+    }
+    const { plots, title } = await plotsOf(this, html);
+    assert.equal(title, 'cornernet bench kernels');
+    assert.match(plots[0] ?? '', /^Roofline/);
+  });
+
+  it('pipeline says how busy each stage was, and what failed', async function () {
+    const [json, html] = [join(folder, 'pipeline.json'), join(folder, 'pipeline.html')];
+    const broken = join(folder, 'broken.jpg');
+    writeFileSync(broken, 'no picture');
+    const args = ['bench', 'pipeline', ...scenes, broken, '--no-flip', '--precision', 'fp32', '--batch', '2', ...brief];
+    const { code, stdout, stderr } = await cornernet([...args, '--json', json, '--html', html]);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /│ network +│ +\d+%/);
+    const report = await readReport(json);
+    assert.ok(report.kind === 'pipeline');
+    const [result] = report.results;
+    assert.ok(result);
+    assert.ok(result.failed > 0 && result.failed < result.pictures && result.files === 3);
+    assert.deepEqual(
+      result.stages.map(({ stage }) => stage),
+      ['decode', 'wait', 'prepare', 'network', 'corners', 'nms', 'write'],
+    );
+    for (const { busy, milliseconds } of result.stages) assert.ok(busy >= 0 && busy <= 1.000001 && milliseconds.min >= 0);
+    assert.ok(result.timeline.length > 0 && result.timeline.every(({ begin, end }) => end >= begin));
+    const { plots } = await plotsOf(this, html);
+    assert.deepEqual(
+      plots.map((plot) => plot.split(' ')[0]),
+      ['Occupancy', 'Stage'],
+    );
+  });
+
+  it('compare reads two reports and judges', async () => {
+    const [a, b, out] = [join(folder, 'a.json'), join(folder, 'b.json'), join(folder, 'out.json')];
+    const { code } = await cornernet([
+      'bench',
+      'model',
+      '--sizes',
+      '127x127',
+      '--views',
+      '1',
+      '--precision',
+      'fp32',
+      ...brief,
+      '--json',
+      a,
+    ]);
+    assert.equal(code, 0);
+    // Ten times as slow beyond any doubt.
+    const report = JSON.parse(readFileSync(a, 'utf8')) as {
+      results: { latency: { summary: { p50: number }; windows: { median: number }[] } }[];
+    };
+    for (const { latency } of report.results) {
+      latency.summary.p50 *= 10;
+      for (const window of latency.windows) window.median *= 10;
+    }
+    writeFileSync(b, JSON.stringify(report));
+    const compared = await cornernet(['bench', 'compare', a, b, '--json', out, '--fail-if-slower']);
+    assert.deepEqual([compared.code, compared.stderr], [2, '']);
+    assert.match(compared.stdout, /0\.10x .* slower/);
+    const { changes } = JSON.parse(readFileSync(out, 'utf8')) as { changes: { judgement: string }[] };
+    assert.deepEqual(
+      changes.map(({ judgement }) => judgement),
+      ['slower'],
+    );
+    const same = await cornernet(['bench', 'compare', a, a, '--fail-if-slower']);
+    assert.deepEqual([same.code, /0 faster, 0 slower, 1 neither/.test(same.stdout)], [0, true]);
+  });
+
+  it('wrong use has a code and a sentence, and writes nothing', async () => {
+    const cases: [string[], RegExp][] = [
+      [['model', '--sizes', 'big'], /^ERR_OPTION: --sizes takes sizes in pixels such as 640x480, not 'big'/],
+      [['model', '--sizes', '0x5'], /^ERR_OPTION: --sizes/],
+      [['model', '--views', '3'], /^ERR_OPTION: --views takes whole numbers from 1 to 2, not '3'/],
+      [['model', '--batch', '1,,2'], /^ERR_OPTION: --batch takes a list/],
+      [['model', '--precision', 'fp8'], /^ERR_OPTION: option precision is 'fp8'/],
+      [['model', '--device', 'cpu,cpu'], /^ERR_OPTION: --device takes one device/],
+      [['model', '--window', '0'], /^ERR_OPTION: --window must be/],
+      [['model', '--weights', join(folder, 'none.pth')], /^ERR_INPUT: there are no weights/],
+      [['kernels', '--operators', 'sort'], /^ERR_OPTION: --operators takes conv/],
+      [['kernels', '--precision', 'int8'], /^ERR_OPTION: --precision takes/],
+      [['pipeline', join(folder, 'nothing.jpg'), '--precision', 'fp32', ...brief], /^ERR_INPUT: .*nothing\.jpg can't be read/],
+      [['compare', join(folder, 'a.json'), join(folder, 'b.json')], /^ERR_INPUT: .*a\.json can't be read/],
+      [['compare', join(root, 'package.json'), join(root, 'package.json')], /^ERR_INPUT: .*package\.json is not a report/],
+    ];
+    for (const [args, message] of cases) {
+      const { code, stdout, stderr } = await cornernet([
+        'bench',
+        ...args,
+        ...(args[0] === 'compare' ? [] : ['--json', join(folder, 'x.json')]),
+      ]);
+      assert.deepEqual([code, stdout], [1, ''], args.join(' '));
+      assert.match(stderr, message);
+    }
+    assert.deepEqual(readdirSync(folder), []);
+  });
+});

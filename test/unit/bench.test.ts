@@ -1,0 +1,417 @@
+// The benchmark's reasoning against numbers worked out by hand.
+import { strict as assert } from 'node:assert';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { compareReports, judge, leastChange, type Figure } from '../../lib/bench/compare.js';
+import { cpuDisturbance, parseCpuTimes, parseGpuState } from '../../lib/bench/disturbance.js';
+import { distinct, nameOf } from '../../lib/bench/kernels.js';
+import { cpuField, parseGpu } from '../../lib/bench/machine.js';
+import { roof } from '../../lib/bench/peaks.js';
+import { parseReport, readReport, type ModelReport, type Report } from '../../lib/bench/schema.js';
+import { clip, covered, spansOf } from '../../lib/bench/spans.js';
+import { median, percentile, relativeSpread, summarize } from '../../lib/bench/statistics.js';
+import { agree, countedCalls, measure, toSeries, type Rule, type Window } from '../../lib/bench/windows.js';
+import { CornerNetError } from '../../lib/index.js';
+import { loadNative } from '../../lib/native.js';
+import { fixtures, root } from '../environment.js';
+
+const quiet = { steal: 0, others: 0, gpuMhz: null, reasons: [] };
+const disturbed = { steal: 0.3, others: 0, gpuMhz: null, reasons: ['stolen time 30%'] };
+const rule: Rule = { windowSeconds: 1, stableWithin: 0.05, limitSeconds: 20 };
+
+describe('bench statistics', () => {
+  it('percentiles lie between neighbours', () => {
+    assert.equal(percentile([10, 20, 30, 40], 0.5), 25);
+    assert.equal(percentile([10, 20, 30, 40], 0), 10);
+    assert.equal(percentile([10, 20, 30, 40], 1), 40);
+    assert.equal(percentile([10, 20], 0.9), 19);
+    assert.equal(median([3, 1, 2]), 2);
+    assert.ok(Number.isNaN(percentile([], 0.5)));
+  });
+
+  it('a summary of eight values', () => {
+    // Mean 5; squares of the differences add up to 32, by 7.
+    const { deviation, ...rest } = summarize([2, 4, 4, 4, 5, 5, 7, 9]);
+    assert.ok(Math.abs(deviation - Math.sqrt(32 / 7)) < 1e-12);
+    assert.deepEqual([rest.count, rest.mean, rest.min, rest.p50, rest.max], [8, 5, 2, 4.5, 9]);
+    assert.ok(Math.abs(rest.p90 - 7.6) < 1e-12 && Math.abs(rest.p95 - 8.3) < 1e-12 && Math.abs(rest.p99 - 8.86) < 1e-12);
+    assert.equal(summarize([3]).deviation, 0);
+  });
+
+  it('spread is relative to the median', () => {
+    assert.equal(relativeSpread([100, 104, 98]), 0.06);
+    assert.equal(relativeSpread([7]), 0);
+  });
+});
+
+describe('bench windows', () => {
+  const window = (middle: number, disturbance = quiet as Window['disturbance']): { window: Window; values: number[] } => ({
+    window: { seconds: 1, median: middle, count: 1, disturbance },
+    values: [middle],
+  });
+
+  it('the last three decide', () => {
+    assert.equal(agree([100, 102], 0.05), false);
+    assert.equal(agree([100, 102, 104], 0.05), true);
+    assert.equal(agree([100, 100, 106], 0.05), false);
+    assert.equal(agree([200, 100, 100, 100], 0.05), true);
+  });
+
+  it('disturbed windows are left out of figures and of stability', () => {
+    const series = toSeries([window(100), window(500, disturbed), window(101), window(102)], rule, 7);
+    assert.deepEqual(
+      [series.stable, series.undisturbed, series.values, series.windows.length, series.warmUpCalls],
+      [true, true, [100, 101, 102], 4, 7],
+    );
+  });
+
+  it('names the calls that count', () => {
+    const of = (count: number, disturbance = quiet as Window['disturbance']): { window: Window; values: number[] } => ({
+      window: { seconds: 1, median: 1, count, disturbance },
+      values: Array.from({ length: count }, () => 1),
+    });
+    assert.deepEqual(countedCalls(toSeries([of(2), of(3, disturbed), of(1)], rule, 4)), [4, 5, 9]);
+    assert.deepEqual(countedCalls(toSeries([of(2, disturbed)], rule, 1)), [1, 2]);
+  });
+
+  it('where all were disturbed, all count, and it says so', () => {
+    const series = toSeries([window(100, disturbed), window(120, disturbed)], rule, 0);
+    assert.deepEqual([series.stable, series.undisturbed, series.values], [false, false, [100, 120]]);
+  });
+
+  /** A clock that only calls move, each by what it measures. */
+  async function run(
+    milliseconds: (call: number) => number,
+    isDisturbed: (window: number) => boolean = () => false,
+  ): Promise<ReturnType<typeof toSeries>> {
+    let now = 0;
+    let calls = 0;
+    let windows = 0;
+    const call = (): Promise<number> => {
+      const value = milliseconds(calls++);
+      now += value;
+      return Promise.resolve(value);
+    };
+    const watch = (): Promise<() => Promise<typeof quiet>> => {
+      const disturbance = isDisturbed(windows++) ? disturbed : quiet;
+      return Promise.resolve(() => Promise.resolve(disturbance as typeof quiet));
+    };
+    return measure(call, rule, watch, () => now);
+  }
+
+  it('warms up until three calls agree, then takes three windows that agree', async () => {
+    // 900 and 600 don't agree with 200; from the third call on all are 200: calls 3, 4 and 5 end the warm-up.
+    const series = await run((call) => [900, 600][call] ?? 200);
+    assert.deepEqual([series.warmUpCalls, series.windows.length, series.stable], [5, 3, true]);
+    assert.deepEqual([series.values.length, series.summary.p50], [15, 200]); // five calls of 200 ms a window of a second
+  });
+
+  it('goes on while windows disagree, and gives up at the limit', async () => {
+    const settles = await run((call) => (call < 3 ? 500 : call < 7 ? 250 : 500)); // one quick window after warming up
+    assert.deepEqual([settles.windows.length, settles.stable], [4, true]);
+    let next = 0;
+    const never = await run((call) => (call < 3 ? 500 : 500 * 1.2 ** (next++ % 7)));
+    assert.equal(never.stable, false);
+    assert.ok(never.windows.length > 3);
+  });
+
+  it('measures again what was disturbed', async () => {
+    const series = await run(
+      () => 500,
+      (index) => index === 1,
+    );
+    assert.deepEqual([series.windows.length, series.stable, series.undisturbed, series.values.length], [4, true, true, 6]);
+  });
+
+  it('a call longer than a window is a window', async () => {
+    const series = await run(() => 3000);
+    assert.deepEqual(
+      series.windows.map(({ count }) => count),
+      [1, 1, 1],
+    );
+  });
+});
+
+describe('bench disturbance', () => {
+  it('reads stolen and others’ time off /proc/stat', () => {
+    const before = parseCpuTimes('cpu  1000 0 500 8000 0 0 0 100 0 0\ncpu0 1 2 3\n');
+    const after = parseCpuTimes('cpu  1600 0 600 8100 0 0 100 200 0 0\n');
+    assert.deepEqual(before, { busy: 15, idle: 80, steal: 1 });
+    // 8 s busy, 1 idle, 1 stolen; ours were 5 of the 8.
+    assert.deepEqual(cpuDisturbance(before, after, 5), {
+      steal: 0.1,
+      others: 0.3,
+      gpuMhz: null,
+      reasons: ['stolen time 10%', 'other processes 30%'],
+    });
+    assert.deepEqual(cpuDisturbance(before, { busy: 25, idle: 80, steal: 1 }, 10).reasons, []);
+    assert.deepEqual(cpuDisturbance(undefined, after, 1), { steal: null, others: null, gpuMhz: null, reasons: [] });
+    assert.equal(parseCpuTimes('nothing'), undefined);
+  });
+
+  it('reads a throttled GPU off nvidia-smi', () => {
+    assert.deepEqual(parseGpuState('1455, 0x0000000000000024\n'), { mhz: 1455, reasons: ['GPU: power cap', 'GPU: thermal slowdown'] });
+    assert.deepEqual(parseGpuState('1980, 0x0000000000000001\n'), { mhz: 1980, reasons: [] }); // idle is no slowdown
+    assert.deepEqual(parseGpuState('[N/A], [N/A]\n'), { mhz: null, reasons: [] });
+  });
+
+  it('reads machines', () => {
+    assert.deepEqual(cpuField('processor\t: 0\ncpu MHz\t\t: 2600.5\nprocessor\t: 1\ncpu MHz\t\t: 2700\n', 'cpu MHz'), ['2600.5', '2700']);
+    assert.deepEqual(parseGpu('NVIDIA H200, 580.1, 143771, 345, 1980, Not Active'), {
+      name: 'NVIDIA H200',
+      driver: '580.1',
+      memoryBytes: 143771 * 2 ** 20,
+      clockMhz: 345,
+      maxClockMhz: 1980,
+      clocks: 'floating',
+    });
+  });
+});
+
+describe('bench spans', () => {
+  it('overlapping spans cover their union', () => {
+    assert.equal(covered([]), 0);
+    assert.equal(
+      covered([
+        { begin: 5, end: 8 },
+        { begin: 0, end: 3 },
+        { begin: 2, end: 4 },
+        { begin: 6, end: 7 },
+      ]),
+      7,
+    );
+    assert.deepEqual(clip({ begin: 0, end: 10 }, { begin: 4, end: 20 }), { begin: 4, end: 10 });
+    assert.equal(clip({ begin: 0, end: 3 }, { begin: 4, end: 20 }), undefined);
+  });
+
+  it('stages follow each other', () => {
+    const spans = spansOf({ start: 100, decode: 5, wait: 2, prepare: 1, network: 20, corners: 3, nms: 4, total: 36, batch: 1 });
+    assert.deepEqual(spans.get('network'), { begin: 108, end: 128 });
+    assert.deepEqual(spans.get('nms'), { begin: 131, end: 135 });
+  });
+});
+
+describe('bench work', () => {
+  it('counts operations and bytes along the network', () => {
+    const work = loadNative().networkWork({ width: 511, height: 511, views: 1, precision: 'bf16' });
+    const stem = work[0];
+    // 7x7 over 3 channels to 128 at 256x256, with bias and ReLU; bf16 in, weights, bias, out.
+    const outputs = 128 * 256 * 256;
+    assert.equal(stem?.flops, outputs * (2 * 49 * 3 + 2));
+    assert.equal(stem.bytes, 2 * (3 * 511 * 511 + 128 * 3 * 49 + 128 + outputs));
+    const pools = work.filter(({ op }) => op === 'pool_pair');
+    assert.deepEqual(
+      pools.map(({ flops, bytes, inChannels }) => [flops, bytes, inChannels]),
+      Array.from({ length: 2 }, () => [3 * 128 * 128 * 128, 2 * 3 * 128 * 128 * 128, 128]),
+    );
+    assert.equal(work.filter(({ op }) => op === 'upsample_add').length, 2 * 5); // two stacks, five ways up each
+    // Each of the checkpoint's convolutions that inference needs, once: all but the first head level's.
+    const keys = JSON.parse(readFileSync(join(fixtures, 'hourglass104', 'hourglass104_keys.json'), 'utf8')) as {
+      name: string;
+      shape: number[];
+    }[];
+    const needed = keys.filter(({ name, shape }) => shape.length === 4 && !/^bbox_head\.\w+\.0\./.test(name));
+    const convs = work.filter(({ op }) => op === 'conv');
+    assert.equal(convs.length, needed.length);
+    assert.equal(
+      convs.reduce((sum, c) => sum + c.inChannels * c.outChannels * c.kernel ** 2, 0),
+      needed.reduce((sum, { shape }) => sum + shape.reduce((product, side) => product * side, 1), 0),
+    );
+    const total = (views: number): number =>
+      loadNative()
+        .networkWork({ width: 640, height: 480, views, precision: 'fp32' })
+        .reduce((sum, { flops }) => sum + flops, 0);
+    assert.equal(total(2), 2 * total(1));
+  });
+
+  it('equal calls are counted, and named by what they do', () => {
+    const work = loadNative().networkWork({ width: 127, height: 127, views: 2, precision: 'fp32' });
+    const groups = distinct(work);
+    assert.equal(
+      groups.reduce((sum, { calls }) => sum + calls, 0),
+      work.length,
+    );
+    assert.ok(groups.length < work.length / 2);
+    const names = groups.map((group) => nameOf(group.work));
+    for (const name of [
+      'conv 7x7/2 3 to 128 +relu',
+      'conv 3x3 256 to 256 +add +relu',
+      'conv 1x1 256 to 80',
+      'pool_pair 128',
+      'upsample_add 384',
+    ]) {
+      assert.ok(names.includes(name), name);
+    }
+  });
+
+  it('the roof is memory’s below the ridge and arithmetic’s above it', () => {
+    const peak = { matmul: 100, conv: 80, copy: 10 };
+    assert.equal(roof(peak, 5, 1), 50);
+    assert.equal(roof(peak, 50, 1), 100);
+    assert.equal(roof({ ...peak, conv: 120 }, 50, 1), 120);
+  });
+
+  it('refuses operators that are none', async () => {
+    const setting = { device: 'cpu', precision: 'fp32' as const, threads: 1, seconds: 0.01 };
+    const pool = {
+      op: 'pool_pair' as const,
+      n: 1,
+      inChannels: 16,
+      outChannels: 16,
+      height: 4,
+      width: 4,
+      kernel: 1,
+      stride: 1,
+      relu: false,
+      residual: false,
+      flops: 1,
+      bytes: 100,
+    };
+    const native = loadNative();
+    await assert.rejects(native.benchOperator({ ...pool, op: 'sort' as 'conv' }, setting), {
+      code: 'ERR_OPTION',
+      message: /no operator 'sort'/,
+    });
+    await assert.rejects(native.benchOperator({ ...pool, height: 0 }, setting), { code: 'ERR_OPTION' });
+    await assert.rejects(native.benchOperator(pool, { ...setting, device: 'cuda:99' }), { code: 'ERR_DEVICE' });
+    assert.throws(() => native.networkWork({ width: 0, height: 1, views: 1, precision: 'fp32' }), { code: 'ERR_OPTION' });
+    const report = await native.benchOperator(pool, setting);
+    assert.deepEqual(
+      report.candidates.map(({ name }) => name),
+      ['ours', 'aten', 'copy'],
+    );
+    assert.ok(report.candidates.every(({ backToBack, cold }) => backToBack.length >= 5 && cold.length >= 5));
+    assert.equal(report.largestError, 0); // pooling only chooses
+  });
+});
+
+/** A report of one model result whose windows have these medians. */
+function modelReport(windows: readonly number[], changes: Partial<ModelReport['results'][number]> = {}): ModelReport {
+  const measured = windows.map((value) => ({ window: { seconds: 1, median: value, count: 1, disturbance: quiet }, values: [value] }));
+  return {
+    format: 'cornernet-bench',
+    version: 1,
+    kind: 'model',
+    date: '2026-01-02T03:04:05.000Z',
+    machine: {
+      cpu: 'a CPU',
+      cores: 2,
+      memoryBytes: 1,
+      cpuFeatures: [],
+      cpuMhz: null,
+      cpuClocks: 'unknown',
+      load: [0, 0, 0],
+      kernel: '6',
+      node: 'v20',
+      cornernet: '0.1.0',
+      libtorch: '2.13.0',
+      cuda: null,
+      gpus: [],
+    },
+    method: { insideTheClock: 'all', ...rule },
+    peaks: [],
+    results: [
+      {
+        weights: 'digits',
+        device: 'cpu',
+        precision: 'fp32',
+        threads: 2,
+        width: 127,
+        height: 127,
+        paddedWidth: 127,
+        paddedHeight: 127,
+        views: 1,
+        batch: 1,
+        latency: toSeries(measured, rule, 3),
+        picturesPerSecond: 1,
+        stages: { prepare: 1, network: 1, corners: 1, nms: 1, rest: 1 },
+        flops: 1,
+        bytes: 1,
+        achieved: 1,
+        ofPeak: 1,
+        weightsBytes: 1,
+        ...changes,
+      },
+    ],
+  };
+}
+
+describe('bench compare', () => {
+  const figure = (value: number, noise: number, biggerIsBetter = false): Figure => ({
+    name: 'x',
+    unit: 'ms',
+    value,
+    noise,
+    biggerIsBetter,
+  });
+
+  it('judges beyond the noise of both', () => {
+    assert.equal(judge(figure(100, 0.01), figure(90, 0.01)).judgement, 'faster');
+    assert.equal(judge(figure(90, 0.01), figure(100, 0.01)).judgement, 'slower');
+    assert.equal(judge(figure(100, 0.06), figure(90, 0.06)).judgement, 'same');
+    assert.equal(judge(figure(100, 0.06, true), figure(150, 0.06, true)).judgement, 'faster');
+    assert.equal(judge(figure(150, 0.06, true), figure(100, 0.06, true)).judgement, 'slower');
+  });
+
+  it('calls nothing a change that is smaller than two starts of one program differ', () => {
+    const { judgement, noise } = judge(figure(100, 0), figure(99, 0));
+    assert.deepEqual([judgement, noise], ['same', leastChange]);
+  });
+
+  it('takes the noise from the windows’ spread', () => {
+    const wide = [100, 110, 90]; // half of 20 by 100 is a tenth, for each
+    const [change] = compareReports(modelReport(wide), modelReport(wide.map((value) => value * 0.85))).changes;
+    assert.deepEqual([change?.judgement, change?.noise?.toFixed(3)], ['same', '0.200']);
+    const narrow = [100, 101, 99];
+    const [other] = compareReports(modelReport(narrow), modelReport(narrow.map((value) => value * 0.85))).changes;
+    assert.deepEqual([other?.judgement, other?.before, other?.after], ['faster', 100, 85]);
+  });
+
+  it('says what is in one report only, and how the machines differ', () => {
+    const before = modelReport([1, 1, 1]);
+    const after: Report = { ...modelReport([1, 1, 1], { batch: 4 }), machine: { ...before.machine, cores: 64 } };
+    const { changes, warnings } = compareReports(before, after);
+    assert.deepEqual(
+      changes.map(({ judgement }) => judgement),
+      ['only before', 'only after'],
+    );
+    assert.deepEqual(warnings, ['cores: 2 before, 64 after']);
+  });
+});
+
+describe('bench reports', () => {
+  const code = (text: string): CornerNetError => {
+    try {
+      parseReport(text, 'a.json');
+    } catch (error) {
+      return error as CornerNetError;
+    }
+    throw new Error('it was taken');
+  };
+
+  it('come back as they were written', () => {
+    const report = modelReport([100, 101, 102]);
+    assert.deepEqual(parseReport(JSON.stringify(report), 'a.json'), report);
+  });
+
+  it('of runs that were made are kept, and are read back', async () => {
+    const folder = join(root, 'bench', 'results');
+    const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
+    assert.ok(names.length > 0);
+    for (const name of names) {
+      const report = await readReport(join(folder, name));
+      assert.ok(report.results.length > 0 && name.startsWith(report.date.slice(0, 10)) && name.endsWith(`-${report.kind}.json`), name);
+    }
+  });
+
+  it('are refused with the field that is wrong', () => {
+    const report = modelReport([100, 101, 102]);
+    assert.match(code('{').message, /^a\.json is not JSON/);
+    assert.match(code('{}').message, /not a report of cornernet bench/);
+    assert.match(code(JSON.stringify({ ...report, version: 2 })).message, /version/);
+    assert.match(code(JSON.stringify({ ...report, machine: { ...report.machine, cores: 'two' } })).message, /machine\.cores/);
+    assert.match(code(JSON.stringify({ ...report, extra: 1 })).message, /extra/);
+    assert.equal(code('[]').code, 'ERR_INPUT');
+  });
+});
