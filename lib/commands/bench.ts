@@ -12,7 +12,7 @@ import { comparisonTable, describeReport, drawTable, resultTable, stageTable } f
 import type { Rule } from '../bench/windows.js';
 import type { NetworkWork } from '../detector.js';
 import { CornerNetError } from '../errors.js';
-import { expandInputs } from '../inputs.js';
+import { expandInputs } from '../inputs/expand.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions, Precision } from '../options.js';
 import { openOutput } from '../output-file.js';
