@@ -5,6 +5,7 @@ import { CornerNetError, fromNative } from './errors.js';
 import { decodeImage, imageName, type ImageSource } from './image.js';
 import {
   loadNative,
+  type NativeAddon,
   type NativeDetectOptions,
   type NativeHeads,
   type NativeInfo,
@@ -20,6 +21,7 @@ import {
   type Abortable,
   type DetectAllOptions,
   type DetectOptions,
+  type Device,
   type LoadOptions,
 } from './options.js';
 import { Pipeline } from './pipeline.js';
@@ -93,6 +95,8 @@ export interface DetectorStats {
   readonly forwards: number;
   /** Views that went through it; two a picture with `flip`. */
   readonly views: number;
+  /** Devices that failed and were taken out of service, a sentence each; their calls went to other replicas. */
+  readonly warnings: readonly string[];
 }
 
 interface Loaded {
@@ -116,6 +120,13 @@ function classNames(info: NativeInfo, chosen: readonly string[] | undefined): re
   if (names.length === info.numClasses) return [...names];
   if (info.numClasses === cocoClasses.length) return [...cocoClasses];
   return Array.from({ length: info.numClasses }, (_, id) => `class${id}`);
+}
+
+/** 'cuda:*' spelt out. */
+function everyCuda(native: NativeAddon): Device[] {
+  const usable = native.buildInfo().devices.flatMap(({ hasCode }, index): Device[] => (hasCode ? [`cuda:${index}`] : []));
+  if (usable.length === 0) throw new CornerNetError('ERR_DEVICE', "device 'cuda:*' asks for every usable CUDA device, but there is none");
+  return usable;
 }
 
 /** `changes` over `base`; keys that are undefined change nothing. */
@@ -164,7 +175,8 @@ export class Detector implements AsyncDisposable {
     signal?.throwIfAborted();
     const resolved = resolveWeights(weights);
     const native = loadNative();
-    const devices = typeof checked.device === 'object' ? checked.device : [checked.device ?? 'auto'];
+    const wanted = typeof checked.device === 'object' ? checked.device : [checked.device ?? 'auto'];
+    const devices = wanted.flatMap((device) => (device === 'cuda:*' ? everyCuda(native) : [device]));
     const cpus = devices.filter((device) => device === 'cpu' || device === 'auto').length;
     const threads = checked.threads ?? Math.max(1, Math.floor(native.buildInfo().cores / Math.max(1, cpus)));
     const detectors = devices.map(() => new native.Detector());
@@ -226,7 +238,8 @@ export class Detector implements AsyncDisposable {
   }
 
   get stats(): DetectorStats {
-    return this.#loaded.replicas.sum((native) => native.stats());
+    const { replicas } = this.#loaded;
+    return { ...replicas.sum((native) => native.stats()), warnings: replicas.warnings };
   }
 
   /**

@@ -9,8 +9,8 @@ export type Numerics = 'mmdet2' | 'mmdet3';
 /** Arithmetic of the network. 'auto' is fp16 on CUDA, bf16 on a CPU with native bf16, else fp32. */
 export type Precision = 'auto' | 'fp32' | 'bf16' | 'fp16';
 
-/** 'auto' takes the first usable CUDA device, else the CPU. */
-export type Device = 'auto' | 'cpu' | 'cuda' | `cuda:${number}`;
+/** 'auto' takes the first usable CUDA device, else the CPU; 'cuda:*' is a replica on every usable CUDA device. */
+export type Device = 'auto' | 'cpu' | 'cuda' | 'cuda:*' | `cuda:${number}`;
 
 /** Soft non-maximum suppression, as mmcv computes it. */
 export interface SoftNmsOptions {
@@ -76,7 +76,7 @@ export interface Abortable {
 const positiveInt = z.int().min(1);
 const finite = z.number();
 const triple = z.tuple([finite, finite, finite]).readonly();
-const device = z.string().regex(/^(auto|cpu|cuda(:\d{1,3})?)$/, "must be 'auto', 'cpu', 'cuda' or 'cuda:N'");
+const device = z.string().regex(/^(auto|cpu|cuda(:(\d{1,3}|\*))?)$/, "must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'cuda:*'");
 
 const softNms = z.strictObject({
   method: z.enum(['gaussian', 'linear', 'naive']).optional(),
@@ -108,7 +108,9 @@ const detectSchema = z.strictObject({ ...detectShape, signal });
 const loadSchema = z.strictObject({
   ...detectShape,
   device: z
-    .union([device, z.array(device).min(1).readonly()], { error: "must be 'auto', 'cpu', 'cuda' or 'cuda:N', or an array of them" })
+    .union([device, z.array(device).min(1).readonly()], {
+      error: "must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'cuda:*', or an array of them",
+    })
     .optional(),
   precision: z.enum(['auto', 'fp32', 'bf16', 'fp16']).optional(),
   threads: positiveInt.max(1024).optional(),

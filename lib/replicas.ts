@@ -1,6 +1,6 @@
 // The networks of a detector, one a device: calls go to whichever has the least to do.
 import { abortable } from './abort.js';
-import { fromNative } from './errors.js';
+import { CornerNetError, fromNative } from './errors.js';
 import type {
   NativeDetector,
   NativeDetectOptions,
@@ -16,15 +16,18 @@ interface Replica {
   readonly native: NativeDetector;
   readonly info: NativeInfo;
   calls: number;
+  /** False once its device has failed: no further call goes to it. */
+  inService: boolean;
 }
 
 export class Replicas {
   readonly infos: readonly NativeInfo[];
   readonly #replicas: Replica[];
+  readonly #warnings: string[] = [];
   #nextId = 1;
 
   constructor(loaded: readonly { native: NativeDetector; info: NativeInfo }[]) {
-    this.#replicas = loaded.map(({ native, info }) => ({ native, info, calls: 0 }));
+    this.#replicas = loaded.map(({ native, info }) => ({ native, info, calls: 0, inService: true }));
     this.infos = loaded.map(({ info }) => info);
   }
 
@@ -38,6 +41,11 @@ export class Replicas {
 
   work(options: { width: number; height: number; views: number }): Promise<NativeWork[]> {
     return this.#call(undefined, (native, id) => native.work(id, options));
+  }
+
+  /** What befell the devices, oldest first; at most one sentence a replica. */
+  get warnings(): readonly string[] {
+    return [...this.#warnings];
   }
 
   /** The sum over the replicas of each counter. */
@@ -54,7 +62,22 @@ export class Replicas {
   }
 
   async #call<T>(signal: AbortSignal | undefined, start: (native: NativeDetector, id: number) => Promise<T>): Promise<T> {
-    const replica = this.#replicas.reduce((least, other) => (other.calls < least.calls ? other : least));
+    for (;;) {
+      const replica = this.#inService().reduce((least, other) => (other.calls < least.calls ? other : least));
+      try {
+        return await this.#callOn(replica, signal, start);
+      } catch (error) {
+        if (!(error instanceof CornerNetError && error.code === 'ERR_DEVICE') || !this.#retire(replica, error)) throw error;
+        signal?.throwIfAborted();
+      }
+    }
+  }
+
+  async #callOn<T>(
+    replica: Replica,
+    signal: AbortSignal | undefined,
+    start: (native: NativeDetector, id: number) => Promise<T>,
+  ): Promise<T> {
     const id = this.#nextId++;
     replica.calls++;
     const running = fromNative(start(replica.native, id)).finally(() => replica.calls--);
@@ -64,5 +87,19 @@ export class Replicas {
       () => running,
       () => replica.native.cancel(id),
     );
+  }
+
+  #inService(): Replica[] {
+    return this.#replicas.filter(({ inService }) => inService);
+  }
+
+  /** Whether another replica can take over. The last one stays: each of its calls then says for itself what is wrong. */
+  #retire(replica: Replica, error: CornerNetError): boolean {
+    if (!replica.inService) return true;
+    if (this.#inService().length === 1) return false;
+    replica.inService = false;
+    const number = this.#replicas.indexOf(replica);
+    this.#warnings.push(`replica ${number} on ${replica.info.device} was taken out of service: ${error.message}`);
+    return true;
   }
 }

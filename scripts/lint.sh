@@ -10,7 +10,7 @@ fi
 npx eslint . "${eslint[@]}"
 npx prettier "${prettier[@]}" .
 npx tsc --noEmit
-sources=$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'test/native/*.h' 'test/native/*.cpp' 'bench/*.cpp')
+sources=$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'test/native/*.h' 'test/native/*.cpp' 'bench/*.h' 'bench/*.cpp')
 if command -v clang-format > /dev/null; then
   # shellcheck disable=SC2086
   clang-format "${clang[@]}" $sources

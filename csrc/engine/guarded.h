@@ -24,7 +24,9 @@ auto guarded(Body body) {
     const std::string what = error.what_without_backtrace();
     // The CPU allocator has no error class of its own.
     const bool memory = what.find("DefaultCPUAllocator") != std::string::npos || what.find("out of memory") != std::string::npos;
-    throw Error(memory ? ErrorCode::OutOfMemory : ErrorCode::Internal, what);
+    // LibTorch begins every failure of the CUDA runtime and of cuDNN so; another replica's device may be well.
+    const bool device = what.find("CUDA error") != std::string::npos || what.find("cuDNN error") != std::string::npos;
+    throw Error(memory ? ErrorCode::OutOfMemory : device ? ErrorCode::Device : ErrorCode::Internal, what);
   } catch (const std::bad_alloc&) {
     throw Error(ErrorCode::OutOfMemory, "the process could not get the memory that this call needs");
   } catch (const std::exception& error) {

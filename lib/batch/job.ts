@@ -1,4 +1,4 @@
-// job.json: what a job is. A folder goes on only with the settings and the checkpoint that it was begun with.
+// What a job is, in its job.json. A folder goes on only with the settings and the checkpoint that it was begun with.
 import { readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';

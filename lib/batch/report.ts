@@ -1,4 +1,4 @@
-// report.html of a job: what was found, how fast, and pictures to judge it by.
+// A job's report.html: what was found, how fast, and pictures to judge it by.
 import { CornerNetError } from '../errors.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { renderBoxes } from '../render/boxes.js';

@@ -42,7 +42,7 @@ export function numeric(flags: string, description: string): Option {
 export function addDetectorOptions(command: Command): Command {
   return command
     .option('-w, --weights <id|file>', 'weights: an id of `cornernet weights list` or an mmdetection .pth (default: the digits)')
-    .option('--device <device>', 'auto, cpu, cuda or cuda:N; several, separated by commas, make replicas (default: auto)')
+    .option('--device <device>', 'auto, cpu, cuda, cuda:N or cuda:*; several, separated by commas, make replicas (default: auto)')
     .option('--precision <precision>', 'auto, fp32, bf16 or fp16 (default: auto)')
     .addOption(numeric('--threads <n>', 'CPU threads of the network (default: the cores this process may use)'))
     .option('--flip', 'also look at the mirrored picture and merge (default: as the weights were tested)')

@@ -42,8 +42,14 @@ describe('invariance', function () {
     });
   }
 
-  it('two replicas', async () => {
-    await using detector = await Detector.load('digits', { ...options, device: ['cpu', 'cpu'], threads: 1 });
-    assertSameResults(await streamed(detector, 2), alone);
-  });
+  for (const [replicas, batchSize] of [
+    [2, 2],
+    [3, 1],
+  ] as const) {
+    it(`${replicas} replicas, batches of up to ${batchSize}`, async () => {
+      const device = Array.from({ length: replicas }, () => 'cpu' as const);
+      await using detector = await Detector.load('digits', { ...options, device, threads: 1 });
+      assertSameResults(await streamed(detector, batchSize), alone);
+    });
+  }
 });

@@ -29,7 +29,7 @@ async function rejection(attempt: Promise<unknown>): Promise<CornerNetError> {
 describe('options', () => {
   for (const [options, sentence] of [
     [{ devise: 'cpu' }, /there is no option devise/],
-    [{ device: 'gpu' }, /option device is 'gpu': must be 'auto', 'cpu', 'cuda' or 'cuda:N'/],
+    [{ device: 'gpu' }, /option device is 'gpu': must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'cuda:\*'/],
     [{ device: [] }, /option device is \[\]/],
     [{ device: ['cpu', 'x'] }, /option device/],
     [{ precision: 'fp64' }, /option precision is 'fp64'.*fp32.*bf16.*fp16/],

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "bench/bench.h"
+#include "bench/operators/bench.h"
 
 namespace cornernet::bench {
 

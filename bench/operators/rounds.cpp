@@ -1,4 +1,4 @@
-#include "bench/rounds.h"
+#include "bench/operators/rounds.h"
 
 #include <algorithm>
 #include <chrono>

@@ -1,0 +1,81 @@
+// Replicas: a device that fails loses no call, and is left alone afterwards.
+import { strict as assert } from 'node:assert';
+import { join } from 'node:path';
+
+import { decodeImage } from '../../lib/image.js';
+import { CornerNetError, Detector } from '../../lib/index.js';
+import { loadNative, type NativeDetectOptions, type NativeDetector, type NativeInfo } from '../../lib/native.js';
+import { Replicas } from '../../lib/replicas.js';
+import { resolveWeights } from '../../lib/weights.js';
+import { fixtures } from '../environment.js';
+
+async function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+}
+
+async function load(): Promise<{ native: NativeDetector; info: NativeInfo }> {
+  const native = new (loadNative().Detector)();
+  const { path } = resolveWeights('digits');
+  return { native, info: await native.load({ path, device: 'cpu', precision: 'fp32', threads: 1 }) };
+}
+
+/** Makes the network's calls meet the error that the addon itself gives for a device that isn't there. */
+function lose(native: NativeDetector): () => number {
+  let calls = 0;
+  const detect: NativeDetector['detect'] = async () => {
+    calls++;
+    await loadNative().cornerPool(new Float32Array(1), [1, 1], 'top', 'cuda:999');
+    return { detections: [], timings: [] };
+  };
+  Object.defineProperty(native, 'detect', { value: detect }); // the addon's methods can't be assigned to
+  return () => calls;
+}
+
+describe('Replicas', function () {
+  this.timeout(60_000);
+
+  it('try a call elsewhere when a device fails, and leave that device alone', async () => {
+    const [broken, sound] = [await load(), await load()];
+    const callsOfBroken = lose(broken.native);
+    const replicas = new Replicas([broken, sound]);
+    try {
+      const picture = await decodeImage(join(fixtures, 'digits', 'val', '0002.jpg'), 1_000_000);
+      const request: NativeDetectOptions = {
+        flip: false,
+        numerics: 'mmdet2',
+        scoreThreshold: 0.3,
+        classIds: [],
+        timings: false,
+        settings: sound.info.settings,
+      };
+      const { detections: expected } = await sound.native.detect(1_000_000, [picture], request);
+      const found = await Promise.all([1, 2, 3, 4].map(() => replicas.detect([picture], request, undefined)));
+      for (const { detections } of found) assert.deepEqual(detections, expected);
+      assert.match(replicas.warnings.join('|'), /^replica 0 on cpu was taken out of service: [^|]+$/);
+      const before = callsOfBroken();
+      await replicas.detect([picture], request, undefined);
+      assert.equal(callsOfBroken(), before);
+      lose(sound.native);
+      const error = await rejection(replicas.detect([picture], request, undefined));
+      assert.ok(error instanceof CornerNetError && error.code === 'ERR_DEVICE', String(error));
+    } finally {
+      await replicas.close();
+    }
+  });
+
+  it("take 'cuda:*' as every usable GPU, and say when there is none", async () => {
+    const usable = loadNative()
+      .buildInfo()
+      .devices.flatMap(({ hasCode }, index) => (hasCode ? [`cuda:${index}`] : []));
+    if (usable.length === 0) {
+      const error = await rejection(Detector.load('digits', { device: ['cpu', 'cuda:*'] }));
+      assert.ok(error instanceof CornerNetError && error.code === 'ERR_DEVICE', String(error));
+    } else {
+      await using detector = await Detector.load('digits', { device: 'cuda:*' });
+      assert.equal(detector.device, usable.join(','));
+    }
+  });
+});
