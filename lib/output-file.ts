@@ -1,4 +1,4 @@
-// A text output that is a file or standard output; a file appears under its name only when it is complete.
+// Text outputs: a file, which appears under its name only when it is complete, or standard output.
 import { createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -74,4 +74,14 @@ export function openOutput(path?: string): TextOutput {
     commit: () => Promise.resolve(),
     discard: () => Promise.resolve(),
   };
+}
+
+/**
+ * Writes a whole text, to standard output without a `path`.
+ * @throws {CornerNetError} `ERR_INPUT` when the file can't be written, of which nothing is left then.
+ */
+export async function writeText(path: string | undefined, text: string): Promise<void> {
+  const output = openOutput(path);
+  await output.write(text);
+  await output.commit();
 }

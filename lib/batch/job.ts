@@ -1,5 +1,5 @@
 // What a job is, in its job.json. A folder goes on only with the settings and the checkpoint that it was begun with.
-import { readFile, readdir, rename, writeFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 
@@ -7,6 +7,7 @@ import { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { LoadOptions } from '../options.js';
+import { writeText } from '../output-file.js';
 
 const shardSchema = z.strictObject({ index: z.int().min(1), count: z.int().min(1) });
 
@@ -54,7 +55,7 @@ export function settingsOf(options: LoadOptions): Record<string, unknown> {
 
 const jobFile = 'job.json';
 /** What a first start leaves that was cut off before job.json was there. */
-const leftovers = /^(list|list\.part|lock\.json|job\.json\.part|.*\.part)$/;
+const leftovers = /^(list|lock\.json|.*\.part)$/;
 
 /** @throws {CornerNetError} `ERR_INPUT` when the folder holds something else, or a job.json that can't be read. */
 export async function readJob(folder: string): Promise<JobFile | undefined> {
@@ -71,14 +72,8 @@ export async function readJob(folder: string): Promise<JobFile | undefined> {
   }
 }
 
-export async function writeJob(folder: string, job: JobFile): Promise<void> {
-  const file = join(folder, jobFile);
-  try {
-    await writeFile(`${file}.part`, `${JSON.stringify(job, null, 2)}\n`);
-    await rename(`${file}.part`, file);
-  } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `${file} can't be written: ${sentenceOf(error)}`, { cause: error });
-  }
+export function writeJob(folder: string, job: JobFile): Promise<void> {
+  return writeText(join(folder, jobFile), `${JSON.stringify(job, null, 2)}\n`);
 }
 
 /** A difference in words. */

@@ -1,10 +1,9 @@
 // What a job leaves for its reader: the summary, other formats of the results, and the report.
 import { existsSync } from 'node:fs';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { CornerNetError, sentenceOf } from '../errors.js';
-import { openOutput } from '../output-file.js';
+import { openOutput, writeText } from '../output-file.js';
 import { annotatedCocoIds, cocoWriter, plainCocoIds } from '../writers/coco.js';
 import { csvWriter } from '../writers/csv.js';
 import type { ResultWriter } from '../writers/writer.js';
@@ -41,14 +40,8 @@ const cocoFile = 'results.coco.json';
 const cocoImagesFile = 'results.coco.images.json';
 const csvFile = 'results.csv';
 
-async function writeSummary(folder: string, summary: BatchSummary): Promise<void> {
-  const file = join(folder, summaryFile);
-  try {
-    await writeFile(`${file}.part`, `${JSON.stringify(summary, null, 2)}\n`);
-    await rename(`${file}.part`, file);
-  } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `${file} can't be written: ${sentenceOf(error)}`, { cause: error });
-  }
+function writeSummary(folder: string, summary: BatchSummary): Promise<void> {
+  return writeText(join(folder, summaryFile), `${JSON.stringify(summary, null, 2)}\n`);
 }
 
 async function earlierSummary(folder: string): Promise<BatchSummary | undefined> {

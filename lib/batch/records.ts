@@ -1,9 +1,10 @@
 // The records of a job: a success stands in its chunk's results-*.jsonl, a failure in errors.jsonl, and nothing else says what is done.
-import { rename, stat, writeFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { writeText } from '../output-file.js';
 import { GrowingFile, parseLine, readLines } from './lines.js';
 import { chunkLength, type FrozenList, type Position } from './list.js';
 import { errorSchema, resultSchema, type ErrorRecord, type Outcome, type ResultRecord } from './outcome.js';
@@ -203,9 +204,7 @@ export class JobRecords {
   }
 
   async #forgetErrors(): Promise<void> {
-    const file = join(this.#folder, errorsFile);
-    await writeFile(`${file}.part`, '');
-    await rename(`${file}.part`, file);
+    await writeText(join(this.#folder, errorsFile), '');
   }
 
   async #readErrors(): Promise<void> {

@@ -1,8 +1,9 @@
 // A job's report.html: what was found, how fast, and pictures to judge it by.
 import { CornerNetError } from '../errors.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
+import { writeText } from '../output-file.js';
 import { renderBoxes } from '../render/boxes.js';
-import { chart, escapeHtml, htmlPage, htmlTable, writePage, type Section } from '../report/page.js';
+import { chart, escapeHtml, htmlPage, htmlTable, type Section } from '../report/page.js';
 import type { JobFile } from './job.js';
 import type { Sample } from './meter.js';
 import type { Outcome, ResultRecord } from './outcome.js';
@@ -188,5 +189,5 @@ export async function writeReport(
     ...(await sheet('Failed', 'Pictures that have an error instead of a result.', gathered.failed.chosen)),
   ];
   const sentence = `${summary.done} of ${summary.total} pictures have a result, ${summary.failed} failed; begun ${job.created}.`;
-  await writePage(file, htmlPage('CornerNet batch job', sentence, sections));
+  await writeText(file, htmlPage('CornerNet batch job', sentence, sections));
 }

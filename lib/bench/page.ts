@@ -1,7 +1,8 @@
 // The benchmark's page: the tables, and plots of what they say, in one file.
 import type { EChartsOption } from 'echarts';
 
-import { chart, htmlPage, htmlTable, writePage, type Section } from '../report/page.js';
+import { chart, htmlPage, htmlTable, type Section } from '../report/page.js';
+import { writeText } from '../output-file.js';
 import { computePeak, roof } from './peaks.js';
 import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report } from './schema.js';
 import { stages } from './spans.js';
@@ -229,5 +230,5 @@ export async function writeReportPage(file: string, report: Report): Promise<voi
     ...sectionsOf(report),
     { title: 'How it was measured', html: method },
   ];
-  await writePage(file, htmlPage(`cornernet bench ${report.kind}`, lines.slice(0, 2).join('. '), sections));
+  await writeText(file, htmlPage(`cornernet bench ${report.kind}`, lines.slice(0, 2).join('. '), sections));
 }

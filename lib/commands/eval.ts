@@ -9,8 +9,7 @@ import { detectSet, type DetectedSet } from '../eval/detect.js';
 import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../eval/evaluate.js';
 import { evaluationPage } from '../eval/page.js';
 import type { LoadOptions } from '../options.js';
-import { openOutput } from '../output-file.js';
-import { writePage } from '../report/page.js';
+import { writeText } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights.js';
 import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from './detector-options.js';
 import { onInterrupt } from './interrupt.js';
@@ -72,17 +71,6 @@ async function detect(flags: EvalFlags, annotations: CocoAnnotations, options: L
   }
 }
 
-async function write(file: string | undefined, text: string): Promise<void> {
-  const output = openOutput(file);
-  try {
-    await output.write(text);
-    await output.commit();
-  } catch (error) {
-    await output.discard();
-    throw error;
-  }
-}
-
 const shown = (value: number): string => (value < 0 ? '-' : value.toFixed(4));
 
 function tableOf(annotations: CocoAnnotations, { stats, perClassAP }: CocoEvaluation): string {
@@ -102,8 +90,8 @@ async function evaluate(flags: EvalFlags): Promise<void> {
   const evaluation = evaluateChecked(annotations, detections);
   const { stats, perClassAP, warnings } = evaluation;
   for (const warning of [...(set?.warnings ?? []), ...warnings]) sayWarning(warning);
-  if (flags.saveDetections !== undefined) await write(flags.saveDetections, `${JSON.stringify(detections)}\n`);
-  await write(
+  if (flags.saveDetections !== undefined) await writeText(flags.saveDetections, `${JSON.stringify(detections)}\n`);
+  await writeText(
     flags.output,
     flags.format === 'json' ? `${JSON.stringify({ stats, perClassAP }, null, 1)}\n` : tableOf(annotations, evaluation),
   );
@@ -112,7 +100,7 @@ async function evaluate(flags: EvalFlags): Promise<void> {
   const what = set ? `${flags.weights ?? defaultWeights()} on ${set.device} in ${set.precision}` : (flags.detections ?? '');
   const subject = `${what}, ${annotations.images.length} pictures, ${annotations.annotations.length} objects.`;
   const confusion = confuse(annotations, detections, scoreThreshold);
-  await writePage(
+  await writeText(
     flags.html,
     await evaluationPage({ subject, annotations, detections, evaluation, confusion, scoreThreshold, images: flags.images }),
   );
@@ -147,10 +135,10 @@ async function compare(flags: EvalFlags, annotations: CocoAnnotations): Promise<
   const { entry } = resolveWeights(flags.weights ?? defaultWeights());
   const published = entry && { ap: entry.ap / 100, flip: entry.flip };
   if (flags.format === 'json') {
-    await write(flags.output, `${JSON.stringify({ published: published ?? null, rows }, null, 1)}\n`);
+    await writeText(flags.output, `${JSON.stringify({ published: published ?? null, rows }, null, 1)}\n`);
     return;
   }
-  await write(flags.output, comparison(rows, published));
+  await writeText(flags.output, comparison(rows, published));
 }
 
 function comparison(rows: readonly Compared[], published: { ap: number; flip: boolean } | undefined): string {

@@ -1,9 +1,5 @@
 // One self-contained HTML page: no script, no font, no picture from elsewhere, so that it reads the same offline and years later.
-import { writeFile, rename, rm } from 'node:fs/promises';
-
 import { init, type EChartsOption } from 'echarts';
-
-import { CornerNetError, sentenceOf } from '../errors.js';
 
 /** A part of a page under a heading of its own. */
 export interface Section {
@@ -69,19 +65,4 @@ ${parts.join('\n')}
 </body>
 </html>
 `;
-}
-
-/**
- * Writes a file aside and gives it its name when it is complete.
- * @throws {CornerNetError} `ERR_INPUT` when it can't be written.
- */
-export async function writePage(file: string, html: string): Promise<void> {
-  const aside = `${file}.${process.pid}.part`;
-  try {
-    await writeFile(aside, html);
-    await rename(aside, file);
-  } catch (error) {
-    await rm(aside, { force: true }).catch(() => undefined);
-    throw new CornerNetError('ERR_INPUT', `${file} can't be written: ${sentenceOf(error)}`, { cause: error });
-  }
 }
