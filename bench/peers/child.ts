@@ -13,7 +13,7 @@ export interface Ready {
 export class PeerProcess {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #lines: Interface;
-  readonly #answers: AsyncIterator<string>;
+  readonly #answers: AsyncIterator<string, undefined>;
   #said = '';
 
   constructor(program: string, args: readonly string[]) {
@@ -31,9 +31,9 @@ export class PeerProcess {
   /** The next line of JSON; others, such as a library's notices, are passed over. */
   async #next<T>(): Promise<T> {
     for (;;) {
-      const { value, done } = await this.#answers.next();
-      if (done === true) throw new Error(this.#said.trim().split('\n').at(-1) ?? 'it ended without a word');
-      if (value.startsWith('{')) return JSON.parse(value) as T;
+      const answer = await this.#answers.next();
+      if (answer.done === true) throw new Error(this.#said.trim().split('\n').at(-1) || 'it ended without a word');
+      if (answer.value.startsWith('{')) return JSON.parse(answer.value) as T;
     }
   }
 

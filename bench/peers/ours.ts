@@ -1,4 +1,4 @@
-// This package as a peer: ours.ts PRECISION CHECKPOINT PIXELS WIDTH HEIGHT FLIP DEVICE THREADS [JPEG]. Each line in is one picture; out come JSON lines.
+// This package as a peer: ours.ts PRECISION CHECKPOINT PIXELS WIDTH HEIGHT FLIP DEVICE THREADS BATCH [JPEG]. Each line in is one batch; out come JSON lines.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,15 +24,17 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 async function main(): Promise<void> {
-  const [precision, file = '', pixels = '', width, height, flip, device, threads, jpeg] = process.argv.slice(2);
+  const [precision, file = '', pixels = '', width, height, flip, device, threads, batch, jpeg] = process.argv.slice(2);
   const picture = { data: readFileSync(pixels), width: Number(width), height: Number(height), channels: 3 as const };
   const detector = await Detector.load(file, {
     device: device as Device,
     precision: precision as Precision,
     threads: Number(threads),
     flip: flip === 'flip',
+    batchSize: Number(batch),
   });
-  await detector.detect(picture);
+  const pictures = Array.from({ length: Number(batch) }, () => picture);
+  await detector.detect(pictures);
   const peak = peakBytes();
   const { tlHeat } = await detector.heads(picture);
   const version = `cornernet ${(JSON.parse(readFileSync(join(__dirname, '../../package.json'), 'utf8')) as { version: string }).version}`;
@@ -51,7 +53,7 @@ async function main(): Promise<void> {
     const files = Array.from({ length: Number(line.split(' ')[1] ?? 1) }, () => jpeg ?? '');
     const seconds = line.startsWith('whole')
       ? (await timed(() => whole(files))) / files.length
-      : await timed(() => detector.detect(picture));
+      : await timed(() => detector.detect(pictures));
     console.log(JSON.stringify({ seconds }));
   }
   await detector.close();

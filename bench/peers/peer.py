@@ -1,4 +1,4 @@
-"""One peer as a long-lived process: peer.py KIND CHECKPOINT PIXELS WIDTH HEIGHT FLIP DEVICE THREADS. Each line in is one forward; out come JSON lines.
+"""One peer as a long-lived process: peer.py KIND CHECKPOINT PIXELS WIDTH HEIGHT FLIP DEVICE THREADS BATCH. Each line in is one forward; out come JSON lines.
 
 The clock holds the network alone: from the normalised input in the device's memory to the finished maps, no reading of pictures and no decoding.
 """
@@ -91,8 +91,8 @@ class Peer:
 
 
 def main():
-    kind, file, pixels, width, height, flip, device, threads = sys.argv[1:]
-    x = network.network_input(pixels, int(width), int(height), flip == 'flip')
+    kind, file, pixels, width, height, flip, device, threads, batch = sys.argv[1:]
+    x = network.network_input(pixels, int(width), int(height), flip == 'flip').repeat(int(batch), 1, 1, 1)
     peer = Peer(kind, file, x, device, int(threads))
     forward, version = peer.prepare()
     heat = forward()[0][0].float().cpu().contiguous().flatten()

@@ -1,4 +1,4 @@
-// npx tsx bench/peers/run.ts [--device cuda] [--rounds N] [--peers a,b] [--cases 511,photo] [--json]: this package against its peers on HourglassNet-104.
+// npx tsx bench/peers/run.ts [--device cuda] [--batch N] [--rounds N] [--peers a,b] [--cases 511,photo] [--json]: this package against its peers on HourglassNet-104.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 
 import sharp from 'sharp';
 
-import { fixtures, hourglass104 } from '../../test/environment.js';
+import { fixtures, hourglass104, runQuietly } from '../../test/environment.js';
 import { PeerProcess, type Ready } from './child.js';
 import { peerEnvironment, type PeerEnvironment } from './environment.js';
 import { ratios, type Measured, type Ratio } from './targets.js';
@@ -21,11 +21,13 @@ interface Case {
   readonly width: number;
   readonly height: number;
   readonly flip: boolean;
+  /** Multiply-adds of the last level's graph, each view. */
+  readonly macs: number;
 }
 
 const cases: Case[] = [
-  { name: '511', width: 511, height: 511, flip: false },
-  { name: 'photo', width: 640, height: 480, flip: true },
+  { name: '511', width: 511, height: 511, flip: false, macs: 343e9 },
+  { name: 'photo', width: 640, height: 480, flip: true, macs: 515e9 },
 ];
 
 const cpuPeers = [
@@ -41,6 +43,13 @@ const cpuPeers = [
 ];
 const cudaPeers = ['eager-both-heads', 'eager-both-heads-tf32', 'eager', 'amp', 'compile', 'onnxruntime-fp32', 'ours-fp32', 'ours-fp16'];
 
+/** As limits.py measures them. */
+interface Limits {
+  readonly name: string;
+  readonly matmulFlops: Record<string, number>;
+  readonly copyBytesPerSecond: number;
+}
+
 interface PeerResult extends Measured {
   readonly version: string;
   readonly rounds: number[];
@@ -52,7 +61,9 @@ interface CaseResult extends Case {
   readonly peers: Record<string, PeerResult>;
   readonly missing: Record<string, string>;
   readonly ratios: Ratio[];
-  /** Seconds a picture of the whole way, and the share of it that the same detector takes from raw pixels. */
+  /** Share of the measured matmul peak of the same precision that ours reaches, everything in its clock counted. */
+  roofline: Record<string, number>;
+  /** Seconds a batch of the whole way, and the share of it that the same detector takes from raw pixels. */
   readonly wholeWay: Record<string, { seconds: number; ratio: number }>;
 }
 
@@ -60,6 +71,7 @@ interface Settings {
   readonly device: string;
   readonly rounds: number;
   readonly threads: number;
+  readonly batch: number;
   readonly peers: string[];
   readonly checkpoint: string;
   readonly environment: PeerEnvironment;
@@ -91,11 +103,20 @@ async function makePicture(folder: string, { name, width, height }: Case): Promi
 }
 
 async function start(peer: string, one: Case, files: { pixels: string; jpeg: string }, settings: Settings): Promise<[PeerProcess, Ready]> {
-  const { environment, checkpoint, device, threads } = settings;
+  const { environment, checkpoint, device, threads, batch } = settings;
   const unavailable =
     environment.missing.get(peer.split('-')[0] ?? '') ?? (/^(onnx|openvino)/.test(peer) && environment.missing.get('onnx'));
   if (unavailable) throw new Error(`not installed: ${unavailable}`);
-  const args = [checkpoint, files.pixels, String(one.width), String(one.height), one.flip ? 'flip' : 'plain', device, String(threads)];
+  const args = [
+    checkpoint,
+    files.pixels,
+    String(one.width),
+    String(one.height),
+    one.flip ? 'flip' : 'plain',
+    device,
+    String(threads),
+    String(batch),
+  ];
   const ours = peer.startsWith('ours');
   const process_ = ours
     ? new PeerProcess(process.execPath, ['--import', 'tsx', join(__dirname, 'ours.ts'), peer.slice(5), ...args, files.jpeg])
@@ -127,7 +148,7 @@ async function runCase(one: Case, settings: Settings): Promise<CaseResult> {
       console.error(`${one.name}: round ${round + 1} of ${settings.rounds}`);
       for (const [peer, { process: process_, rounds, whole }] of running) {
         rounds.push(await process_.seconds());
-        if (peer.startsWith('ours')) whole.push(await process_.seconds('whole 3'));
+        if (peer.startsWith('ours')) whole.push((await process_.seconds(`whole ${3 * settings.batch}`)) * settings.batch);
       }
     }
   } finally {
@@ -142,10 +163,16 @@ async function runCase(one: Case, settings: Settings): Promise<CaseResult> {
     peers[peer] = { version: ready.version, peakBytes: ready.peakBytes, rounds, seconds, distance: distance(ready.sample, reference) };
     if (whole.length > 0) wholeWay[peer] = { seconds: median(whole), ratio: median(rounds.map((alone, i) => alone / (whole[i] ?? NaN))) };
   }
-  return { ...one, peers, missing, wholeWay, ratios: ratios(new Map(Object.entries(peers)), settings.device !== 'cpu') };
+  return { ...one, peers, missing, wholeWay, roofline: {}, ratios: ratios(new Map(Object.entries(peers)), settings.device !== 'cpu') };
 }
 
-function print({ name, width, height, flip, peers, missing, wholeWay, ratios: found }: CaseResult): void {
+function roofline({ peers, macs, flip }: CaseResult, { batch }: Settings, { matmulFlops }: Limits): Record<string, number> {
+  const flops = 2 * macs * batch * (flip ? 2 : 1);
+  const ours = Object.entries(peers).filter(([peer]) => peer.startsWith('ours'));
+  return Object.fromEntries(ours.map(([peer, { seconds }]) => [peer, flops / seconds / (matmulFlops[peer.slice(5)] ?? NaN)]));
+}
+
+function print({ name, width, height, flip, peers, missing, wholeWay, roofline: shares, ratios: found }: CaseResult): void {
   console.log(`\n${name}: ${width}x${height}, ${flip ? 'plain and mirrored' : 'one view'}`);
   for (const [peer, { seconds, peakBytes, version, distance: off }] of Object.entries(peers)) {
     const agreement = off === null ? '' : `, logits ${(off * 100).toFixed(2)}% off`;
@@ -159,9 +186,10 @@ function print({ name, width, height, flip, peers, missing, wholeWay, ratios: fo
     const outcome = ratio === null ? 'not measured' : `${ratio.toFixed(2)}x (${met === true ? 'met' : 'missed'})`;
     console.log(`  ${what} of ${ours} against ${peer}: ${outcome}, target ${target}`);
   }
+  for (const [peer, share] of Object.entries(shares)) console.log(`  ${peer}: ${(share * 100).toFixed(0)}% of the measured matmul peak`);
   for (const [peer, { seconds, ratio }] of Object.entries(wholeWay)) {
     console.log(
-      `  whole way, ${peer}: ${seconds.toFixed(3)} s a picture, ${ratio.toFixed(2)}x the speed from raw pixels, target at least 0.95x`,
+      `  whole way, ${peer}: ${seconds.toFixed(3)} s a batch, ${ratio.toFixed(2)}x the speed from raw pixels, target at least 0.95x`,
     );
   }
 }
@@ -171,6 +199,7 @@ async function main(): Promise<void> {
     options: {
       device: { type: 'string', default: 'cpu' },
       rounds: { type: 'string', default: '7' },
+      batch: { type: 'string', default: '1' },
       threads: { type: 'string', default: String(availableParallelism()) },
       peers: { type: 'string' },
       cases: { type: 'string', default: cases.map(({ name }) => name).join(',') },
@@ -183,22 +212,39 @@ async function main(): Promise<void> {
     device: values.device,
     rounds: Number(values.rounds),
     threads: Number(values.threads),
+    batch: Number(values.batch),
     peers: values.peers?.split(',') ?? (cuda ? cudaPeers : cpuPeers),
     environment: await peerEnvironment(cuda),
     checkpoint: values.checkpoint ?? (await hourglass104()),
   };
-  if (!(settings.rounds >= 1) || !(settings.threads >= 1)) throw new Error('--rounds and --threads must be at least 1');
+  if (![settings.rounds, settings.threads, settings.batch].every((n) => Number.isInteger(n) && n >= 1)) {
+    throw new Error('--rounds, --threads and --batch must be whole numbers of at least 1');
+  }
+  const limits = JSON.parse(
+    await runQuietly(settings.environment.python, [join(__dirname, 'limits.py'), settings.device, String(settings.threads)]),
+  ) as Limits;
   const wanted = values.cases.split(',');
   const results: CaseResult[] = [];
   for (const one of cases.filter(({ name }) => wanted.includes(name))) results.push(await runCase(one, settings));
-  const { device, rounds, threads } = settings;
+  for (const result of results) result.roofline = roofline(result, settings, limits);
+  const { device, rounds, threads, batch } = settings;
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, load: loadavg()[0] };
-  const report = { date: new Date().toISOString(), machine, device, rounds, threads, insideTheClock: explanation, cases: results };
+  const report = {
+    date: new Date().toISOString(),
+    machine,
+    limits,
+    device,
+    rounds,
+    threads,
+    batch,
+    insideTheClock: explanation,
+    cases: results,
+  };
   if (values.json) {
     console.log(JSON.stringify(report, null, 2));
   } else {
     console.log(
-      `${explanation}\n\n${machine.cpu}, ${machine.cores} cores, load ${machine.load?.toFixed(1)}, ${threads} threads, medians of ${rounds} rounds`,
+      `${explanation}\n\n${machine.cpu}, ${machine.cores} cores, load ${machine.load?.toFixed(1)}, ${threads} threads, batch ${batch}, medians of ${rounds} rounds`,
     );
     results.forEach(print);
   }
