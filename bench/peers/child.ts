@@ -41,9 +41,10 @@ export class PeerProcess {
     return this.#next<Ready>();
   }
 
-  async seconds(request = 'run'): Promise<number> {
+  /** `networkSeconds` is ours alone: the network's share. */
+  measure(request = 'run'): Promise<{ seconds: number; networkSeconds?: number }> {
     this.#child.stdin.write(`${request}\n`);
-    return (await this.#next<{ seconds: number }>()).seconds;
+    return this.#next();
   }
 
   close(): void {

@@ -180,7 +180,7 @@ def network_input(file, width, height, flip):
     top, left = tall // 2 - height // 2, wide // 2 - width // 2
     mean, std = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
     canvas = np.zeros((3, tall, wide), np.float32)
-    shown = ((pixels - mean) / std).transpose(2, 0, 1)[:, : tall - top, : wide - left]
+    shown = ((pixels - mean) / std).transpose(2, 0, 1)[:, : tall - 1 - top, : wide - 1 - left]  # a side of its padded size loses its last pixel
     canvas[:, top : top + shown.shape[1], left : left + shown.shape[2]] = shown
     view = torch.from_numpy(canvas)
     return torch.stack([view, view.flip(2)] if flip else [view])

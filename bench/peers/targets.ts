@@ -1,7 +1,7 @@
 // The ratios this package sets itself against its peers, and how a run compares.
 export interface Measured {
-  /** Median seconds. */
-  readonly seconds: number;
+  /** Seconds of each round. */
+  readonly rounds: readonly number[];
   readonly peakBytes: number;
 }
 
@@ -13,7 +13,7 @@ interface Target {
 }
 
 export interface Ratio extends Target {
-  /** How many times as fast as the peer, or how many times its memory; null where the peer was not measured. */
+  /** How many times as fast as the peer (the median of the rounds' ratios), or how many times its memory; null where the peer was not measured. */
   readonly ratio: number | null;
   readonly met: boolean | null;
 }
@@ -33,13 +33,21 @@ const cudaTargets: Target[] = [
   { ours: 'ours-fp16', peer: 'compile', what: 'speed', goal: 1 },
 ];
 
+export function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
+}
+
 /** Every target of the device beside what was measured. */
 export function ratios(measured: ReadonlyMap<string, Measured>, cuda: boolean): Ratio[] {
   return (cuda ? cudaTargets : cpuTargets).map((target) => {
     const ours = measured.get(target.ours);
     const peer = measured.get(target.peer);
     if (!ours || !peer) return { ...target, ratio: null, met: null };
-    const ratio = target.what === 'speed' ? peer.seconds / ours.seconds : ours.peakBytes / peer.peakBytes;
+    // Round by round: what disturbs the machine then disturbs both.
+    const speed = median(peer.rounds.map((seconds, i) => seconds / (ours.rounds[i] ?? NaN)));
+    const ratio = target.what === 'speed' ? speed : ours.peakBytes / peer.peakBytes;
     return { ...target, ratio, met: target.what === 'speed' ? ratio >= target.goal : ratio <= target.goal };
   });
 }
