@@ -178,6 +178,7 @@ export class Detector implements AsyncDisposable {
     const wanted = typeof checked.device === 'object' ? checked.device : [checked.device ?? 'auto'];
     const devices = wanted.flatMap((device) => (device === 'cuda:*' ? everyCuda(native) : [device]));
     const cpus = devices.filter((device) => device === 'cpu' || device === 'auto').length;
+    const { precision = 'auto', tf32 = false, deterministic = false } = checked;
     const threads = checked.threads ?? Math.max(1, Math.floor(native.buildInfo().cores / Math.max(1, cpus)));
     const detectors = devices.map(() => new native.Detector());
     const closeAll = (): Promise<unknown> => Promise.all(detectors.map((detector) => detector.close()));
@@ -186,7 +187,7 @@ export class Detector implements AsyncDisposable {
         fromNative(
           Promise.all(
             detectors.map((detector, i) =>
-              detector.load({ path: resolved.path, device: devices[i] ?? 'auto', precision: checked.precision ?? 'auto', threads }),
+              detector.load({ path: resolved.path, device: devices[i] ?? 'auto', precision, threads, tf32, deterministic }),
             ),
           ),
         ),

@@ -32,6 +32,8 @@ export interface NativeLoadOptions {
   precision: 'auto' | 'fp32' | 'bf16' | 'fp16';
   /** 0: the cores this process may use. */
   threads: number;
+  tf32: boolean;
+  deterministic: boolean;
 }
 
 export interface NativeDetectOptions {

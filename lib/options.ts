@@ -55,6 +55,10 @@ export interface LoadOptions extends DetectOptions {
   readonly precision?: Precision | undefined;
   /** CPU threads of the network. Default: the cores this process may use (affinity and cgroup quota), shared among CPU replicas. */
   readonly threads?: number | undefined;
+  /** On CUDA in fp32: lets convolutions round their inputs to TF32 (from sm_80), which is faster and less exact. Default false: true fp32. */
+  readonly tf32?: boolean | undefined;
+  /** On CUDA: only algorithms that give the same bits each time, at some cost in speed. The CPU's do anyway. Default false. */
+  readonly deterministic?: boolean | undefined;
   /** Names by class id, instead of the checkpoint's. */
   readonly classNames?: readonly string[] | undefined;
   /** Mean of each channel, in the network's channel order, 0 to 255. Default: the checkpoint's, else 123.675, 116.28, 103.53. */
@@ -114,6 +118,8 @@ const loadSchema = z.strictObject({
     .optional(),
   precision: z.enum(['auto', 'fp32', 'bf16', 'fp16']).optional(),
   threads: positiveInt.max(1024).optional(),
+  tf32: z.boolean().optional(),
+  deterministic: z.boolean().optional(),
   classNames: z.array(z.string().min(1)).min(1).readonly().optional(),
   mean: triple.optional(),
   std: z.tuple([finite.positive(), finite.positive(), finite.positive()]).readonly().optional(),

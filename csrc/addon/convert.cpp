@@ -71,6 +71,8 @@ LoadOptions load_options_from_js(const Napi::Value& value) {
   options.device = text(js, "device");
   options.precision = text(js, "precision");
   options.threads = integer(js, "threads");
+  options.tf32 = boolean(js, "tf32");
+  options.deterministic = boolean(js, "deterministic");
   return options;
 }
 

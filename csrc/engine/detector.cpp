@@ -157,7 +157,7 @@ void Detector::Impl::load(const LoadOptions& options) {
   info.num_stacks = static_cast<int>(architecture.backbone.num_stacks);
   info.framework = checkpoint.meta.framework;
   info.settings = settings_of(stated);
-  predictor.emplace(std::move(network), architecture, dtype, device);
+  predictor.emplace(std::move(network), architecture, dtype, device, CudnnRules{options.tf32, options.deterministic});
 }
 
 Detector::Detector(const LoadOptions& options) : impl_(std::make_unique<Impl>()) {

@@ -39,6 +39,8 @@ struct LoadOptions {
   std::string device = "auto";     // "auto", "cpu", "cuda", "cuda:N"
   std::string precision = "auto";  // "auto", "fp32", "bf16", "fp16"
   int threads = 0;                 // 0: the cores this process may use
+  bool tf32 = false;               // CUDA: fp32 convolutions may round their inputs to TF32
+  bool deterministic = false;      // CUDA: only algorithms that give the same bits each time
 };
 
 struct DetectOptions {

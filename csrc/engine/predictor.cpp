@@ -1,5 +1,7 @@
 #include "engine/predictor.h"
 
+#include <ATen/Context.h>
+
 #include <algorithm>
 #include <iterator>
 #include <string>
@@ -23,10 +25,19 @@ std::string gigabytes(int64_t bytes) {
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " GB";
 }
 
+/// LibTorch holds these for the whole process, so they are set before each forward. PyTorch's own defaults allow TF32 and search for no algorithm.
+void apply(const CudnnRules& rules) {
+  at::Context& context = at::globalContext();
+  context.setAllowTF32CuDNN(rules.tf32);
+  context.setAllowTF32CuBLAS(rules.tf32);
+  context.setDeterministicCuDNN(rules.deterministic);
+  context.setBenchmarkCuDNN(!rules.deterministic);  // the fastest algorithm is searched once a shape, and kept
+}
+
 }  // namespace
 
-Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device)
-    : network_(std::move(network)), config_(config), dtype_(dtype), device_(device) {
+Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudnnRules rules)
+    : network_(std::move(network)), config_(config), dtype_(dtype), device_(device), rules_(rules) {
   network_.prepare(dtype, device);
 }
 
@@ -51,6 +62,7 @@ int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t widt
 }
 
 CornerMaps Predictor::forward(const at::Tensor& input) {
+  if (device_.is_cuda()) apply(rules_);
   ++forwards_;
   views_ += input.size(0);
   return network_.forward(input);

@@ -12,10 +12,15 @@ namespace cornernet {
 /// What a detection's time goes to.
 enum Stage : size_t { kPrepare, kNetwork, kCorners, kNms, kStages };
 
+/// How cuDNN may compute; nothing on the CPU.
+struct CudnnRules {
+  bool tf32 = false, deterministic = false;
+};
+
 class Predictor {
  public:
   /// `network` holds a checkpoint's tensors and is prepared here.
-  Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device);
+  Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudnnRules rules);
 
   struct Request {
     bool flip = true;
@@ -46,6 +51,7 @@ class Predictor {
   CornerNetConfig config_;
   at::ScalarType dtype_;
   at::Device device_;
+  CudnnRules rules_;
   int64_t forwards_ = 0, views_ = 0;
 };
 

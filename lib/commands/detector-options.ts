@@ -10,6 +10,8 @@ export interface DetectorFlags {
   readonly device?: string;
   readonly precision?: LoadOptions['precision'];
   readonly threads?: number;
+  readonly tf32?: boolean;
+  readonly deterministic?: boolean;
   readonly flip?: boolean;
   readonly numerics?: DetectOptions['numerics'];
   readonly scoreThreshold?: number;
@@ -45,6 +47,8 @@ export function addDetectorOptions(command: Command): Command {
     .option('--device <device>', 'auto, cpu, cuda, cuda:N or cuda:*; several, separated by commas, make replicas (default: auto)')
     .option('--precision <precision>', 'auto, fp32, bf16 or fp16 (default: auto)')
     .addOption(numeric('--threads <n>', 'CPU threads of the network (default: the cores this process may use)'))
+    .option('--tf32', 'on CUDA in fp32, let convolutions round to TF32: faster, less exact')
+    .option('--deterministic', 'on CUDA, only algorithms that give the same bits each time')
     .option('--flip', 'also look at the mirrored picture and merge (default: as the weights were tested)')
     .option('--no-flip', 'look at the plain picture only')
     .option('--numerics <version>', "mmdet2 or mmdet3: which mmdetection's arithmetic (default: mmdet2)")
@@ -81,6 +85,8 @@ export function loadOptionsOf(flags: DetectorFlags): LoadOptions {
     device: devices?.length === 1 ? devices[0] : devices,
     precision: flags.precision,
     threads: flags.threads,
+    tf32: flags.tf32,
+    deterministic: flags.deterministic,
     flip: flags.flip,
     numerics: flags.numerics,
     scoreThreshold: flags.scoreThreshold,

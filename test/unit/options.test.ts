@@ -35,6 +35,8 @@ describe('options', () => {
     [{ precision: 'fp64' }, /option precision is 'fp64'.*fp32.*bf16.*fp16/],
     [{ threads: 0 }, /option threads is 0/],
     [{ threads: 1.5 }, /option threads is 1\.5/],
+    [{ tf32: 'on' }, /option tf32 is 'on'.*boolean/],
+    [{ deterministic: 1 }, /option deterministic is 1.*boolean/],
     [{ flip: 'yes' }, /option flip is 'yes'.*boolean/],
     [{ numerics: 'mmdet4' }, /option numerics is 'mmdet4'.*mmdet2.*mmdet3/],
     [{ scoreThreshold: 1.1 }, /option scoreThreshold is 1\.1/],
@@ -117,6 +119,14 @@ describe('options', () => {
       (await flipping.detect(picture)).detections,
       all.filter(({ classId }) => classId === 3 || classId === 0),
     );
+  });
+
+  it('a deterministic detector gives the same bits each time', async () => {
+    await using detector = await Detector.load('digits', { deterministic: true, tf32: true, scoreThreshold: 0, flip: true });
+    const picture = join(fixtures, 'digits', 'val', '0002.jpg');
+    const first = await detector.detect(picture);
+    assert.ok(first.detections.length > 10);
+    for (let again = 0; again < 3; again++) assert.deepEqual(await detector.detect(picture), first);
   });
 
   it('classes are called by the option, the checkpoint, COCO, or by number', async () => {
