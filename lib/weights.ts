@@ -67,7 +67,8 @@ export function weightsPath(entry: WeightsEntry): string {
     : join(packageRoot, 'weights', entry.file);
 }
 
-function findEntry(id: string): WeightsEntry | undefined {
+/** The known weights of this id or configuration's name. */
+export function findWeights(id: string): WeightsEntry | undefined {
   return listWeights().find((entry) => entry.id === id || entry.config === id);
 }
 
@@ -76,7 +77,7 @@ function findEntry(id: string): WeightsEntry | undefined {
  * @throws {CornerNetError} `ERR_INPUT` when the published weights weren't fetched yet, or nothing is at the path.
  */
 export function resolveWeights(idOrPath: string): ResolvedWeights {
-  const entry = findEntry(idOrPath);
+  const entry = findWeights(idOrPath);
   if (entry) {
     const path = weightsPath(entry);
     if (!existsSync(path)) {
@@ -141,7 +142,7 @@ export interface FetchWeightsOptions extends Omit<DownloadRequest, 'url' | 'file
  * @throws {CornerNetError} `ERR_DOWNLOAD`, or `ERR_OPTION` for an unknown id.
  */
 export async function fetchWeights(id: string, options: FetchWeightsOptions = {}): Promise<string> {
-  const entry = findEntry(id);
+  const entry = findWeights(id);
   if (!entry)
     throw new CornerNetError(
       'ERR_OPTION',

@@ -88,7 +88,7 @@ describe('cornernet', function () {
       [['detect', scene, '--device', 'gpu'], /^ERR_OPTION: option device is 'gpu'/],
       [['detect', scene, '--classes', '1,seven'], /^ERR_OPTION: option classes has 'seven'/],
       [['detect', scene, '--format', 'coco'], /^ERR_OPTION: --format coco needs --output/],
-      [['detect', scene, '--format', 'xml'], /^ERR_OPTION: .*xml.*jsonl, coco, table/],
+      [['detect', scene, '--format', 'xml'], /^ERR_OPTION: .*xml.*jsonl, coco, csv, table/],
       [['detect', scene, '--nonsense'], /^ERR_OPTION: unknown option '--nonsense'/],
       [['detect'], /^ERR_OPTION: missing required argument/],
       [['detect', join(folder, '*.jpg')], /^ERR_INPUT: no file matches/],

@@ -195,6 +195,27 @@ describe('cornernet batch --queue', function () {
     assert.equal((await batch.ended).code, 0);
   });
 
+  it("weights that are no published ones are found below the worker's root, or by its option, or are asked for", async function () {
+    const { url } = await server(this);
+    const [root, elsewhere] = [join(folder, 'root'), join(folder, 'elsewhere')];
+    for (const place of [root, elsewhere]) mkdirSync(place);
+    copyFileSync(photos[0] as string, join(root, 'a.jpg'));
+    copyFileSync(join(fixtures, 'hourglass52_tiny.pth'), join(root, 'mine.pth'));
+    copyFileSync(join(fixtures, 'hourglass52_tiny.pth'), join(elsewhere, 'other.pth'));
+    const batch = (output: string, weights: string): Promise<{ code: number | null; stderr: string }> =>
+      start(['batch', join(root, 'a.jpg'), '--output', join(folder, output), '--queue', url, '--root', root, '--weights', weights]).ended;
+    const first = worker(url, root);
+    assert.equal((await batch('below', join(root, 'mine.pth'))).code, 0);
+    first.child.kill('SIGTERM'); // it would know the checkpoint again by its checksum
+    assert.equal((await first.ended).code, 0);
+    const waiting = batch('beside', join(elsewhere, 'other.pth'));
+    const refused = await worker(url, root).ended;
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /^ERR_INPUT: the job's weights other\.pth are not below this worker's root: name them with --weights/m);
+    worker(url, root, ['--weights', join(elsewhere, 'other.pth')]);
+    assert.equal((await waiting).code, 0);
+  });
+
   it('a password is used, a wrong one and no server are clear errors', async function () {
     const { port } = await server(this, ['--requirepass', 'right:one']);
     const url = (password: string): string => `redis://:${password}@127.0.0.1:${port}`;

@@ -5,6 +5,7 @@ import { Queue } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import type { Entry } from '../../inputs/entry.js';
+import { findWeights } from '../../weights.js';
 import { parseLine } from '../lines.js';
 import type { Outcome } from '../outcome.js';
 import type { Engine } from '../supervisor.js';
@@ -57,7 +58,9 @@ export class QueueEngine implements Engine {
     });
     queue.on('error', (error) => say(`the queue: ${sentenceOf(error)}; it is tried again`));
     await queue.waitUntilReady();
-    return new QueueEngine(queue, root, common);
+    const { given, sha256 } = common.weights;
+    const weights = { given: findWeights(given) ? given : root.relativeFile(given), sha256 };
+    return new QueueEngine(queue, root, { ...common, weights });
   }
 
   /** Names by class id, once a worker has told them. */

@@ -1,7 +1,7 @@
 // Paths in the queue are relative to a folder that each machine names for itself; nothing outside it is sent or read.
 import { realpathSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
-import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import type { Entry } from '../../inputs/entry.js';
@@ -36,6 +36,12 @@ export class QueueRoot {
       if (isBelow(this.folder, absolute)) return relative(this.folder, absolute);
       throw new CornerNetError('ERR_INPUT', `${path} is outside the queue's root ${this.folder}: name one that holds all pictures`);
     });
+  }
+
+  /** A file's path below the root, or its bare name when it lies elsewhere: workers then know it by an option of their own. */
+  relativeFile(path: string): string {
+    const absolute = resolve(path);
+    return isBelow(this.folder, absolute) ? relative(this.folder, absolute) : basename(path);
   }
 
   /** The entry on this machine; links are followed, and must not lead out. */

@@ -1,12 +1,13 @@
 // A worker: takes chunks from the queue as fast as its devices allow, wherever the batch runs that put them there.
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 import { Queue, UnrecoverableError, Worker, type Job } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import { checkLoadOptions, type LoadOptions } from '../../options.js';
-import { resolveWeights, sha256 } from '../../weights.js';
+import { findWeights, resolveWeights, sha256 } from '../../weights.js';
 import { failedOutcome, type Outcome } from '../outcome.js';
 import { SupervisedDetector } from '../supervisor.js';
 import { defaultQueueName, reachRedis, type QueueOptions } from './connection.js';
@@ -87,9 +88,11 @@ class Engines {
 
   async #findWeights(given: string): Promise<{ path: string }> {
     if (this.#options.weights !== undefined) return resolveWeights(this.#options.weights);
-    // A name from the queue is an id of the manifest or a file below the root, never any file of the machine.
-    if (/^[\w.-]+$/.test(given) && !given.endsWith('.pth')) return resolveWeights(given);
-    return { path: await this.#root.check(given) };
+    if (findWeights(given)) return resolveWeights(given);
+    // Any other name from the queue is a file below the root, never just any of the machine.
+    const path = await this.#root.check(given);
+    if (existsSync(path)) return { path };
+    throw new CornerNetError('ERR_INPUT', `the job's weights ${given} are not below this worker's root: name them with --weights`);
   }
 }
 
