@@ -1,6 +1,6 @@
 // What the package exports.
 export { Detector } from './detector.js';
-export type { Detection, DetectionResult, DetectorStats, FailedResult, HeadMap, Heads, NetworkWork } from './detector.js';
+export type { Detection, DetectionResult, DetectorStats, FailedResult, HeadMap, Heads, NetworkWork } from './result.js';
 export type { Timings } from './timings.js';
 export { cornerPool } from './corner-pool.js';
 export type { CornerPoolDirection } from './corner-pool.js';

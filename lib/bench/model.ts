@@ -1,5 +1,6 @@
 // The network's benchmark: latency and throughput by batch, size, precision and views.
-import { Detector, type DetectionResult, type NetworkWork } from '../detector.js';
+import { Detector } from '../detector.js';
+import type { DetectionResult, NetworkWork } from '../result.js';
 import type { RawImage } from '../image.js';
 import type { LoadOptions, Precision } from '../options.js';
 import type { Timings } from '../timings.js';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
 
-import { Detector, type DetectionResult, type FailedResult } from '../detector.js';
+import { Detector } from '../detector.js';
+import type { DetectionResult, FailedResult } from '../result.js';
 import { CornerNetError } from '../errors.js';
 import type { LoadOptions } from '../options.js';
 import { openOutput } from '../output-file.js';

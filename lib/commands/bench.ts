@@ -10,7 +10,7 @@ import { benchPipeline } from '../bench/pipeline.js';
 import { readReport, type FixedPrecision, type Report } from '../bench/schema.js';
 import { comparisonTable, describeReport, drawTable, resultTable, stageTable } from '../bench/tables.js';
 import type { Rule } from '../bench/windows.js';
-import type { NetworkWork } from '../detector.js';
+import type { NetworkWork } from '../result.js';
 import { CornerNetError } from '../errors.js';
 import { expandInputs } from '../inputs/expand.js';
 import { loadNative } from '../native.js';

@@ -1,7 +1,8 @@
 // cornernet detect: objects in pictures, as JSON lines, COCO results, CSV or a table.
 import { Option, type Command } from 'commander';
 
-import { Detector, type DetectionResult } from '../detector.js';
+import { Detector } from '../detector.js';
+import type { DetectionResult } from '../result.js';
 import { CornerNetError } from '../errors.js';
 import { expandInputs } from '../inputs/expand.js';
 import { openOutput } from '../output-file.js';

@@ -23,7 +23,7 @@ export function register(program: Command): void {
     .addOption(numeric('--threads <n>', 'CPU threads of the network (default: the cores this process may use)'))
     .addOption(numeric('--batch-size <n>', 'pictures of one padded size that share a forward (default: 1 on the CPU, 8 on CUDA)'))
     .action(async (flags: WorkerFlags) => {
-      process.exitCode = await work(flags);
+      process.exit(await work(flags)); // connections to a server that is away would go on trying
     });
   addQueueOptions(command);
 }

@@ -1,7 +1,7 @@
 // The two corner heatmaps over a picture, with the corners of each detection joined.
 import sharp from 'sharp';
 
-import type { Detection, HeadMap, Heads } from '../detector.js';
+import type { Detection, HeadMap, Heads } from '../result.js';
 import type { ImageSource } from '../image.js';
 import { classColour } from './boxes.js';
 import { openCanvas, saveDrawing, finishCanvas, type Canvas } from './canvas.js';

@@ -216,6 +216,25 @@ describe('cornernet batch --queue', function () {
     assert.equal((await waiting).code, 0);
   });
 
+  it('a server that is gone keeps neither a batch nor a worker from ending', async function () {
+    const { url } = await server(this);
+    const list = writeList(
+      join(folder, 'list.txt'),
+      Array.from({ length: 400 }, (_, i) => photos[i % 20] as string),
+    );
+    const batch = start(['batch', list, '--output', job, '--queue', url, '--root', fixtures]);
+    const one = worker(url, fixtures);
+    await until(() => resultsOf(job).length > 0, 'the first result');
+    await redis?.down('SIGKILL');
+    for (const { child } of [batch, one]) {
+      child.kill('SIGINT');
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      child.kill('SIGINT');
+    }
+    assert.equal((await batch.ended).code, 130);
+    assert.equal((await one.ended).code, 0);
+  });
+
   it('a password is used, a wrong one and no server are clear errors', async function () {
     const { port } = await server(this, ['--requirepass', 'right:one']);
     const url = (password: string): string => `redis://:${password}@127.0.0.1:${port}`;

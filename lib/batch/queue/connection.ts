@@ -72,3 +72,15 @@ export async function reachRedis(options: QueueOptions): Promise<RedisOptions> {
   }
   return redis;
 }
+
+/** How long an end waits for a server that may be away. */
+const goodbyeMs = 3_000;
+
+/** Does the last things with a server, and leaves when it doesn't answer. */
+export async function sayGoodbye(last: () => Promise<unknown>, disconnect: () => Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), goodbyeMs)));
+  const outcome = await Promise.race([last().catch(() => undefined), late]); // what is left behind, Redis deletes in time
+  clearTimeout(timer);
+  if (outcome === 'late') void disconnect().catch(() => undefined);
+}

@@ -9,7 +9,7 @@ import { findWeights } from '../../weights.js';
 import { parseLine } from '../lines.js';
 import type { Outcome } from '../outcome.js';
 import type { Engine } from '../supervisor.js';
-import { defaultQueueName, reachRedis, type QueueOptions } from './connection.js';
+import { defaultQueueName, reachRedis, sayGoodbye, type QueueOptions } from './connection.js';
 import { parseMessage, picturesAChunk, replySchema, type Chunk, type Reply } from './protocol.js';
 import { QueueRoot } from './root.js';
 
@@ -80,9 +80,14 @@ export class QueueEngine implements Engine {
     this.#closed = true;
     clearTimeout(this.#fill);
     this.#failAll(new CornerNetError('ERR_CLOSED', 'the batch was ended'));
-    await this.#polling;
-    await this.#removeOwn().catch(() => undefined); // Redis deletes them in time
-    await this.#queue.close();
+    await sayGoodbye(
+      async () => {
+        await this.#polling;
+        await this.#removeOwn();
+        await this.#queue.close();
+      },
+      () => this.#queue.disconnect(),
+    );
   }
 
   #flush(): void {

@@ -10,7 +10,7 @@ import { checkLoadOptions, type LoadOptions } from '../../options.js';
 import { findWeights, resolveWeights, sha256 } from '../../weights.js';
 import { failedOutcome, type Outcome } from '../outcome.js';
 import { SupervisedDetector } from '../supervisor.js';
-import { defaultQueueName, reachRedis, type QueueOptions } from './connection.js';
+import { defaultQueueName, reachRedis, sayGoodbye, type QueueOptions } from './connection.js';
 import { chunkSchema, parseMessage, type Chunk, type Reply, type WorkerState } from './protocol.js';
 import { QueueRoot } from './root.js';
 
@@ -135,8 +135,12 @@ class Presence {
     await (await this.#queue.client).hset(this.#queue.toKey('presence'), { [this.#field]: JSON.stringify(this.state) });
   }
 
-  async leave(): Promise<void> {
+  end(): void {
     clearInterval(this.#timer);
+  }
+
+  /** Until then its line in the status fades by itself. */
+  async leave(): Promise<void> {
     await (await this.#queue.client).hdel(this.#queue.toKey('presence'), this.#field);
   }
 
@@ -202,12 +206,22 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       if (options.signal?.aborted === true) resolve();
       options.signal?.addEventListener('abort', () => resolve(), { once: true });
     });
-    await Promise.race([worker.close(failure !== undefined), givenUp.then(() => worker.close(true))]);
-    await Promise.race([running, givenUp]);
+    await Promise.race([worker.close(failure !== undefined).then(() => running), givenUp]);
+    if (options.signal?.aborted === true)
+      await sayGoodbye(
+        () => worker.close(true),
+        () => worker.disconnect(),
+      );
   } finally {
     await engines.close();
-    await presence.leave().catch(() => undefined); // its line fades by itself
-    await queue.close();
+    presence.end();
+    await sayGoodbye(
+      async () => {
+        await presence.leave();
+        await queue.close();
+      },
+      () => queue.disconnect(),
+    );
   }
   if (failure) throw failure.error;
 }
