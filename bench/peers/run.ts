@@ -9,21 +9,15 @@ import sharp from 'sharp';
 import { fixtures, hourglass104, runQuietly } from '../../test/environment.js';
 import { PeerProcess, type Ready } from './child.js';
 import { peerEnvironment, type PeerEnvironment } from './environment.js';
-import { median, ratios, type Measured, type Ratio } from './targets.js';
+import { limitsSchema, type CaseResult, type Limits, type PeerResult, type PeersReport } from './report.js';
+import { median, ratios } from './targets.js';
 
 const explanation = `Inside the clock: of the peers, the network alone, from the normalised input in the device's memory to the finished maps; of ours, everything
 from raw pixels to detections (normalising, padding, network, decoding, soft-NMS). 'whole way' is from JPEG files to a written file of JSON, each picture.
 Outside: starting, loading, compiling and one forward of warming up. Rounds are interleaved: every peer runs once a round, in turns. Peak memory is
 VmHWM after loading and one forward (the exporting peers' includes the export). mmdetection is stood for by the same network in PyTorch eager, both heads.`;
 
-interface Case {
-  readonly name: string;
-  readonly width: number;
-  readonly height: number;
-  readonly flip: boolean;
-  /** Multiply-adds of the last level's graph, each view. */
-  readonly macs: number;
-}
+type Case = Pick<CaseResult, 'name' | 'width' | 'height' | 'flip' | 'macs'>;
 
 const cases: Case[] = [
   { name: '511', width: 511, height: 511, flip: false, macs: 343e9 },
@@ -42,31 +36,6 @@ const cpuPeers = [
   'ours-bf16',
 ];
 const cudaPeers = ['eager-both-heads', 'eager-both-heads-tf32', 'eager', 'amp', 'compile', 'onnxruntime-fp32', 'ours-fp32', 'ours-fp16'];
-
-/** As limits.py measures them. */
-interface Limits {
-  readonly name: string;
-  readonly matmulFlops: Record<string, number>;
-  readonly copyBytesPerSecond: number;
-}
-
-interface PeerResult extends Measured {
-  readonly version: string;
-  /** Median of the rounds. */
-  readonly seconds: number;
-  /** Relative root mean square distance of the heatmap's logits to PyTorch's in fp32; null without it. */
-  readonly distance: number | null;
-}
-
-interface CaseResult extends Case {
-  readonly peers: Record<string, PeerResult>;
-  readonly missing: Record<string, string>;
-  readonly ratios: Ratio[];
-  /** Share of the measured matmul peak of the same precision that ours reaches, everything in its clock counted. */
-  roofline: Record<string, number>;
-  /** Seconds a batch of the whole way, and the share of it that the same detector's network alone takes. */
-  readonly wholeWay: Record<string, { seconds: number; ratio: number }>;
-}
 
 interface Settings {
   readonly device: string;
@@ -218,16 +187,16 @@ async function main(): Promise<void> {
   if (![settings.rounds, settings.threads, settings.batch].every((n) => Number.isInteger(n) && n >= 1)) {
     throw new Error('--rounds, --threads and --batch must be whole numbers of at least 1');
   }
-  const limits = JSON.parse(
-    await runQuietly(settings.environment.python, [join(__dirname, 'limits.py'), settings.device, String(settings.threads)]),
-  ) as Limits;
+  const limits = limitsSchema.parse(
+    JSON.parse(await runQuietly(settings.environment.python, [join(__dirname, 'limits.py'), settings.device, String(settings.threads)])),
+  );
   const wanted = values.cases.split(',');
   const results: CaseResult[] = [];
   for (const one of cases.filter(({ name }) => wanted.includes(name))) results.push(await runCase(one, settings));
   for (const result of results) result.roofline = roofline(result, settings, limits);
   const { device, rounds, threads, batch } = settings;
-  const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, load: loadavg()[0] };
-  const report = {
+  const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, load: loadavg()[0] ?? 0 };
+  const report: PeersReport = {
     date: new Date().toISOString(),
     machine,
     limits,
@@ -242,7 +211,7 @@ async function main(): Promise<void> {
     console.log(JSON.stringify(report, null, 2));
   } else {
     console.log(
-      `${explanation}\n\n${machine.cpu}, ${machine.cores} cores, load ${machine.load?.toFixed(1)}, ${threads} threads, batch ${batch}, medians of ${rounds} rounds`,
+      `${explanation}\n\n${machine.cpu}, ${machine.cores} cores, load ${machine.load.toFixed(1)}, ${threads} threads, batch ${batch}, medians of ${rounds} rounds`,
     );
     results.forEach(print);
   }

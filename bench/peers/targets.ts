@@ -1,21 +1,11 @@
 // The ratios this package sets itself against its peers, and how a run compares.
-export interface Measured {
-  /** Seconds of each round. */
-  readonly rounds: readonly number[];
-  readonly peakBytes: number;
-}
+import type { CaseResult, PeerResult } from './report.js';
 
 interface Target {
   readonly ours: string;
   readonly peer: string;
   readonly what: 'speed' | 'memory';
   readonly goal: number;
-}
-
-export interface Ratio extends Target {
-  /** How many times as fast as the peer (the median of the rounds' ratios), or how many times its memory; null where the peer was not measured. */
-  readonly ratio: number | null;
-  readonly met: boolean | null;
 }
 
 const cpuTargets: Target[] = [
@@ -40,7 +30,7 @@ export function median(numbers: readonly number[]): number {
 }
 
 /** Every target of the device beside what was measured. */
-export function ratios(measured: ReadonlyMap<string, Measured>, cuda: boolean): Ratio[] {
+export function ratios(measured: ReadonlyMap<string, Pick<PeerResult, 'rounds' | 'peakBytes'>>, cuda: boolean): CaseResult['ratios'] {
   return (cuda ? cudaTargets : cpuTargets).map((target) => {
     const ours = measured.get(target.ours);
     const peer = measured.get(target.peer);

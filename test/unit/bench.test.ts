@@ -3,6 +3,8 @@ import { strict as assert } from 'node:assert';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { peersReportSchema } from '../../bench/peers/report.js';
+import { ratios } from '../../bench/peers/targets.js';
 import { compareReports, judge, leastChange, type Figure } from '../../lib/bench/compare.js';
 import { cpuDisturbance, parseCpuTimes, parseGpuState } from '../../lib/bench/disturbance.js';
 import { distinct, nameOf } from '../../lib/bench/kernels.js';
@@ -399,7 +401,15 @@ describe('bench reports', () => {
     const folder = join(root, 'bench', 'results');
     const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
     assert.ok(names.length > 0);
-    for (const name of names) {
+    const [besidePeers = [], alone = []] = [true, false].map((peers) => names.filter((name) => name.includes('-peers-') === peers));
+    for (const name of besidePeers) {
+      const report = peersReportSchema.parse(JSON.parse(readFileSync(join(folder, name), 'utf8')));
+      assert.ok(name.startsWith(report.date.slice(0, 10)), name);
+      for (const { peers, ratios: stated } of report.cases) {
+        assert.deepEqual(ratios(new Map(Object.entries(peers)), report.device !== 'cpu'), stated, name);
+      }
+    }
+    for (const name of alone) {
       const report = await readReport(join(folder, name));
       assert.ok(report.results.length > 0 && name.startsWith(report.date.slice(0, 10)) && name.endsWith(`-${report.kind}.json`), name);
     }
