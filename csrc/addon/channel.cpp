@@ -10,6 +10,7 @@ namespace cornernet {
 namespace {
 
 std::exception_ptr closed(const char* sentence) { return std::make_exception_ptr(Error(ErrorCode::Closed, sentence)); }
+std::exception_ptr dropped() { return closed("the call was dropped: it was cancelled or the detector was closed"); }
 
 }  // namespace
 
@@ -49,41 +50,60 @@ Channel::~Channel() {
   if (closed_) return;
   napi_remove_env_cleanup_hook(env_, &Channel::on_environment_end, this);
   worker_.stop();
-  worker_.join();
+  join();
   napi_release_threadsafe_function(deliverer_, napi_tsfn_release);
 }
 
 Napi::Promise Channel::submit(Napi::Object owner, int64_t id, std::function<Result()> work) {
-  // Shared, because std::function copies what it holds, and both outcomes need it.
-  auto completion = std::make_shared<std::unique_ptr<Completion>>(std::make_unique<Completion>());
-  Completion& call = **completion;
-  call.channel = shared_from_this();
-  call.deferred.emplace(Napi::Promise::Deferred::New(env_));
-  call.owner = Napi::Persistent(owner);
-  const Napi::Promise promise = call.deferred->Promise();
+  return enqueue(owner, id, [work = std::move(work)](const Call& call) mutable {
+    complete(call, std::exchange(work, nullptr));
+  });
+}
 
-  Worker::Task task;
-  task.id = id;
-  task.run = [completion, work = std::move(work)]() mutable {
-    Completion* call = completion->release();
+Napi::Promise Channel::submit_in_two(Napi::Object owner, int64_t id, std::function<std::function<Result()>()> work) {
+  return enqueue(owner, id, [this, id, work = std::move(work)](const Call& call) mutable {
+    std::function<Result()> rest;
     try {
-      call->result = work();
+      rest = std::exchange(work, nullptr)();
     } catch (...) {
-      call->failure = std::current_exception();
+      fail(call, std::current_exception());
+      return;
     }
-    work = nullptr;  // a batch's pictures are freed here, not on the JavaScript thread
-    call->channel->post(call);
-  };
-  task.drop = [completion] {
-    Completion* call = completion->release();
-    call->failure = closed("the call was dropped: it was cancelled or the detector was closed");
-    call->channel->post(call);
-  };
-  if (!worker_.post(std::move(task))) {
+    // The second thread is stopped only after the first has ended: nothing is refused.
+    finisher_.post({id, [call, rest = std::move(rest)]() mutable { complete(call, std::exchange(rest, nullptr)); }, [call] { fail(call, dropped()); }});
+  });
+}
+
+Napi::Promise Channel::enqueue(Napi::Object owner, int64_t id, std::function<void(const Call&)> run) {
+  // Shared, because std::function copies what it holds, and both outcomes need it.
+  const auto call = std::make_shared<std::unique_ptr<Completion>>(std::make_unique<Completion>());
+  Completion& completion = **call;
+  completion.channel = shared_from_this();
+  completion.deferred.emplace(Napi::Promise::Deferred::New(env_));
+  completion.owner = Napi::Persistent(owner);
+  const Napi::Promise promise = completion.deferred->Promise();
+  if (!worker_.post({id, [call, run = std::move(run)] { run(call); }, [call] { fail(call, dropped()); }})) {
     return rejected(env_, closed("the detector is closed"));
   }
   hold_loop();
   return promise;
+}
+
+void Channel::complete(const Call& call, std::function<Result()> work) {
+  try {
+    (*call)->result = work();
+  } catch (...) {
+    (*call)->failure = std::current_exception();
+  }
+  work = nullptr;  // a call's data is freed here, not on the JavaScript thread
+  Completion* const completion = call->release();
+  completion->channel->post(completion);
+}
+
+void Channel::fail(const Call& call, std::exception_ptr failure) {
+  (*call)->failure = std::move(failure);
+  Completion* const completion = call->release();
+  completion->channel->post(completion);
 }
 
 Napi::Promise Channel::close(std::function<void()> last) {
@@ -105,14 +125,21 @@ void Channel::request_stop(std::function<void()> last) {
   hold_loop();
   auto* stopped = new Completion;
   stopped->channel = shared_from_this();
-  worker_.stop([stopped, last = std::move(last)] {
+  worker_.stop([this, stopped, last = std::move(last)] {
     if (last) last();
-    stopped->channel->post(stopped);
+    const auto tell = [this, stopped] { post(stopped); };
+    finisher_.post({0, tell, tell});  // behind the calls that are still on the second thread
   });
 }
 
-void Channel::finish_close() {
+void Channel::join() {
   worker_.join();
+  finisher_.stop();
+  finisher_.join();
+}
+
+void Channel::finish_close() {
+  join();
   closed_ = true;
   napi_remove_env_cleanup_hook(env_, &Channel::on_environment_end, this);
   for (const auto& deferred : closers_) deferred.Resolve(env_.Undefined());
@@ -160,7 +187,7 @@ void Channel::end() {
   const std::shared_ptr<Channel> held = shared_from_this();
   worker_.stop();
   worker_.interrupt();
-  worker_.join();
+  join();
   napi_remove_env_cleanup_hook(env_, &Channel::on_environment_end, this);
   closed_ = true;
 }

@@ -1,4 +1,4 @@
-// Runs work on one thread of its own and settles JavaScript promises with what comes out.
+// Runs work on a thread of its own, its last step on a second one, and settles JavaScript promises with what comes out.
 #pragma once
 #include <napi.h>
 
@@ -23,7 +23,9 @@ class Channel : public std::enable_shared_from_this<Channel> {
 
   /// A promise of what `work` returns, which runs on the channel's thread; what it throws rejects. `owner` is kept alive until then.
   Napi::Promise submit(Napi::Object owner, int64_t id, std::function<Result()> work);
-  /// Drops the call of this id, which rejects with ERR_CLOSED: at once when it waits, at its next step when it runs.
+  /// The same in two steps: what `work` returns runs on a second thread, calls in order, while the first thread takes the next call.
+  Napi::Promise submit_in_two(Napi::Object owner, int64_t id, std::function<std::function<Result()>()> work);
+  /// Drops the call of this id, which rejects with ERR_CLOSED: at once when it waits, at its next step when it runs on the first thread.
   void cancel(int64_t id) { worker_.cancel(id); }
   /// Refuses new calls, rejects waiting ones, lets the running one finish, runs `last` on the thread and ends it. Every call's promise resolves then.
   Napi::Promise close(std::function<void()> last);
@@ -34,11 +36,19 @@ class Channel : public std::enable_shared_from_this<Channel> {
 
  private:
   struct Completion;
+  /// Whoever holds it settles the call; it is empty then.
+  using Call = std::shared_ptr<std::unique_ptr<Completion>>;
   explicit Channel(Napi::Env env) : env_(env) {}
+  /// A call, its promise, and how the first thread is given it.
+  Napi::Promise enqueue(Napi::Object owner, int64_t id, std::function<void(const Call&)> run);
+  static void complete(const Call& call, std::function<Result()> work);
+  static void fail(const Call& call, std::exception_ptr failure);
   void post(Completion* completion);
   void hold_loop();
   void release_loop();
   void request_stop(std::function<void()> last);
+  /// Of both threads; worker_.stop() was called.
+  void join();
   void finish_close();
   static void deliver(napi_env env, napi_value callback, void* context, void* data);
   static void on_environment_end(void* channel);
@@ -48,7 +58,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   int pending_ = 0;  // completions still to come; the event loop stays alive for them
   bool stop_requested_ = false, closed_ = false;
   std::vector<Napi::Promise::Deferred> closers_;
-  Worker worker_;
+  Worker finisher_, worker_;
 };
 
 /// The channels of one environment. process.exit() runs no clean-up hooks and destroys LibTorch's statics under running threads,

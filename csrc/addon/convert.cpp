@@ -197,7 +197,7 @@ Napi::Object heads_to_js(Napi::Env env, const Heads& heads) {
   return js;
 }
 
-Napi::Array detections_to_js(Napi::Env env, const std::vector<std::vector<Candidate>>& detections) {
+Napi::Array detections_to_js(Napi::Env env, const CandidateLists& detections) {
   Napi::Array list = Napi::Array::New(env, detections.size());
   for (uint32_t i = 0; i < detections.size(); ++i) {
     Napi::Float32Array values = Napi::Float32Array::New(env, detections[i].size() * 6);
@@ -210,12 +210,12 @@ Napi::Array detections_to_js(Napi::Env env, const std::vector<std::vector<Candid
   return list;
 }
 
-Napi::Object found_to_js(Napi::Env env, const std::vector<std::vector<Candidate>>& detections, const std::vector<StageTimes>& timings) {
+Napi::Object found_to_js(Napi::Env env, const Found& found) {
   Napi::Object js = Napi::Object::New(env);
-  js.Set("detections", detections_to_js(env, detections));
-  Napi::Array list = Napi::Array::New(env, timings.size());
-  for (uint32_t i = 0; i < timings.size(); ++i) {
-    const StageTimes& times = timings[i];
+  js.Set("detections", detections_to_js(env, found.detections));
+  Napi::Array list = Napi::Array::New(env, found.timings.size());
+  for (uint32_t i = 0; i < found.timings.size(); ++i) {
+    const StageTimes& times = found.timings[i];
     Napi::Object entry = Napi::Object::New(env);
     entry.Set("begun", times.begun_ms);
     entry.Set("prepare", times.prepare);

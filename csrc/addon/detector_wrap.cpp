@@ -88,15 +88,14 @@ Napi::Value DetectorWrap::detect(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     auto pictures = std::make_shared<std::vector<Picture>>(pictures_from_js(info[1]));
     const DetectOptions options = detect_options_from_js(info[2]);
-    return channel_->submit(info.This().As<Napi::Object>(), call_id(info),
-                            [state = state_, pictures = std::move(pictures), options]() -> Channel::Result {
-                              std::vector<StageTimes> timings;
-                              auto detections = state->loaded().detect(*pictures, options, options.timings ? &timings : nullptr);
-                              state->publish();
-                              return [detections = std::move(detections), timings = std::move(timings)](Napi::Env env) -> Napi::Value {
-                                return found_to_js(env, detections, timings);
-                              };
-                            });
+    return channel_->submit_in_two(
+        info.This().As<Napi::Object>(), call_id(info), [state = state_, pictures = std::move(pictures), options]() -> std::function<Channel::Result()> {
+          auto finish = state->loaded().start(*pictures, options);
+          state->publish();
+          return [finish = std::move(finish)]() -> Channel::Result {
+            return [found = finish()](Napi::Env env) -> Napi::Value { return found_to_js(env, found); };
+          };
+        });
   });
 }
 

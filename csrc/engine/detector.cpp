@@ -3,7 +3,10 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <chrono>
+#include <iterator>
 #include <map>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -85,11 +88,10 @@ void unmirror(std::vector<Candidate>& candidates, int width_px) {
 }
 
 /// One picture's candidates from its views (plain, mirrored) to its detections.
-std::vector<Candidate> merge_views(std::vector<std::vector<Candidate>> views, int width_px, const DetectOptions& options) {
-  const SoftNmsOptions nms = nms_of(options.settings);
+std::vector<Candidate> merge_views(CandidateLists views, int width_px, bool mmdet3, const SoftNmsOptions& nms) {
   if (views.size() == 1) return soft_nms(std::move(views[0]), nms);
   unmirror(views[1], width_px);
-  if (options.mmdet3) {  // 3.x thins each view by itself, takes the mirrored one first and thins again
+  if (mmdet3) {  // 3.x thins each view by itself, takes the mirrored one first and thins again
     for (auto& view : views) view = soft_nms(std::move(view), nms);
     std::swap(views[0], views[1]);
   }
@@ -103,11 +105,31 @@ void keep_wanted(std::vector<Candidate>& detections, const DetectOptions& option
                 [&](const Candidate& c) { return c.score < options.score_threshold || (!wanted.empty() && !wanted.contains(c.class_id)); });
 }
 
-/// The clock's laps and what ran since the last one, soft-NMS.
-StageTimes stage_times(DeviceClock& clock, size_t pictures) {
-  clock.lap(kNms);
-  const auto ms = clock.milliseconds(kStages);
-  return {clock.begun_ms(), ms[kPrepare], ms[kNetwork], ms[kCorners], ms[kNms], static_cast<int>(pictures)};
+/// Pictures that shared their forwards.
+struct Group {
+  std::vector<size_t> members;  // by place in the call
+  std::vector<int> widths_px;
+  std::function<CandidateLists()> candidates;
+  std::shared_ptr<DeviceClock> clock;  // null when nobody asked for timings
+};
+
+void finish(const Group& group, const DetectOptions& options, const SoftNmsOptions& nms, Found& found) {
+  CandidateLists candidates = group.candidates();
+  const auto thinning = std::chrono::steady_clock::now();
+  const size_t each = candidates.size() / group.members.size();
+  for (size_t m = 0; m < group.members.size(); ++m) {
+    const auto first = std::make_move_iterator(candidates.begin() + static_cast<std::ptrdiff_t>(m * each));
+    auto& of_picture = found.detections[group.members[m]];
+    of_picture = merge_views({first, first + static_cast<std::ptrdiff_t>(each)}, group.widths_px[m], options.mmdet3, nms);
+    keep_wanted(of_picture, options);
+  }
+  if (!group.clock) return;
+  const std::chrono::duration<double, std::milli> nms_ms = std::chrono::steady_clock::now() - thinning;
+  const auto ms = group.clock->milliseconds(kStages);
+  const int pictures = static_cast<int>(group.members.size());
+  for (const size_t i : group.members) {
+    found.timings[i] = {group.clock->begun_ms(), ms[kPrepare], ms[kNetwork], ms[kCorners], nms_ms.count(), pictures};
+  }
 }
 
 void check_size(int width_px, int height_px, int views) {
@@ -170,43 +192,39 @@ const DetectorInfo& Detector::info() const { return impl_->info; }
 DetectorStats Detector::stats() const { return {impl_->pictures, impl_->predictor->forwards(), impl_->predictor->views()}; }
 DetectorMemory Detector::memory() const { return {impl_->predictor->weight_bytes()}; }
 
-std::vector<std::vector<Candidate>> Detector::detect(const std::vector<Picture>& pictures, const DetectOptions& options,
-                                                     std::vector<StageTimes>* timings) {
-  return guarded([&] {
+std::function<Found()> Detector::start(const std::vector<Picture>& pictures, const DetectOptions& options) {
+  return guarded([&]() -> std::function<Found()> {
     Predictor::Request request;
     request.flip = options.flip;
     request.numerics = options.mmdet3 ? Numerics::Mmdet3 : Numerics::Mmdet2;
     request.normalisation = normalisation_of(options.settings);
     request.decode = decode_of(options.settings);
+    const SoftNmsOptions nms = nms_of(options.settings);
 
     // Corner pooling looks along whole rows and columns, so only pictures of one padded size may share a forward.
-    std::map<std::pair<int, int>, std::vector<size_t>> by_padded_size;
+    std::map<std::pair<int, int>, Group> by_padded_size;
     for (size_t i = 0; i < pictures.size(); ++i) {
-      by_padded_size[{padded_size_px(pictures[i].height_px), padded_size_px(pictures[i].width_px)}].push_back(i);
+      by_padded_size[{padded_size_px(pictures[i].height_px), padded_size_px(pictures[i].width_px)}].members.push_back(i);
     }
-    std::vector<std::vector<Candidate>> detections(pictures.size());
-    if (timings != nullptr) timings->resize(pictures.size());
-    for (const auto& [size, members] : by_padded_size) {
+    std::vector<Group> groups;
+    for (auto& [size, group] : by_padded_size) {
       std::vector<PictureView> views;
-      for (const size_t i : members) views.push_back(view_of(pictures[i]));
-      std::optional<DeviceClock> clock;
-      if (timings != nullptr) clock.emplace(impl_->predictor->device());
-      auto found = impl_->predictor->candidates(views, request, clock ? &*clock : nullptr);
-      const size_t each = found.size() / members.size();
-      for (size_t m = 0; m < members.size(); ++m) {
-        const auto first = found.begin() + static_cast<std::ptrdiff_t>(m * each);
-        auto& of_picture = detections[members[m]];
-        of_picture = merge_views({std::make_move_iterator(first), std::make_move_iterator(first + static_cast<std::ptrdiff_t>(each))},
-                                 views[m].width_px, options);
-        keep_wanted(of_picture, options);
+      for (const size_t i : group.members) {
+        views.push_back(view_of(pictures[i]));
+        group.widths_px.push_back(pictures[i].width_px);
       }
-      if (clock) {
-        const StageTimes times = stage_times(*clock, members.size());
-        for (const size_t i : members) (*timings)[i] = times;
-      }
-      impl_->pictures += static_cast<int64_t>(members.size());
+      if (options.timings) group.clock = impl_->predictor->clock();
+      group.candidates = impl_->predictor->start(views, request, group.clock.get());
+      impl_->pictures += static_cast<int64_t>(group.members.size());
+      groups.push_back(std::move(group));
     }
-    return detections;
+    return [groups = std::move(groups), count = pictures.size(), options, nms] {
+      return guarded([&] {
+        Found found{CandidateLists(count), std::vector<StageTimes>(options.timings ? count : 0)};
+        for (const Group& group : groups) finish(group, options, nms, found);
+        return found;
+      });
+    };
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,7 +49,7 @@ struct DetectOptions {
   bool mmdet3 = false;
   float score_threshold = 0.f;
   std::vector<int> class_ids;  // to keep; empty keeps all
-  bool timings = false;        // the addon's: whether to measure the stages
+  bool timings = false;        // measures the stages: on CUDA that costs events on the stream
   Settings settings;
 };
 
@@ -92,6 +93,12 @@ struct StageTimes {
   int pictures = 0;                                       // that shared the forward
 };
 
+/// What pictures hold: a list each, in their order, in descending score.
+struct Found {
+  CandidateLists detections;
+  std::vector<StageTimes> timings;  // one a picture, when they were asked for
+};
+
 /// One network on one device. Not thread-safe: one thread calls it.
 class Detector {
  public:
@@ -100,10 +107,9 @@ class Detector {
   const DetectorInfo& info() const;
   DetectorStats stats() const;
   DetectorMemory memory() const;
-  /// One list of detections a picture, in the pictures' order and in descending score.
-  /// `timings`, when given, gets an entry a picture; on CUDA that costs events on the stream and one wait at the end.
-  std::vector<std::vector<Candidate>> detect(const std::vector<Picture>& pictures, const DetectOptions& options,
-                                             std::vector<StageTimes>* timings = nullptr);
+  /// Gives the pictures to the network and returns when the next ones may come: on the CPU that is after the forward, on CUDA before it. What comes
+  /// back waits for the device, merges the views and thins them. It may be called once, on any thread, also when this detector is gone.
+  std::function<Found()> start(const std::vector<Picture>& pictures, const DetectOptions& options);
   /// The last level's maps of the plain padded view.
   Heads heads(const Picture& picture, const Settings& settings);
   /// What the network has to do for `views` views of a picture this large, operator by operator.

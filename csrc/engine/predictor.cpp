@@ -1,6 +1,7 @@
 #include "engine/predictor.h"
 
 #include <ATen/Context.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <iterator>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "engine/device_memory.h"
+#include "engine/guarded.h"
 #include "runtime/error.h"
 
 namespace cornernet {
@@ -38,6 +40,8 @@ void apply(const CudnnRules& rules) {
 
 Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudnnRules rules)
     : network_(std::move(network)), config_(config), dtype_(dtype), device_(device), rules_(rules) {
+  if (device.is_cuda()) stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+  const auto guard = on_stream();
   network_.prepare(dtype, device);
 }
 
@@ -68,14 +72,20 @@ CornerMaps Predictor::forward(const at::Tensor& input) {
   return network_.forward(input);
 }
 
-std::vector<std::vector<Candidate>> Predictor::candidates(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock) {
+std::shared_ptr<DeviceClock> Predictor::clock() const {
+  const auto guard = on_stream();
+  return std::make_shared<DeviceClock>(device_);
+}
+
+std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock) {
+  const auto guard = on_stream();
   const auto lap = [clock](Stage stage) {
     if (clock != nullptr) clock->lap(stage);
   };
   const size_t views_a_picture = request.flip ? 2 : 1;
   const auto views = static_cast<int64_t>(pictures.size() * views_a_picture);
   const int64_t height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
-  const int64_t step = views_that_fit(views, height_px, width_px);
+  int64_t step = views_that_fit(views, height_px, width_px);
   const at::Tensor input = make_input(pictures, request.flip, request.numerics, request.normalisation, dtype_, device_);
   lap(kPrepare);
   std::vector<ViewGeometry> geometry;
@@ -86,19 +96,34 @@ std::vector<std::vector<Candidate>> Predictor::candidates(const std::vector<Pict
                                  static_cast<float>(height_px) / static_cast<float>(map_size(height_px)), static_cast<float>(placement.left_px),
                                  static_cast<float>(placement.top_px)});
   }
-  std::vector<std::vector<Candidate>> found;
-  for (int64_t first = 0; first < views; first += step) {
+  std::vector<std::function<CandidateLists()>> parts;
+  for (int64_t first = 0; first < views;) {
     const int64_t count = std::min(step, views - first);
-    const CornerMaps maps = forward(input.narrow(0, first, count));
-    lap(kNetwork);
-    auto some = decode_corners(maps, {geometry.begin() + first, geometry.begin() + first + count}, request.decode);
-    std::move(some.begin(), some.end(), std::back_inserter(found));
-    lap(kCorners);
+    try {
+      guarded([&] {
+        const CornerMaps maps = forward(input.narrow(0, first, count));
+        lap(kNetwork);
+        parts.push_back(start_decoding(maps, {geometry.begin() + first, geometry.begin() + first + count}, request.decode));
+        lap(kCorners);
+      });
+      first += count;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::OutOfMemory || count == 1) throw;
+      step = (count + 1) / 2;
+    }
   }
-  return found;
+  return [parts = std::move(parts)] {
+    CandidateLists found;
+    for (const auto& part : parts) {
+      auto some = part();
+      std::move(some.begin(), some.end(), std::back_inserter(found));
+    }
+    return found;
+  };
 }
 
 CornerMaps Predictor::maps(const PictureView& picture, const Normalisation& normalisation) {
+  const auto guard = on_stream();
   views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px));
   return forward(make_input({picture}, false, Numerics::Mmdet2, normalisation, dtype_, device_));
 }

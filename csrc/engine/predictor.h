@@ -1,5 +1,10 @@
 // One prepared network on one device: pictures in, candidates of every view out.
 #pragma once
+#include <c10/core/StreamGuard.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/device_clock.h"
@@ -9,8 +14,8 @@
 
 namespace cornernet {
 
-/// What a detection's time goes to.
-enum Stage : size_t { kPrepare, kNetwork, kCorners, kNms, kStages };
+/// What a detection's time on the device goes to.
+enum Stage : size_t { kPrepare, kNetwork, kCorners, kStages };
 
 /// How cuDNN may compute; nothing on the CPU.
 struct CudnnRules {
@@ -28,16 +33,17 @@ class Predictor {
     Normalisation normalisation;
     DecodeOptions decode;
   };
-  /// One list a view in the pictures' pixels, views of a picture side by side (plain, mirrored). All pictures share one padded size.
-  /// Views that do not fit into memory together run one after the other; one that does not fit alone is Error(OutOfMemory).
-  /// `clock`, when given, laps as kPrepare, kNetwork and kCorners.
-  std::vector<std::vector<Candidate>> candidates(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock = nullptr);
+  /// What comes back waits for one list a view, in the pictures' pixels, views of a picture side by side (plain, mirrored); it may be called once, on
+  /// any thread. All pictures share one padded size. Views that do not fit into memory together run one after the other, whether that is known
+  /// before or found out; one that does not fit alone is Error(OutOfMemory). `clock`, when given, laps as kPrepare, kNetwork and kCorners.
+  std::function<CandidateLists()> start(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock = nullptr);
+  /// For one start(), on the stream where that will run.
+  std::shared_ptr<DeviceClock> clock() const;
 
   /// The last level's maps of the plain view.
   CornerMaps maps(const PictureView& picture, const Normalisation& normalisation);
 
   std::vector<Work> work(int64_t views, int64_t height_px, int64_t width_px) const { return network_.work(views, height_px, width_px, dtype_); }
-  at::Device device() const { return device_; }
   int64_t forwards() const { return forwards_; }
   int64_t views() const { return views_; }
   int64_t weight_bytes() const { return network_.weight_bytes(); }
@@ -46,11 +52,14 @@ class Predictor {
   int64_t view_bytes(int64_t height_px, int64_t width_px) const;
   int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const;
   CornerMaps forward(const at::Tensor& input);
+  /// Of the stream that belongs to this network, on CUDA: nothing waits for other users of the device.
+  c10::OptionalStreamGuard on_stream() const { return c10::OptionalStreamGuard(stream_); }
 
   CornerNet network_;
   CornerNetConfig config_;
   at::ScalarType dtype_;
   at::Device device_;
+  std::optional<c10::Stream> stream_;
   CudnnRules rules_;
   int64_t forwards_ = 0, views_ = 0;
 };

@@ -1,6 +1,7 @@
 #include "ops/corner_decode.h"
 
 #include <string>
+#include <utility>
 
 #include "ops/cpu/corner_decode_kernel.h"
 #include "runtime/error.h"
@@ -33,12 +34,16 @@ void check(const CornerMaps& maps, size_t views, const DecodeOptions& options) {
 
 }  // namespace
 
-std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+CandidateLists decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+  return start_decoding(maps, views, options)();
+}
+
+std::function<CandidateLists()> start_decoding(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   check(maps, views.size(), options);
 #ifdef CORNERNET_CUDA
-  if (cuda::can_decode(maps, options)) return cuda::decode_corners(maps, views, options);
+  if (cuda::can_decode(maps, options)) return cuda::start_decoding(maps, views, options);
 #endif
-  return cpu::decode_corners(maps, views, options);
+  return [lists = cpu::decode_corners(maps, views, options)]() mutable { return std::move(lists); };
 }
 
 }  // namespace cornernet

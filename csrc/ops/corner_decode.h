@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <vector>
 
 #include "ops/candidate.h"
@@ -23,6 +24,9 @@ struct DecodeOptions {
 };
 
 /// One list a view, in descending score (at equal scores the lower pair index first), at most max_candidates long.
-std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+CandidateLists decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+
+/// The same without waiting for the device: what comes back waits for it. It may be called once, on any thread, when `maps` are long gone.
+std::function<CandidateLists()> start_decoding(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet

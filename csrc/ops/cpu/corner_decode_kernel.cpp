@@ -151,7 +151,7 @@ at::Tensor readable(const at::Tensor& map) {
 
 }  // namespace
 
-std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+CandidateLists decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   const at::Tensor scores[2] = {at::sigmoid(readable(maps.tl_heat)), at::sigmoid(readable(maps.br_heat))};
   const at::Tensor embeddings[2] = {readable(maps.tl_emb), readable(maps.br_emb)};
   const at::Tensor offsets[2] = {readable(maps.tl_off), readable(maps.br_off)};
@@ -162,7 +162,7 @@ std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const
           corners_of(scores[i % 2], embeddings[i % 2], offsets[i % 2], i / 2, views[static_cast<size_t>(i / 2)], options);
     }
   });
-  std::vector<std::vector<Candidate>> candidates;
+  CandidateLists candidates;
   for (size_t view = 0; view < views.size(); ++view) candidates.push_back(pair_corners(corners[2 * view], corners[2 * view + 1], options));
   return candidates;
 }

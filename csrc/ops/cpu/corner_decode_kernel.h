@@ -7,6 +7,6 @@
 namespace cornernet::cpu {
 
 /// Maps that live on another device are copied here first.
-std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+CandidateLists decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet::cpu

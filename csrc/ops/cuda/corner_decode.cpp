@@ -2,10 +2,12 @@
 #include "ops/cuda/corner_decode.h"
 
 #include <ATen/ops/empty.h>
+#include <c10/core/Event.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <memory>
 
 #include "ops/cuda/corner_decode_kernel.h"
 #include "ops/cuda/stream.h"
@@ -24,6 +26,13 @@ at::Tensor uploaded(const std::vector<T>& values, at::Device device) {
   const at::Tensor staging = at::empty({bytes}, at::TensorOptions(at::kByte).pinned_memory(true));
   std::memcpy(staging.mutable_data_ptr(), values.data(), static_cast<size_t>(bytes));
   return staging.to(device, at::kByte, /*non_blocking=*/true);
+}
+
+/// A copy in pinned memory, on its way: an event recorded after this call says when it is there.
+at::Tensor copied_back(const at::Tensor& values) {
+  const at::Tensor host = at::empty(values.sizes(), values.options().device(at::kCPU).pinned_memory(true));
+  host.copy_(values, /*non_blocking=*/true);
+  return host;
 }
 
 DecodeJob describe(const CornerMaps& maps, const DecodeOptions& options) {
@@ -58,7 +67,7 @@ bool can_decode(const CornerMaps& maps, const DecodeOptions& options) {
          same_type(maps.br_emb) && same_type(maps.tl_off) && same_type(maps.br_off);
 }
 
-std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+std::function<CandidateLists()> start_decoding(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   const at::Device device = maps.tl_heat.device();
   DecodeJob job = describe(maps, options);
   const at::Tensor geometry = uploaded(views, device);
@@ -70,14 +79,19 @@ std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const
     return decode_corners(job, scalar_of(maps.tl_heat), static_cast<uint64_t*>(scratch.mutable_data_ptr()),
                           static_cast<Candidate*>(found.mutable_data_ptr()), counts.mutable_data_ptr<int>(), stream);
   });
-  const at::Tensor host_found = found.cpu(), host_counts = counts.cpu();
-  const auto* candidates = static_cast<const Candidate*>(host_found.const_data_ptr());
-  std::vector<std::vector<Candidate>> lists;
-  for (int view = 0; view < job.views; ++view) {
-    const Candidate* first = candidates + int64_t{1} * view * job.max_candidates;
-    lists.emplace_back(first, first + host_counts.const_data_ptr<int>()[view]);
-  }
-  return lists;
+  const at::Tensor host_found = copied_back(found), host_counts = copied_back(counts);
+  const auto arrived = std::make_shared<c10::Event>(device.type());
+  arrived->record(c10::cuda::getCurrentCUDAStream(device.index()));
+  return [=, views = job.views, each = job.max_candidates] {
+    arrived->synchronize();
+    const auto* candidates = static_cast<const Candidate*>(host_found.const_data_ptr());
+    CandidateLists lists;
+    for (int view = 0; view < views; ++view) {
+      const Candidate* first = candidates + int64_t{1} * view * each;
+      lists.emplace_back(first, first + host_counts.const_data_ptr<int>()[view]);
+    }
+    return lists;
+  };
 }
 
 }  // namespace cornernet::cuda

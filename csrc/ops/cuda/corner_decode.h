@@ -1,5 +1,6 @@
 // Corner decoding on a CUDA device, from tensors to candidates.
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "ops/corner_decode.h"
@@ -8,7 +9,7 @@ namespace cornernet::cuda {
 
 /// Whether the kernels' bounds hold these maps and options; else the CPU decodes.
 bool can_decode(const CornerMaps& maps, const DecodeOptions& options);
-/// Waits for the device: only the candidates come back.
-std::vector<std::vector<Candidate>> decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+/// Only the candidates come back from the device, into pinned memory; what is returned waits for them.
+std::function<CandidateLists()> start_decoding(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet::cuda
