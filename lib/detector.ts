@@ -38,6 +38,9 @@ interface Loaded {
 
 const defaultMaxPixels = 50_000_000;
 const floatsADetection = 6;
+const usualBatch = { cpu: 1, cuda: 8 } as const;
+/** More pictures in a forward make it no faster. How many of them fit into memory, the device's own side measures. */
+const mostInABatch = { cpu: 8, cuda: 32 } as const;
 
 function classNames(info: NativeInfo, chosen: readonly string[] | undefined): readonly string[] {
   if (chosen && chosen.length !== info.numClasses) {
@@ -108,7 +111,7 @@ export class Detector implements AsyncDisposable {
     const wanted = typeof checked.device === 'object' ? checked.device : [checked.device ?? 'auto'];
     const devices = wanted.flatMap((device) => (device === 'cuda:*' ? everyCuda(native) : [device]));
     const cpus = devices.filter((device) => device === 'cpu' || device === 'auto').length;
-    const { precision = 'auto', tf32 = false, deterministic = false } = checked;
+    const { precision = 'auto', tf32 = false, deterministic = false, cudaGraphs = true } = checked;
     const threads = checked.threads ?? Math.max(1, Math.floor(native.buildInfo().cores / Math.max(1, cpus)));
     const detectors = devices.map(() => new native.Detector());
     const closeAll = (): Promise<unknown> => Promise.all(detectors.map((detector) => detector.close()));
@@ -117,7 +120,7 @@ export class Detector implements AsyncDisposable {
         fromNative(
           Promise.all(
             detectors.map((detector, i) =>
-              detector.load({ path: resolved.path, device: devices[i] ?? 'auto', precision, threads, tf32, deterministic }),
+              detector.load({ path: resolved.path, device: devices[i] ?? 'auto', precision, threads, tf32, deterministic, cudaGraphs }),
             ),
           ),
         ),
@@ -165,7 +168,7 @@ export class Detector implements AsyncDisposable {
 
   /** Pictures that `detectAll` takes ahead of the network unless it is told otherwise. */
   get concurrency(): number {
-    return this.#concurrency(this.#batchSize);
+    return this.#concurrency(this.#batchSize());
   }
 
   get stats(): DetectorStats {
@@ -214,7 +217,7 @@ export class Detector implements AsyncDisposable {
     const native = this.#nativeOptions(changes);
     const maxPixels = this.#maxPixels(changes);
     const devices = this.#loaded.replicas.infos.length;
-    const batchSize = chosenBatch ?? this.#batchSize;
+    const batchSize = this.#batchSize(chosenBatch);
     const aborter = new AbortController();
     const pipeline = new Pipeline<DetectionResult | FailedResult>(
       images,
@@ -273,8 +276,9 @@ export class Detector implements AsyncDisposable {
     return this.#loaded.replicas.infos[0] as NativeInfo;
   }
 
-  get #batchSize(): number {
-    return this.#loaded.options.batchSize ?? (this.#info.device === 'cpu' ? 1 : 8);
+  #batchSize(chosen = this.#loaded.options.batchSize): number {
+    const kind = this.#info.device === 'cpu' ? 'cpu' : 'cuda';
+    return chosen === 'auto' ? mostInABatch[kind] : (chosen ?? usualBatch[kind]);
   }
 
   /** Enough to decode on every core, and for a batch on each device with the next one ready. */

@@ -34,6 +34,7 @@ export interface NativeLoadOptions {
   threads: number;
   tf32: boolean;
   deterministic: boolean;
+  cudaGraphs: boolean;
 }
 
 export interface NativeDetectOptions {

@@ -59,6 +59,8 @@ export interface LoadOptions extends DetectOptions {
   readonly tf32?: boolean | undefined;
   /** On CUDA: only algorithms that give the same bits each time, at some cost in speed. The CPU's do anyway. Default false. */
   readonly deterministic?: boolean | undefined;
+  /** On CUDA: records the forward of each input size when it comes again and replays it, which spares the launches. Default true. */
+  readonly cudaGraphs?: boolean | undefined;
   /** Names by class id, instead of the checkpoint's. */
   readonly classNames?: readonly string[] | undefined;
   /** Mean of each channel, in the network's channel order, 0 to 255. Default: the checkpoint's, else 123.675, 116.28, 103.53. */
@@ -67,8 +69,11 @@ export interface LoadOptions extends DetectOptions {
   readonly std?: readonly [number, number, number] | undefined;
   /** Whether the network takes RGB (else BGR). Default: the checkpoint's, else true. */
   readonly toRgb?: boolean | undefined;
-  /** Pictures that share a forward in `detectAll`, when their padded sizes agree. Default 1 on the CPU, 8 on CUDA. */
-  readonly batchSize?: number | undefined;
+  /**
+   * Pictures that share a forward in `detectAll`, when their padded sizes agree; forwards that the memory doesn't hold are split. 'auto' takes what the
+   * memory holds, up to 32 on CUDA and 8 on the CPU. Default 1 on the CPU, 8 on CUDA.
+   */
+  readonly batchSize?: number | 'auto' | undefined;
 }
 
 /** `AbortSignal` of a call. */
@@ -106,6 +111,9 @@ const detectShape = {
   maxPixels: positiveInt.optional(),
 };
 
+const batchSize = z
+  .union([positiveInt.max(1024), z.literal('auto')], { error: "must be 'auto' or a whole number from 1 to 1024" })
+  .optional();
 const signal = z.instanceof(AbortSignal).optional();
 
 const detectSchema = z.strictObject({ ...detectShape, signal });
@@ -120,18 +128,19 @@ const loadSchema = z.strictObject({
   threads: positiveInt.max(1024).optional(),
   tf32: z.boolean().optional(),
   deterministic: z.boolean().optional(),
+  cudaGraphs: z.boolean().optional(),
   classNames: z.array(z.string().min(1)).min(1).readonly().optional(),
   mean: triple.optional(),
   std: z.tuple([finite.positive(), finite.positive(), finite.positive()]).readonly().optional(),
   toRgb: z.boolean().optional(),
-  batchSize: positiveInt.max(1024).optional(),
+  batchSize,
   signal,
 });
 const detectAllSchema = z.strictObject({
   ...detectShape,
   signal,
   concurrency: positiveInt.max(1024).optional(),
-  batchSize: positiveInt.max(1024).optional(),
+  batchSize,
 });
 
 /** What was given, shortened for a message. */
@@ -169,7 +178,7 @@ export interface DetectAllOptions extends DetectOptions, Abortable {
   /** Pictures decoded ahead of the network. Default: twice the cores, at least two batches for each replica; never less than one batch for each. Bounds memory. */
   readonly concurrency?: number | undefined;
   /** As in `Detector.load`. */
-  readonly batchSize?: number | undefined;
+  readonly batchSize?: number | 'auto' | undefined;
 }
 
 /** As {@link checkLoadOptions}, for `detectAll`. */

@@ -55,9 +55,7 @@ Channel::~Channel() {
 }
 
 Napi::Promise Channel::submit(Napi::Object owner, int64_t id, std::function<Result()> work) {
-  return enqueue(owner, id, [work = std::move(work)](const Call& call) mutable {
-    complete(call, std::exchange(work, nullptr));
-  });
+  return enqueue(owner, id, [work = std::move(work)](const Call& call) mutable { complete(call, std::exchange(work, nullptr)); });
 }
 
 Napi::Promise Channel::submit_in_two(Napi::Object owner, int64_t id, std::function<std::function<Result()>()> work) {
@@ -70,7 +68,8 @@ Napi::Promise Channel::submit_in_two(Napi::Object owner, int64_t id, std::functi
       return;
     }
     // The second thread is stopped only after the first has ended: nothing is refused.
-    finisher_.post({id, [call, rest = std::move(rest)]() mutable { complete(call, std::exchange(rest, nullptr)); }, [call] { fail(call, dropped()); }});
+    finisher_.post(
+        {id, [call, rest = std::move(rest)]() mutable { complete(call, std::exchange(rest, nullptr)); }, [call] { fail(call, dropped()); }});
   });
 }
 

@@ -73,6 +73,7 @@ LoadOptions load_options_from_js(const Napi::Value& value) {
   options.threads = integer(js, "threads");
   options.tf32 = boolean(js, "tf32");
   options.deterministic = boolean(js, "deterministic");
+  options.cuda_graphs = boolean(js, "cudaGraphs");
   return options;
 }
 

@@ -88,14 +88,14 @@ Napi::Value DetectorWrap::detect(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     auto pictures = std::make_shared<std::vector<Picture>>(pictures_from_js(info[1]));
     const DetectOptions options = detect_options_from_js(info[2]);
-    return channel_->submit_in_two(
-        info.This().As<Napi::Object>(), call_id(info), [state = state_, pictures = std::move(pictures), options]() -> std::function<Channel::Result()> {
-          auto finish = state->loaded().start(*pictures, options);
-          state->publish();
-          return [finish = std::move(finish)]() -> Channel::Result {
-            return [found = finish()](Napi::Env env) -> Napi::Value { return found_to_js(env, found); };
-          };
-        });
+    return channel_->submit_in_two(info.This().As<Napi::Object>(), call_id(info),
+                                   [state = state_, pictures = std::move(pictures), options]() -> std::function<Channel::Result()> {
+                                     auto finish = state->loaded().start(*pictures, options);
+                                     state->publish();
+                                     return [finish = std::move(finish)]() -> Channel::Result {
+                                       return [found = finish()](Napi::Env env) -> Napi::Value { return found_to_js(env, found); };
+                                     };
+                                   });
   });
 }
 

@@ -179,7 +179,7 @@ void Detector::Impl::load(const LoadOptions& options) {
   info.num_stacks = static_cast<int>(architecture.backbone.num_stacks);
   info.framework = checkpoint.meta.framework;
   info.settings = settings_of(stated);
-  predictor.emplace(std::move(network), architecture, dtype, device, CudnnRules{options.tf32, options.deterministic});
+  predictor.emplace(std::move(network), architecture, dtype, device, CudaRules{options.tf32, options.deterministic, options.cuda_graphs});
 }
 
 Detector::Detector(const LoadOptions& options) : impl_(std::make_unique<Impl>()) {

@@ -42,6 +42,7 @@ struct LoadOptions {
   int threads = 0;                 // 0: the cores this process may use
   bool tf32 = false;               // CUDA: fp32 convolutions may round their inputs to TF32
   bool deterministic = false;      // CUDA: only algorithms that give the same bits each time
+  bool cuda_graphs = true;         // CUDA: a forward is recorded for each input size and replayed
 };
 
 struct DetectOptions {

@@ -18,9 +18,21 @@ namespace {
 // A view's feature map: half the padded size twice, rounded up; padded sizes are odd, so (n + 1) / 4.
 int64_t map_size(int64_t padded_px) { return (padded_px + 1) / 4; }
 
-// At the peak a forward holds this many maps as wide as the first stage at feature resolution (the stem's output, two inside a residual block,
-// the way around, one of scratch), and the result's maps beside them.
+// Of forwards nobody has watched yet: at the peak they hold this many maps as wide as the first stage at feature resolution (the stem's output, two
+// inside a residual block, the way around, one of scratch), and the result's maps beside them.
 constexpr int64_t kPeakMaps = 5;
+
+// Input sizes that are remembered: a bound for a stream of ever new ones.
+constexpr size_t kMostSizes = 512;
+
+/// From cells of a view's feature map back to the picture's pixels.
+ViewGeometry geometry_of(const PictureView& picture) {
+  const Placement placement = place(picture.width_px, picture.height_px);
+  const int width_px = placement.padded_width_px, height_px = placement.padded_height_px;
+  return {static_cast<float>(width_px) / static_cast<float>(map_size(width_px)),
+          static_cast<float>(height_px) / static_cast<float>(map_size(height_px)), static_cast<float>(placement.left_px),
+          static_cast<float>(placement.top_px)};
+}
 
 std::string gigabytes(int64_t bytes) {
   const int64_t tenths = (bytes + 50'000'000) / 100'000'000;
@@ -28,7 +40,7 @@ std::string gigabytes(int64_t bytes) {
 }
 
 /// LibTorch holds these for the whole process, so they are set before each forward. PyTorch's own defaults allow TF32 and search for no algorithm.
-void apply(const CudnnRules& rules) {
+void apply(const CudaRules& rules) {
   at::Context& context = at::globalContext();
   context.setAllowTF32CuDNN(rules.tf32);
   context.setAllowTF32CuBLAS(rules.tf32);
@@ -38,20 +50,21 @@ void apply(const CudnnRules& rules) {
 
 }  // namespace
 
-Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudnnRules rules)
+Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules)
     : network_(std::move(network)), config_(config), dtype_(dtype), device_(device), rules_(rules) {
   if (device.is_cuda()) stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
-  const auto guard = on_stream();
+  const auto on_this_stream = on_stream();
   network_.prepare(dtype, device);
 }
 
 int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px) const {
+  const int64_t input = 3 * height_px * width_px * static_cast<int64_t>(c10::elementSize(dtype_));
+  if (watched_pixels_ > 0) return static_cast<int64_t>(bytes_a_pixel_ * static_cast<double>(height_px * width_px)) + input;
   const int64_t cells = map_size(height_px) * map_size(width_px);
   const int64_t width = std::max({config_.backbone.stage_channels[0], config_.backbone.feat_channels, config_.head.branch_channels,
                                   2 * config_.head.pool_channels, 2 * config_.backbone.stem_channels});
   const int64_t heads = 2 * (config_.head.num_classes + 3);
-  const int64_t element = static_cast<int64_t>(c10::elementSize(dtype_));
-  return cells * (kPeakMaps * width + heads) * element + 3 * height_px * width_px * element;
+  return cells * (kPeakMaps * width + heads) * static_cast<int64_t>(c10::elementSize(dtype_)) + input;
 }
 
 int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const {
@@ -69,47 +82,61 @@ CornerMaps Predictor::forward(const at::Tensor& input) {
   if (device_.is_cuda()) apply(rules_);
   ++forwards_;
   views_ += input.size(0);
+  if (forwards_of_.size() == kMostSizes) forwards_of_.clear();
+  // The first forward of a size packs weights or searches for algorithms, and takes memory for that.
+  const int64_t before = forwards_of_[input.sizes().vec()]++;
+  if (before == 1) return measure(input);
+  if (before > 1 && device_.is_cuda() && rules_.graphs) return graphs_.run(input, [this](const at::Tensor& x) { return network_.forward(x); });
   return network_.forward(input);
 }
 
+CornerMaps Predictor::measure(const at::Tensor& input) {
+  const PeakMemory peak(device_);
+  CornerMaps maps = network_.forward(input);
+  const int64_t pixels = input.size(0) * input.size(2) * input.size(3);
+  if (pixels >= watched_pixels_) {  // small ones pay for more than their maps
+    watched_pixels_ = pixels;
+    bytes_a_pixel_ = static_cast<double>(peak.bytes()) / static_cast<double>(pixels);
+  }
+  return maps;
+}
+
 std::shared_ptr<DeviceClock> Predictor::clock() const {
-  const auto guard = on_stream();
+  const auto on_this_stream = on_stream();
   return std::make_shared<DeviceClock>(device_);
 }
 
 std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock) {
-  const auto guard = on_stream();
+  const auto on_this_stream = on_stream();
   const auto lap = [clock](Stage stage) {
     if (clock != nullptr) clock->lap(stage);
   };
-  const size_t views_a_picture = request.flip ? 2 : 1;
-  const auto views = static_cast<int64_t>(pictures.size() * views_a_picture);
-  const int64_t height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
-  int64_t step = views_that_fit(views, height_px, width_px);
-  const at::Tensor input = make_input(pictures, request.flip, request.numerics, request.normalisation, dtype_, device_);
-  lap(kPrepare);
-  std::vector<ViewGeometry> geometry;
-  for (const PictureView& picture : pictures) {
-    const Placement placement = place(picture.width_px, picture.height_px);
-    geometry.insert(geometry.end(), views_a_picture,
-                    ViewGeometry{static_cast<float>(width_px) / static_cast<float>(map_size(width_px)),
-                                 static_cast<float>(height_px) / static_cast<float>(map_size(height_px)), static_cast<float>(placement.left_px),
-                                 static_cast<float>(placement.top_px)});
-  }
+  const int64_t views_a_picture = request.flip ? 2 : 1;
+  const int height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
+  int64_t step = views_that_fit(std::ssize(pictures) * views_a_picture, height_px, width_px);
   std::vector<std::function<CandidateLists()>> parts;
-  for (int64_t first = 0; first < views;) {
-    const int64_t count = std::min(step, views - first);
-    try {
-      guarded([&] {
-        const CornerMaps maps = forward(input.narrow(0, first, count));
-        lap(kNetwork);
-        parts.push_back(start_decoding(maps, {geometry.begin() + first, geometry.begin() + first + count}, request.decode));
-        lap(kCorners);
-      });
-      first += count;
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::OutOfMemory || count == 1) throw;
-      step = (count + 1) / 2;
+  for (auto picture = pictures.begin(); picture != pictures.end();) {
+    const std::vector<PictureView> some(picture, picture + std::clamp<int64_t>(step / views_a_picture, 1, pictures.end() - picture));
+    picture += std::ssize(some);
+    const at::Tensor input = make_input(some, request.flip, request.numerics, request.normalisation, dtype_, device_);
+    lap(kPrepare);
+    for (int64_t first = 0; first < input.size(0);) {
+      const int64_t count = std::min(step, input.size(0) - first);
+      std::vector<ViewGeometry> geometry;
+      for (int64_t view = first; view < first + count; ++view) geometry.push_back(geometry_of(some[static_cast<size_t>(view / views_a_picture)]));
+      try {
+        guarded([&] {
+          const CornerMaps maps = forward(input.narrow(0, first, count));
+          lap(kNetwork);
+          parts.push_back(start_decoding(maps, geometry, request.decode));
+          lap(kCorners);
+        });
+        first += count;
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::OutOfMemory || count == 1) throw;
+        graphs_.clear();
+        step = (count + 1) / 2;
+      }
     }
   }
   return [parts = std::move(parts)] {
@@ -123,7 +150,7 @@ std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>&
 }
 
 CornerMaps Predictor::maps(const PictureView& picture, const Normalisation& normalisation) {
-  const auto guard = on_stream();
+  const auto on_this_stream = on_stream();
   views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px));
   return forward(make_input({picture}, false, Numerics::Mmdet2, normalisation, dtype_, device_));
 }

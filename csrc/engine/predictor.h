@@ -3,11 +3,13 @@
 #include <c10/core/StreamGuard.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "engine/device_clock.h"
+#include "engine/forward_graphs.h"
 #include "nn/cornernet.h"
 #include "ops/corner_decode.h"
 #include "ops/image.h"
@@ -17,15 +19,16 @@ namespace cornernet {
 /// What a detection's time on the device goes to.
 enum Stage : size_t { kPrepare, kNetwork, kCorners, kStages };
 
-/// How cuDNN may compute; nothing on the CPU.
-struct CudnnRules {
-  bool tf32 = false, deterministic = false;
+/// How CUDA may compute; nothing on the CPU.
+struct CudaRules {
+  bool tf32 = false, deterministic = false;  // of cuDNN
+  bool graphs = true;                        // records forwards and replays them
 };
 
 class Predictor {
  public:
   /// `network` holds a checkpoint's tensors and is prepared here.
-  Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudnnRules rules);
+  Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules);
 
   struct Request {
     bool flip = true;
@@ -52,6 +55,8 @@ class Predictor {
   int64_t view_bytes(int64_t height_px, int64_t width_px) const;
   int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const;
   CornerMaps forward(const at::Tensor& input);
+  /// The forward, watched.
+  CornerMaps measure(const at::Tensor& input);
   /// Of the stream that belongs to this network, on CUDA: nothing waits for other users of the device.
   c10::OptionalStreamGuard on_stream() const { return c10::OptionalStreamGuard(stream_); }
 
@@ -60,7 +65,11 @@ class Predictor {
   at::ScalarType dtype_;
   at::Device device_;
   std::optional<c10::Stream> stream_;
-  CudnnRules rules_;
+  CudaRules rules_;
+  ForwardGraphs graphs_;
+  std::map<std::vector<int64_t>, int64_t> forwards_of_;  // by the input's sizes
+  double bytes_a_pixel_ = 0;                             // what the forward took that had the most pixels of those watched
+  int64_t watched_pixels_ = 0;
   int64_t forwards_ = 0, views_ = 0;
 };
 

@@ -44,7 +44,7 @@ export interface JobRequest {
 }
 
 /** Where and how fast it is computed: not part of the job. */
-const placeOptions = ['device', 'threads', 'batchSize', 'precision', 'deterministic'] as const;
+const placeOptions = ['device', 'threads', 'batchSize', 'precision', 'deterministic', 'cudaGraphs'] as const;
 
 export function settingsOf(options: LoadOptions): Record<string, unknown> {
   const given = Object.entries(options).filter(

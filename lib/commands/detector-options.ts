@@ -12,6 +12,7 @@ export interface DetectorFlags {
   readonly threads?: number;
   readonly tf32?: boolean;
   readonly deterministic?: boolean;
+  readonly cudaGraphs?: boolean;
   readonly flip?: boolean;
   readonly numerics?: DetectOptions['numerics'];
   readonly scoreThreshold?: number;
@@ -24,7 +25,7 @@ export interface DetectorFlags {
   readonly softNmsMinScore?: number;
   readonly classes?: string;
   readonly maxPixels?: number;
-  readonly batchSize?: number;
+  readonly batchSize?: number | 'auto';
   readonly timings?: boolean;
 }
 
@@ -41,14 +42,27 @@ export function numeric(flags: string, description: string): Option {
   return new Option(flags, description).argParser(numberOf(flags.split(' ')[0] ?? flags));
 }
 
+export function threadsOption(): Option {
+  return numeric('--threads <n>', 'CPU threads of the network (default: the cores this process may use)');
+}
+
+export function batchSizeOption(): Option {
+  const number = numberOf('--batch-size');
+  return new Option(
+    '--batch-size <n>',
+    'pictures of one padded size that share a forward; auto: what memory holds, up to 32 on CUDA, 8 on the CPU (default: 1 on the CPU, 8 on CUDA)',
+  ).argParser((text) => (text === 'auto' ? text : number(text)));
+}
+
 export function addDetectorOptions(command: Command): Command {
   return command
     .option('-w, --weights <id|file>', 'weights: an id of `cornernet weights list` or an mmdetection .pth (default: the digits)')
     .option('--device <device>', 'auto, cpu, cuda, cuda:N or cuda:*; several, separated by commas, make replicas (default: auto)')
     .option('--precision <precision>', 'auto, fp32, bf16 or fp16 (default: auto)')
-    .addOption(numeric('--threads <n>', 'CPU threads of the network (default: the cores this process may use)'))
+    .addOption(threadsOption())
     .option('--tf32', 'on CUDA in fp32, let convolutions round to TF32: faster, less exact')
     .option('--deterministic', 'on CUDA, only algorithms that give the same bits each time')
+    .option('--no-cuda-graphs', 'on CUDA, launch every kernel by itself instead of replaying recorded forwards')
     .option('--flip', 'also look at the mirrored picture and merge (default: as the weights were tested)')
     .option('--no-flip', 'look at the plain picture only')
     .option('--numerics <version>', "mmdet2 or mmdet3: which mmdetection's arithmetic (default: mmdet2)")
@@ -64,7 +78,7 @@ export function addDetectorOptions(command: Command): Command {
     .addOption(numeric('--soft-nms-min-score <s>', 'drop boxes that decay below it (default: 0.001)'))
     .option('--classes <list>', 'classes to keep, names or ids separated by commas (default: all)')
     .addOption(numeric('--max-pixels <n>', 'refuse pictures with more pixels (default: 50000000)'))
-    .addOption(numeric('--batch-size <n>', 'pictures of one padded size that share a forward (default: 1 on the CPU, 8 on CUDA)'))
+    .addOption(batchSizeOption())
     .option('--timings', 'measure the stages; JSON lines then have them');
 }
 
@@ -87,6 +101,7 @@ export function loadOptionsOf(flags: DetectorFlags): LoadOptions {
     threads: flags.threads,
     tf32: flags.tf32,
     deterministic: flags.deterministic,
+    cudaGraphs: flags.cudaGraphs === false ? false : undefined, // commander's default of a --no- option is true
     flip: flags.flip,
     numerics: flags.numerics,
     scoreThreshold: flags.scoreThreshold,

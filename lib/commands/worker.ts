@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 
 import { runWorker } from '../batch/queue/worker.js';
 import { CornerNetError } from '../errors.js';
-import { given, loadOptionsOf, numeric, type DetectorFlags } from './detector-options.js';
+import { batchSizeOption, given, loadOptionsOf, threadsOption, type DetectorFlags } from './detector-options.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { addQueueOptions, queueOptionsOf, type QueueFlags } from './queue-options.js';
@@ -20,8 +20,8 @@ export function register(program: Command): void {
       "where the job's weights are on this machine (default: the id, or the path below the root, that the job names)",
     )
     .option('--device <device>', 'auto, cpu, cuda or cuda:N; several, separated by commas, make replicas (default: auto)')
-    .addOption(numeric('--threads <n>', 'CPU threads of the network (default: the cores this process may use)'))
-    .addOption(numeric('--batch-size <n>', 'pictures of one padded size that share a forward (default: 1 on the CPU, 8 on CUDA)'))
+    .addOption(threadsOption())
+    .addOption(batchSizeOption())
     .action(async (flags: WorkerFlags) => {
       process.exit(await work(flags)); // connections to a server that is away would go on trying
     });

@@ -12,7 +12,7 @@ const digits = ['0000', '0001', '0002', '0003', '0004', '0005', '0006', '0007'].
 const pictures = [...digits.slice(0, 4), ...photos, ...digits.slice(4)];
 const options = { device: 'cpu', precision: 'fp32', scoreThreshold: 0.05, flip: true } as const;
 
-async function streamed(detector: Detector, batchSize: number): Promise<DetectionResult[]> {
+async function streamed(detector: Detector, batchSize: number | 'auto'): Promise<DetectionResult[]> {
   const results: DetectionResult[] = [];
   for await (const result of detector.detectAll(pictures, { batchSize, concurrency: 12 })) {
     if ('error' in result) throw result.error;
@@ -35,7 +35,7 @@ describe('invariance', function () {
     assertSameResults(await detector.detect(pictures), alone);
   });
 
-  for (const batchSize of [1, 3, 8]) {
+  for (const batchSize of [1, 3, 8, 'auto'] as const) {
     it(`a stream in batches of up to ${batchSize}, two threads`, async () => {
       await using detector = await Detector.load('digits', { ...options, threads: 2 });
       assertSameResults(await streamed(detector, batchSize), alone);

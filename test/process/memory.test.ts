@@ -11,6 +11,19 @@ import { runScript } from '../support/child.js';
  */
 const breathingMegabytes = 60;
 
+function prlimit(): Promise<void> {
+  if (!spawnSync('prlimit', ['--version']).error) return Promise.resolve();
+  return Promise.reject(new Unavailable("prlimit (of util-linux), which limits a process's memory, is not on the path"));
+}
+
+/** From the call on the process may take another half a gigabyte: more than what V8 may want meanwhile. */
+const limitMemory = `
+  function limitMemory() {
+    const size = /VmSize:\\s+(\\d+)/.exec(require('node:fs').readFileSync('/proc/self/status', 'utf8'))[1];
+    require('node:child_process').execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + (1024 * Number(size) + 512e6)]);
+  }
+`;
+
 describe('memory', function () {
   this.timeout(300_000);
 
@@ -32,19 +45,13 @@ describe('memory', function () {
   });
 
   it('a call that the system refuses memory gets a code, and the detector works on', async function () {
-    await orSkip(this, () => {
-      if (!spawnSync('prlimit', ['--version']).error) return Promise.resolve();
-      return Promise.reject(new Unavailable("prlimit (of util-linux), which limits a process's memory, is not on the path"));
-    });
+    await orSkip(this, prlimit);
     const { code, stdout, stderr } = await runScript(`
-      const { execFileSync } = require('node:child_process');
-      const { readFileSync } = require('node:fs');
+      ${limitMemory}
       const large = picture(1, 6000, 4000);
       const detector = await Detector.load('digits', { precision: 'fp32', scoreThreshold: 0 });
       const before = (await detector.detect(picture())).detections.length;
-      // From here on half a gigabyte of address space: less than this picture's forward, more than what V8 may want meanwhile.
-      const bytes = 1024 * Number(/VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) + 512e6;
-      execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + bytes]);
+      limitMemory(); // to less than this picture's forward
       const error = await detector.detect(large).catch((reason) => reason);
       const after = (await detector.detect(picture())).detections.length;
       console.log(JSON.stringify({ code: error.code, message: error.message, same: before === after }));
@@ -52,5 +59,23 @@ describe('memory', function () {
     assert.deepEqual([code, stderr], [0, '']);
     const outcome = JSON.parse(stdout) as { code: string; message: string; same: boolean };
     assert.deepEqual([outcome.code, outcome.same], ['ERR_OUT_OF_MEMORY', true], outcome.message);
+  });
+
+  it('a batch that memory does not hold is split into forwards that it holds', async function () {
+    await orSkip(this, prlimit);
+    const { code, stdout, stderr } = await runScript(`
+      ${limitMemory}
+      const detector = await Detector.load('digits', { precision: 'fp32', scoreThreshold: 0, flip: false });
+      const one = await detector.detect(picture(1, 1000, 800));
+      limitMemory(); // 24 such forwards at a time take a gigabyte
+      const many = await detector.detect(Array.from({ length: 24 }, () => picture(1, 1000, 800)));
+      const same = many.filter(({ detections }) => detections.length === one.detections.length).length;
+      console.log(JSON.stringify({ same, forwards: detector.stats.forwards }));
+    `);
+    assert.deepEqual([code, stderr], [0, '']);
+    const { same, forwards } = JSON.parse(stdout) as { same: number; forwards: number };
+    assert.equal(same, 24);
+    // The first picture's, the one that failed and at least two for what it was split into; one by one would be 25.
+    assert.ok(forwards >= 4 && forwards < 25, `${forwards} forwards`);
   });
 });

@@ -19,7 +19,10 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
 async function load(): Promise<{ native: NativeDetector; info: NativeInfo }> {
   const native = new (loadNative().Detector)();
   const { path } = resolveWeights('digits');
-  return { native, info: await native.load({ path, device: 'cpu', precision: 'fp32', threads: 1, tf32: false, deterministic: false }) };
+  return {
+    native,
+    info: await native.load({ path, device: 'cpu', precision: 'fp32', threads: 1, tf32: false, deterministic: false, cudaGraphs: true }),
+  };
 }
 
 /** Makes the network's calls meet the error that the addon itself gives for a device that isn't there. */
