@@ -40,7 +40,7 @@ describe('memory', function () {
       const { execFileSync } = require('node:child_process');
       const { readFileSync } = require('node:fs');
       const large = picture(1, 6000, 4000);
-      const detector = await Detector.load('digits', { precision: 'fp32', scoreThreshold: 0 });
+      const detector = await Detector.load('digits', { device: 'cpu', precision: 'fp32', scoreThreshold: 0 });
       const before = (await detector.detect(picture())).detections.length;
       // From here on half a gigabyte of address space: less than this picture's forward, more than what V8 may want meanwhile.
       const bytes = 1024 * Number(/VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) + 512e6;
