@@ -87,7 +87,10 @@ hourglass104() {
 
 step_build() {
   local libtorch=${LIBTORCH:-} options=()
-  [ -n "$libtorch" ] || libtorch=$("${CORNERNET_PYTHON:-python3}" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
+  if [ -z "$libtorch" ]; then
+    [ -n "${CORNERNET_PYTHON:-}" ] || { echo 'no LibTorch was found: set LIBTORCH, or have a python3 with torch and numpy on the path' >&2; exit 1; }
+    libtorch=$("$CORNERNET_PYTHON" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
+  fi
   if [ "$device" = cuda ]; then
     command -v nvcc > /dev/null || export CUDACXX="${CUDACXX:-/usr/local/cuda/bin/nvcc}"
     # For the GPUs that are here alone: every architecture takes several times as long.
