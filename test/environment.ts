@@ -1,4 +1,4 @@
-// What tests need beyond Node: a Python environment with torch, and the full-size checkpoint it draws. Made once, kept in the cache.
+// What tests need beyond Node: a Python environment with torch, the full-size checkpoint it draws (made once, kept in the cache), and a GPU.
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -6,6 +6,8 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+
+import { loadNative } from '../lib/native.js';
 
 const run = promisify(execFile);
 
@@ -34,6 +36,16 @@ export async function orSkip<T>(context: Mocha.Context, make: () => Promise<T>):
   }
 }
 
+/**
+ * Skips the running test (or hook) with a printed reason where there is no GPU, under CORNERNET_REQUIRE=1 too. The one place where tests in TypeScript
+ * learn it: from the addon, which asks the same function as the native tests (test/native/op_cases.h).
+ */
+export function skipWithoutGpu(context: Mocha.Context): void {
+  if (loadNative().buildInfo().devices[0]?.hasCode === true) return;
+  console.log('      skipped: no CUDA device, or a build without code for it');
+  context.skip();
+}
+
 async function installEnvironment(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
@@ -53,9 +65,11 @@ async function installEnvironment(folder: string): Promise<void> {
 
 let environment: Promise<string> | undefined;
 
-/** The interpreter of a virtual environment with torch, numpy and pycocotools. */
+/** The interpreter of a virtual environment with torch, numpy and pycocotools; CORNERNET_PYTHON names one that is there already. */
 export function pythonWithTorch(): Promise<string> {
   return (environment ??= (async () => {
+    const given = process.env['CORNERNET_PYTHON'];
+    if (given) return given;
     const id = createHash('sha256').update(requirements.join('\n')).digest('hex').slice(0, 8);
     const folder = join(cacheFolder(), 'test', `python-${id}`);
     const stamp = join(folder, 'complete');

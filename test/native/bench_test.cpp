@@ -37,7 +37,7 @@ void check_operators(at::Device device) {
   conv.kernel = 3;
   conv.relu = conv.residual = true;
   for (const Work& work : {work_of("pool_pair"), work_of("upsample_add"), conv}) {
-    for (const at::ScalarType type : {at::kFloat, device.is_cuda() ? at::kHalf : at::kBFloat16}) {
+    for (const at::ScalarType type : precisions_on(device)) {
       const bench::Operator op = bench::make_operator(work, type, device);
       check(op.error(op.ours()) <= 1, work.op, " of ", type, " is called wrong");
       check(op.error(op.aten()) <= 2, work.op, " of ", type, ": ATen's composition, which rounds once more, is called wrong");

@@ -1,3 +1,4 @@
+// From heatmaps to boxes, and the CUDA kernels' bodies, against the definition.
 #include "ops/corner_decode.h"
 
 #include <ATen/Context.h>
@@ -15,6 +16,7 @@
 
 #include "errors.h"
 #include "host_block.h"
+#include "op_cases.h"
 #include "ops/cuda/corner_decode_body.cuh"
 #include "ops/cuda/corner_decode_kernel.h"
 #include "test.h"
@@ -145,6 +147,9 @@ std::vector<Case> cases() {
   options.local_maximum_kernel = 1;
   options.distance_threshold = 10.f;
   add("many pairs", draw_maps(1, 2, 30, 30, at::MemoryFormat::ChannelsLast, at::kFloat), options);
+  options = {};
+  options.corner_topk = 200;  // of 27 tiles: more keys than one sort of the CUDA kernels takes
+  add("more keys than a sort takes", draw_maps(1, 12, 96, 96, at::MemoryFormat::ChannelsLast, at::kFloat), options);
   return list;
 }
 
@@ -223,7 +228,7 @@ const Registration bodies("corner_decode: the CUDA bodies on the CPU give what t
 });
 
 const Registration on_gpu("corner_decode: every layout, type and content gives what the definition says (GPU)", [] {
-  if (!at::hasCUDA()) skip("no CUDA device, or a LibTorch without CUDA");
+  skip_without_gpu();
   for (const Case& c : cases()) {
     const auto move = [](const at::Tensor& map) { return map.to(at::kCUDA); };
     const CornerMaps& m = c.maps;

@@ -139,8 +139,8 @@ const Registration refusals("corner_pool: wrong input is refused with a code", [
   refused([&] { corner_pool_pair(x, Direction::Top, x.slice(2, 0, 2), Direction::Left); }, "two shapes");
 });
 
-const Registration strided("corner_pool: views that are dense in neither layout give the same results", [] {
-  const at::Tensor whole = make_values({2, 6, 9, 12}, Content::Ties, 3);
+void check_strided(at::Device device) {
+  const at::Tensor whole = make_values({2, 6, 9, 12}, Content::Ties, 3).to(device);
   const at::Tensor x = whole.slice(3, 1, 11, 2).slice(1, 0, 4), turned = whole.transpose(2, 3).slice(2, 0, 5);
   for (const Direction direction : kDirections) {
     check_same(corner_pool(x, direction), naive_pool(x, direction), name_of(direction));
@@ -149,7 +149,7 @@ const Registration strided("corner_pool: views that are dense in neither layout 
   }
   const at::Tensor last = x.contiguous(at::MemoryFormat::ChannelsLast);
   check_same(corner_pool_pair(last, Direction::Top, x, Direction::Left), naive_pair(x, Direction::Top, x, Direction::Left), "two layouts");
-});
+}
 
 const Registration threads_test("corner_pool: results do not depend on the number of threads", [] {
   for (const at::MemoryFormat format : kFormats) {
@@ -178,6 +178,7 @@ const bool registered = [] {
   on_every_device("corner_pool: a gradient goes to the latest maximum", check_backward);
   on_every_device("corner_pool: the pair and its sum equal two poolings, an fp32 addition and one rounding", check_pairs);
   on_every_device("corner_pool: forward and backward equal at::cummax", check_against_cummax);
+  on_every_device("corner_pool: views that are dense in neither layout give the same results", check_strided);
   return true;
 }();
 

@@ -1,12 +1,13 @@
+// Padding, normalising and mirroring, and the CUDA kernel's body, against the reference's steps.
 #include "ops/image.h"
 
-#include <ATen/Context.h>
 #include <ATen/ops/zeros.h>
 
 #include <random>
 
 #include "errors.h"
 #include "host_block.h"
+#include "op_cases.h"
 #include "ops/cuda/image_body.cuh"
 #include "test.h"
 
@@ -83,11 +84,7 @@ const Registration placed("image: pictures are padded to n | 127 and placed as t
   check(odd.padded_width_px == 127 && odd.left_px == 0 && odd.top_px == 0, "a picture of its own padded size lies elsewhere");
 });
 
-const Registration on_cpu("image: views equal the reference's steps (CPU)", [] { check_all(at::kCPU); });
-const Registration on_gpu("image: views equal the reference's steps (GPU)", [] {
-  if (!at::hasCUDA()) skip("no CUDA device, or a LibTorch without CUDA");
-  check_all(at::kCUDA);
-});
+const int kViews = (on_every_device("image: views equal the reference's steps", check_all), 0);
 
 const Registration body("image: the CUDA body on the CPU equals the definition", [] {
   const Drawn picture = draw(130, 90, 7);

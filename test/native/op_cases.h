@@ -1,6 +1,5 @@
 // Inputs that the operators' tests share: shapes, layouts, element types and contents, and comparing without slack.
 #pragma once
-#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -11,6 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/cuda_devices.h"
+#include "engine/device.h"
+#include "runtime/error.h"
 #include "test.h"
 
 namespace cornernet::testing {
@@ -61,11 +63,16 @@ inline void check_same(const at::Tensor& got, const at::Tensor& expected, const 
   }
 }
 
+/// The one place where native tests learn whether there is a GPU: what the engine itself would say of 'cuda'.
+inline void skip_without_gpu() {
+  if (cuda_device_count() == 0 || !cuda_device(0).has_code) skip("no CUDA device, or a build without code for it");
+}
+
 /// Registers `body(device)` for the CPU and for the GPU, where it skips without one.
 inline void on_every_device(const std::string& name, std::function<void(at::Device)> body) {
   registry().push_back({name + " (CPU)", [body] { body(at::kCPU); }});
   registry().push_back({name + " (GPU)", [body] {
-                          if (!at::hasCUDA()) skip("no CUDA device, or a LibTorch without CUDA");
+                          skip_without_gpu();
                           body(at::Device(at::kCUDA, 0));
                         }});
 }
@@ -85,6 +92,18 @@ class Threads {
 inline std::vector<at::ScalarType> types_on(at::Device device) {
   if (device.is_cuda()) return {at::kFloat, at::kHalf, at::kBFloat16};
   return {at::kFloat, at::kHalf, at::kBFloat16, at::kDouble};
+}
+
+/// What the network can compute in on `device`.
+inline std::vector<at::ScalarType> precisions_on(at::Device device) {
+  std::vector<at::ScalarType> types;
+  for (const char* const name : {"fp32", "fp16", "bf16"}) {
+    try {
+      types.push_back(resolve_precision(name, device));
+    } catch (const Error&) {  // not on this device
+    }
+  }
+  return types;
 }
 
 }  // namespace cornernet::testing

@@ -111,11 +111,12 @@ const Registration threads_test("upsample_add: results do not depend on the numb
   }
 });
 
-const Registration strided("upsample_add: a view that is dense in neither layout, and two layouts, give the same results", [] {
-  const at::Tensor low = make_values({2, 6, 5, 6}, Content::Random, 1), skip = make_values({2, 12, 10, 11}, Content::Random, 2).slice(1, 0, 12, 2);
+void check_strided(at::Device device) {
+  const at::Tensor low = make_values({2, 6, 5, 6}, Content::Random, 1).to(device);
+  const at::Tensor skip = make_values({2, 12, 10, 11}, Content::Random, 2).to(device).slice(1, 0, 12, 2);
   check_same(upsample_nearest_add(low, skip), aten(low, skip), "strided");
   check_same(upsample_nearest_add(low, skip.contiguous(at::MemoryFormat::ChannelsLast)), aten(low, skip), "two layouts");
-});
+}
 
 const Registration body32("upsample_add: the CUDA body on the CPU equals ATen (fp32)", check_bodies<Scalar::Float32>);
 const Registration body16("upsample_add: the CUDA body on the CPU equals ATen (fp16)", check_bodies<Scalar::Float16>);
@@ -123,6 +124,7 @@ const Registration bodyb16("upsample_add: the CUDA body on the CPU equals ATen (
 
 const bool registered = [] {
   on_every_device("upsample_add: every size, type and layout gives ATen's nearest pixel and one rounding", check_operator);
+  on_every_device("upsample_add: a view that is dense in neither layout, and two layouts, give the same results", check_strided);
   return true;
 }();
 

@@ -49,7 +49,7 @@ describe('memory', function () {
     const { code, stdout, stderr } = await runScript(`
       ${limitMemory}
       const large = picture(1, 6000, 4000);
-      const detector = await Detector.load('digits', { precision: 'fp32', scoreThreshold: 0 });
+      const detector = await Detector.load('digits', { device: 'cpu', precision: 'fp32', scoreThreshold: 0 });
       const before = (await detector.detect(picture())).detections.length;
       limitMemory(); // to less than this picture's forward
       const error = await detector.detect(large).catch((reason) => reason);

@@ -1,5 +1,6 @@
 // The detector: results, streams, aborts, closing, replicas, errors.
 import { strict as assert } from 'node:assert';
+import { constants } from 'node:buffer';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 
@@ -288,9 +289,13 @@ describe('Detector', function () {
     assert.ok((await detector.detect(photo)).detections.length > 0);
   });
 
-  it('what can not fit says what it would need', async () => {
+  it('what can not fit says what it would need', async function () {
     // In fp32 this network takes 90 bytes a padded pixel and more, so this is half as much again as the whole machine has.
     const side = Math.ceil(Math.sqrt(totalmem() / 60));
+    if (3 * side * side > constants.MAX_LENGTH) {
+      console.log('      skipped: this machine has memory for any picture that this Node can hold');
+      return this.skip();
+    }
     const huge: RawImage = { width: side, height: side, channels: 3, data: new Uint8Array(side * side * 3) };
     await using exact = await Detector.load('digits', { device: 'cpu', precision: 'fp32', maxPixels: side * side });
     const error: unknown = await exact.detect(huge).catch((reason: unknown) => reason);
