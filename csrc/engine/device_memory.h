@@ -3,29 +3,25 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
-#include <memory>
+
+#include "engine/activation_memory.h"
 
 namespace cornernet {
 
 /// Bytes a computation may take: free memory and what LibTorch's own cache holds unused, less a reserve for everyone else.
 int64_t available_bytes(c10::Device device);
 
-/// Watches what is allocated for tensors while it is alive: by this thread on the CPU, on the whole device on CUDA. One at a time on a thread.
+/// Watches what is allocated for tensors: from `activations` on the CPU, on the whole device on CUDA.
 class PeakMemory {
  public:
-  explicit PeakMemory(c10::Device device);
-  ~PeakMemory();
-  PeakMemory(const PeakMemory&) = delete;
-  PeakMemory& operator=(const PeakMemory&) = delete;
+  PeakMemory(c10::Device device, ActivationMemory& activations);
   /// The most that was held at a time above what was held in the beginning.
   int64_t bytes() const;
 
  private:
-  class Allocations;
-
   c10::Device device_;
-  int64_t before_ = 0;                        // on CUDA
-  std::unique_ptr<Allocations> allocations_;  // on the CPU
+  ActivationMemory& activations_;
+  int64_t before_ = 0;  // on CUDA
 };
 
 }  // namespace cornernet

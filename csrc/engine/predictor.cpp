@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -85,13 +86,16 @@ CornerMaps Predictor::forward(const at::Tensor& input) {
   if (forwards_of_.size() == kMostSizes) forwards_of_.clear();
   // The first forward of a size packs weights or searches for algorithms, and takes memory for that.
   const int64_t before = forwards_of_[input.sizes().vec()]++;
+  // Packed weights stay, and would take what is meant for activations.
+  std::optional<ActivationMemory::Use> reused;
+  if (device_.is_cpu()) reused.emplace(activations_);
   if (before == 1) return measure(input);
   if (before > 1 && device_.is_cuda() && rules_.graphs) return graphs_.run(input, [this](const at::Tensor& x) { return network_.forward(x); });
   return network_.forward(input);
 }
 
 CornerMaps Predictor::measure(const at::Tensor& input) {
-  const PeakMemory peak(device_);
+  const PeakMemory peak(device_, activations_);
   CornerMaps maps = network_.forward(input);
   const int64_t pixels = input.size(0) * input.size(2) * input.size(3);
   if (pixels >= watched_pixels_) {  // small ones pay for more than their maps

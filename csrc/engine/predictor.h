@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/activation_memory.h"
 #include "engine/device_clock.h"
 #include "engine/forward_graphs.h"
 #include "nn/cornernet.h"
@@ -67,6 +68,7 @@ class Predictor {
   std::optional<c10::Stream> stream_;
   CudaRules rules_;
   ForwardGraphs graphs_;
+  ActivationMemory activations_;
   std::map<std::vector<int64_t>, int64_t> forwards_of_;  // by the input's sizes
   double bytes_a_pixel_ = 0;                             // what the forward took that had the most pixels of those watched
   int64_t watched_pixels_ = 0;

@@ -3,6 +3,7 @@
 
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/sum.h>
 
 #include <random>
 
@@ -16,7 +17,9 @@ using namespace cornernet::testing;
 
 namespace {
 
-constexpr int64_t kGigabyte = 1'000'000'000;
+constexpr int64_t kGigabyte = 1'000'000'000, kMegabyte = 1 << 20;
+
+at::Tensor bytes(int64_t megabytes) { return at::empty({megabytes * kMegabyte}, at::TensorOptions(at::kByte)); }
 
 Picture draw(int side_px, unsigned seed) {
   std::mt19937 random(seed);
@@ -46,14 +49,29 @@ class Occupied {
 };
 
 const Registration peak("engine: the peak of a computation's memory is what was held at a time, above what was there before", [] {
-  constexpr int64_t kMegabyte = 1 << 20;
-  const auto bytes = [](int64_t count) { return at::empty({count}, at::TensorOptions(at::kByte)); };
-  const at::Tensor before = bytes(16 * kMegabyte);
-  const PeakMemory memory(at::Device(at::kCPU));
+  ActivationMemory activations;
+  const ActivationMemory::Use use(activations);
+  const at::Tensor before = bytes(16);
+  const PeakMemory memory(at::Device(at::kCPU), activations);
   check(memory.bytes() == 0, "nothing was allocated yet");
-  { const at::Tensor a = bytes(3 * kMegabyte), b = bytes(2 * kMegabyte); }
-  const at::Tensor c = bytes(4 * kMegabyte);
+  { const at::Tensor a = bytes(3), b = bytes(2); }
+  const at::Tensor c = bytes(4);
   check(memory.bytes() == 5 * kMegabyte, "the peak is ", memory.bytes());
+});
+
+const Registration reused("engine: activations' memory is used again, and may outlive its use and its owner", [] {
+  at::Tensor kept;
+  {
+    ActivationMemory activations;
+    const ActivationMemory::Use use(activations);
+    const void* const first = bytes(8).data_ptr();
+    check(bytes(7).data_ptr() == first, "an idle block was not used again");
+    check(bytes(2).data_ptr() != first, "a block of 8 MB serves 2 MB");
+    for (int i = 0; i < 100; ++i) bytes(100 + i);  // more than is kept idle
+    kept = bytes(8);
+    kept.fill_(1);
+  }
+  check(kept.sum().item<int64_t>() == 8 * kMegabyte, "what was kept is gone");
 });
 
 const Registration scarce("engine: views that do not fit on the GPU together run in parts, and one that does not fit alone is refused (GPU)", [] {
