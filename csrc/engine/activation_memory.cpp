@@ -27,13 +27,22 @@ struct ActivationMemory::Allocator final : c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     if (in_use == nullptr || bytes < kSmallestBlock) return usual->allocate(bytes);
     void* block = in_use->take(bytes);
-    // Out of memory is thrown there, with LibTorch's own sentence.
-    if (block == nullptr) block = usual->allocate(bytes).release_context();
+    if (block == nullptr) block = fresh(bytes);
     in_use->note(block, bytes);
     return {block, block, &free_block, c10::Device(c10::kCPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &free_block; }
   void copy_data(void* to, const void* from, size_t bytes) const override { usual->copy_data(to, from, bytes); }
+
+  void* fresh(size_t bytes) {
+    try {
+      return usual->allocate(bytes).release_context();
+    } catch (const c10::Error&) {  // out of memory, for all that LibTorch says
+      if (in_use->idle_.empty()) throw;
+      in_use->release();
+      return usual->allocate(bytes).release_context();
+    }
+  }
 
   static void free_block(void* block) {
     if (in_use != nullptr && block != nullptr) {
@@ -77,8 +86,12 @@ ActivationMemory::Use::~Use() {
 
 ActivationMemory::ActivationMemory() { mallopt(M_MMAP_THRESHOLD, kMappedBlock); }
 
-ActivationMemory::~ActivationMemory() {
+ActivationMemory::~ActivationMemory() { release(); }
+
+void ActivationMemory::release() {
   for (const Block& block : idle_) std::free(block.data);
+  idle_.clear();
+  idle_bytes_ = 0;
 }
 
 void ActivationMemory::count_peak_anew() {

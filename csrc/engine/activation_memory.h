@@ -25,6 +25,8 @@ class ActivationMemory {
     Use& operator=(const Use&) = delete;
   };
 
+  /// Gives all that is idle back to the system.
+  void release();
   /// The most bytes that were out at a time since this one began to count.
   int64_t peak_bytes() const { return peak_bytes_; }
   void count_peak_anew();

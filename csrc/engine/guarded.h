@@ -30,7 +30,9 @@ auto guarded(Body body) {
   } catch (const std::bad_alloc&) {
     throw Error(ErrorCode::OutOfMemory, "the process could not get the memory that this call needs");
   } catch (const std::exception& error) {
-    throw Error(ErrorCode::Internal, error.what());
+    // oneDNN's word for having no memory for a primitive's code; what it can't compute at all fails at the primitive's descriptor.
+    const bool memory = std::string(error.what()) == "could not create a primitive";
+    throw Error(memory ? ErrorCode::OutOfMemory : ErrorCode::Internal, error.what());
   }
 }
 

@@ -139,6 +139,7 @@ std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>&
       } catch (const Error& error) {
         if (error.code() != ErrorCode::OutOfMemory || count == 1) throw;
         graphs_.clear();
+        activations_.release();
         step = (count + 1) / 2;
       }
     }
