@@ -22,16 +22,35 @@ function lastLine(error: unknown): string {
   return ((stderr ?? '').trim() || message).split('\n').at(-1) ?? message;
 }
 
-async function installMissing(python: string, name: string, requirement: string): Promise<string | undefined> {
-  const installed = (): Promise<unknown> => run(python, ['-c', `import ${name}`]);
+interface Requirement {
+  /** Of Python's import statement: what is there when all of it is. */
+  readonly imports: string;
+  /** What pip is asked for, one call each. */
+  readonly install: readonly (readonly string[])[];
+}
+
+/** mmdetection's own requirements pin old releases of what the other peers have newer, so what it imports is named here. */
+const mmdetection: Requirement = {
+  imports: 'mmdet, mmengine.runner, six, tqdm',
+  install: [
+    ['--no-deps', 'mmdet==3.3.0', 'mmengine==0.10.7', 'mmcv-lite==2.1.0'],
+    ['addict', 'matplotlib', 'opencv-python-headless', 'pycocotools', 'pyyaml', 'rich', 'scipy', 'shapely', 'termcolor', 'terminaltables'],
+    ['six', 'tqdm', 'yapf', 'setuptools<81'], // mmengine asks setuptools for versions, in a way that 81 dropped
+  ],
+};
+
+async function installMissing(python: string, { imports, install }: Requirement): Promise<string | undefined> {
+  const installed = (): Promise<unknown> => run(python, ['-c', `import ${imports}`]);
   try {
     await installed();
     return undefined;
   } catch {
     const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check'];
-    const cpuTorch = requirement.endsWith('+cpu') ? ['--extra-index-url', cpuIndex] : [];
     try {
-      await run(python, [...pip, requirement]).catch(() => run(python, [...pip, ...cpuTorch, requirement]));
+      for (const some of install) {
+        const cpuTorch = some.some((one) => one.endsWith('+cpu')) ? ['--extra-index-url', cpuIndex] : [];
+        await run(python, [...pip, ...some]).catch(() => run(python, [...pip, ...cpuTorch, ...some]));
+      }
       await installed();
       return undefined;
     } catch (error) {
@@ -53,16 +72,18 @@ export async function peerEnvironment(cuda: boolean): Promise<PeerEnvironment> {
     await run('python3', ['-m', 'venv', part]);
     await rename(part, folder);
   }
-  const requirements: Record<string, string> = {
-    numpy: 'numpy',
-    torch: cuda ? 'torch==2.13.0' : 'torch==2.13.0+cpu',
-    onnx: 'onnx',
-    onnxruntime: cuda ? 'onnxruntime-gpu' : 'onnxruntime',
-    openvino: 'openvino',
+  const one = (imports: string, requirement = imports): Requirement => ({ imports, install: [[requirement]] });
+  const requirements: Record<string, Requirement> = {
+    numpy: one('numpy'),
+    torch: one('torch', cuda ? 'torch==2.13.0' : 'torch==2.13.0+cpu'),
+    onnx: one('onnx'),
+    onnxruntime: one('onnxruntime', cuda ? 'onnxruntime-gpu' : 'onnxruntime'),
+    openvino: one('openvino'),
+    mmdetection,
   };
   const missing = new Map<string, string>();
   for (const [name, requirement] of Object.entries(requirements)) {
-    const reason = await installMissing(python, name, requirement);
+    const reason = await installMissing(python, requirement);
     if (reason !== undefined) missing.set(name, reason);
   }
   const torch = missing.get('torch') ?? missing.get('numpy');

@@ -35,12 +35,28 @@ class Peer:
             return self.onnxruntime()
         if self.kind.startswith('openvino'):
             return self.openvino()
+        if self.kind.startswith('mmdetection'):
+            return self.mmdetection()
         return self.pytorch()
+
+    def allow_tf32(self):
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = 'tf32' in self.kind
+
+    def mmdetection(self):
+        import mmdetection
+        self.allow_tf32()
+        model, version = mmdetection.load(self.file)
+        model, x = model.to(self.device), self.x.to(self.device)
+
+        def forward():
+            with torch.no_grad():
+                return [maps[-1] for maps in model(x, mode='tensor')]  # of each of the two levels, which both were computed
+        return forward, f'{version} (torch {torch.__version__})'
 
     def pytorch(self):
         kind = self.kind
         cuda = self.device.startswith('cuda')
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = 'tf32' in kind
+        self.allow_tf32()
         torch.backends.cudnn.benchmark = cuda
         amp, compiled = 'amp' in kind or 'compile' in kind, 'compile' in kind
         model = network.load(self.file, all_heads='both' in kind).to(self.device)
