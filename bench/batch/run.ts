@@ -5,6 +5,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { median } from '../../lib/bench/statistics.js';
 import { FrozenList, chunkLength, freezeList } from '../../lib/batch/list.js';
 import { JobRecords, resultsFile } from '../../lib/batch/records.js';
 import { Detector, runBatch } from '../../lib/index.js';
@@ -14,10 +15,6 @@ import { fixtures, root } from '../../test/environment.js';
 const photos = readdirSync(join(fixtures, 'digits', 'val'))
   .filter((name) => name.endsWith('.jpg'))
   .map((name) => join(fixtures, 'digits', 'val', name));
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1] ?? NaN;
-}
 
 /** The same pictures, decoding and network, without a job around them. */
 async function pipelineSeconds(list: readonly string[], output: string): Promise<number> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { median } from '../../lib/bench/statistics.js';
 import { cocoCategoryIds, cocoClasses } from '../../lib/index.js';
 import { pythonWithTorch, runQuietly } from '../../test/environment.js';
 import { random } from '../../test/support/batch.js';
@@ -35,10 +36,6 @@ function draw(pictures: number): { annotations: object; detections: object[] } {
   }
   const categories = cocoClasses.map((name, i) => ({ id: cocoCategoryIds[i], name }));
   return { annotations: { images, annotations, categories }, detections };
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 }
 
 async function main(): Promise<void> {

@@ -4,17 +4,12 @@ import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { median } from '../../lib/bench/statistics.js';
 import { hourglass104, pythonWithTorch, runQuietly } from '../../test/environment.js';
 
 interface Load {
   milliseconds: number;
   peakBytes: number;
-}
-
-function median(numbers: number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }
 
 const explanation = `Inside the clock: ours, Detector.load from the call to the resolved promise (mapping and reading the file, checking it, deriving the network,

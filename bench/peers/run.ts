@@ -6,11 +6,12 @@ import { parseArgs } from 'node:util';
 
 import sharp from 'sharp';
 
+import { median } from '../../lib/bench/statistics.js';
 import { fixtures, hourglass104, runQuietly } from '../../test/environment.js';
 import { PeerProcess, type Ready } from './child.js';
 import { peerEnvironment, type PeerEnvironment } from './environment.js';
 import { limitsSchema, type CaseResult, type Limits, type PeerResult, type PeersReport } from './report.js';
-import { median, ratios } from './targets.js';
+import { ratios } from './targets.js';
 
 const explanation = `Inside the clock: of the peers, the network alone, from the normalised input in the device's memory to the finished maps; of ours, everything
 from raw pixels to detections (normalising, padding, network, decoding, soft-NMS). 'whole way' is from JPEG files to a written file of JSON, each picture.

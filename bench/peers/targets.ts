@@ -1,4 +1,5 @@
 // The ratios this package sets itself against its peers, and how a run compares.
+import { median } from '../../lib/bench/statistics.js';
 import type { CaseResult, PeerResult } from './report.js';
 
 interface Target {
@@ -22,12 +23,6 @@ const cudaTargets: Target[] = [
   { ours: 'ours-fp16', peer: 'amp', what: 'speed', goal: 1.5 },
   { ours: 'ours-fp16', peer: 'compile', what: 'speed', goal: 1 },
 ];
-
-export function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
-}
 
 /** The same network in plain PyTorch, where mmdetection was not measured. */
 const standIns: Readonly<Record<string, string>> = { mmdetection: 'eager-both-heads', 'mmdetection-tf32': 'eager-both-heads-tf32' };

@@ -1,27 +1,33 @@
 #include "ops/cpu/corner_decode_kernel.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/sigmoid.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 
+#include "ops/cpu/element.h"
+#include "ops/cpu/widest_vectors.h"
 #include "ops/corner_pairing.h"
 
 namespace cornernet::cpu {
 namespace {
 
-/// One view of a map as fp32 on the CPU, addressed by (channel, y, x) in whichever layout it has.
+/// One view of a map on the CPU, addressed by (channel, y, x) in whichever layout it has, read as fp32.
+template <typename T>
 class Plane {
  public:
   Plane(const at::Tensor& map, int64_t view)
-      : data_(map.const_data_ptr<float>() + view * map.stride(0)), strides_{map.stride(1), map.stride(2), map.stride(3)} {}
-  float at(int64_t c, int64_t y, int64_t x) const { return data_[c * strides_[0] + y * strides_[1] + x * strides_[2]]; }
+      : data_(map.const_data_ptr<T>() + view * map.stride(0)), strides_{map.stride(1), map.stride(2), map.stride(3)} {}
+  float at(int64_t c, int64_t y, int64_t x) const { return Element<T>::load(data_[c * strides_[0] + y * strides_[1] + x * strides_[2]]); }
 
  private:
-  const float* data_;
+  const T* data_;
   int64_t strides_[3];
 };
+
+float sigmoid(float logit) { return 1.f / (1.f + std::exp(-logit)); }
 
 struct Peak {
   float score;
@@ -56,40 +62,57 @@ class TopPeaks {
   std::vector<Peak> peaks_;
 };
 
-[[gnu::target_clones("arch=skylake-avx512", "avx2", "default")]] bool any_reaches(const float* scores, int64_t n, float floor) {
+/// A logit that every score of at least `floor` exceeds, with room for the roundings of both.
+float logit_below(float floor) {
+  constexpr float kRoom = 1e-3f;
+  if (!(floor > 0.f)) return -std::numeric_limits<float>::infinity();
+  if (floor >= 1.f) return 15.f;  // from 16.7 on scores round to 1
+  return std::log(floor / (1.f - floor)) - kRoom;
+}
+
+template <typename T>
+bool any_reaches(const T* logits, int64_t n, float floor) {
   int reached = 0;
-  for (int64_t i = 0; i < n; ++i) reached |= scores[i] >= floor;
+  with_widest_vectors([&] {
+    int any = 0;
+    for (int64_t i = 0; i < n; ++i) any |= Element<T>::load(logits[i]) >= floor;
+    reached = any;
+  });
   return reached != 0;
 }
 
-/// fp32 scores of one view, and the search for the local maxima among them.
+/// The search for one view's local maxima. It goes over the logits: scores are made only of those that may be among the best.
+template <typename T>
 class PeakSearch {
  public:
-  PeakSearch(const at::Tensor& scores, int64_t view, int64_t radius)
-      : plane_(scores, view), classes_(scores.size(1)), height_(scores.size(2)), width_(scores.size(3)), radius_(radius) {
-    data_ = scores.const_data_ptr<float>() + view * scores.stride(0);
-    channels_last_ = scores.stride(1) == 1 && classes_ > 1;
+  PeakSearch(const at::Tensor& logits, int64_t view, int64_t radius)
+      : plane_(logits, view), classes_(logits.size(1)), height_(logits.size(2)), width_(logits.size(3)), radius_(radius) {
+    data_ = logits.const_data_ptr<T>() + view * logits.stride(0);
+    channels_last_ = logits.stride(1) == 1 && classes_ > 1;
   }
 
   std::vector<Peak> best(size_t limit) const {
     TopPeaks top(limit);
     const int64_t elements = classes_ * height_ * width_;
-    constexpr int64_t kBlock = 256;  // skipped as a whole when nothing in it is high enough
+    constexpr int64_t kBlock = 1024;  // skipped as a whole when nothing in it is high enough
     for (int64_t first = 0; first < elements; first += kBlock) {
       const int64_t n = std::min(kBlock, elements - first);
-      if (!any_reaches(data_ + first, n, top.floor())) continue;
-      for (int64_t i = first; i < first + n; ++i) consider(i, top);
+      const float floor = logit_below(top.floor());
+      if (!any_reaches(data_ + first, n, floor)) continue;
+      for (int64_t i = first; i < first + n; ++i) {
+        if (Element<T>::load(data_[i]) >= floor) consider(i, top);
+      }
     }
     return std::move(top).sorted();
   }
 
  private:
   void consider(int64_t memory_index, TopPeaks& top) const {
-    const float score = data_[memory_index];
+    const float logit = Element<T>::load(data_[memory_index]), score = sigmoid(logit);
     if (!(score > 0.f) || score < top.floor()) return;  // also NaN
     const auto [c, y, x] = position(memory_index);
     const Peak peak{score, (c * height_ + y) * width_ + x};
-    if (top.wants(peak) && is_local_maximum(score, c, y, x)) top.add(peak);
+    if (top.wants(peak) && is_local_maximum(logit, score, c, y, x)) top.add(peak);
   }
 
   struct Position {
@@ -100,28 +123,37 @@ class PeakSearch {
     return {i / width_ / height_, i / width_ % height_, i % width_};
   }
 
-  bool is_local_maximum(float score, int64_t c, int64_t y, int64_t x) const {
+  bool is_local_maximum(float logit, float score, int64_t c, int64_t y, int64_t x) const {
     for (int64_t j = std::max<int64_t>(0, y - radius_); j <= std::min(height_ - 1, y + radius_); ++j) {
       for (int64_t i = std::max<int64_t>(0, x - radius_); i <= std::min(width_ - 1, x + radius_); ++i) {
-        if (!(score >= plane_.at(c, j, i))) return false;  // a NaN beside it too, as max-pooling spreads NaN
+        const float near = plane_.at(c, j, i);
+        // Scores decide, which are equal for logits that nearly are. A NaN beside it is no lower, as max-pooling spreads NaN.
+        if (!(near <= logit) && !(sigmoid(near) <= score)) return false;
       }
     }
     return true;
   }
 
-  Plane plane_;
-  const float* data_;
+  Plane<T> plane_;
+  const T* data_;
   int64_t classes_, height_, width_, radius_;
   bool channels_last_;
 };
 
-std::vector<Corner> corners_of(const at::Tensor& scores, const at::Tensor& embeddings, const at::Tensor& offsets, int64_t view,
+/// The best peaks of one view of logits in fp32 or bf16.
+std::vector<Peak> best_peaks(const at::Tensor& logits, int64_t view, const DecodeOptions& options) {
+  const int64_t radius = options.local_maximum_kernel / 2;
+  const auto topk = static_cast<size_t>(options.corner_topk);
+  if (logits.scalar_type() == at::kBFloat16) return PeakSearch<c10::BFloat16>(logits, view, radius).best(topk);
+  return PeakSearch<float>(logits, view, radius).best(topk);
+}
+
+std::vector<Corner> corners_of(const at::Tensor& logits, const at::Tensor& embeddings, const at::Tensor& offsets, int64_t view,
                                const ViewGeometry& geometry, const DecodeOptions& options) {
-  const int64_t height = scores.size(2), width = scores.size(3);
-  const PeakSearch search(scores, view, options.local_maximum_kernel / 2);
-  const Plane embedding(embeddings, view), offset(offsets, view);
+  const int64_t height = logits.size(2), width = logits.size(3);
+  const Plane<float> embedding(embeddings, view), offset(offsets, view);
   std::vector<Corner> corners;
-  for (const Peak& peak : search.best(static_cast<size_t>(options.corner_topk))) {
+  for (const Peak& peak : best_peaks(logits, view, options)) {
     const int64_t x = peak.index % width, y = peak.index / width % height;
     corners.push_back({picture_coordinate(static_cast<float>(x), offset.at(0, y, x), geometry.scale_x, geometry.left_px),
                        picture_coordinate(static_cast<float>(y), offset.at(1, y, x), geometry.scale_y, geometry.top_px), peak.score,
@@ -142,9 +174,9 @@ std::vector<Candidate> pair_corners(const std::vector<Corner>& tls, const std::v
   return pairs;
 }
 
-/// fp32 on the CPU, dense in one of the two layouts.
-at::Tensor readable(const at::Tensor& map) {
-  const at::Tensor values = map.to(at::kCPU, at::kFloat);
+/// On the CPU in `type`, dense in one of the two layouts.
+at::Tensor readable(const at::Tensor& map, at::ScalarType type = at::kFloat) {
+  const at::Tensor values = map.to(at::kCPU, type);
   const bool dense = values.is_contiguous() || values.is_contiguous(at::MemoryFormat::ChannelsLast);
   return dense ? values : values.contiguous();
 }
@@ -152,14 +184,15 @@ at::Tensor readable(const at::Tensor& map) {
 }  // namespace
 
 CandidateLists decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
-  const at::Tensor scores[2] = {at::sigmoid(readable(maps.tl_heat)), at::sigmoid(readable(maps.br_heat))};
+  const auto type = maps.tl_heat.scalar_type() == at::kBFloat16 && maps.br_heat.scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
+  const at::Tensor logits[2] = {readable(maps.tl_heat, type), readable(maps.br_heat, type)};
   const at::Tensor embeddings[2] = {readable(maps.tl_emb), readable(maps.br_emb)};
   const at::Tensor offsets[2] = {readable(maps.tl_off), readable(maps.br_off)};
   std::vector<std::vector<Corner>> corners(2 * views.size());
   at::parallel_for(0, static_cast<int64_t>(corners.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       corners[static_cast<size_t>(i)] =
-          corners_of(scores[i % 2], embeddings[i % 2], offsets[i % 2], i / 2, views[static_cast<size_t>(i / 2)], options);
+          corners_of(logits[i % 2], embeddings[i % 2], offsets[i % 2], i / 2, views[static_cast<size_t>(i / 2)], options);
     }
   });
   CandidateLists candidates;
