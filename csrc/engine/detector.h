@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/candidate.h"
+#include "ops/candidate_lists.h"
 #include "ops/work.h"
 
 namespace cornernet {

@@ -1,6 +1,5 @@
 // A scored box, as decoding yields it and soft-NMS thins it.
 #pragma once
-#include <vector>
 
 namespace cornernet {
 
@@ -10,8 +9,5 @@ struct Candidate {
   float score;
   int class_id;
 };
-
-/// One list a view, or one a picture.
-using CandidateLists = std::vector<std::vector<Candidate>>;
 
 }  // namespace cornernet

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "ops/candidate.h"
+#include "ops/candidate_lists.h"
 #include "ops/corner_pairing.h"
 
 namespace cornernet {
