@@ -1,4 +1,4 @@
-// npx tsx bench/soak/run.ts [--pictures N] [--weights ID|FILE] [--every N]: many pictures of mixed sizes; memory must stay on a plateau, the loop free.
+// npx tsx bench/soak/run.ts [--pictures N] [--weights ID|FILE] [--largest N] [--every N]: many pictures of mixed sizes; memory must stay on a plateau, the loop free.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,25 +11,26 @@ import { describeMachine } from '../../lib/bench/machine.js';
 import { noisePicture } from '../../lib/bench/model.js';
 import { Detector } from '../../lib/index.js';
 
-const explanation = `Inside: loading the weights, then JPEG files of 40 sizes, 63 to 903 pixels a side, in an order drawn from a seed, through
+const explanation = `Inside: loading the weights, then JPEG files of 40 sizes, 63 pixels to the largest a side, in an order drawn from a seed, through
 Detector.detectAll to result objects. Memory: resident size of the whole process. Plateau: the largest of the last half may exceed the largest
 between a tenth and a half by 5%; before that, sizes are seen for the first time. Loop delay: beyond its own timer's 10 ms, load included.`;
 
+const smallest = 63; // pixels a side
 const resolution = 10; // milliseconds
 const allowedGrowth = 1.05;
 const allowedDelay = 20; // milliseconds, p99
 
-/** Sides in a sequence that does not repeat soon. */
-function sides(seed: number): () => number {
+/** Whole numbers from `first` to `last` in a sequence that does not repeat soon. */
+function sequence(seed: number, first: number, last: number): () => number {
   let state = seed;
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return 63 + ((state >>> 8) % 841);
+    return first + ((state >>> 8) % (last - first + 1));
   };
 }
 
-async function writePictures(folder: string): Promise<string[]> {
-  const side = sides(7);
+async function writePictures(folder: string, largest: number): Promise<string[]> {
+  const side = sequence(7, smallest, largest);
   return Promise.all(
     Array.from({ length: 40 }, async (_, i) => {
       const { data, width, height } = noisePicture({ width: side(), height: side() }, i);
@@ -48,11 +49,14 @@ async function main(): Promise<void> {
     options: {
       pictures: { type: 'string', default: '5000' },
       weights: { type: 'string', default: 'digits' },
+      largest: { type: 'string', default: '903' },
       every: { type: 'string', default: '250' },
     },
   });
-  const [pictures, every] = [Number(values.pictures), Number(values.every)];
-  if (!(pictures >= 20 && every >= 1)) throw new Error('--pictures must be at least 20, --every at least 1');
+  const [pictures, every, largest] = [Number(values.pictures), Number(values.every), Number(values.largest)];
+  if (!(pictures >= 20 && every >= 1 && largest >= smallest)) {
+    throw new Error(`--pictures must be at least 20, --every at least 1, --largest at least ${smallest}`);
+  }
   const machine = await describeMachine();
   console.log(
     `${explanation}\n\n${machine.cpu}, ${machine.cores} cores, load ${machine.load[0]?.toFixed(1) ?? '?'}, LibTorch ${machine.libtorch}`,
@@ -60,14 +64,14 @@ async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'cornernet-soak-'));
   const histogram = monitorEventLoopDelay({ resolution });
   try {
-    const files = await writePictures(folder);
+    const files = await writePictures(folder, largest);
     histogram.enable();
     const begin = performance.now();
     await using detector = await Detector.load(values.weights);
     console.log(`${detector.device}, ${detector.precision}, ${detector.threads} threads, ${pictures} pictures`);
-    const next = sides(11);
+    const next = sequence(11, 0, files.length - 1);
     const stream = function* (): Generator<string> {
-      for (let i = 0; i < pictures; i++) yield files[next() % files.length] as string;
+      for (let i = 0; i < pictures; i++) yield files[next()] as string;
     };
     const memory: number[] = [];
     for await (const result of detector.detectAll(stream())) {

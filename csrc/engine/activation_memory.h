@@ -8,8 +8,8 @@
 namespace cornernet {
 
 /// What LibTorch's CPU allocator hands out while a Use is alive, on the same thread, comes from here and returns here. For one thread at a time.
-/// malloc alone either clears fresh pages for every map, a quarter of a forward's time in bf16, or (glibc's habit, once it has seen large blocks freed)
-/// keeps maps and packed weights of all sizes side by side in its heaps, which then grow to several times what is in them.
+/// malloc alone either clears fresh pages for every map, a quarter of a forward's time in bf16, or (glibc's habit, once it has seen large blocks
+/// freed) keeps maps and packed weights of all sizes side by side in its heaps, which then grow to several times what is in them.
 class ActivationMemory {
  public:
   ActivationMemory();

@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <limits>
 
+#include "ops/corner_pairing.h"
 #include "ops/cpu/element.h"
 #include "ops/cpu/widest_vectors.h"
-#include "ops/corner_pairing.h"
 
 namespace cornernet::cpu {
 namespace {
