@@ -11,6 +11,7 @@
 
 #include "engine/device_memory.h"
 #include "engine/guarded.h"
+#include "ops/conv.h"
 #include "runtime/error.h"
 
 namespace cornernet {
@@ -86,7 +87,6 @@ CornerMaps Predictor::forward(const at::Tensor& input) {
   if (forwards_of_.size() == kMostSizes) forwards_of_.clear();
   // The first forward of a size packs weights or searches for algorithms, and takes memory for that.
   const int64_t before = forwards_of_[input.sizes().vec()]++;
-  // Packed weights stay, and would take what is meant for activations.
   std::optional<ActivationMemory::Use> reused;
   if (device_.is_cpu()) reused.emplace(activations_);
   if (before == 1) return measure(input);
@@ -95,8 +95,13 @@ CornerMaps Predictor::forward(const at::Tensor& input) {
 }
 
 CornerMaps Predictor::measure(const at::Tensor& input) {
+  const int64_t packed_before = packed_layouts();
   const PeakMemory peak(device_, activations_);
   CornerMaps maps = network_.forward(input);
+  if (packed_layouts() != packed_before) {  // many sizes take turns: the next time will do
+    forwards_of_[input.sizes().vec()] = 1;
+    return maps;
+  }
   const int64_t pixels = input.size(0) * input.size(2) * input.size(3);
   if (pixels >= watched_pixels_) {  // small ones pay for more than their maps
     watched_pixels_ = pixels;

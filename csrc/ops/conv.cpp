@@ -29,9 +29,12 @@ constexpr std::array<int64_t, 2> kNoDilation{1, 1};
 // Copies of one convolution's weights, and input sizes whose layout is remembered: bounds for a stream of ever new sizes.
 constexpr size_t kMostLayouts = 2, kMostSizes = 512;
 
+thread_local int64_t packed = 0;
+
 at::Tensor onednn_pack(const at::Tensor& weight, Ints padding, Ints stride, Ints input_size) {
   static const auto op =
       onednn_op<at::Tensor(const at::Tensor&, Ints, Ints, Ints, int64_t, at::OptionalIntArrayRef)>("mkldnn::_reorder_convolution_weight");
+  ++packed;
   return op.call(weight, padding, stride, kNoDilation, 1, input_size);
 }
 
@@ -64,6 +67,8 @@ at::Tensor onednn_conv_add_relu_over(const at::Tensor& x, at::Tensor& other, con
 }
 
 }  // namespace
+
+int64_t packed_layouts() { return packed; }
 
 PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device)
     : weight_(weight.to(device, dtype).contiguous(device.is_cpu() ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast)),

@@ -8,6 +8,9 @@
 
 namespace cornernet {
 
+/// Copies of weights that this thread has made in layouts of oneDNN's so far: a forward that makes one takes more memory than the next.
+int64_t packed_layouts();
+
 /// y = act(conv(x, weight) + bias [+ residual]), padding kernel/2, one group. Inference only; one thread at a time.
 class PackedConv {
  public:
