@@ -35,7 +35,7 @@ const mmdetection: Requirement = {
   install: [
     ['--no-deps', 'mmdet==3.3.0', 'mmengine==0.10.7', 'mmcv-lite==2.1.0'],
     ['addict', 'matplotlib', 'opencv-python-headless', 'pycocotools', 'pyyaml', 'rich', 'scipy', 'shapely', 'termcolor', 'terminaltables'],
-    ['six', 'tqdm', 'yapf', 'setuptools<81'], // mmengine asks setuptools for versions, in a way that 81 dropped
+    ['six', 'tqdm', 'yapf'],
   ],
 };
 

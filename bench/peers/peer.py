@@ -39,12 +39,13 @@ class Peer:
             return self.mmdetection()
         return self.pytorch()
 
-    def allow_tf32(self):
+    def set_up_cuda(self):
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = 'tf32' in self.kind
+        torch.backends.cudnn.benchmark = True
 
     def mmdetection(self):
         import mmdetection
-        self.allow_tf32()
+        self.set_up_cuda()
         model, version = mmdetection.load(self.file)
         model, x = model.to(self.device), self.x.to(self.device)
 
@@ -56,8 +57,7 @@ class Peer:
     def pytorch(self):
         kind = self.kind
         cuda = self.device.startswith('cuda')
-        self.allow_tf32()
-        torch.backends.cudnn.benchmark = cuda
+        self.set_up_cuda()
         amp, compiled = 'amp' in kind or 'compile' in kind, 'compile' in kind
         model = network.load(self.file, all_heads='both' in kind).to(self.device)
         x = self.x.to(self.device)

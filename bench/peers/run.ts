@@ -17,7 +17,8 @@ const explanation = `Inside the clock: of the peers, the network alone, from the
 from raw pixels to detections (normalising, padding, network, decoding, soft-NMS). 'whole way' is from JPEG files to a written file of JSON, each picture.
 Outside: starting, loading, compiling and one forward of warming up. Rounds are interleaved: every peer runs once a round, in turns. Peak memory is
 VmHWM after loading and one forward (the exporting peers' includes the export). mmdetection is 3.3.0 itself, its network as its test runs it: the heads of
-both levels. 'eager-both-heads' is the same network written in plain PyTorch, which stands in where mmdetection can't be installed.`;
+both levels; its peak is in loading, when the file's tensors lie beside the model's. 'eager-both-heads' is the same network written in plain PyTorch,
+which stands in where mmdetection was not measured.`;
 
 type Case = Pick<CaseResult, 'name' | 'width' | 'height' | 'flip' | 'macs'>;
 

@@ -8,8 +8,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <string_view>
+
+// LibTorch exports these, and installs no header that says so.
+namespace at::native {
+TORCH_API int64_t nbytes_from_mkldnn(const Tensor& tensor);
+TORCH_API int64_t data_ptr_from_mkldnn(const Tensor& tensor);
+}  // namespace at::native
 
 namespace cornernet {
 namespace {
@@ -27,7 +34,7 @@ using Attribute = std::optional<std::string_view>;
 constexpr std::array<int64_t, 2> kNoDilation{1, 1};
 
 // Copies of one convolution's weights, and input sizes whose layout is remembered: bounds for a stream of ever new sizes.
-constexpr size_t kMostLayouts = 2, kMostSizes = 512;
+constexpr size_t kMostLayouts = 4, kMostSizes = 512;
 
 thread_local int64_t packed = 0;
 
@@ -38,10 +45,12 @@ at::Tensor onednn_pack(const at::Tensor& weight, Ints padding, Ints stride, Ints
   return op.call(weight, padding, stride, kNoDilation, 1, input_size);
 }
 
-/// Equal for equal layouts.
-at::Tensor onednn_layout(const at::Tensor& packed) {
-  static const auto op = onednn_op<at::Tensor(const at::Tensor&)>("mkldnn::_get_mkldnn_serialized_md");
-  return op.call(packed);
+/// Whether two copies of the same weights lie in memory in the same way. What oneDNN writes of a layout can't tell: it has garbage between its
+/// fields.
+bool same_layout(const at::Tensor& a, const at::Tensor& b) {
+  const int64_t bytes = at::native::nbytes_from_mkldnn(a);
+  const auto data = [](const at::Tensor& packed) { return reinterpret_cast<const void*>(at::native::data_ptr_from_mkldnn(packed)); };
+  return bytes == at::native::nbytes_from_mkldnn(b) && std::memcmp(data(a), data(b), static_cast<size_t>(bytes)) == 0;
 }
 
 at::Tensor onednn_conv(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Ints padding, Ints stride, bool relu) {
@@ -80,11 +89,10 @@ PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t
 const at::Tensor& PackedConv::weight_for(const at::Tensor& x) const {
   InputSize size;
   std::copy(x.sizes().begin(), x.sizes().end(), size.begin());
-  if (const auto known = layout_of_.find(size); known != layout_of_.end()) return packed_[known->second].weight;
-  const at::Tensor dense = packed_.empty() ? weight_ : packed_.front().weight.to_dense();
-  Packed packed{onednn_pack(dense, padding(), stride(), size), {}};
-  packed.layout = onednn_layout(packed.weight);
-  auto same = std::find_if(packed_.begin(), packed_.end(), [&](const Packed& other) { return other.layout.equal(packed.layout); });
+  if (const auto known = layout_of_.find(size); known != layout_of_.end()) return packed_[known->second];
+  const at::Tensor dense = packed_.empty() ? weight_ : packed_.front().to_dense();
+  at::Tensor packed = onednn_pack(dense, padding(), stride(), size);
+  auto same = std::find_if(packed_.begin(), packed_.end(), [&](const at::Tensor& other) { return same_layout(other, packed); });
   if (same == packed_.end()) {
     if (packed_.size() == kMostLayouts) packed_.clear();
     if (packed_.empty()) layout_of_.clear();
@@ -94,7 +102,7 @@ const at::Tensor& PackedConv::weight_for(const at::Tensor& x) const {
   }
   if (layout_of_.size() == kMostSizes) layout_of_.clear();
   layout_of_[size] = static_cast<size_t>(same - packed_.begin());
-  return same->weight;
+  return *same;
 }
 
 at::Tensor PackedConv::forward(const at::Tensor& x, bool relu) const {

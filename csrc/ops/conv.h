@@ -33,16 +33,12 @@ class PackedConv {
   Sides stride() const { return {stride_, stride_}; }
   const at::Tensor& weight_for(const at::Tensor& x) const;
 
-  /// A copy of the weights in one of oneDNN's layouts.
-  struct Packed {
-    at::Tensor weight, layout;
-  };
   using InputSize = std::array<int64_t, 4>;
 
   // On the CPU oneDNN names the layout that it wants for an input size, and sizes mostly agree on one: packing tells, once a size. Weights of
   // another layout still give the right result, but cost up to 70 ms a call; packing anew whenever the size changes doubles a forward's time.
   mutable at::Tensor weight_;  // dense; on the CPU until it is packed
-  mutable std::vector<Packed> packed_;
+  mutable std::vector<at::Tensor> packed_;
   mutable std::map<InputSize, size_t> layout_of_;  // indices of packed_
   at::Tensor bias_;
   int64_t stride_ = 1, padding_ = 0, weight_bytes_ = 0;

@@ -382,6 +382,31 @@ describe('bench compare', () => {
   });
 });
 
+describe('targets against peers', () => {
+  const measured = (rounds: number[], peakBytes: number): { rounds: number[]; peakBytes: number } => ({ rounds, peakBytes });
+  const ours = measured([1, 2, 4], 40);
+
+  it('compare round by round with mmdetection, or with what stands in for it', () => {
+    const eager = measured([5, 10, 20], 100);
+    const mmdetection = measured([4, 8, 8], 80);
+    const find = (peers: Record<string, { rounds: number[]; peakBytes: number }>, what: string, cuda = false) =>
+      ratios(new Map(Object.entries(peers)), cuda).find((ratio) => ratio.what === what);
+    const without = { 'ours-bf16': ours, 'eager-both-heads': eager };
+    const both = { ...without, mmdetection };
+    assert.deepEqual(find(both, 'speed'), { ours: 'ours-bf16', peer: 'mmdetection', what: 'speed', goal: 3, ratio: 4, met: true });
+    assert.deepEqual(find(both, 'memory'), { ours: 'ours-bf16', peer: 'mmdetection', what: 'memory', goal: 0.5, ratio: 0.5, met: true });
+    assert.deepEqual(find(without, 'speed'), { ours: 'ours-bf16', peer: 'eager-both-heads', what: 'speed', goal: 3, ratio: 5, met: true });
+    assert.deepEqual(find({ 'ours-fp16': ours }, 'speed', true), {
+      ours: 'ours-fp16',
+      peer: 'mmdetection',
+      what: 'speed',
+      goal: 12,
+      ratio: null,
+      met: null,
+    });
+  });
+});
+
 describe('bench reports', () => {
   const code = (text: string): CornerNetError => {
     try {
