@@ -10,6 +10,7 @@
 #include "errors.h"
 #include "nn/cornernet.h"
 #include "op_cases.h"
+#include "ops/conv.h"
 #include "test.h"
 #include "tiny_network.h"
 
@@ -159,6 +160,22 @@ const Registration stated("engine: a configuration that contradicts the tensors 
   settings.num_classes = 3;
   settings.num_stacks = 2;
   cross_check(tiny_config(), settings);
+});
+
+const Registration turns("nn: sizes that take turns pack the weights once each", [] {
+  const c10::InferenceMode inference;
+  const auto config = tiny_config(1);
+  CornerNet network = network_of(config, draw_state_dict(config));
+  network.prepare(at::kFloat, at::kCPU);
+  const auto forward_all = [&] {
+    const int64_t before = packed_layouts();
+    for (const int64_t side : {63, 127, 191, 255, 319, 383, 447}) {
+      network.forward(at::randn({1, 3, side, 127}).contiguous(at::MemoryFormat::ChannelsLast));
+    }
+    return packed_layouts() - before;
+  };
+  check(forward_all() > 0, "nothing was packed");
+  check(forward_all() == 0, "weights were packed again");
 });
 
 const bool registered = [] {
