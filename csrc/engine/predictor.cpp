@@ -117,36 +117,22 @@ std::shared_ptr<DeviceClock> Predictor::clock() const {
 
 std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock) {
   const auto on_this_stream = on_stream();
-  const auto lap = [clock](Stage stage) {
-    if (clock != nullptr) clock->lap(stage);
-  };
   const int64_t views_a_picture = request.flip ? 2 : 1;
   const int height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
   int64_t step = views_that_fit(std::ssize(pictures) * views_a_picture, height_px, width_px);
-  std::vector<std::function<CandidateLists()>> parts;
+  Parts parts;
   for (auto picture = pictures.begin(); picture != pictures.end();) {
     const std::vector<PictureView> some(picture, picture + std::clamp<int64_t>(step / views_a_picture, 1, pictures.end() - picture));
-    picture += std::ssize(some);
-    const at::Tensor input = make_input(some, request.flip, request.numerics, request.normalisation, dtype_, device_);
-    lap(kPrepare);
-    for (int64_t first = 0; first < input.size(0);) {
-      const int64_t count = std::min(step, input.size(0) - first);
-      std::vector<ViewGeometry> geometry;
-      for (int64_t view = first; view < first + count; ++view) geometry.push_back(geometry_of(some[static_cast<size_t>(view / views_a_picture)]));
-      try {
-        guarded([&] {
-          const CornerMaps maps = forward(input.narrow(0, first, count));
-          lap(kNetwork);
-          parts.push_back(start_decoding(maps, geometry, request.decode));
-          lap(kCorners);
-        });
-        first += count;
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::OutOfMemory || count == 1) throw;
-        graphs_.clear();
-        activations_.release();
-        step = (count + 1) / 2;
-      }
+    step = std::min(step, std::ssize(some) * views_a_picture);
+    try {
+      Parts more = guarded([&] { return start_some(some, step, request, clock); });
+      std::move(more.begin(), more.end(), std::back_inserter(parts));
+      picture += std::ssize(some);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::OutOfMemory || step == 1) throw;
+      graphs_.clear();
+      activations_.release();
+      step = (step + 1) / 2;
     }
   }
   return [parts = std::move(parts)] {
@@ -157,6 +143,27 @@ std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>&
     }
     return found;
   };
+}
+
+Predictor::Parts Predictor::start_some(const std::vector<PictureView>& pictures, int64_t step, const Request& request, DeviceClock* clock) {
+  const auto lap = [clock](Stage stage) {
+    if (clock != nullptr) clock->lap(stage);
+  };
+  const at::Tensor input = make_input(pictures, request.flip, request.numerics, request.normalisation, dtype_, device_);
+  lap(kPrepare);
+  Parts parts;
+  for (int64_t first = 0; first < input.size(0); first += step) {
+    const int64_t count = std::min(step, input.size(0) - first);
+    std::vector<ViewGeometry> geometry;
+    for (int64_t view = first; view < first + count; ++view) {
+      geometry.push_back(geometry_of(pictures[static_cast<size_t>(request.flip ? view / 2 : view)]));
+    }
+    const CornerMaps maps = forward(input.narrow(0, first, count));
+    lap(kNetwork);
+    parts.push_back(start_decoding(maps, geometry, request.decode));
+    lap(kCorners);
+  }
+  return parts;
 }
 
 CornerMaps Predictor::maps(const PictureView& picture, const Normalisation& normalisation) {

@@ -55,6 +55,9 @@ class Predictor {
  private:
   int64_t view_bytes(int64_t height_px, int64_t width_px) const;
   int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const;
+  using Parts = std::vector<std::function<CandidateLists()>>;
+  /// start() of pictures that share an input, `step` views in a forward.
+  Parts start_some(const std::vector<PictureView>& pictures, int64_t step, const Request& request, DeviceClock* clock);
   CornerMaps forward(const at::Tensor& input);
   /// The forward, watched.
   CornerMaps measure(const at::Tensor& input);
