@@ -9,7 +9,7 @@
           "action_name": "cmake-js",
           "inputs": ["CMakeLists.txt"],
           "outputs": ["build/Release/cornernet.node"],
-          "action": ["node", "scripts/setup/gyp.js"]
+          "action": ["node", "setup/gyp.js"]
         }
       ]
     }

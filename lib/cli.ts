@@ -1,35 +1,52 @@
 #!/usr/bin/env node
-// The command line: reads the arguments, runs one command, sets the exit code.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-
+// The command line: reads the arguments, loads and runs one command, sets the exit code.
 import { Command, CommanderError } from 'commander';
 
-import * as batch from './commands/batch.js';
-import * as bench from './commands/bench.js';
-import * as demo from './commands/demo.js';
-import * as detect from './commands/detect.js';
-import * as doctor from './commands/doctor.js';
-import * as evaluate from './commands/eval.js';
 import { exitCodes, reportFailure } from './commands/failure.js';
-import * as setup from './commands/setup.js';
-import * as status from './commands/status.js';
-import * as weights from './commands/weights.js';
-import * as worker from './commands/worker.js';
 import { CornerNetError } from './errors.js';
-import { packageRoot } from './native.js';
+import { packageVersion } from './native.js';
 
 const about = `CornerNet object detection: runs mmdetection's checkpoints directly, on the CPU or on NVIDIA GPUs.`;
 
-function program(): Command {
-  const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
+interface CommandModule {
+  register(command: Command): void;
+}
+
+const commands: Record<string, { readonly about: string; readonly load: () => Promise<CommandModule> }> = {
+  detect: { about: 'find objects in pictures', load: () => import('./commands/detect.js') },
+  batch: { about: 'find objects in any number of pictures; goes on where it was cut off', load: () => import('./commands/batch.js') },
+  worker: {
+    about: 'take work from a queue as fast as the devices allow, until Ctrl-C or SIGTERM',
+    load: () => import('./commands/worker.js'),
+  },
+  status: { about: 'show a queue, its workers, their rate and errors', load: () => import('./commands/status.js') },
+  eval: { about: "COCO's average precision, equal to pycocotools", load: () => import('./commands/eval.js') },
+  bench: {
+    about: 'measure speed: of the network, its operators and the whole way from files to JSON',
+    load: () => import('./commands/bench.js'),
+  },
+  weights: { about: 'list, fetch and verify checkpoints', load: () => import('./commands/weights.js') },
+  setup: {
+    about: 'find or fetch LibTorch (CPU, or CUDA where there is an NVIDIA driver) and build the addon',
+    load: () => import('./commands/setup.js'),
+  },
+  doctor: { about: 'say what was found and what to do about what is missing', load: () => import('./commands/doctor.js') },
+  demo: { about: "find the handwritten digits in the project's pictures and draw them", load: () => import('./commands/demo.js') },
+};
+
+/** Only the command that is called is loaded; the others are names in the help. */
+async function program(args: readonly string[]): Promise<Command> {
   const root = new Command('cornernet')
     .description(about)
-    .version(version)
+    .version(packageVersion())
     .showHelpAfterError(false)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`ERR_OPTION: ${text.replace(/^error: /, '')}`) });
-  for (const command of [detect, batch, worker, status, evaluate, bench, weights, setup, doctor, demo]) command.register(root);
+  const called = args.find((arg) => Object.hasOwn(commands, arg));
+  for (const [name, { about, load }] of Object.entries(commands)) {
+    const command = root.command(name).description(about);
+    if (name === called) (await load()).register(command);
+  }
   return root;
 }
 
@@ -37,7 +54,7 @@ async function main(): Promise<void> {
   // `cornernet detect ... | head` closes our output early: that is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed));
   try {
-    await program().parseAsync();
+    await (await program(process.argv.slice(2))).parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode;

@@ -1,28 +1,13 @@
-// What the package exports.
-export { Detector } from './detector.js';
-export type { Detection, DetectionResult, DetectorStats, FailedResult, HeadMap, Heads, NetworkWork } from './result.js';
-export type { Timings } from './timings.js';
-export { cornerPool } from './corner-pool.js';
-export type { CornerPoolDirection } from './corner-pool.js';
+// The front door: the detector, corner pooling, weights, errors.
+export { Detector } from './detector/detector.js';
+export type { Detection, DetectionResult, DetectorStats, FailedResult, HeadMap, Heads, NetworkWork } from './detector/result.js';
+export type { Timings } from './detector/timings.js';
+export { cornerPool } from './detector/corner-pool.js';
+export type { CornerPoolDirection } from './detector/corner-pool.js';
 export { CornerNetError } from './errors.js';
 export type { CornerNetErrorCode } from './errors.js';
-export type { ImageSource, RawImage } from './image.js';
+export type { ImageSource, RawImage } from './images/image.js';
 export type { Abortable, DetectAllOptions, DetectOptions, Device, LoadOptions, Numerics, Precision, SoftNmsOptions } from './options.js';
-export { defaultWeights, fetchWeights, listWeights, verifyWeights } from './weights.js';
-export type { FetchWeightsOptions, WeightsEntry, WeightsVerification } from './weights.js';
-export type { DownloadProgress, DownloadRequest } from './download.js';
-export { cocoCategoryIds, cocoClasses } from './coco.js';
-export { runBatch } from './batch/run.js';
-export type { BatchJob, RunBatchOptions } from './batch/run.js';
-export type { BatchProgress } from './batch/meter.js';
-export type { BatchFormat, BatchSummary } from './batch/outputs.js';
-export type { Shard } from './batch/list.js';
-export { runWorker } from './batch/queue/worker.js';
-export type { WorkerOptions } from './batch/queue/worker.js';
-export type { QueueOptions } from './batch/queue/connection.js';
-export { queueStatus } from './batch/queue/status.js';
-export type { QueueStatus } from './batch/queue/status.js';
-export type { WorkerState } from './batch/queue/protocol.js';
-export { evaluateDetections } from './eval/evaluate.js';
-export type { CocoEvaluation, CocoStats } from './eval/evaluate.js';
-export type { CocoAnnotation, CocoAnnotations, CocoBox, CocoDetection, CocoImage } from './eval/dataset.js';
+export { defaultWeights, fetchWeights, listWeights, verifyWeights } from './weights/weights.js';
+export type { FetchWeightsOptions, WeightsEntry, WeightsVerification } from './weights/weights.js';
+export type { DownloadProgress, DownloadRequest } from './weights/download.js';

@@ -1,5 +1,5 @@
 // The only door to the addon: its typed surface, and finding and loading it.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
@@ -187,8 +187,13 @@ export interface NativeAddon {
   benchPeak(kind: 'matmul' | 'conv' | 'copy', setting: NativeBenchSetting): Promise<{ rates: Float64Array; size: number }>;
 }
 
-/** The folder of this package's package.json, from the sources and from dist alike. */
+/** The folder of this package's package.json, from lib and from dist alike. */
 export const packageRoot = dirname(__dirname);
+
+/** This package's version. */
+export function packageVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
+}
 
 /** Where the addon may be, in the order of looking. */
 export function addonPaths(): string[] {

@@ -21,7 +21,7 @@ export interface GpuProbe {
 
 function script<T>(name: string): T {
   // eslint-disable-next-line @typescript-eslint/no-require-imports
-  return require(join(packageRoot, 'scripts', 'setup', name)) as T;
+  return require(join(packageRoot, 'setup', name)) as T;
 }
 
 /** Finds or fetches a LibTorch and builds the addon against it. */

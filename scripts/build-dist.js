@@ -1,17 +1,79 @@
-// Compiles lib/ into dist/: CommonJS by tsc, and a wrapper for ESM, so that both share one instance of everything.
+// Compiles lib/ into dist/: three doors, the command line and the job's process as CommonJS that share chunks, wrappers for ESM, so that both module
+// systems share one instance of everything, and types. What the package needs of its development dependencies is bundled, tree-shaken, with its licence.
 'use strict';
 const { spawnSync } = require('node:child_process');
-const { chmodSync, copyFileSync, rmSync, writeFileSync } = require('node:fs');
+const { chmodSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
+const { builtinModules } = require('node:module');
 const { join } = require('node:path');
+
+const { rolldown } = require('rolldown');
 
 const root = join(__dirname, '..');
 const dist = join(root, 'dist');
-rmSync(dist, { recursive: true, force: true });
-const tsc = spawnSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')], {
-  stdio: 'inherit',
+const doors = ['index', 'jobs', 'coco'];
+const { dependencies, peerDependencies } = require(join(root, 'package.json'));
+const external = [...Object.keys({ ...dependencies, ...peerDependencies }), ...builtinModules];
+
+function isExternal(id) {
+  return id.startsWith('node:') || external.some((name) => id === name || id.startsWith(`${name}/`));
+}
+
+function emitTypes() {
+  const args = [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')];
+  const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' });
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+async function emitCode() {
+  const bundle = await rolldown({
+    input: {
+      ...Object.fromEntries([...doors, 'cli'].map((name) => [name, join(root, 'lib', `${name}.ts`)])),
+      child: join(root, 'lib', 'jobs', 'child.ts'),
+    },
+    external: isExternal,
+    platform: 'node',
+    tsconfig: false,
+    transform: { target: 'es2022' },
+  });
+  const { output } = await bundle.write({
+    dir: dist,
+    format: 'cjs',
+    chunkFileNames: '[name].js',
+    exports: 'named',
+    comments: { legal: false },
+  });
+  await bundle.close();
+  return output.flatMap(({ moduleIds = [] }) => moduleIds);
+}
+
+/** Name and licence of each package that modules were bundled from. */
+function writeLicences(modules) {
+  const packages = new Set(modules.map((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id)?.[0]).filter(Boolean));
+  const texts = [...packages].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const file = readdirSync(folder).find((entry) => /^(licen[cs]e|ofl)/i.test(entry));
+    return `${name} ${version} (${license})\n\n${file ? readFileSync(join(folder, file), 'utf8') : ''}`;
+  });
+  writeFileSync(join(dist, 'bundled-licences.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`));
+}
+
+function writeDoors() {
+  for (const door of doors) {
+    const names = Object.keys(require(join(dist, `${door}.js`)));
+    writeFileSync(join(dist, `${door}.mjs`), `import api from './${door}.js';\nexport const { ${names.join(', ')} } = api;\n`);
+    writeFileSync(join(dist, 'types', `${door}.d.mts`), readFileSync(join(dist, 'types', `${door}.d.ts`)));
+  }
+}
+
+async function build() {
+  rmSync(dist, { recursive: true, force: true });
+  emitTypes();
+  writeLicences(await emitCode());
+  writeDoors();
+  chmodSync(join(dist, 'cli.js'), 0o755);
+}
+
+build().catch((error) => {
+  console.error(error);
+  process.exitCode = 1;
 });
-if (tsc.status !== 0) process.exit(tsc.status ?? 1);
-const names = Object.keys(require(join(dist, 'index.js')));
-writeFileSync(join(dist, 'index.mjs'), `import api from './index.js';\nexport const { ${names.join(', ')} } = api;\n`);
-copyFileSync(join(dist, 'index.d.ts'), join(dist, 'index.d.mts'));
-chmodSync(join(dist, 'cli.js'), 0o755);

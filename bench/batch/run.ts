@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { median } from '../../lib/bench/statistics.js';
-import { FrozenList, chunkLength, freezeList } from '../../lib/batch/list.js';
-import { JobRecords, resultsFile } from '../../lib/batch/records.js';
-import { Detector, runBatch } from '../../lib/index.js';
+import { FrozenList, chunkLength, freezeList } from '../../lib/jobs/list.js';
+import { JobRecords, resultsFile } from '../../lib/jobs/records.js';
+import { Detector } from '../../lib/index.js';
+import { runBatch } from '../../lib/jobs.js';
 import { listInputs } from '../../lib/inputs/expand.js';
 import { fixtures, root } from '../../test/environment.js';
 

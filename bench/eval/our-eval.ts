@@ -1,6 +1,6 @@
 // our-eval ANNOTATIONS DETECTIONS: as pycocotools_eval.py, by us.
-import { readAnnotations, readDetections } from '../../lib/eval/dataset.js';
-import { evaluateChecked } from '../../lib/eval/evaluate.js';
+import { readAnnotations, readDetections } from '../../lib/coco/dataset.js';
+import { evaluateChecked } from '../../lib/coco/evaluate.js';
 
 async function main(annotations: string, detections: string): Promise<void> {
   const start = performance.now();

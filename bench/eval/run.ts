@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { median } from '../../lib/bench/statistics.js';
-import { cocoCategoryIds, cocoClasses } from '../../lib/index.js';
+import { cocoCategoryIds, cocoClasses } from '../../lib/coco.js';
 import { pythonWithTorch, runQuietly } from '../../test/environment.js';
 import { random } from '../../test/support/batch.js';
 

@@ -6,7 +6,7 @@
 
 #include "addon/from_js.h"
 #include "addon/js_error.h"
-#include "bench/operators/bench.h"
+#include "bench/bench.h"
 #include "engine/detector.h"
 #include "runtime/error.h"
 

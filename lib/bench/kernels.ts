@@ -1,5 +1,5 @@
 // The operators' benchmark: each over the network's real shapes, verified before it is timed, against ATen's composition and a copy.
-import type { NetworkWork } from '../result.js';
+import type { NetworkWork } from '../detector/result.js';
 import { fromNative } from '../errors.js';
 import { loadNative, type NativeBenchReport, type NativeBenchSetting } from '../native.js';
 import { undisturbed } from './disturbance.js';

@@ -2,10 +2,9 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { loadavg, release, totalmem } from 'node:os';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { loadNative, packageRoot } from '../native.js';
+import { loadNative, packageVersion } from '../native.js';
 
 export interface Gpu {
   readonly name: string;
@@ -97,7 +96,6 @@ export async function describeMachine(): Promise<Machine> {
   const build = loadNative().buildInfo();
   const cpuinfo = read('/proc/cpuinfo');
   const mhz = cpuField(cpuinfo, 'cpu MHz').map(Number);
-  const { version } = JSON.parse(read(join(packageRoot, 'package.json'))) as { version: string };
   return {
     cpu: cpuName(cpuinfo),
     cores: build.cores,
@@ -108,7 +106,7 @@ export async function describeMachine(): Promise<Machine> {
     load: loadavg(),
     kernel: release(),
     node: process.version,
-    cornernet: version,
+    cornernet: packageVersion(),
     libtorch: build.libtorchVersion,
     cuda: build.cuda ? build.cudaVersion : null,
     gpus: await findGpus(),

@@ -1,9 +1,9 @@
 // The network's benchmark: latency and throughput by batch, size, precision and views.
-import { Detector } from '../detector.js';
-import type { DetectionResult, NetworkWork } from '../result.js';
-import type { RawImage } from '../image.js';
+import { Detector } from '../detector/detector.js';
+import type { DetectionResult, NetworkWork } from '../detector/result.js';
+import type { RawImage } from '../images/image.js';
 import type { LoadOptions, Precision } from '../options.js';
-import type { Timings } from '../timings.js';
+import type { Timings } from '../detector/timings.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import { computePeak, measurePeak } from './peaks.js';

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
 
-import { Detector } from '../detector.js';
-import type { DetectionResult, FailedResult } from '../result.js';
+import { Detector } from '../detector/detector.js';
+import type { DetectionResult, FailedResult } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
 import type { LoadOptions } from '../options.js';
 import { openOutput } from '../output-file.js';
-import type { Timings } from '../timings.js';
+import type { Timings } from '../detector/timings.js';
 import { jsonlWriter } from '../writers/jsonl.js';
 import type { ResultWriter } from '../writers/writer.js';
 import { watchMachine, type Disturbance } from './disturbance.js';

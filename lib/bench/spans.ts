@@ -1,5 +1,5 @@
 // Stages as spans of time: how long each was busy, and how many pictures were in it.
-import type { Timings } from '../timings.js';
+import type { Timings } from '../detector/timings.js';
 import type { Stage } from './schema.js';
 
 export interface Span {

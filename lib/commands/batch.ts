@@ -1,9 +1,9 @@
 // cornernet batch: any number of pictures into a job folder, going on where it was cut off.
 import { Option, type Command } from 'commander';
 
-import type { Shard } from '../batch/list.js';
-import type { BatchFormat, BatchSummary } from '../batch/outputs.js';
-import { runBatch } from '../batch/run.js';
+import type { Shard } from '../jobs/list.js';
+import type { BatchFormat, BatchSummary } from '../jobs/outputs.js';
+import { runBatch } from '../jobs/run.js';
 import { CornerNetError } from '../errors.js';
 import { addDetectorOptions, loadOptionsOf, numeric, type DetectorFlags } from './detector-options.js';
 import { exitCodes } from './failure.js';
@@ -41,10 +41,8 @@ function parseShard(text: string): Shard {
   throw new CornerNetError('ERR_OPTION', `--shard takes i/n, as in 2/8, not '${text}'`);
 }
 
-export function register(program: Command): void {
-  const command = program
-    .command('batch')
-    .description('find objects in any number of pictures; goes on where it was cut off')
+export function register(command: Command): void {
+  command
     .argument('[inputs...]', 'pictures, folders, globs, lists of paths (.txt, .lst, .list), tar files, or - for a list on standard input')
     .requiredOption('-o, --output <folder>', "the job's folder")
     .addOption(new Option('-f, --format <format>', 'what else to write at the end').choices(['jsonl', 'coco', 'csv']))

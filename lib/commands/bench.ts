@@ -10,13 +10,13 @@ import { benchPipeline } from '../bench/pipeline.js';
 import { readReport, type FixedPrecision, type Report } from '../bench/schema.js';
 import { comparisonTable, describeReport, drawTable, resultTable, stageTable } from '../bench/tables.js';
 import type { Rule } from '../bench/windows.js';
-import type { NetworkWork } from '../result.js';
+import type { NetworkWork } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
 import { expandInputs } from '../inputs/expand.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions, Precision } from '../options.js';
 import { openOutput } from '../output-file.js';
-import { defaultWeights, listWeights } from '../weights.js';
+import { defaultWeights, listWeights } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
 import { loadOptionsOf, numeric, type DetectorFlags } from './detector-options.js';
 
@@ -238,11 +238,8 @@ async function runCompare(before: string, after: string, { json, failIfSlower }:
   if (failIfSlower === true && slower > 0) process.exitCode = exitCodes.someFailed;
 }
 
-export function register(program: Command): void {
-  const bench = program
-    .command('bench')
-    .description('measure speed: of the network, its operators and the whole way from files to JSON')
-    .addHelpText('after', examples);
+export function register(bench: Command): void {
+  bench.addHelpText('after', examples);
   addCommon(
     bench
       .command('model')

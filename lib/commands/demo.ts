@@ -9,21 +9,17 @@ import { expandInputs } from '../inputs/expand.js';
 import { packageRoot } from '../native.js';
 import { detectFiles } from './detect.js';
 
-export function register(program: Command): void {
-  program
-    .command('demo')
-    .description("find the handwritten digits in the project's pictures and draw them")
-    .option('-o, --output <folder>', 'where the drawn pictures go', 'output')
-    .action(async ({ output }: { output: string }) => {
-      const pictures = join(packageRoot, 'pictures');
-      if (!existsSync(pictures)) {
-        throw new CornerNetError(
-          'ERR_INPUT',
-          `the demo's pictures are not here (${pictures}): try \`cornernet detect <your pictures> --format table\``,
-        );
-      }
-      const paths = (await expandInputs([pictures])).map((path) => relative(process.cwd(), path));
-      process.exitCode = await detectFiles(paths, { weights: 'digits', format: 'table', draw: output });
-      console.log(`The drawn pictures are in ${output}/`);
-    });
+export function register(command: Command): void {
+  command.option('-o, --output <folder>', 'where the drawn pictures go', 'output').action(async ({ output }: { output: string }) => {
+    const pictures = join(packageRoot, 'pictures');
+    if (!existsSync(pictures)) {
+      throw new CornerNetError(
+        'ERR_INPUT',
+        `the demo's pictures are not here (${pictures}): try \`cornernet detect <your pictures> --format table\``,
+      );
+    }
+    const paths = (await expandInputs([pictures])).map((path) => relative(process.cwd(), path));
+    process.exitCode = await detectFiles(paths, { weights: 'digits', format: 'table', draw: output });
+    console.log(`The drawn pictures are in ${output}/`);
+  });
 }

@@ -1,8 +1,8 @@
 // cornernet detect: objects in pictures, as JSON lines, COCO results, CSV or a table.
 import { Option, type Command } from 'commander';
 
-import { Detector } from '../detector.js';
-import type { DetectionResult } from '../result.js';
+import { Detector } from '../detector/detector.js';
+import type { DetectionResult } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
 import { expandInputs } from '../inputs/expand.js';
 import { openOutput } from '../output-file.js';
@@ -37,10 +37,8 @@ Examples:
 
 Exit codes: 0 all done, 1 wrong usage or nothing done, 2 some pictures failed, 130 after Ctrl-C.`;
 
-export function register(program: Command): void {
-  const command = program
-    .command('detect')
-    .description('find objects in pictures')
+export function register(command: Command): void {
+  command
     .argument('<inputs...>', 'pictures, folders, globs, or - for a list of paths on standard input')
     .addOption(new Option('-f, --format <format>', 'what to write').choices(['jsonl', 'coco', 'csv', 'table']).default('jsonl'))
     .option('-o, --output <file>', 'write there instead of to standard output')

@@ -3,11 +3,11 @@ import { existsSync } from 'node:fs';
 
 import type { Command } from 'commander';
 
-import { cacheFolder } from '../cache.js';
+import { cacheFolder } from '../weights/cache.js';
 import { sentenceOf } from '../errors.js';
 import { addonPaths, loadNative, type NativeBuildInfo } from '../native.js';
 import { findLibtorch, probeGpus } from '../setup.js';
-import { listWeights, weightsPath } from '../weights.js';
+import { listWeights, weightsPath } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
 
 interface Finding {
@@ -84,21 +84,17 @@ async function examine(): Promise<Finding[]> {
   ];
 }
 
-export function register(program: Command): void {
-  program
-    .command('doctor')
-    .description('say what was found and what to do about what is missing')
-    .option('--json', 'as JSON')
-    .action(async ({ json }: { json?: boolean }) => {
-      const findings = await examine();
-      if (json === true) {
-        console.log(JSON.stringify({ findings }, null, 2));
-      } else {
-        for (const { subject, found, remedy } of findings) {
-          console.log(`${remedy === undefined ? ' ok ' : 'FIX '} ${subject.padEnd(9)} ${found}`);
-          if (remedy !== undefined) console.log(`     -> ${remedy}`);
-        }
+export function register(command: Command): void {
+  command.option('--json', 'as JSON').action(async ({ json }: { json?: boolean }) => {
+    const findings = await examine();
+    if (json === true) {
+      console.log(JSON.stringify({ findings }, null, 2));
+    } else {
+      for (const { subject, found, remedy } of findings) {
+        console.log(`${remedy === undefined ? ' ok ' : 'FIX '} ${subject.padEnd(9)} ${found}`);
+        if (remedy !== undefined) console.log(`     -> ${remedy}`);
       }
-      process.exitCode = findings.some(({ remedy }) => remedy !== undefined) ? exitCodes.failed : exitCodes.done;
-    });
+    }
+    process.exitCode = findings.some(({ remedy }) => remedy !== undefined) ? exitCodes.failed : exitCodes.done;
+  });
 }

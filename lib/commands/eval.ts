@@ -3,14 +3,14 @@ import Table from 'cli-table3';
 import { Option, type Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
-import { confuse } from '../eval/confusion.js';
-import { readAnnotations, readDetections, type CocoAnnotations } from '../eval/dataset.js';
-import { detectSet, type DetectedSet } from '../eval/detect.js';
-import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../eval/evaluate.js';
-import { evaluationPage } from '../eval/page.js';
+import { confuse } from '../coco/confusion.js';
+import { readAnnotations, readDetections, type CocoAnnotations } from '../coco/dataset.js';
+import { detectSet, type DetectedSet } from '../coco/detect.js';
+import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../coco/evaluate.js';
+import { evaluationPage } from '../coco/page.js';
 import type { LoadOptions } from '../options.js';
 import { writeText } from '../output-file.js';
-import { defaultWeights, resolveWeights } from '../weights.js';
+import { defaultWeights, resolveWeights } from '../weights/weights.js';
 import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from './detector-options.js';
 import { onInterrupt } from './interrupt.js';
 import { showProgress } from './progress.js';
@@ -38,10 +38,8 @@ Examples:
 /** Of the confusion matrix and the drawings of detections made elsewhere, where --score-threshold is not given. */
 const shownScore = 0.3;
 
-export function register(program: Command): void {
-  const command = program
-    .command('eval')
-    .description("COCO's average precision, equal to pycocotools")
+export function register(command: Command): void {
+  command
     .requiredOption('--annotations <file>', 'COCO annotations, as instances_val2017.json is')
     .option('--images <folder>', 'where the annotated pictures are')
     .option('--detections <file>', 'evaluate these COCO results, instead of detecting')

@@ -1,7 +1,7 @@
 // The command line's words for a queue.
 import type { Command } from 'commander';
 
-import type { QueueOptions } from '../batch/queue/connection.js';
+import type { QueueOptions } from '../jobs/queue/connection.js';
 import { given } from './detector-options.js';
 
 export interface QueueFlags {

@@ -4,10 +4,8 @@ import type { Command } from 'commander';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { setUp } from '../setup.js';
 
-export function register(program: Command): void {
-  program
-    .command('setup')
-    .description('find or fetch LibTorch (CPU, or CUDA where there is an NVIDIA driver) and build the addon')
+export function register(command: Command): void {
+  command
     .addHelpText(
       'after',
       `

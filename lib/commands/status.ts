@@ -2,16 +2,12 @@
 import Table from 'cli-table3';
 import { Option, type Command } from 'commander';
 
-import { queueStatus } from '../batch/queue/status.js';
+import { queueStatus } from '../jobs/queue/status.js';
 import { CornerNetError } from '../errors.js';
 import { addQueueOptions, queueOptionsOf, type QueueFlags } from './queue-options.js';
 
-export function register(program: Command): void {
-  const command = program
-    .command('status')
-    .description('show a queue, its workers, their rate and errors')
-    .addOption(new Option('--format <format>', 'how').choices(['table', 'json']).default('table'))
-    .action(show);
+export function register(command: Command): void {
+  command.addOption(new Option('--format <format>', 'how').choices(['table', 'json']).default('table')).action(show);
   addQueueOptions(command);
 }
 

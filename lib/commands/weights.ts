@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import Table from 'cli-table3';
 import type { Command } from 'commander';
 
-import { fetchWeights, listWeights, verifyWeights, weightsPath } from '../weights.js';
+import { fetchWeights, listWeights, verifyWeights, weightsPath } from '../weights/weights.js';
 
 function list(): void {
   const table = new Table({ head: ['id', 'configuration', 'AP', 'flip', 'here'], style: { head: [], border: [] } });
@@ -22,8 +22,7 @@ function showBytes({ received, total }: { received: number; total?: number }): v
   process.stderr.write(`\r\x1b[2K${megabytes(received)}${total === undefined ? '' : ` of ${megabytes(total)}`}`);
 }
 
-export function register(program: Command): void {
-  const weights = program.command('weights').description('list, fetch and verify checkpoints');
+export function register(weights: Command): void {
   weights.command('list').description('the weights known by name').action(list);
   weights
     .command('fetch')

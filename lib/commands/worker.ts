@@ -1,7 +1,7 @@
 // cornernet worker: computes pictures that a `cornernet batch --queue` elsewhere hands out.
 import type { Command } from 'commander';
 
-import { runWorker } from '../batch/queue/worker.js';
+import { runWorker } from '../jobs/queue/worker.js';
 import { CornerNetError } from '../errors.js';
 import { batchSizeOption, given, loadOptionsOf, threadsOption, type DetectorFlags } from './detector-options.js';
 import { exitCodes } from './failure.js';
@@ -10,10 +10,8 @@ import { addQueueOptions, queueOptionsOf, type QueueFlags } from './queue-option
 
 type WorkerFlags = QueueFlags & Pick<DetectorFlags, 'weights' | 'device' | 'threads' | 'batchSize'>;
 
-export function register(program: Command): void {
-  const command = program
-    .command('worker')
-    .description('take work from a queue as fast as the devices allow, until Ctrl-C or SIGTERM')
+export function register(command: Command): void {
+  command
     .option('--root <folder>', 'where the pictures are on this machine: nothing outside it is read (default: the current folder)')
     .option(
       '-w, --weights <id|file>',

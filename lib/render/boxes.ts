@@ -1,8 +1,8 @@
 // Labelled boxes over a picture.
 import type { Sharp } from 'sharp';
 
-import type { Detection } from '../result.js';
-import type { ImageSource } from '../image.js';
+import type { Detection } from '../detector/result.js';
+import type { ImageSource } from '../images/image.js';
 import { finishCanvas, openCanvas, saveDrawing, type Canvas } from './canvas.js';
 import { textPath, textWidth } from './text.js';
 

@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 
 import sharp from 'sharp';
 
-import { decodeImage, type ImageSource } from '../image.js';
+import { decodeImage, type ImageSource } from '../images/image.js';
 
 /** Below this the longer side is enlarged, so that labels are legible and don't hide what they name. */
 const smallestSidePx = 640;

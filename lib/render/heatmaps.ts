@@ -1,8 +1,8 @@
 // The two corner heatmaps over a picture, with the corners of each detection joined.
 import sharp from 'sharp';
 
-import type { Detection, HeadMap, Heads } from '../result.js';
-import type { ImageSource } from '../image.js';
+import type { Detection, HeadMap, Heads } from '../detector/result.js';
+import type { ImageSource } from '../images/image.js';
 import { classColour } from './boxes.js';
 import { openCanvas, saveDrawing, finishCanvas, type Canvas } from './canvas.js';
 

@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 
 import { z } from 'zod';
 
-import { areCocoClasses, cocoCategoryIds } from '../coco.js';
+import { areCocoClasses, cocoCategoryIds } from '../coco/categories.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { TextOutput } from '../output-file.js';
 import type { ResultWriter } from './writer.js';

@@ -1,5 +1,5 @@
 // What every format of results has in common.
-import type { DetectionResult } from '../result.js';
+import type { DetectionResult } from '../detector/result.js';
 
 /** A picture's result, or why it has none. */
 export type Outcome =

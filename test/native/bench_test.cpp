@@ -1,5 +1,5 @@
 // What the benchmark stands on: counted work, device clocks, and a verification that notices.
-#include "bench/operators/bench.h"
+#include "bench/bench.h"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
@@ -10,7 +10,7 @@
 #include <chrono>
 #include <thread>
 
-#include "bench/operators/operators.h"
+#include "bench/operators.h"
 #include "engine/device_clock.h"
 #include "op_cases.h"
 #include "test.h"

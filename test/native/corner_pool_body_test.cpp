@@ -1,7 +1,7 @@
 // The CUDA kernels' bodies, run on the CPU, against the naive twin.
 #include "ops/cuda/corner_pool_body.cuh"
 
-#include "bench/operators/naive_pool.h"
+#include "bench/naive_pool.h"
 #include "guarded.h"
 #include "host_block.h"
 #include "op_cases.h"

@@ -10,7 +10,7 @@
 #include <array>
 #include <atomic>
 
-#include "bench/operators/naive_pool.h"
+#include "bench/naive_pool.h"
 #include "op_cases.h"
 #include "runtime/error.h"
 #include "test.h"

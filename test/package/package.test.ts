@@ -67,7 +67,7 @@ describe('the package', function () {
       'cmake/FindLibTorch.cmake',
       'CMakeLists.txt',
       'binding.gyp',
-      'scripts/setup/install.js',
+      'setup/install.js',
       'LICENSE',
       'README.md',
     ]) {

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { evaluateDetections, type CocoAnnotation, type CocoAnnotations, type CocoDetection, type CocoEvaluation } from '../../lib/index.js';
+import { evaluateDetections, type CocoAnnotation, type CocoAnnotations, type CocoDetection, type CocoEvaluation } from '../../lib/coco.js';
 import { fixtures, orSkip, pythonWithTorch, root, runQuietly } from '../environment.js';
 import { random } from '../support/batch.js';
 

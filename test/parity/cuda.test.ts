@@ -5,8 +5,9 @@ import { join } from 'node:path';
 
 import sharp from 'sharp';
 
-import { detectSet } from '../../lib/eval/detect.js';
-import { Detector, evaluateDetections, type CocoAnnotations, type DetectionResult, type LoadOptions } from '../../lib/index.js';
+import { detectSet } from '../../lib/coco/detect.js';
+import { evaluateDetections, type CocoAnnotations } from '../../lib/coco.js';
+import { Detector, type DetectionResult, type LoadOptions } from '../../lib/index.js';
 import { loadNative } from '../../lib/native.js';
 import { fixtures, hourglass104, orSkip, skipWithoutGpu } from '../environment.js';
 import { assertSameDetections, assertSameHeads, assertSameResults, readReference, tolerance } from './reference.js';

@@ -17,7 +17,7 @@ import { basename, join } from 'node:path';
 
 import { pack } from 'tar-stream';
 
-import { fixtures } from '../environment.js';
+import { fixtures, root } from '../environment.js';
 import {
   assertComplete,
   childrenOf,
@@ -104,21 +104,22 @@ describe('cornernet batch', function () {
     const whole = readFileSync(part);
     const begin = whole.lastIndexOf(10, whole.length - 2) + 1;
     // In one process: the records alone are read again, the addon would do the same each time.
-    const { code, stderr, stdout } = await runScript(`
+    const { code, stderr, stdout } = await runScript(
+      `
       const fs = require('node:fs');
       const [part, job] = ${JSON.stringify([part, job])};
       const whole = fs.readFileSync(part);
       let cuts = 0;
       for (let at = ${begin}; at < whole.length; at++) {
         fs.writeFileSync(part, whole.subarray(0, at));
-        const summary = await cornernet.runBatch({ output: job });
+        const summary = await jobs.runBatch({ output: job });
         if (summary.state !== 'complete' || !fs.readFileSync(part).equals(whole)) throw new Error('cut at ' + at);
         cuts++;
         // Every tenth through the addon is enough: the others get their record as it was.
         for (const end = Math.min(whole.length, at + 10); at + 1 < end; at++) {
           fs.writeFileSync(part, whole.subarray(0, at + 1));
-          const { JobRecords } = require(${JSON.stringify(join(__dirname, '..', '..', 'dist', 'batch', 'records.js'))});
-          const { FrozenList } = require(${JSON.stringify(join(__dirname, '..', '..', 'dist', 'batch', 'list.js'))});
+          const { JobRecords } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'records.ts'))});
+          const { FrozenList } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'list.ts'))});
           const records = await JobRecords.open(job, new FrozenList(job, ${few.length}), false);
           const pending = [];
           for await (const { position } of records.pending()) pending.push(position);
@@ -130,7 +131,9 @@ describe('cornernet batch', function () {
         }
       }
       console.log(cuts);
-    `);
+    `,
+      { flags: ['--import', 'tsx'] },
+    );
     assert.deepEqual([code, stderr, Number(stdout)], [0, '', whole.length - begin]);
     assertComplete(job, few);
   });

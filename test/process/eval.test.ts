@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import type { CocoAnnotations, CocoStats } from '../../lib/index.js';
+import type { CocoAnnotations, CocoStats } from '../../lib/coco.js';
 import { fixtures } from '../environment.js';
 import { openInBrowser } from '../support/browser.js';
 import { cornernet } from '../support/child.js';

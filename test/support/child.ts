@@ -46,6 +46,7 @@ export function cornernet(args: readonly string[], options: RunOptions = {}): Pr
 export function runScript(body: string, options: RunOptions & { readonly flags?: readonly string[] } = {}): Promise<Ended> {
   const prelude = `
     const cornernet = require(${JSON.stringify(join(root, 'dist', 'index.js'))});
+    const jobs = require(${JSON.stringify(join(root, 'dist', 'jobs.js'))});
     const { Detector } = cornernet;
     const picture = (i = 0, width = 120, height = 100) =>
       ({ width, height, channels: 3, data: Uint8Array.from({ length: width * height * 3 }, (_, at) => (at * 31 + i * 97 + (at >> 7)) & 255) });

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { download, type DownloadRequest } from '../../lib/download.js';
+import { download, type DownloadRequest } from '../../lib/weights/download.js';
 import { CornerNetError } from '../../lib/errors.js';
 import {
   cutAfter,

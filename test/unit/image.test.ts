@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
 
 import { CornerNetError } from '../../lib/errors.js';
-import { decodeImage, type ImageSource } from '../../lib/image.js';
+import { decodeImage, type ImageSource } from '../../lib/images/image.js';
 
 const many = 50_000_000;
 

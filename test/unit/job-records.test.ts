@@ -4,9 +4,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { FrozenList, chunkLength, freezeList, type Position } from '../../lib/batch/list.js';
-import type { Outcome } from '../../lib/batch/outcome.js';
-import { JobRecords, resultsFile } from '../../lib/batch/records.js';
+import { FrozenList, chunkLength, freezeList, type Position } from '../../lib/jobs/list.js';
+import type { Outcome } from '../../lib/jobs/outcome.js';
+import { JobRecords, resultsFile } from '../../lib/jobs/records.js';
 import type { Entry } from '../../lib/inputs/entry.js';
 
 const total = 2 * chunkLength + 500;

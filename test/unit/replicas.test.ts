@@ -2,11 +2,11 @@
 import { strict as assert } from 'node:assert';
 import { join } from 'node:path';
 
-import { decodeImage } from '../../lib/image.js';
+import { decodeImage } from '../../lib/images/image.js';
 import { CornerNetError, Detector } from '../../lib/index.js';
 import { loadNative, type NativeDetectOptions, type NativeDetector, type NativeInfo } from '../../lib/native.js';
-import { Replicas } from '../../lib/replicas.js';
-import { resolveWeights } from '../../lib/weights.js';
+import { Replicas } from '../../lib/detector/replicas.js';
+import { resolveWeights } from '../../lib/weights/weights.js';
 import { fixtures } from '../environment.js';
 
 async function rejection(promise: Promise<unknown>): Promise<unknown> {

@@ -27,10 +27,10 @@ interface Probe {
 }
 
 /* eslint-disable @typescript-eslint/no-require-imports -- the set-up is plain CommonJS */
-const { chooseVariant } = require('../../scripts/setup/variant.js') as {
+const { chooseVariant } = require('../../setup/variant.js') as {
   chooseVariant: (probe: Probe) => { variant: string; reason: string };
 };
-const { isSupported } = require('../../scripts/setup/libtorch.js') as { isSupported: (version: string) => boolean };
+const { isSupported } = require('../../setup/libtorch.js') as { isSupported: (version: string) => boolean };
 /* eslint-enable @typescript-eslint/no-require-imports */
 
 /** The LibTorch that this project was built against. */
@@ -94,7 +94,7 @@ describe('finding LibTorch', function () {
     runNode(
       [
         '-e',
-        `require('./scripts/setup/libtorch.js').findLibtorch(console.log).then((found) => console.log(JSON.stringify(found) ?? 'none'), (error) => console.log(error.message))`,
+        `require('./setup/libtorch.js').findLibtorch(console.log).then((found) => console.log(JSON.stringify(found) ?? 'none'), (error) => console.log(error.message))`,
       ],
       { env },
     );
@@ -158,7 +158,7 @@ describe('finding LibTorch', function () {
     runNode(
       [
         '-e',
-        `require('./scripts/setup/libtorch.js').ensureLibtorch().then(() => console.log('there'), (error) => { console.log(error.message); process.exitCode = 1; })`,
+        `require('./setup/libtorch.js').ensureLibtorch().then(() => console.log('there'), (error) => { console.log(error.message); process.exitCode = 1; })`,
       ],
       { env },
     );
@@ -168,7 +168,7 @@ describe('finding LibTorch', function () {
     const halfway = Math.floor(archive.length / 2);
     await using stalling = await serve(stallAfter(archive, halfway));
     env['CORNERNET_LIBTORCH_URL'] = `${stalling.url}/libtorch.zip`;
-    const script = `require('./scripts/setup/libtorch.js').ensureLibtorch()`;
+    const script = `require('./setup/libtorch.js').ensureLibtorch()`;
     const child = spawn(process.execPath, ['-e', script], { cwd: root, env, stdio: 'ignore' });
     const part = join(folder, 'cache', 'partial', '2.13.0+cpu', 'libtorch.zip.part');
     while (!existsSync(part) || readFileSync(part).length < halfway) await new Promise((resolve) => setTimeout(resolve, 20));

@@ -17,7 +17,7 @@ function sourcesBelow(folder: string, endings: RegExp): Source[] {
     .map((path) => ({ path: relative(root, path), text: readFileSync(path, 'utf8') }));
 }
 
-const native = [...sourcesBelow('csrc', /\.(h|cpp|cu|cuh)$/), ...sourcesBelow('bench/operators', /\.(h|cpp)$/)];
+const native = sourcesBelow('csrc', /\.(h|cpp|cu|cuh)$/);
 const typescript = sourcesBelow('lib', /\.ts$/);
 
 function includesOf({ text }: Source): string[] {
@@ -25,7 +25,7 @@ function includesOf({ text }: Source): string[] {
 }
 
 function room(path: string): string {
-  return path.startsWith('bench/') ? 'bench' : (path.split('/')[1] ?? '');
+  return path.split('/')[1] ?? '';
 }
 
 /** Those that break a rule; empty when all keep it. */
@@ -71,7 +71,7 @@ describe('structure', () => {
 
   it('torch headers are only in ops, checkpoint, nn, engine and bench, and not in the facades', () => {
     const allowed = ['ops', 'checkpoint', 'nn', 'engine', 'bench'];
-    const facades = ['csrc/engine/detector.h', 'bench/operators/bench.h'];
+    const facades = ['csrc/engine/detector.h', 'csrc/bench/bench.h'];
     const breaks = (source: Source): boolean =>
       includesOf(source).some(isTorch) && (!allowed.includes(room(source.path)) || facades.includes(source.path));
     assert.deepEqual(offenders(native, breaks), []);
@@ -101,8 +101,7 @@ describe('structure', () => {
   });
 
   it('only programs print or end the process', () => {
-    const isProgram = ({ path }: Source): boolean =>
-      ['lib/cli.ts', 'lib/batch/child.ts'].includes(path) || path.startsWith('lib/commands/');
+    const isProgram = ({ path }: Source): boolean => ['lib/cli.ts', 'lib/jobs/child.ts'].includes(path) || path.startsWith('lib/commands/');
     assert.deepEqual(
       offenders(typescript, (source) => !isProgram(source) && /\bconsole\.|process\.exit\b/.test(withoutComments(source.text))),
       [],

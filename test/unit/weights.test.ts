@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
 import { CornerNetError } from '../../lib/errors.js';
-import { defaultWeights, fetchWeights, listWeights, resolveWeights, verifyWeights, weightsPath } from '../../lib/weights.js';
+import { defaultWeights, fetchWeights, listWeights, resolveWeights, verifyWeights, weightsPath } from '../../lib/weights/weights.js';
 import { root } from '../environment.js';
 import { file, serve } from '../support/flaky-server.js';
 

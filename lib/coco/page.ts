@@ -1,7 +1,7 @@
 // The evaluation as a page: the numbers, precision over recall, what was taken for what, and the worst pictures.
 import { join } from 'node:path';
 
-import type { Detection } from '../result.js';
+import type { Detection } from '../detector/result.js';
 import { renderBoxes } from '../render/boxes.js';
 import { chart, escapeHtml, htmlPage, htmlTable, type Section } from '../report/page.js';
 import type { Confusion } from './confusion.js';

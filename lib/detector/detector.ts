@@ -1,8 +1,8 @@
 // The detector: weights on one or several devices, asked for the objects in pictures.
-import { abortable } from './abort.js';
-import { areCocoClasses, cocoClasses } from './coco.js';
-import { CornerNetError, fromNative } from './errors.js';
-import { decodeImage, imageName, type ImageSource } from './image.js';
+import { abortable } from '../abort.js';
+import { areCocoClasses, cocoClasses } from '../coco/categories.js';
+import { CornerNetError, fromNative } from '../errors.js';
+import { decodeImage, imageName, type ImageSource } from '../images/image.js';
 import {
   loadNative,
   type NativeAddon,
@@ -11,7 +11,7 @@ import {
   type NativeInfo,
   type NativePicture,
   type NativeSettings,
-} from './native.js';
+} from '../native.js';
 import {
   checkDetectAllOptions,
   checkDetectOptions,
@@ -22,12 +22,12 @@ import {
   type DetectOptions,
   type Device,
   type LoadOptions,
-} from './options.js';
+} from '../options.js';
 import { Pipeline } from './pipeline.js';
 import { Replicas } from './replicas.js';
 import type { Detection, DetectionResult, DetectorStats, FailedResult, Heads, NetworkWork } from './result.js';
 import { timingsOf, type Decoded } from './timings.js';
-import { defaultWeights, resolveWeights, type ResolvedWeights } from './weights.js';
+import { defaultWeights, resolveWeights, type ResolvedWeights } from '../weights/weights.js';
 
 interface Loaded {
   readonly replicas: Replicas;

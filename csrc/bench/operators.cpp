@@ -1,4 +1,4 @@
-#include "bench/operators/operators.h"
+#include "bench/operators.h"
 
 #include <ATen/Context.h>
 #include <ATen/ops/add.h>
@@ -14,7 +14,7 @@
 #include <limits>
 #include <random>
 
-#include "bench/operators/naive_pool.h"
+#include "bench/naive_pool.h"
 #include "ops/conv.h"
 #include "ops/corner_pool.h"
 #include "ops/upsample_add.h"

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 import { sentenceOf, CornerNetError, type CornerNetErrorCode } from '../errors.js';
-import type { Detection } from '../result.js';
+import type { Detection } from '../detector/result.js';
 import type { Entry } from '../inputs/entry.js';
 
 /** A line of `results-*.jsonl`. */

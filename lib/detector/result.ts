@@ -1,6 +1,6 @@
 // What a detector gives: its results' shapes and units.
-import type { CornerNetError } from './errors.js';
-import type { NativeWork } from './native.js';
+import type { CornerNetError } from '../errors.js';
+import type { NativeWork } from '../native.js';
 import type { Timings } from './timings.js';
 
 /** One object found in a picture. */

@@ -1,7 +1,7 @@
 // Many pictures through a detector: decoding runs ahead, neighbours of one padded size share a forward, results keep the order.
-import { CornerNetError, sentenceOf } from './errors.js';
-import type { ImageSource } from './image.js';
-import type { NativePicture } from './native.js';
+import { CornerNetError, sentenceOf } from '../errors.js';
+import type { ImageSource } from '../images/image.js';
+import type { NativePicture } from '../native.js';
 
 /** What the pipeline needs of a detector. */
 export interface PipelineStages<Result> {

@@ -9,8 +9,8 @@ import { z } from 'zod';
 
 import { weightsFolder } from './cache.js';
 import { download, type DownloadRequest } from './download.js';
-import { CornerNetError, sentenceOf } from './errors.js';
-import { packageRoot } from './native.js';
+import { CornerNetError, sentenceOf } from '../errors.js';
+import { packageRoot } from '../native.js';
 
 const entrySchema = z.strictObject({
   id: z.string(),

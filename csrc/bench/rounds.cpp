@@ -1,4 +1,4 @@
-#include "bench/operators/rounds.h"
+#include "bench/rounds.h"
 
 #include <algorithm>
 #include <chrono>

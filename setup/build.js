@@ -7,7 +7,7 @@ const { join } = require('node:path');
 const { step } = require('./console.js');
 const { must, run, SetupError } = require('./run.js');
 
-const root = join(__dirname, '..', '..');
+const root = join(__dirname, '..');
 const stamp = join(root, 'build', 'stamp');
 
 function filesBelow(path) {
@@ -21,7 +21,7 @@ function filesBelow(path) {
 /** Everything the addon is made of. */
 function fingerprint(libtorch, testing) {
   const hash = createHash('sha256').update(JSON.stringify([libtorch, testing, process.env.CORNERNET_CUDA ?? '', process.versions.napi]));
-  const sources = ['CMakeLists.txt', 'cmake', 'csrc', 'bench/operators', ...(testing ? ['test/native'] : [])];
+  const sources = ['CMakeLists.txt', 'cmake', 'csrc', ...(testing ? ['test/native'] : [])];
   for (const file of sources.flatMap((name) => filesBelow(join(root, name)))) hash.update(file).update(readFileSync(file));
   return hash.digest('hex');
 }

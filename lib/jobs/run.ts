@@ -1,15 +1,12 @@
 // A batch job: every picture of a frozen list gets exactly one record, however often the job is cut off and started again.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-
 import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import { listInputs } from '../inputs/expand.js';
-import { packageRoot } from '../native.js';
+import { packageVersion } from '../native.js';
 import { checkLoadOptions, type LoadOptions } from '../options.js';
-import { defaultWeights, resolveWeights, sha256 } from '../weights.js';
+import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
 import { compareJob, readJob, settingsOf, writeJob, type JobFile, type JobRequest } from './job.js';
 import { freezeList, FrozenList, type Shard } from './list.js';
 import { lockFolder } from './lock.js';
@@ -84,10 +81,6 @@ function checkJob(job: unknown): BatchJob {
     throw new CornerNetError('ERR_OPTION', `batch option ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is wrong'}`);
   }
   return { ...parsed.data, options: checkLoadOptions(parsed.data.options ?? {}) };
-}
-
-function packageVersion(): string {
-  return (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
 }
 
 /** Sends what is pending through the engine; ends when nothing is, when told to finish, or at the first failure that isn't a picture's. */

@@ -1,5 +1,5 @@
 // Where a detection's time went, stage by stage.
-import type { NativeTimings } from './native.js';
+import type { NativeTimings } from '../native.js';
 
 /**
  * Milliseconds. `prepare` to `nms` are the forward's that the picture was part of: with several pictures in a batch they are not one picture's share.

@@ -1,6 +1,6 @@
 // The networks of a detector, one a device: calls go to whichever has the least to do.
-import { abortable } from './abort.js';
-import { CornerNetError, fromNative } from './errors.js';
+import { abortable } from '../abort.js';
+import { CornerNetError, fromNative } from '../errors.js';
 import type {
   NativeDetector,
   NativeDetectOptions,
@@ -10,7 +10,7 @@ import type {
   NativePicture,
   NativeSettings,
   NativeWork,
-} from './native.js';
+} from '../native.js';
 
 interface Replica {
   readonly native: NativeDetector;

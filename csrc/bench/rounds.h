@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "bench/operators/bench.h"
+#include "bench/bench.h"
 
 namespace cornernet::bench {
 

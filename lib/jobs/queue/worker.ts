@@ -7,7 +7,7 @@ import { Queue, UnrecoverableError, Worker, type Job } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import { checkLoadOptions, type LoadOptions } from '../../options.js';
-import { findWeights, resolveWeights, sha256 } from '../../weights.js';
+import { findWeights, resolveWeights, sha256 } from '../../weights/weights.js';
 import { failedOutcome, type Outcome } from '../outcome.js';
 import { SupervisedDetector } from '../supervisor.js';
 import { defaultQueueName, reachRedis, sayGoodbye, type QueueOptions } from './connection.js';

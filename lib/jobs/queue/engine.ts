@@ -5,7 +5,7 @@ import { Queue } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import type { Entry } from '../../inputs/entry.js';
-import { findWeights } from '../../weights.js';
+import { findWeights } from '../../weights/weights.js';
 import { parseLine } from '../lines.js';
 import type { Outcome } from '../outcome.js';
 import type { Engine } from '../supervisor.js';

@@ -1,4 +1,4 @@
-#include "bench/operators/bench.h"
+#include "bench/bench.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
@@ -10,8 +10,8 @@
 #include <array>
 #include <utility>
 
-#include "bench/operators/operators.h"
-#include "bench/operators/rounds.h"
+#include "bench/operators.h"
+#include "bench/rounds.h"
 #include "engine/device.h"
 #include "engine/guarded.h"
 #include "runtime/error.h"

@@ -1,11 +1,10 @@
 // From a picture in any form to packed 8-bit RGB.
 import { fileURLToPath } from 'node:url';
 
-import sharp from 'sharp';
 import type { Sharp } from 'sharp';
 
-import { CornerNetError, sentenceOf } from './errors.js';
-import type { NativePicture } from './native.js';
+import { CornerNetError, sentenceOf } from '../errors.js';
+import type { NativePicture } from '../native.js';
 
 /** Decoded pixels, row-major, `channels` neighbours a pixel: grey, RGB or RGB with alpha, 8 bits each. */
 export interface RawImage {
@@ -80,7 +79,9 @@ function fromRaw(image: RawImage, maxPixels: number): NativePicture {
   return { data: rgb, width, height };
 }
 
-function open(source: string | URL | Uint8Array | Sharp): Sharp {
+/** sharp is loaded with the first picture: whoever only wants types or corner pooling does without. */
+async function open(source: string | URL | Uint8Array | Sharp): Promise<Sharp> {
+  const { default: sharp } = await import('sharp');
   // failOn 'error': a picture that is cut off is refused, one with a mere warning is read. Pixels are limited below, with a code of its own.
   const options = { failOn: 'error', limitInputPixels: false, pages: 1, ignoreIcc: true } as const;
   if (typeof source === 'string') return sharp(source, options);
@@ -108,7 +109,7 @@ export async function decodeImage(source: ImageSource, maxPixels: number): Promi
     );
   }
   try {
-    const image = open(source);
+    const image = await open(source);
     const { width, height } = await image.metadata();
     if (width * height > maxPixels) throw tooLarge(source, width, height, maxPixels);
     // A sharp instance is the caller's own pipeline, who turns it if it is to be turned.

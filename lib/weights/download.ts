@@ -1,10 +1,8 @@
 // Fetching with the user's proxy settings: the resuming downloader of the set-up, whose failures become CornerNetErrors.
 import { join } from 'node:path';
 
-import { EnvHttpProxyAgent, fetch as undiciFetch } from 'undici';
-
-import { CornerNetError, sentenceOf } from './errors.js';
-import { packageRoot } from './native.js';
+import { CornerNetError, sentenceOf } from '../errors.js';
+import { packageRoot } from '../native.js';
 
 /** How far a download is. */
 export interface DownloadProgress {
@@ -36,7 +34,8 @@ type Downloader = (request: DownloadRequest & { fetch: typeof fetch }) => Promis
 export async function download(request: DownloadRequest): Promise<void> {
   // Plain JavaScript beside the sources, because the set-up of a clone runs before anything is compiled.
   // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const core = require(join(packageRoot, 'scripts', 'setup', 'download.js')) as { download: Downloader };
+  const core = require(join(packageRoot, 'setup', 'download.js')) as { download: Downloader };
+  const { EnvHttpProxyAgent, fetch: undiciFetch } = await import('undici');
   const dispatcher = new EnvHttpProxyAgent();
   const proxied = ((url: string, init: object) => undiciFetch(url, { ...init, dispatcher })) as unknown as typeof fetch;
   try {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { CornerNetError } from '../errors.js';
-import { Detector } from '../detector.js';
+import { Detector } from '../detector/detector.js';
 import type { LoadOptions } from '../options.js';
 import type { CocoAnnotations, CocoDetection } from './dataset.js';
 

@@ -1,15 +1,15 @@
 // All the set-up of a clone, for `npm start` and `npm test`; quick when nothing changed.
-//   node scripts/setup/clone.js [--testing]
+//   node scripts/clone.js [--testing]
 'use strict';
 const { createHash } = require('node:crypto');
 const { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 
-const { say, step } = require('./console.js');
-const { must } = require('./run.js');
-const { setUp } = require('./setup.js');
+const { say, step } = require('../setup/console.js');
+const { must } = require('../setup/run.js');
+const { setUp } = require('../setup/setup.js');
 
-const root = join(__dirname, '..', '..');
+const root = join(__dirname, '..');
 
 function stampPath(name) {
   mkdirSync(join(root, '.setup'), { recursive: true });
