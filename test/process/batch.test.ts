@@ -392,7 +392,7 @@ describe('cornernet batch', function () {
   it('runBatch reports progress, finishes when told and aborts with the reason of the signal', async () => {
     const list = writeList(join(folder, 'list.txt'), Array<string[]>(25).fill(few).flat());
     const { code, stdout, stderr } = await runScript(`
-      const { runBatch } = cornernet;
+      const { runBatch } = jobs;
       const [list, job] = ${JSON.stringify([list, job])};
       const finish = new AbortController();
       let seen = 0;
