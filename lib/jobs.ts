@@ -2,7 +2,8 @@
 export { runBatch } from './jobs/run.js';
 export type { BatchJob, RunBatchOptions } from './jobs/run.js';
 export type { BatchProgress } from './jobs/meter.js';
-export type { BatchFormat, BatchSummary } from './jobs/outputs.js';
+export type { BatchFormat } from './jobs/outputs.js';
+export type { BatchSummary } from './jobs/summary.js';
 export type { Shard } from './jobs/list.js';
 export { runWorker } from './jobs/queue/worker.js';
 export type { WorkerOptions } from './jobs/queue/worker.js';

@@ -2,7 +2,8 @@
 import { Option, type Command } from 'commander';
 
 import type { Shard } from '../jobs/list.js';
-import type { BatchFormat, BatchSummary } from '../jobs/outputs.js';
+import type { BatchFormat } from '../jobs/outputs.js';
+import type { BatchSummary } from '../jobs/summary.js';
 import { runBatch } from '../jobs/run.js';
 import { CornerNetError } from '../errors.js';
 import { addDetectorOptions, loadOptionsOf, numeric, type DetectorFlags } from './detector-options.js';

@@ -1,88 +1,18 @@
 // A job's report.html: what was found, how fast, and pictures to judge it by.
 import { CornerNetError } from '../errors.js';
-import { sourceOf, type Entry } from '../inputs/entry.js';
+import { sourceOf } from '../inputs/entry.js';
 import { writeText } from '../output-file.js';
 import { renderBoxes } from '../render/boxes.js';
 import { chart, escapeHtml, htmlPage, htmlTable, type Section } from '../report/page.js';
 import type { JobFile } from './job.js';
 import type { Sample } from './meter.js';
-import type { Outcome, ResultRecord } from './outcome.js';
-import type { BatchSummary } from './outputs.js';
+import type { BatchSummary } from './summary.js';
+import { scoreBins, type Shown, type Tally } from './tally.js';
 
-const sheetLength = 8;
 const thumbnailPx = 360;
-const scoreBins = 20;
 /** Pixels of a picture that the sheet still opens; the detector has had its own limit. */
 const sheetMaxPixels = 100_000_000;
 const shownClasses = 30;
-
-interface Shown {
-  readonly entry: Entry;
-  readonly outcome: Outcome;
-}
-
-/** A fair choice of a stream, the same for the same stream. */
-class Sampler {
-  readonly chosen: Shown[] = [];
-  #seen = 0;
-  #state = 0x2545f491;
-
-  offer(one: Shown): void {
-    this.#seen++;
-    if (this.chosen.length < sheetLength) {
-      this.chosen.push(one);
-      return;
-    }
-    const place = this.#random(this.#seen);
-    if (place < sheetLength) this.chosen[place] = one;
-  }
-
-  /** 0 to below `limit` (xorshift). */
-  #random(limit: number): number {
-    this.#state ^= this.#state << 13;
-    this.#state ^= this.#state >>> 17;
-    this.#state ^= this.#state << 5;
-    return (this.#state >>> 0) % limit;
-  }
-}
-
-function topScore(record: ResultRecord): number {
-  return record.detections[0]?.score ?? 0;
-}
-
-/** What the report needs of each outcome; holds some pictures' outcomes only. */
-export class ReportGatherer {
-  readonly errors: Record<string, number> = {};
-  readonly classes: Record<string, number> = {};
-  readonly scores = new Array<number>(scoreBins).fill(0);
-  detections = 0;
-  readonly random = new Sampler();
-  readonly none = new Sampler();
-  readonly failed = new Sampler();
-  best: { entry: Entry; outcome: ResultRecord }[] = [];
-
-  add(entry: Entry, outcome: Outcome): void {
-    if ('error' in outcome) {
-      this.errors[outcome.error.code] = (this.errors[outcome.error.code] ?? 0) + 1;
-      this.failed.offer({ entry, outcome });
-      return;
-    }
-    for (const { label, score } of outcome.detections) {
-      this.detections++;
-      this.classes[label] = (this.classes[label] ?? 0) + 1;
-      const bin = Math.min(scoreBins - 1, Math.floor(score * scoreBins));
-      this.scores[bin] = (this.scores[bin] ?? 0) + 1;
-    }
-    if (outcome.detections.length === 0) this.none.offer({ entry, outcome });
-    else this.#offerBest(entry, outcome);
-    this.random.offer({ entry, outcome });
-  }
-
-  #offerBest(entry: Entry, outcome: ResultRecord): void {
-    if (this.best.length === sheetLength && topScore(outcome) <= topScore((this.best.at(-1) as { outcome: ResultRecord }).outcome)) return;
-    this.best = [...this.best, { entry, outcome }].sort((a, b) => topScore(b.outcome) - topScore(a.outcome)).slice(0, sheetLength);
-  }
-}
 
 async function picture({ entry, outcome }: Shown): Promise<string> {
   if ('error' in outcome) {
@@ -143,8 +73,8 @@ function barSection(title: string, text: string, names: readonly string[], count
   return { title, text, html: chart(option, text) };
 }
 
-function classSection(classes: Readonly<Record<string, number>>): Section[] {
-  const sorted = Object.entries(classes).sort(([, a], [, b]) => b - a);
+function classSection(classes: ReadonlyMap<string, number>): Section[] {
+  const sorted = [...classes].sort(([, a], [, b]) => b - a);
   if (sorted.length === 0) return [];
   const shown = sorted.slice(0, shownClasses);
   const text =
@@ -174,19 +104,19 @@ export async function writeReport(
   file: string,
   job: JobFile,
   summary: BatchSummary,
-  gathered: ReportGatherer,
+  tally: Tally,
   timeline: readonly Sample[],
 ): Promise<void> {
-  const bins = gathered.scores.map((_, bin) => (bin / scoreBins).toFixed(2));
+  const bins = tally.scores.map((_, bin) => (bin / scoreBins).toFixed(2));
   const sections = [
     countsSection(job, summary),
     ...rateSection(timeline),
-    ...classSection(gathered.classes),
-    barSection('Scores', `Objects by score, in ${scoreBins} steps; each bar is named by its lower end.`, bins, gathered.scores),
-    ...(await sheet('Best', 'The surest finds.', gathered.best)),
-    ...(await sheet('Random', 'A fair choice of all pictures.', gathered.random.chosen)),
-    ...(await sheet('None found', 'Pictures in which nothing was found.', gathered.none.chosen)),
-    ...(await sheet('Failed', 'Pictures that have an error instead of a result.', gathered.failed.chosen)),
+    ...classSection(tally.classes),
+    barSection('Scores', `Objects by score, in ${scoreBins} steps; each bar is named by its lower end.`, bins, tally.scores),
+    ...(await sheet('Best', 'The surest finds.', tally.best)),
+    ...(await sheet('Random', 'A fair choice of all pictures.', tally.random.chosen)),
+    ...(await sheet('None found', 'Pictures in which nothing was found.', tally.none.chosen)),
+    ...(await sheet('Failed', 'Pictures that have an error instead of a result.', tally.failed.chosen)),
   ];
   const sentence = `${summary.done} of ${summary.total} pictures have a result, ${summary.failed} failed; begun ${job.created}.`;
   await writeText(file, htmlPage('CornerNet batch job', sentence, sections));

@@ -11,10 +11,11 @@ import { compareJob, readJob, settingsOf, writeJob, type JobFile, type JobReques
 import { freezeList, FrozenList, type Shard } from './list.js';
 import { lockFolder } from './lock.js';
 import { Meter, type BatchProgress } from './meter.js';
-import { finishOutputs, type BatchFormat, type BatchSummary } from './outputs.js';
+import { finishOutputs, type BatchFormat } from './outputs.js';
 import { JobRecords } from './records.js';
 import type { QueueOptions } from './queue/connection.js';
 import { QueueEngine } from './queue/engine.js';
+import type { BatchSummary } from './summary.js';
 import { SupervisedDetector, type Engine } from './supervisor.js';
 
 /** What {@link runBatch} works on. */

@@ -1,7 +1,9 @@
 // The house's rules about who may know whom, checked on the sources themselves.
 import { strict as assert } from 'node:assert';
 import { readFileSync, readdirSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
+
+import ts from 'typescript';
 
 import { root } from '../environment.js';
 
@@ -26,6 +28,26 @@ function includesOf({ text }: Source): string[] {
 
 function room(path: string): string {
   return path.split('/')[1] ?? '';
+}
+
+/** The sources that one imports: values, types and what it imports when it needs it. */
+function importsOf({ path, text }: Source): string[] {
+  const { importedFiles } = ts.preProcessFile(text);
+  const own = importedFiles.map(({ fileName }) => fileName).filter((name) => name.startsWith('.'));
+  return own.map((name) => join(dirname(path), name.replace(/\.js$/, '.ts')));
+}
+
+/** Every way through the imports that comes back to where it began. */
+function circlesIn(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const follow = (path: string, way: readonly string[]): void => {
+    if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(' > '));
+    else if (!done.has(path)) for (const next of graph.get(path) ?? []) follow(next, [...way, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) follow(path, []);
+  return circles;
 }
 
 /** Those that break a rule; empty when all keep it. */
@@ -98,6 +120,14 @@ describe('structure', () => {
       offenders(native, (source) => room(source.path) !== 'bench' && /#include <ATen\/ops\/cummax|at::cummax\(/.test(source.text)),
       [],
     );
+  });
+
+  it('no file imports one that imports it, by whatever way and be it a type', () => {
+    const graph = new Map(typescript.map((source) => [source.path, importsOf(source)]));
+    for (const [path, imports] of graph) for (const one of imports) assert.ok(graph.has(one), `${path} imports ${one}`);
+    assert.ok([...graph.values()].flat().length > 100);
+    assert.deepEqual(circlesIn(graph), []);
+    assert.deepEqual(circlesIn(new Map([['a', ['b', 'c']], ['b', ['c']], ['c', ['b']]])), ['b > c > b']); // prettier-ignore
   });
 
   it('only programs print or end the process', () => {
