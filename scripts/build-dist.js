@@ -2,7 +2,7 @@
 // systems share one instance of everything, and types. What the package needs of its development dependencies is bundled, tree-shaken, with its licence.
 'use strict';
 const { spawnSync } = require('node:child_process');
-const { chmodSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
+const { chmodSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
 const { builtinModules } = require('node:module');
 const { join } = require('node:path');
 
