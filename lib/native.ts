@@ -142,6 +142,11 @@ export interface NativeDetector {
   load(options: NativeLoadOptions): Promise<NativeInfo>;
   /** `id` names the call for cancel(). */
   detect(id: number, pictures: NativePicture[], options: NativeDetectOptions): Promise<NativeFound>;
+  /**
+   * One list from the detections (x1, y1, x2, y2, score, class id) of several overlapping parts of a picture: thinned by soft-NMS and filtered by
+   * score and class like those of a picture. Does not wait for forwards. Rejects with ERR_INPUT what is not finite or not six numbers each.
+   */
+  mergeDetections(id: number, detections: Float32Array, options: NativeDetectOptions): Promise<Float32Array>;
   heads(id: number, picture: NativePicture, settings: NativeSettings): Promise<NativeHeads>;
   /** What the network has to do for `views` views of a picture of this size, operator by operator in their order. */
   work(id: number, options: { width: number; height: number; views: number }): Promise<NativeWork[]>;

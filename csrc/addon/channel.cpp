@@ -55,11 +55,15 @@ Channel::~Channel() {
 }
 
 Napi::Promise Channel::submit(Napi::Object owner, int64_t id, std::function<Result()> work) {
-  return enqueue(owner, id, [work = std::move(work)](const Call& call) mutable { complete(call, std::exchange(work, nullptr)); });
+  return enqueue(worker_, owner, id, [work = std::move(work)](const Call& call) mutable { complete(call, std::exchange(work, nullptr)); });
+}
+
+Napi::Promise Channel::submit_aside(Napi::Object owner, int64_t id, std::function<Result()> work) {
+  return enqueue(finisher_, owner, id, [work = std::move(work)](const Call& call) mutable { complete(call, std::exchange(work, nullptr)); });
 }
 
 Napi::Promise Channel::submit_in_two(Napi::Object owner, int64_t id, std::function<std::function<Result()>()> work) {
-  return enqueue(owner, id, [this, id, work = std::move(work)](const Call& call) mutable {
+  return enqueue(worker_, owner, id, [this, id, work = std::move(work)](const Call& call) mutable {
     std::function<Result()> rest;
     try {
       rest = std::exchange(work, nullptr)();
@@ -73,7 +77,7 @@ Napi::Promise Channel::submit_in_two(Napi::Object owner, int64_t id, std::functi
   });
 }
 
-Napi::Promise Channel::enqueue(Napi::Object owner, int64_t id, std::function<void(const Call&)> run) {
+Napi::Promise Channel::enqueue(Worker& thread, Napi::Object owner, int64_t id, std::function<void(const Call&)> run) {
   // Shared, because std::function copies what it holds, and both outcomes need it.
   const auto call = std::make_shared<std::unique_ptr<Completion>>(std::make_unique<Completion>());
   Completion& completion = **call;
@@ -81,7 +85,7 @@ Napi::Promise Channel::enqueue(Napi::Object owner, int64_t id, std::function<voi
   completion.deferred.emplace(Napi::Promise::Deferred::New(env_));
   completion.owner = Napi::Persistent(owner);
   const Napi::Promise promise = completion.deferred->Promise();
-  if (!worker_.post({id, [call, run = std::move(run)] { run(call); }, [call] { fail(call, dropped()); }})) {
+  if (stop_requested_ || closed_ || !thread.post({id, [call, run = std::move(run)] { run(call); }, [call] { fail(call, dropped()); }})) {
     return rejected(env_, closed("the detector is closed"));
   }
   hold_loop();
@@ -103,6 +107,11 @@ void Channel::fail(const Call& call, std::exception_ptr failure) {
   (*call)->failure = std::move(failure);
   Completion* const completion = call->release();
   completion->channel->post(completion);
+}
+
+void Channel::cancel(int64_t id) {
+  worker_.cancel(id);
+  finisher_.cancel(id);
 }
 
 Napi::Promise Channel::close(std::function<void()> last) {
@@ -186,6 +195,7 @@ void Channel::end() {
   const std::shared_ptr<Channel> held = shared_from_this();
   worker_.stop();
   worker_.interrupt();
+  finisher_.interrupt();
   join();
   napi_remove_env_cleanup_hook(env_, &Channel::on_environment_end, this);
   closed_ = true;

@@ -25,8 +25,10 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Napi::Promise submit(Napi::Object owner, int64_t id, std::function<Result()> work);
   /// The same in two steps: what `work` returns runs on a second thread, calls in order, while the first thread takes the next call.
   Napi::Promise submit_in_two(Napi::Object owner, int64_t id, std::function<std::function<Result()>()> work);
-  /// Drops the call of this id, which rejects with ERR_CLOSED: at once when it waits, at its next step when it runs on the first thread.
-  void cancel(int64_t id) { worker_.cancel(id); }
+  /// As submit, on the second thread: for what needn't wait for the calls on the first.
+  Napi::Promise submit_aside(Napi::Object owner, int64_t id, std::function<Result()> work);
+  /// Drops the call of this id, which rejects with ERR_CLOSED: at once when it waits, at its next step when it runs.
+  void cancel(int64_t id);
   /// Refuses new calls, rejects waiting ones, lets the running one finish, runs `last` on the thread and ends it. Every call's promise resolves then.
   Napi::Promise close(std::function<void()> last);
   /// The same without a promise: for an owner that was garbage-collected.
@@ -39,8 +41,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   /// Whoever holds it settles the call; it is empty then.
   using Call = std::shared_ptr<std::unique_ptr<Completion>>;
   explicit Channel(Napi::Env env) : env_(env) {}
-  /// A call, its promise, and how the first thread is given it.
-  Napi::Promise enqueue(Napi::Object owner, int64_t id, std::function<void(const Call&)> run);
+  /// A call, its promise, and how a thread is given it.
+  Napi::Promise enqueue(Worker& thread, Napi::Object owner, int64_t id, std::function<void(const Call&)> run);
   static void complete(const Call& call, std::function<Result()> work);
   static void fail(const Call& call, std::exception_ptr failure);
   void post(Completion* completion);

@@ -12,6 +12,8 @@ namespace {
 
 constexpr size_t kMaxPictures = 4096;
 constexpr int kMaxSidePx = 1 << 20;
+constexpr size_t kFloatsADetection = 6, kMaxDetections = 1 << 20;
+constexpr int kMaxClasses = 1 << 16;
 
 std::array<float, 3> triple(const Napi::Object& from, const char* name) {
   const Napi::Value value = from.Get(name);
@@ -198,22 +200,40 @@ Napi::Object heads_to_js(Napi::Env env, const Heads& heads) {
   return js;
 }
 
-Napi::Array detections_to_js(Napi::Env env, const CandidateLists& detections) {
-  Napi::Array list = Napi::Array::New(env, detections.size());
-  for (uint32_t i = 0; i < detections.size(); ++i) {
-    Napi::Float32Array values = Napi::Float32Array::New(env, detections[i].size() * 6);
-    float* out = values.Data();
-    for (const Candidate& c : detections[i]) {
-      for (const float value : {c.x1, c.y1, c.x2, c.y2, c.score, static_cast<float>(c.class_id)}) *out++ = value;
-    }
-    list.Set(i, values);
+std::vector<Candidate> detections_from_js(const Napi::Value& value) {
+  const auto require = [](bool holds, const std::string& what) {
+    if (!holds) throw Error(ErrorCode::Input, "detections to merge must be " + what);
+  };
+  require(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_float32_array, "a Float32Array");
+  const Napi::Float32Array values = value.As<Napi::Float32Array>();
+  require(values.ElementLength() % kFloatsADetection == 0, "six numbers each: x1, y1, x2, y2, score, class id");
+  require(values.ElementLength() <= kMaxDetections * kFloatsADetection, "at most " + std::to_string(kMaxDetections));
+  std::vector<Candidate> detections;
+  detections.reserve(values.ElementLength() / kFloatsADetection);
+  const float* const end = values.Data() + values.ElementLength();
+  for (const float* v = values.Data(); v != end; v += kFloatsADetection) {
+    require(std::all_of(v, v + kFloatsADetection, [](float number) { return std::isfinite(number); }), "finite numbers");
+    require(v[5] >= 0 && v[5] < kMaxClasses && std::trunc(v[5]) == v[5],
+            "of classes whose ids are whole numbers below " + std::to_string(kMaxClasses));
+    detections.push_back({v[0], v[1], v[2], v[3], v[4], static_cast<int>(v[5])});
   }
-  return list;
+  return detections;
+}
+
+Napi::Float32Array detections_to_js(Napi::Env env, const std::vector<Candidate>& detections) {
+  Napi::Float32Array values = Napi::Float32Array::New(env, detections.size() * kFloatsADetection);
+  float* out = values.Data();
+  for (const Candidate& c : detections) {
+    for (const float value : {c.x1, c.y1, c.x2, c.y2, c.score, static_cast<float>(c.class_id)}) *out++ = value;
+  }
+  return values;
 }
 
 Napi::Object found_to_js(Napi::Env env, const Found& found) {
   Napi::Object js = Napi::Object::New(env);
-  js.Set("detections", detections_to_js(env, found.detections));
+  Napi::Array detections = Napi::Array::New(env, found.detections.size());
+  for (uint32_t i = 0; i < found.detections.size(); ++i) detections.Set(i, detections_to_js(env, found.detections[i]));
+  js.Set("detections", detections);
   Napi::Array list = Napi::Array::New(env, found.timings.size());
   for (uint32_t i = 0; i < found.timings.size(); ++i) {
     const StageTimes& times = found.timings[i];

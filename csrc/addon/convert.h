@@ -20,9 +20,10 @@ std::vector<Picture> pictures_from_js(const Napi::Value& value);
 Napi::Object info_to_js(Napi::Env env, const DetectorInfo& info);
 Napi::Object build_info_to_js(Napi::Env env, const BuildInfo& info);
 Napi::Object heads_to_js(Napi::Env env, const Heads& heads);
-/// One Float32Array a picture: x1, y1, x2, y2, score, class id per detection.
-Napi::Array detections_to_js(Napi::Env env, const CandidateLists& detections);
-/// Those, and the stages' times of each picture where they were asked for.
+/// x1, y1, x2, y2, score, class id per detection.
+std::vector<Candidate> detections_from_js(const Napi::Value& value);
+Napi::Float32Array detections_to_js(Napi::Env env, const std::vector<Candidate>& detections);
+/// One such array a picture, and the stages' times of each picture where they were asked for.
 Napi::Object found_to_js(Napi::Env env, const Found& found);
 /// Memory of V8's own: Electron allows no other.
 Napi::Float32Array floats_to_js(Napi::Env env, const std::vector<float>& values);

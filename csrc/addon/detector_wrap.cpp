@@ -43,7 +43,8 @@ Napi::Function DetectorWrap::define(Napi::Env env, Channels* channels) {
   return DefineClass(
       env, "Detector",
       {InstanceMethod<&DetectorWrap::load>("load"), InstanceMethod<&DetectorWrap::detect>("detect"), InstanceMethod<&DetectorWrap::heads>("heads"),
-       InstanceMethod<&DetectorWrap::work>("work"), InstanceMethod<&DetectorWrap::cancel>("cancel"), InstanceMethod<&DetectorWrap::stats>("stats"),
+       InstanceMethod<&DetectorWrap::merge_detections>("mergeDetections"), InstanceMethod<&DetectorWrap::work>("work"),
+       InstanceMethod<&DetectorWrap::cancel>("cancel"), InstanceMethod<&DetectorWrap::stats>("stats"),
        InstanceMethod<&DetectorWrap::memory>("memory"), InstanceMethod<&DetectorWrap::close>("close")},
       channels);
 }
@@ -96,6 +97,18 @@ Napi::Value DetectorWrap::detect(const Napi::CallbackInfo& info) {
                                        return [found = finish()](Napi::Env env) -> Napi::Value { return found_to_js(env, found); };
                                      };
                                    });
+  });
+}
+
+Napi::Value DetectorWrap::merge_detections(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    auto detections = std::make_shared<std::vector<Candidate>>(detections_from_js(info[1]));
+    const DetectOptions options = detect_options_from_js(info[2]);
+    return channel_->submit_aside(info.This().As<Napi::Object>(), call_id(info), [detections = std::move(detections), options]() -> Channel::Result {
+      return [merged = cornernet::merge_detections(std::move(*detections), options)](Napi::Env env) -> Napi::Value {
+        return detections_to_js(env, merged);
+      };
+    });
   });
 }
 

@@ -31,6 +31,7 @@ class DetectorWrap : public Napi::ObjectWrap<DetectorWrap> {
 
   Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value detect(const Napi::CallbackInfo& info);
+  Napi::Value merge_detections(const Napi::CallbackInfo& info);
   Napi::Value heads(const Napi::CallbackInfo& info);
   Napi::Value work(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);

@@ -132,6 +132,16 @@ void finish(const Group& group, const DetectOptions& options, const SoftNmsOptio
   }
 }
 
+}  // namespace
+
+std::vector<Candidate> merge_detections(std::vector<Candidate> detections, const DetectOptions& options) {
+  auto merged = soft_nms(std::move(detections), nms_of(options.settings));
+  keep_wanted(merged, options);
+  return merged;
+}
+
+namespace {
+
 void check_size(int width_px, int height_px, int views) {
   constexpr int kMostPx = 1 << 20, kMostViews = 1 << 16;
   require(width_px >= 1 && height_px >= 1 && width_px <= kMostPx && height_px <= kMostPx, "width and height must be 1 to 1048576 pixels");

@@ -100,6 +100,9 @@ struct Found {
   std::vector<StageTimes> timings;  // one a picture, when they were asked for
 };
 
+/// The detections of several overlapping parts of a picture as one list, thinned and filtered like those of a picture.
+std::vector<Candidate> merge_detections(std::vector<Candidate> detections, const DetectOptions& options);
+
 /// One network on one device. Not thread-safe: one thread calls it.
 class Detector {
  public:

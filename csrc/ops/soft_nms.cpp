@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "runtime/interrupt.h"
+
 namespace cornernet {
 namespace {
 
@@ -56,6 +58,7 @@ std::vector<Candidate> soft_nms(std::vector<Candidate> candidates, const SoftNms
   size_t count = boxes.size();
   // Picks come in descending order and decay only what follows, so the loop may stop at the last one wanted.
   for (size_t i = 0; i < count && kept.size() < static_cast<size_t>(options.max_per_image); ++i) {
+    check_interrupted();
     // Moving the best to the front and the last into a dropped one's place is the reference's own order, which decides between equal scores.
     const auto best = std::max_element(boxes.begin() + static_cast<std::ptrdiff_t>(i), boxes.begin() + static_cast<std::ptrdiff_t>(count),
                                        [](const ShiftedBox& a, const ShiftedBox& b) { return a.score < b.score; });

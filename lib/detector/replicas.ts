@@ -35,6 +35,10 @@ export class Replicas {
     return this.#call(signal, (native, id) => native.detect(id, pictures, options));
   }
 
+  mergeDetections(detections: Float32Array, options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<Float32Array> {
+    return this.#call(signal, (native, id) => native.mergeDetections(id, detections, options));
+  }
+
   heads(picture: NativePicture, settings: NativeSettings, signal: AbortSignal | undefined): Promise<NativeHeads> {
     return this.#call(signal, (native, id) => native.heads(id, picture, settings));
   }
