@@ -9,6 +9,9 @@ if(CORNERNET_CUDA STREQUAL "0")
 endif()
 
 include(CheckLanguage)
+if(NOT CMAKE_CUDA_COMPILER)
+  unset(CMAKE_CUDA_COMPILER CACHE) # one may have been installed since it was not found
+endif()
 if(LibTorch_HAS_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES 80) # only for the compiler's own check; targets set theirs
   check_language(CUDA)

@@ -1,5 +1,6 @@
-// Compiles lib/ into dist/: three doors, the command line and the job's process as CommonJS that share chunks, wrappers for ESM, so that both module
-// systems share one instance of everything, and types. What the package needs of its development dependencies is bundled, tree-shaken, with its licence.
+// Compiles lib/ into dist/: three doors, the command line, the job's process and the set-up's unzip as CommonJS that share chunks, wrappers for ESM,
+// so that both module systems share one instance of everything, and types. What the package needs of its development dependencies is bundled,
+// tree-shaken, with its licence.
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { chmodSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
@@ -29,6 +30,7 @@ async function emitCode() {
     input: {
       ...Object.fromEntries([...doors, 'cli'].map((name) => [name, join(root, 'lib', `${name}.ts`)])),
       child: join(root, 'lib', 'jobs', 'child.ts'),
+      unzip: join(root, 'lib', 'unzip.ts'),
     },
     external: isExternal,
     platform: 'node',

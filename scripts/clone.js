@@ -1,5 +1,7 @@
 // All the set-up of a clone, for `npm start` and `npm test`; quick when nothing changed.
-//   node scripts/clone.js [--testing]
+//   node scripts/clone.js             npm packages, dist/, LibTorch and the addon
+//   node scripts/clone.js --testing   with the addon of the native tests
+//   node scripts/clone.js --dist      dist/ alone: what npm runs before it packs the package, for somebody who installs it from git too
 'use strict';
 const { createHash } = require('node:crypto');
 const { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } = require('node:fs');
@@ -46,7 +48,10 @@ async function installModules() {
 
 async function compileTypeScript() {
   const sources =
-    sourcesOf(join(root, 'lib')) + readFileSync(join(root, 'tsconfig.json')) + readFileSync(join(root, 'tsconfig.build.json'));
+    sourcesOf(join(root, 'lib')) +
+    ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build-dist.js']
+      .map((name) => readFileSync(join(root, name)))
+      .join('');
   await once(
     'dist',
     sources,
@@ -55,15 +60,20 @@ async function compileTypeScript() {
   );
 }
 
-async function setUpClone() {
+async function setUpClone(options) {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 17)) throw new Error(`Node ${process.versions.node} is too old: 20.17 or newer is needed`);
+  if (options.includes('--dist')) {
+    if (existsSync(join(root, 'node_modules', 'rolldown'))) return compileTypeScript();
+    return say('cornernet: dist/ is not compiled, because the development dependencies are not installed');
+  }
   await installModules();
   await compileTypeScript();
-  await setUp({ testing: process.argv.includes('--testing') });
+  const done = await setUp({ testing: options.includes('--testing') });
+  if (done) say(done);
 }
 
-setUpClone().catch((error) => {
+setUpClone(process.argv.slice(2)).catch((error) => {
   say(error.code === 'ERR_SETUP' || error.code === 'ERR_DOWNLOAD' ? error.message : error.stack);
   process.exitCode = 1;
 });

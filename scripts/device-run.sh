@@ -98,10 +98,7 @@ step_build() {
   fi
   # CMake refuses to change its generator.
   if [ ! -f build/CMakeCache.txt ] && command -v ninja > /dev/null; then options+=(-G Ninja); fi
-  rm -f build/stamp # setup/'s: it would vouch for an addon that is replaced here
-  # A cached LibTorch of another place must not outlive it.
-  cmake -S . -B build -U 'LibTorch_*' -DLIBTORCH="$libtorch" -DCORNERNET_TESTING=ON \
-    -DCMAKE_JS_INC="$PWD/node_modules/node-api-headers/include;$PWD/node_modules/node-addon-api" "${options[@]}"
+  cmake -S . -B build -DLIBTORCH="$libtorch" -DCORNERNET_TESTING=ON "${options[@]}"
   cmake --build build --parallel "$(nproc)"
   node scripts/build-dist.js
   # Without this, everything that follows would skip or run on the CPU.

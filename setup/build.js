@@ -1,14 +1,45 @@
-// Building the addon with cmake-js, unless nothing changed since the last time.
+// Building the addon with CMake, unless nothing changed since the last time.
 'use strict';
 const { createHash } = require('node:crypto');
-const { existsSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } = require('node:fs');
-const { join } = require('node:path');
+const { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } = require('node:fs');
+const { availableParallelism, freemem } = require('node:os');
+const { dirname, join, relative } = require('node:path');
 
 const { step } = require('./console.js');
-const { must, run, SetupError } = require('./run.js');
+const { addonPath, root } = require('./paths.js');
+const { must, run } = require('./run.js');
 
-const root = join(__dirname, '..');
-const stamp = join(root, 'build', 'stamp');
+const BYTES_PER_COMPILER = 1.5e9;
+const build = join(root, 'build');
+/** What the build folder was last configured with; missing after a failure. */
+const configured = join(build, 'configured');
+/** How the addon that is there came to be. */
+const record = join(build, 'addon.json');
+
+/** @typedef {{ made: 'prebuilt' | 'built', key: string, libtorch: import('./libtorch.js').Libtorch, files: Record<string, string> }} AddonRecord */
+
+/** Size and time of a file: another one's in its place shows. */
+function identityOf(path) {
+  if (!existsSync(path)) return undefined;
+  const { size, mtimeMs } = statSync(path);
+  return `${size} ${mtimeMs}`;
+}
+
+/** @returns {AddonRecord | undefined} of the addon that is there; undefined when there is none, or it came another way */
+function addonRecord() {
+  if (!existsSync(record)) return undefined;
+  const read = JSON.parse(readFileSync(record, 'utf8'));
+  return Object.entries(read.files).every(([name, identity]) => identityOf(addonPath(name)) === identity) ? read : undefined;
+}
+
+function forgetAddon() {
+  rmSync(record, { force: true });
+}
+
+function writeRecord(made, key, libtorch, names) {
+  const files = Object.fromEntries(names.map((name) => [name, identityOf(addonPath(name))]));
+  writeFileSync(record, JSON.stringify({ made, key, libtorch, files }));
+}
 
 function filesBelow(path) {
   if (!existsSync(path)) return [];
@@ -18,70 +49,65 @@ function filesBelow(path) {
     .flatMap((name) => filesBelow(join(path, name)));
 }
 
-/** Everything the addon is made of. */
-function fingerprint(libtorch, testing) {
-  const hash = createHash('sha256').update(JSON.stringify([libtorch, testing, process.env.CORNERNET_CUDA ?? '', process.versions.napi]));
+/** What CMake is given; a build folder serves one such configuration. */
+async function configuration(libtorch, { cuda, nvcc }) {
+  const ninja = (await run('ninja', ['--version'])).code === 0;
+  const headers = ['node-api-headers', 'node-addon-api'].map((name) => dirname(require.resolve(`${name}/package.json`, { paths: [root] })));
+  const compilers = ['CXX', 'CXXFLAGS', 'CUDAFLAGS', 'CUDAHOSTCXX', 'LDFLAGS'].map((name) => [name, process.env[name]]);
+  return {
+    root,
+    libtorch: [libtorch.folder, libtorch.version, libtorch.variant],
+    include: `${join(headers[0], 'include')};${headers[1]}`,
+    generator: process.env.CMAKE_GENERATOR || (ninja ? 'Ninja' : 'Unix Makefiles'),
+    env: { ...Object.fromEntries(compilers), CORNERNET_CUDA: cuda ? '1' : '0', CUDACXX: cuda ? nvcc : undefined },
+  };
+}
+
+function keyOf(settings, testing) {
+  const hash = createHash('sha256').update(JSON.stringify([settings, testing]));
   const sources = ['CMakeLists.txt', 'cmake', 'csrc', ...(testing ? ['test/native'] : [])];
-  for (const file of sources.flatMap((name) => filesBelow(join(root, name)))) hash.update(file).update(readFileSync(file));
+  for (const file of sources.flatMap((name) => filesBelow(join(root, name)))) hash.update(relative(root, file)).update(readFileSync(file));
   return hash.digest('hex');
 }
 
-function isBuilt(testing) {
-  const addons = ['cornernet', ...(testing ? ['cornernet_testing'] : [])];
-  return addons.every((name) => existsSync(join(root, 'build', 'Release', `${name}.node`)));
-}
-
-function stampedWith() {
-  return existsSync(stamp) ? readFileSync(stamp, 'utf8').split('\n') : [];
-}
-
-/** Whether a compiler and CMake are here; the sentence that says what isn't. */
-async function missingTools() {
-  if ((await run('cmake', ['--version'])).code !== 0) return 'CMake is not installed';
-  for (const compiler of [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean)) {
-    if ((await run(compiler, ['--version'])).code === 0) return undefined;
-  }
-  return 'no C++ compiler is installed';
+/** Begins anew where the folder was configured otherwise, elsewhere, or without success; the addons stay until others are linked. */
+function clearUnless(wanted) {
+  if (existsSync(configured) && readFileSync(configured, 'utf8') === wanted) return;
+  mkdirSync(build, { recursive: true });
+  for (const name of readdirSync(build)) if (name !== 'Release') rmSync(join(build, name), { recursive: true });
 }
 
 /**
- * @param {{ folder: string, version: string }} libtorch
- * @param {{ testing?: boolean }} [options] testing also builds the addon of the native tests
+ * @param {import('./libtorch.js').Libtorch} libtorch
+ * @param {{ cuda: boolean, nvcc?: string, testing?: boolean }} options testing also builds the addon of the native tests
+ * @returns {Promise<boolean>} whether anything had to be done
  */
-async function buildAddon(libtorch, { testing = false } = {}) {
+async function buildAddon(libtorch, { cuda, nvcc, testing = false }) {
+  const settings = await configuration(libtorch, { cuda, nvcc });
+  const current = addonRecord()?.key;
   // An addon built with the tests serves without them too.
-  const wanted = [true, false].filter((withTests) => withTests || !testing).map((withTests) => fingerprint(libtorch, withTests));
-  if (wanted.includes(stampedWith()[0]) && isBuilt(testing)) return false;
-  const missing = await missingTools();
-  if (missing) throw new SetupError(`the addon can't be built: ${missing} (a C++20 compiler and CMake 3.18 or newer are needed)`);
-  rmSync(stamp, { force: true });
-  const ninja = (await run('ninja', ['--version'])).code === 0;
-  const cache = join(root, 'build', 'CMakeCache.txt');
-  // CMake refuses to change its generator.
-  if (existsSync(cache) && /CMAKE_GENERATOR:INTERNAL=Ninja/.test(readFileSync(cache, 'utf8')) !== ninja)
-    rmSync(join(root, 'build'), { recursive: true });
-  const args = [
-    require.resolve('cmake-js/bin/cmake-js', { paths: [root] }),
-    'build',
-    '--directory',
-    root,
-    ...(ninja ? ['--generator', 'Ninja'] : ['--generator', 'Unix Makefiles', '--parallel', '4']),
-    `--CDLIBTORCH=${libtorch.folder}`,
-    `--CDCORNERNET_TESTING=${testing ? 'ON' : 'OFF'}`,
-    // A cached LibTorch of another place must not outlive it.
-    '--CDLibTorch_INCLUDE_DIR=',
-  ];
-  await step('Building the addon', (note) =>
-    must(process.execPath, args, {
-      cwd: root,
-      onLine: (line) => {
-        const progress = /^\[\s*(\d+)\/(\d+)\]|^\[\s*(\d+%)\]/.exec(line);
-        if (progress) note(progress[3] ?? `${progress[1]} of ${progress[2]}`);
-      },
-    }),
-  );
-  writeFileSync(stamp, `${fingerprint(libtorch, testing)}\n`);
+  if (current !== undefined && (current === keyOf(settings, true) || (!testing && current === keyOf(settings, false)))) return false;
+  clearUnless(JSON.stringify(settings));
+  // What came another way is as good as old: linking it anew must not seem needless.
+  if (addonRecord()?.made !== 'built' && existsSync(addonPath('cornernet'))) utimesSync(addonPath('cornernet'), 0, 0);
+  forgetAddon();
+  rmSync(configured, { force: true });
+  // Through the environment, because a definition would stay in CMake's cache and outlive a changed environment for the other ways in.
+  const env = { ...process.env, ...settings.env, LIBTORCH: libtorch.folder };
+  const options = ['LIBTORCH', 'CORNERNET_CUDA'].flatMap((name) => ['-U', name]);
+  options.push(`-DCMAKE_JS_INC=${settings.include}`, `-DCORNERNET_TESTING=${testing ? 'ON' : 'OFF'}`, '-DCMAKE_BUILD_TYPE=Release');
+  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / BYTES_PER_COMPILER)));
+  await step('Building the addon', async (note) => {
+    await must('cmake', ['-S', root, '-B', build, '-G', settings.generator, ...options], { env });
+    writeFileSync(configured, JSON.stringify(settings));
+    const onLine = (line) => {
+      const progress = /^\[\s*(\d+)\/(\d+)\]|^\[\s*(\d+%)\]/.exec(line);
+      if (progress) note(progress[3] ?? `${progress[1]} of ${progress[2]}`);
+    };
+    await must('cmake', ['--build', build, '--parallel', String(jobs)], { env, onLine });
+  });
+  writeRecord('built', keyOf(settings, testing), libtorch, ['cornernet', ...(testing ? ['cornernet_testing'] : [])]);
   return true;
 }
 
-module.exports = { buildAddon, missingTools, root };
+module.exports = { addonRecord, buildAddon, forgetAddon, writeRecord };

@@ -1,13 +1,13 @@
 // What binding.gyp's action calls: an explicit `node-gyp rebuild`.
 'use strict';
-const { say } = require('./console.js');
 const { buildAddon } = require('./build.js');
-const { findLibtorch } = require('./libtorch.js');
+const { say } = require('./console.js');
+const { makePlan } = require('./plan.js');
 
 async function build() {
-  const libtorch = await findLibtorch(say);
-  if (!libtorch) throw new Error('no LibTorch was found: run `npx cornernet setup`, or set LIBTORCH');
-  await buildAddon(libtorch);
+  const plan = await makePlan({ source: true, tell: say });
+  if (plan.fetch) throw new Error('no LibTorch was found: run `npx cornernet setup`, or set LIBTORCH');
+  await buildAddon(plan.libtorch, plan);
 }
 
 build().catch((error) => {

@@ -7,22 +7,42 @@ const CUDA_BUILDS = [
   { variant: 'cu130', cuda: 13.0, oldest: 7.5, newest: 12.1 },
   { variant: 'cu126', cuda: 12.6, oldest: 5.0, newest: 9.0 },
 ];
+const VARIANTS = ['cpu', 'cu126', 'cu130'];
+
+/** "13.0" of "cu130"; undefined for a CPU build. */
+function cudaOf(variant) {
+  const digits = /^cu(\d+)(\d)$/.exec(variant);
+  return digits ? Number(`${digits[1]}.${digits[2]}`) : undefined;
+}
 
 /**
- * @param {import('./probe.js').Probe} probe
+ * Whether a build has code for all these GPUs and their driver runs it. A driver runs every build of its own major version (CUDA's minor version
+ * compatibility) and of older ones. Of builds that aren't listed only the driver is judged, and that CUDA 13 left out what is older than 7.5.
+ */
+function suits(variant, { gpus, cuda }) {
+  const version = cudaOf(variant);
+  if (version === undefined || gpus.length === 0 || Math.floor(version) > Math.floor(cuda)) return false;
+  const { oldest, newest } = CUDA_BUILDS.find((build) => build.variant === variant) ?? {
+    oldest: version >= 13 ? 7.5 : 0,
+    newest: Infinity,
+  };
+  return gpus.every(({ computeCapability }) => oldest <= computeCapability && computeCapability <= newest);
+}
+
+/**
+ * @param {import('./machine.js').Probe} probe
  * @returns {{ variant: 'cpu' | 'cu126' | 'cu130', reason: string }}
  */
-function chooseVariant({ gpus, cuda }) {
-  if (gpus.length === 0) return { variant: 'cpu', reason: 'there is no NVIDIA driver or GPU' };
-  const capabilities = gpus.map(({ computeCapability }) => computeCapability);
-  const oldest = Math.min(...capabilities);
-  const newest = Math.max(...capabilities);
-  const range = oldest === newest ? oldest.toFixed(1) : `${oldest.toFixed(1)} to ${newest.toFixed(1)}`;
-  const machine = `the GPUs' compute capability is ${range}, the driver supports CUDA ${cuda.toFixed(1)}`;
-  // A driver runs every build of its own major version (CUDA's minor version compatibility) and of older ones.
-  const found = CUDA_BUILDS.find((build) => Math.floor(build.cuda) <= Math.floor(cuda) && build.oldest <= oldest && newest <= build.newest);
+function chooseVariant(probe) {
+  if (probe.gpus.length === 0) return { variant: 'cpu', reason: 'there is no NVIDIA driver or GPU' };
+  const capabilities = probe.gpus.map(({ computeCapability }) => computeCapability);
+  const range = [...new Set([Math.min(...capabilities), Math.max(...capabilities)])]
+    .map((capability) => capability.toFixed(1))
+    .join(' to ');
+  const machine = `the GPUs' compute capability is ${range}, the driver supports CUDA ${probe.cuda.toFixed(1)}`;
+  const found = CUDA_BUILDS.find((build) => suits(build.variant, probe));
   if (found) return { variant: found.variant, reason: machine };
   return { variant: 'cpu', reason: `no CUDA build of torch ${TORCH_VERSION} suits this machine: ${machine} (a newer driver may help)` };
 }
 
-module.exports = { chooseVariant, TORCH_VERSION };
+module.exports = { chooseVariant, cudaOf, suits, TORCH_VERSION, VARIANTS };

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { cacheFolder } from '../weights/cache.js';
 import { sentenceOf } from '../errors.js';
 import { addonPaths, loadNative, type NativeBuildInfo } from '../native.js';
-import { findLibtorch, probeGpus } from '../setup.js';
+import { addonRecord, makePlan, probeGpus, type SetupPlan } from '../setup.js';
 import { listWeights, weightsPath } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
 
@@ -23,14 +23,26 @@ function nodeFinding(): Finding {
   return { subject: 'Node', found, remedy: 'the addon is built for Linux on x86-64 only' };
 }
 
-async function libtorchFindings(): Promise<Finding[]> {
-  const passedOver: Finding[] = [];
-  const libtorch = await findLibtorch((text) => passedOver.push({ subject: 'LibTorch', found: text }));
-  if (!libtorch) return [...passedOver, { subject: 'LibTorch', found: 'none', remedy: 'run `npx cornernet setup`' }];
-  return [
-    ...passedOver,
-    { subject: 'LibTorch', found: `${libtorch.version} (${libtorch.cuda ? 'CUDA' : 'CPU'}) from ${libtorch.source}: ${libtorch.folder}` },
-  ];
+/** What `setup` would do here, or why it can't. */
+async function planFindings(): Promise<{ findings: Finding[]; plan?: SetupPlan }> {
+  const findings: Finding[] = [];
+  try {
+    const plan = await makePlan({ tell: (text) => findings.push({ subject: 'LibTorch', found: text }) });
+    const { libtorch } = plan;
+    if (!libtorch) return { plan, findings: [...findings, { subject: 'LibTorch', found: 'none that suits', remedy: fetching(plan) }] };
+    const found = `${libtorch.version} (${libtorch.variant}) from ${libtorch.source}: ${libtorch.folder}`;
+    const used = addonRecord()?.libtorch;
+    const other = used !== undefined && (used.folder !== libtorch.folder || used.version !== libtorch.version);
+    const remedy = other ? `the addon is for the one at ${used.folder}: run \`npx cornernet setup\`` : undefined;
+    return { plan, findings: [...findings, { subject: 'LibTorch', found, ...(remedy !== undefined && { remedy }) }] };
+  } catch (error) {
+    return { findings: [...findings, { subject: 'LibTorch', found: 'none that can be used', remedy: sentenceOf(error) }] };
+  }
+}
+
+function fetching({ fetch, prebuilt }: SetupPlan): string {
+  const addon = prebuilt === undefined ? 'builds the addon' : 'takes the prebuilt addon';
+  return `run \`npx cornernet setup\`, which fetches the ${fetch ?? ''} build of LibTorch and ${addon}`;
 }
 
 function addonFindings(): { findings: Finding[]; info?: NativeBuildInfo } {
@@ -38,8 +50,9 @@ function addonFindings(): { findings: Finding[]; info?: NativeBuildInfo } {
   try {
     const info = loadNative().buildInfo();
     const cuda = info.cuda ? `with CUDA ${info.cudaVersion}` : 'without CUDA';
+    const made = addonRecord()?.made;
     const findings = [
-      { subject: 'Addon', found: `${path ?? ''}, LibTorch ${info.libtorchVersion}, ${cuda}` },
+      { subject: 'Addon', found: `${path ?? ''}${made ? ` (${made})` : ''}, LibTorch ${info.libtorchVersion}, ${cuda}` },
       { subject: 'CPU', found: `${info.cores} cores usable; ${info.cpuFeatures.join(', ') || 'no AVX2'}` },
     ];
     return { findings, info };
@@ -48,20 +61,18 @@ function addonFindings(): { findings: Finding[]; info?: NativeBuildInfo } {
   }
 }
 
-async function gpuFindings(info: NativeBuildInfo | undefined): Promise<Finding[]> {
+async function gpuFindings(info: NativeBuildInfo | undefined, plan: SetupPlan | undefined): Promise<Finding[]> {
   const { gpus, cuda } = await probeGpus();
   if (gpus.length === 0) return [{ subject: 'GPU', found: 'none (no NVIDIA driver)' }];
   return gpus.map(({ name, computeCapability }, index) => {
     const found = `${name}, compute capability ${computeCapability.toFixed(1)}, driver for CUDA ${cuda.toFixed(1)}`;
-    if (info?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; this build has code for it` };
-    if (info?.cuda === false)
-      return {
-        subject: 'GPU',
-        found,
-        remedy: 'this build has no CUDA side: install the CUDA toolkit (nvcc) and run `npx cornernet setup`',
-      };
-    const volta = computeCapability < 7.5 ? ': a cu126 build of LibTorch and CUDA 12 have code for it' : '';
-    return { subject: 'GPU', found, remedy: `this build has no code for it${volta}; run \`npx cornernet setup\`` };
+    if (info?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; the addon has code for it` };
+    if (plan?.unused !== undefined) return { subject: 'GPU', found, remedy: plan.unused };
+    const lacks = info === undefined ? '' : `the addon has no ${info.cuda ? 'code for it' : 'CUDA side'}: `;
+    const build = plan?.fetch ?? plan?.libtorch?.variant;
+    const remedy =
+      build === undefined ? 'run `npx cornernet setup`' : `run \`npx cornernet setup\`, which takes the ${build} build of LibTorch`;
+    return { subject: 'GPU', found, remedy: lacks + remedy };
   });
 }
 
@@ -74,11 +85,12 @@ function weightsFindings(): Finding[] {
 
 async function examine(): Promise<Finding[]> {
   const { findings, info } = addonFindings();
+  const { findings: planned, plan } = await planFindings();
   return [
     nodeFinding(),
     ...findings,
-    ...(await libtorchFindings()),
-    ...(await gpuFindings(info)),
+    ...planned,
+    ...(await gpuFindings(info, plan)),
     { subject: 'Cache', found: `${cacheFolder()}${existsSync(cacheFolder()) ? '' : ' (not there yet)'}` },
     ...weightsFindings(),
   ];

@@ -1,21 +1,24 @@
-// cornernet setup: the explicit step that finds or fetches LibTorch and builds the addon.
+// cornernet setup: the explicit step that finds or fetches LibTorch and readies the addon.
 import type { Command } from 'commander';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
-import { setUp } from '../setup.js';
+import { setUp, type SetupOptions } from '../setup.js';
 
 export function register(command: Command): void {
   command
+    .option('--libtorch <build>', 'cpu, cu126, cu130 or a folder (default: $LIBTORCH, else what suits the machine)')
+    .option('--source', 'build the addon here, though a prebuilt one fits')
     .addHelpText(
       'after',
       `
-LibTorch is looked for in $LIBTORCH, then in Python's torch, then in the cache ($CORNERNET_CACHE, default ~/.cache/cornernet), and
-fetched where none works: 2.11 to 2.13. CORNERNET_CUDA=0 or 1 leaves the CUDA side out or insists on it.
+LibTorch is looked for in Python's torch, then in the cache ($CORNERNET_CACHE, default ~/.cache/cornernet), and fetched where none works
+or suits: 2.11 to 2.13, with an NVIDIA GPU a CUDA build. The addon is the prebuilt one (a package cornernet-linux-x64-<build>) where it
+fits, else it is built. CORNERNET_CUDA=0 or 1 leaves the CUDA side out or insists on it.
 CORNERNET_LIBTORCH_URL and CORNERNET_LIBTORCH_SHA256 name another place and checksum of the official archive.`,
     )
-    .action(async () => {
+    .action(async (options: SetupOptions) => {
       try {
-        await setUp();
+        console.log((await setUp(options)) ?? 'Everything is in place');
       } catch (error) {
         throw error instanceof CornerNetError ? error : new CornerNetError('ERR_LIBTORCH', sentenceOf(error), { cause: error });
       }

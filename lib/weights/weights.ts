@@ -12,26 +12,37 @@ import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { packageRoot } from '../native.js';
 
-const entrySchema = z.strictObject({
-  id: z.string(),
+/** One of the known weights. */
+export interface WeightsEntry {
+  readonly id: string;
   /** mmdetection's name of the configuration. */
+  readonly config: string;
+  readonly url?: string | undefined;
+  /** In the package's weights folder. */
+  readonly file?: string | undefined;
+  /** The whole sha256 or its first digits, which the published names end in. */
+  readonly sha256: string;
+  readonly classes: number;
+  /** What it was trained with. */
+  readonly batch?: string | undefined;
+  /** COCO AP as published, in points; for the digits, on their own validation set. */
+  readonly ap: number;
+  readonly flip: boolean;
+  readonly scoreThreshold: number;
+}
+
+const entrySchema: z.ZodType<WeightsEntry> = z.strictObject({
+  id: z.string(),
   config: z.string(),
   url: z.url().optional(),
-  /** In the package's weights folder. */
   file: z.string().optional(),
-  /** The whole sha256 or its first digits, which the published names end in. */
   sha256: z.string().regex(/^[0-9a-f]{8,64}$/),
   classes: z.int(),
-  /** What it was trained with. */
   batch: z.string().optional(),
-  /** COCO AP as published, in points; for the digits, on their own validation set. */
   ap: z.number(),
   flip: z.boolean(),
   scoreThreshold: z.number(),
 });
-
-/** One of the known weights. */
-export type WeightsEntry = Readonly<z.infer<typeof entrySchema>>;
 
 const manifestSchema = z.strictObject({ default: z.string(), weights: z.array(entrySchema) });
 

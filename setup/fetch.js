@@ -1,0 +1,102 @@
+// Fetching a build of LibTorch into the cache: pip's CPU wheel, else the official archive.
+'use strict';
+const { existsSync, readdirSync } = require('node:fs');
+const { mkdir, mkdtemp, rename, rm } = require('node:fs/promises');
+const { join } = require('node:path');
+
+const { say, step } = require('./console.js');
+const { download } = require('./download.js');
+const { obstacleTo } = require('./libtorch.js');
+const { cacheFolder, root } = require('./paths.js');
+const { run, SetupError } = require('./run.js');
+const { TORCH_VERSION } = require('./variant.js');
+
+/** What is needed of a wheel or an archive: two thirds of it. */
+const NEEDED = /^(torch|libtorch)\/(lib\/|include\/|version\.py$|build-version$)/;
+
+async function pipDownload(variant, folder, note) {
+  const requirement = `torch==${TORCH_VERSION}+${variant}`;
+  const args = [
+    '-m',
+    'pip',
+    'download',
+    '--disable-pip-version-check',
+    '--no-deps',
+    '--only-binary=:all:',
+    '--progress-bar=off',
+    '-d',
+    folder,
+  ];
+  const failures = [];
+  for (const extra of [[], ['--index-url', `https://download.pytorch.org/whl/${variant}`]]) {
+    const { code, output } = await run('python3', [...args, ...extra, requirement], { onLine: (line) => note(line.slice(0, 60)) });
+    if (code === 0) return readdirSync(folder).find((name) => name.endsWith('.whl'));
+    failures.push(output.trim().split('\n').pop());
+  }
+  say(`pip has no ${requirement}: ${failures[0]}`);
+  return undefined;
+}
+
+/** The official archive. Its sha256 can be given in CORNERNET_LIBTORCH_SHA256, its place in CORNERNET_LIBTORCH_URL. */
+async function archiveDownload(variant, folder, note) {
+  const name = `libtorch-shared-with-deps-${TORCH_VERSION}%2B${variant}.zip`;
+  try {
+    await download({
+      url: process.env.CORNERNET_LIBTORCH_URL ?? `https://download.pytorch.org/libtorch/${variant}/${name}`,
+      file: join(folder, 'libtorch.zip'),
+      sha256: process.env.CORNERNET_LIBTORCH_SHA256,
+      onProgress: ({ received, total }) => note(`${Math.round(received / 1e6)} of ${total ? Math.round(total / 1e6) : '?'} MB`),
+    });
+  } catch (error) {
+    const others = `CORNERNET_LIBTORCH_URL names another place, LIBTORCH a folder, and a torch that pip installed serves as well`;
+    throw new SetupError(`${error.message} (${others}${variant === 'cpu' ? '' : '; `--libtorch cpu` takes the CPU build'})`, {
+      cause: error,
+    });
+  }
+  return 'libtorch.zip';
+}
+
+async function unpack(archive, folder) {
+  // Compiled, because a library is bundled with it; what runs before that fetches nothing.
+  const { unzip } = require(join(root, 'dist', 'unzip.js'));
+  try {
+    await unzip(archive, folder, (name) => NEEDED.test(name));
+  } catch (error) {
+    throw new SetupError(`${archive} can't be unpacked: ${error.message}`, { cause: error });
+  }
+}
+
+/** Fetches into a folder aside, proves it, renames it into the cache. @returns {Promise<import('./libtorch.js').Libtorch>} */
+async function fetchLibtorch(variant) {
+  const home = join(cacheFolder(), 'libtorch');
+  const target = join(home, `${TORCH_VERSION}+${variant}`);
+  await mkdir(home, { recursive: true });
+  // The archive's own folder stays after a failure, so that a cut download goes on; what is unpacked is always new.
+  const downloads = join(cacheFolder(), 'partial', `${TORCH_VERSION}+${variant}`);
+  await mkdir(downloads, { recursive: true });
+  const aside = await mkdtemp(join(home, '.unpacking-'));
+  try {
+    await step(`Fetching LibTorch ${TORCH_VERSION}+${variant}`, async (note) => {
+      // A CUDA wheel leaves its nvidia libraries to other wheels; the official archive has them with it.
+      const wheel = variant === 'cpu' ? await pipDownload(variant, downloads, note) : undefined;
+      const archive = wheel ?? (await archiveDownload(variant, downloads, note));
+      note('unpacking');
+      await unpack(join(downloads, archive), aside);
+      if (existsSync(join(aside, 'libtorch'))) await rename(join(aside, 'libtorch'), join(aside, 'torch'));
+      note('loading it');
+      const obstacle = await obstacleTo(join(aside, 'torch'));
+      if (obstacle) throw new SetupError(`the LibTorch that was fetched can't be loaded: ${obstacle}`);
+    });
+    // One that does not load makes room; another set-up may have been quicker, and its result is as good.
+    if (existsSync(target) && (await obstacleTo(join(target, 'torch')))) await rm(target, { recursive: true });
+    await rename(aside, target).catch((error) => {
+      if (!existsSync(join(target, 'torch'))) throw error;
+    });
+    await rm(downloads, { recursive: true, force: true });
+  } finally {
+    await rm(aside, { recursive: true, force: true });
+  }
+  return { folder: join(target, 'torch'), version: TORCH_VERSION, variant, source: 'cache' };
+}
+
+module.exports = { fetchLibtorch };
