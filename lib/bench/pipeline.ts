@@ -28,7 +28,8 @@ export interface PipelineBenchOptions {
   readonly load: LoadOptions;
   readonly batchSize: number;
   readonly concurrency?: number | undefined;
-  readonly flip: boolean;
+  /** Default: as the weights were tested. */
+  readonly flip?: boolean | undefined;
   readonly rule: Rule;
   readonly tell?: (picturesPerSecond: number) => void;
 }
@@ -53,8 +54,9 @@ interface Ran {
 /** What a run of the pipeline leaves. */
 interface Run {
   readonly pictures: Ran[];
+  /** When the errors of those that failed were written. */
+  readonly failures: Span[];
   readonly measured: { window: Window; values: number[] }[];
-  failed: number;
   warmUp: number;
   begin: number;
   end: number;
@@ -112,9 +114,8 @@ async function writeTimed(writer: ResultWriter, result: DetectionResult | Failed
 }
 
 async function runPipeline(detector: Detector, options: PipelineBenchOptions, writer: ResultWriter): Promise<Run> {
-  const run: Run = { pictures: [], measured: [], failed: 0, warmUp: 0, begin: 0, end: 0 };
+  const run: Run = { pictures: [], failures: [], measured: [], warmUp: 0, begin: 0, end: 0 };
   const cutter = new WindowCutter(options.rule, options.batchSize, run);
-  let failures = 0;
   const repeated = function* (): Generator<string> {
     for (;;) yield* options.files;
   };
@@ -122,9 +123,8 @@ async function runPipeline(detector: Detector, options: PipelineBenchOptions, wr
   for await (const result of detector.detectAll(repeated(), { flip, batchSize, concurrency, timings: true })) {
     const write = await writeTimed(writer, result);
     if ('error' in result) {
-      failures++;
-      if (failures === options.files.length && run.pictures.length === 0) throw result.error; // not one can be read
-      run.failed++;
+      run.failures.push(write);
+      if (run.failures.length === options.files.length && run.pictures.length === 0) throw result.error; // not one can be read
     } else {
       run.pictures.push({ timings: result.timings as Timings, write, size: result });
       if (await cutter.advance(detector.device)) break;
@@ -148,16 +148,17 @@ function stageResults({ pictures, begin, end }: Run): PipelineResult['stages'] {
   });
 }
 
-function timelineOf({ pictures, begin }: Run): PipelineResult['timeline'] {
-  const first = pictures.filter(({ timings }) => timings.start >= begin).slice(0, picturesOfTimeline);
-  const origin = first[0]?.timings.start ?? begin;
-  return first.flatMap(({ timings, write }, picture) =>
-    [...spansOf(timings), ['write', write] as const].map(([stage, span]) => ({
-      stage,
-      picture,
-      begin: span.begin - origin,
-      end: span.end - origin,
-    })),
+type NamedSpan = readonly [PipelineResult['timeline'][number]['stage'], Span];
+
+function timelineOf({ pictures, failures, begin }: Run): PipelineResult['timeline'] {
+  const ran = pictures.map(({ timings, write }): NamedSpan[] => [...spansOf(timings), ['write', write]]);
+  const failed = failures.map((write): NamedSpan[] => [['failed', { begin: write.begin, end: write.begin }], ['write', write]]); // prettier-ignore
+  const beginOf = (spans: readonly NamedSpan[]): number => spans[0]?.[1].begin ?? 0;
+  const measured = [...ran, ...failed].filter((spans) => beginOf(spans) >= begin);
+  const first = measured.sort((a, b) => beginOf(a) - beginOf(b)).slice(0, picturesOfTimeline);
+  const origin = beginOf(first[0] ?? []);
+  return first.flatMap((spans, picture) =>
+    spans.map(([stage, span]) => ({ stage, picture, begin: span.begin - origin, end: span.end - origin })),
   );
 }
 
@@ -201,10 +202,10 @@ function toResult(
     threads: detector.threads,
     batch: options.batchSize,
     concurrency: options.concurrency ?? null,
-    views: options.flip ? 2 : 1,
+    views: Math.round(detector.stats.views / detector.stats.pictures), // what was computed
     files: options.files.length,
-    pictures: run.pictures.length + run.failed,
-    failed: run.failed,
+    pictures: run.pictures.length + run.failures.length,
+    failed: run.failures.length,
     seconds: (run.end - run.begin) / 1000,
     throughput,
     networkAlone: alone,

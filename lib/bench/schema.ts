@@ -177,8 +177,8 @@ const pipelineResult = z.strictObject({
       milliseconds: summary,
     }),
   ),
-  /** The first pictures after warming up: begin and end in milliseconds since the first of them. */
-  timeline: list(z.strictObject({ stage, picture: count, begin: z.number(), end: z.number() })),
+  /** The first pictures after warming up: begin and end in milliseconds since the first of them; a picture that failed did so at one moment. */
+  timeline: list(z.strictObject({ stage: z.enum([...stage.options, 'failed']), picture: count, begin: z.number(), end: z.number() })),
   /** Milliseconds. */
   loopDelay: z.strictObject({ p50: amount, p99: amount, max: amount }),
   peakMemoryBytes: count,

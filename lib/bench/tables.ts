@@ -5,13 +5,13 @@ import type { Change, Comparison } from './compare.js';
 import type { KernelResult, ModelResult, PipelineResult, Report } from './schema.js';
 import type { Series } from './windows.js';
 
-export interface ResultTable {
+interface ResultTable {
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
 }
 
 const teras = (perSecond: number): string => (perSecond / 1e12).toFixed(2);
-const percent = (fraction: number): string => `${(100 * fraction).toFixed(0)}%`;
+export const percent = (fraction: number): string => `${(100 * fraction).toFixed(0)}%`;
 
 /** Three digits that matter. */
 export function short(value: number): string {
@@ -32,22 +32,8 @@ export function remarks({ stable, undisturbed, windows }: Series): string {
 function modelTable(results: readonly ModelResult[]): ResultTable {
   return {
     head: [
-      'size',
-      'padded',
-      'prec',
-      'views',
-      'batch',
-      'p50 ms',
-      'p90',
-      'p95',
-      'p99',
-      'mean',
-      '±',
-      'pic/s',
-      'network ms',
-      'TFLOP/s',
-      'of peak',
-      'remarks',
+      ...['size', 'padded', 'prec', 'views', 'batch', 'p50 ms', 'p90', 'p95', 'p99', 'mean', '±'],
+      ...['pic/s', 'network ms', 'TFLOP/s', 'of peak', 'remarks'],
     ],
     rows: results.map((r) => [
       `${r.width}x${r.height}`,
@@ -69,19 +55,8 @@ function kernelsTable(results: readonly KernelResult[]): ResultTable {
   const micros = (seconds: number): string => short(1e6 * seconds);
   return {
     head: [
-      'operator',
-      'input',
-      'prec',
-      'calls',
-      'ours us',
-      'cold us',
-      'ATen us',
-      'vs ATen',
-      'TFLOP/s',
-      'GB/s',
-      'of roof',
-      'of copy',
-      'remarks',
+      ...['operator', 'input', 'prec', 'calls', 'ours us', 'cold us', 'ATen us', 'vs ATen'],
+      ...['TFLOP/s', 'GB/s', 'of roof', 'of copy', 'remarks'],
     ],
     rows: results.map((r) => [
       r.name,
@@ -170,7 +145,7 @@ export function drawTable({ head, rows }: ResultTable): string {
 }
 
 /** The machine and the method in lines. */
-export function describeReport({ machine, method, peaks, date }: Report): string[] {
+export function describeReport({ machine, method, peaks, date, results }: Report): string[] {
   const mhz = machine.cpuMhz === null ? 'clock unknown' : `${Math.round(Math.max(...machine.cpuMhz))} MHz`;
   const gpus = machine.gpus.map((gpu) => {
     const clock = gpu.clockMhz === null ? '' : `, ${gpu.clockMhz} of ${gpu.maxClockMhz ?? '?'} MHz`;
@@ -180,6 +155,7 @@ export function describeReport({ machine, method, peaks, date }: Report): string
     `${date.slice(0, 16).replace('T', ' ')} UTC; cornernet ${machine.cornernet}, Node ${machine.node}, LibTorch ${machine.libtorch}${machine.cuda === null ? '' : `, CUDA ${machine.cuda}`}, Linux ${machine.kernel}`,
     `${machine.cpu}, ${machine.cores} cores, ${mhz}, clocks ${machine.cpuClocks}, ${machine.cpuFeatures.join(' ')}, ${(machine.memoryBytes / 1e9).toFixed(0)} GB, load ${machine.load[0]?.toFixed(1) ?? '?'}`,
     ...gpus,
+    ...new Set(results.map(({ weights, device, threads }) => `${weights} on ${device}, ${threads} threads`)),
     ...peaks.map(
       (peak) =>
         `${peak.device} ${peak.precision}, ${peak.threads} threads: matmul peak ${teras(peak.matmul)} TFLOP/s (${peak.matmulSide} wide), convolution peak ${teras(peak.conv)}, copy ${(peak.copy / 1e9).toFixed(1)} GB/s (${(peak.copyBytes / 2 ** 20).toFixed(0)} MiB)${peak.disturbed?.length ? `; disturbed: ${peak.disturbed.join(', ')}` : ''}`,

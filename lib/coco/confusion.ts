@@ -1,9 +1,15 @@
 // What objects were taken for, and the pictures with the most mistakes.
-import type { CocoAnnotations, CocoDetection } from './dataset.js';
+import type { CocoAnnotation, CocoAnnotations, CocoDetection } from './dataset.js';
 import { overlapOf } from './matching.js';
 
 /** Overlap from which a detection is said to be of an object, whatever its class. */
 const leastOverlap = 0.5;
+
+/** A detection and the object that it is of; one of them alone: a detection of nothing, an object that was not found. */
+export interface Pair {
+  readonly found?: CocoDetection;
+  readonly object?: CocoAnnotation;
+}
 
 export interface PictureMistakes {
   readonly imageId: number;
@@ -11,6 +17,7 @@ export interface PictureMistakes {
   readonly missed: number;
   /** Detections of nothing, or of another class. */
   readonly wrong: number;
+  readonly pairs: readonly Pair[];
 }
 
 export interface Confusion {
@@ -32,45 +39,46 @@ function groupByImage<T extends { readonly image_id: number }>(values: readonly 
   return groups;
 }
 
-/** Crowds are left out, and detections below `scoreThreshold`. */
+/** The surest detection chooses first, the object that it overlaps most. What lies in a crowd is left out, as the crowd is. */
+function pair(annotated: readonly CocoAnnotation[], detections: readonly CocoDetection[]): Pair[] {
+  const crowds = annotated.filter(({ iscrowd }) => iscrowd);
+  const left = new Set(annotated.filter(({ iscrowd }) => !iscrowd));
+  const pairs: Pair[] = [];
+  for (const found of [...detections].sort((a, b) => b.score - a.score)) {
+    let object: CocoAnnotation | undefined;
+    let most = leastOverlap;
+    for (const one of left) {
+      const overlap = overlapOf(found.bbox, one.bbox, false);
+      if (overlap < most) continue;
+      most = overlap;
+      object = one;
+    }
+    if (object) left.delete(object);
+    else if (crowds.some((crowd) => crowd.category_id === found.category_id && overlapOf(found.bbox, crowd.bbox, true) >= leastOverlap)) continue; // prettier-ignore
+    pairs.push({ found, ...(object && { object }) });
+  }
+  return [...pairs, ...[...left].map((object) => ({ object }))];
+}
+
+export function isMistake({ found, object }: Pair): boolean {
+  return found?.category_id !== object?.category_id;
+}
+
+/** Detections below `scoreThreshold` are left out. */
 export function confuse(annotations: CocoAnnotations, detections: readonly CocoDetection[], scoreThreshold: number): Confusion {
   const categories = [...annotations.categories].sort((a, b) => a.id - b.id);
   const index = new Map(categories.map(({ id }, i) => [id, i]));
   const nothing = categories.length;
   const counts = Array.from({ length: nothing + 1 }, () => new Array<number>(nothing + 1).fill(0));
-  const add = (is: number, seen: number): void => {
-    const row = counts[is] as number[];
-    row[seen] = (row[seen] ?? 0) + 1;
-  };
-  const truth = groupByImage(annotations.annotations.filter(({ iscrowd, category_id }) => !iscrowd && index.has(category_id)));
+  const add = (row: number[], seen: number): unknown => (row[seen] = (row[seen] ?? 0) + 1);
+  const indexOf = (one: { readonly category_id: number } | undefined): number => (one && index.get(one.category_id)) ?? nothing;
+  const truth = groupByImage(annotations.annotations.filter(({ category_id }) => index.has(category_id)));
   const found = groupByImage(detections.filter(({ score, category_id }) => score >= scoreThreshold && index.has(category_id)));
-  const pictures = annotations.images.map(({ id: imageId }) => {
-    const objects = truth.get(imageId) ?? [];
-    const boxes = [...(found.get(imageId) ?? [])].sort((a, b) => b.score - a.score);
-    const taken = new Set<number>();
-    const mistakes = { imageId, missed: 0, wrong: 0 };
-    for (const { bbox, category_id } of boxes) {
-      const seen = index.get(category_id) as number;
-      let best = -1;
-      let most = leastOverlap;
-      objects.forEach((object, i) => {
-        const overlap = overlapOf(bbox, object.bbox, false);
-        if (taken.has(i) || overlap < most) return;
-        most = overlap;
-        best = i;
-      });
-      const is = best === -1 ? nothing : (index.get((objects[best] as (typeof objects)[number]).category_id) as number);
-      taken.add(best);
-      add(is, seen);
-      if (is !== seen) mistakes.wrong++;
-      if (is !== seen && is !== nothing) mistakes.missed++;
-    }
-    objects.forEach(({ category_id }, i) => {
-      if (taken.has(i)) return;
-      add(index.get(category_id) as number, nothing);
-      mistakes.missed++;
-    });
-    return mistakes;
+  const pictures = annotations.images.map(({ id: imageId }): PictureMistakes => {
+    const pairs = pair(truth.get(imageId) ?? [], found.get(imageId) ?? []);
+    for (const one of pairs) add(counts[indexOf(one.object)] as number[], indexOf(one.found));
+    const mistakes = pairs.filter(isMistake);
+    return { imageId, pairs, missed: mistakes.filter(({ object }) => object).length, wrong: mistakes.filter((one) => one.found).length };
   });
   const wrong = pictures.filter(({ missed, wrong: wrongOnes }) => missed + wrongOnes > 0);
   wrong.sort((a, b) => b.missed + b.wrong - a.missed - a.wrong || a.imageId - b.imageId);

@@ -1,19 +1,19 @@
 // The evaluation as a page: the numbers, precision over recall, what was taken for what, and the worst pictures.
 import { join } from 'node:path';
 
-import type { Detection } from '../detector/result.js';
-import { renderBoxes } from '../render/boxes.js';
-import { chart, escapeHtml, htmlPage, htmlTable, type Section } from '../report/page.js';
-import type { Confusion } from './confusion.js';
-import type { CocoAnnotations, CocoDetection } from './dataset.js';
+import { renderLabelledBoxes, type LabelledBox } from '../render/boxes.js';
+import { chart } from '../report/chart.js';
+import { escapeHtml, htmlPage, htmlTable, type Section } from '../report/page.js';
+import { sheet, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
+import { confuse, isMistake, type PictureMistakes } from './confusion.js';
+import { confusionSection } from './confusion-table.js';
+import type { CocoAnnotations, CocoBox, CocoDetection } from './dataset.js';
 import type { CocoEvaluation } from './evaluate.js';
 import { overlaps } from './matching.js';
 
 const worstPictures = 12;
-const thumbnailPx = 420;
-const pageMaxPixels = 100_000_000;
-/** Beyond so many classes a matrix can't be read: those that are confused most are shown. */
-const shownClasses = 30;
+/** Classes in a table; the next ones are beside it. */
+const tableLength = 20;
 
 export interface EvaluationPage {
   /** In words: what was evaluated. */
@@ -21,7 +21,6 @@ export interface EvaluationPage {
   readonly annotations: CocoAnnotations;
   readonly detections: readonly CocoDetection[];
   readonly evaluation: CocoEvaluation;
-  readonly confusion: Confusion;
   /** Of confusion and drawings. */
   readonly scoreThreshold: number;
   /** Folder of the pictures; without it none is drawn. */
@@ -33,23 +32,19 @@ function shownNumber(value: number): string {
 }
 
 function curves({ evaluation }: EvaluationPage): Section {
-  const recall = Array.from({ length: 101 }, (_, i) => i / 100);
-  const shown = [0, 5, 9];
-  const option = {
-    legend: {},
-    xAxis: { type: 'value' as const, name: 'recall', nameLocation: 'middle' as const, nameGap: 28, min: 0, max: 1 },
-    yAxis: { type: 'value' as const, name: 'precision', min: 0, max: 1 },
-    series: shown.map((level) => ({
-      type: 'line' as const,
-      showSymbol: false,
-      name: `overlap ${(overlaps[level] ?? 0).toFixed(2)}`,
-      data: (evaluation.precision[level] ?? []).map((value, i) => [recall[i] ?? 0, value]),
-    })),
-  };
+  const series = [0, 5, 9].map((level) => ({
+    name: `overlap ${(overlaps[level] ?? 0).toFixed(2)}`,
+    mark: 'line' as const,
+    points: (evaluation.precision[level] ?? []).map((y, i) => ({ x: i / 100, y })),
+  }));
+  const [x, y] = [
+    { name: 'recall', holds: [1] },
+    { name: 'precision', holds: [1] },
+  ];
   return {
     title: 'Precision over recall',
     text: 'Mean over the classes, all areas, at most 100 detections of a class in a picture.',
-    html: chart(option, 'precision over recall at three overlaps'),
+    html: evaluation.stats.AP < 0 ? '<p>No object counts.</p>' : chart({ label: 'Precision over recall at three overlaps', x, y, series }),
   };
 }
 
@@ -57,65 +52,67 @@ function classes({ annotations, evaluation }: EvaluationPage): Section {
   const rows = [...annotations.categories]
     .sort((a, b) => a.id - b.id)
     .map(({ id, name }) => [name, id, shownNumber(evaluation.perClassAP[String(id)] ?? -1)]);
-  return { title: 'Classes', html: htmlTable(['class', 'id', 'AP'], rows) };
+  const tables = rows.flatMap((_, i) =>
+    i % tableLength === 0 ? htmlTable({ head: ['class', 'id', 'AP'], rows: rows.slice(i, i + tableLength) }) : [],
+  );
+  return { title: 'Classes', html: `<div class="beside">${tables.join('')}</div>` };
 }
 
-function matrix({ confusion, scoreThreshold }: EvaluationPage): Section {
-  const { names, counts } = confusion;
-  const nothing = names.length;
-  const mistakes = names.map((_, i) => (counts[i] ?? []).reduce((sum, count, j) => (i === j ? sum : sum + count), 0));
-  const order = names.map((_, i) => i);
-  const kept = names.length <= shownClasses ? order : order.sort((a, b) => (mistakes[b] ?? 0) - (mistakes[a] ?? 0)).slice(0, shownClasses);
-  const all = [...kept, nothing];
-  const nameOf = (i: number): string => names[i] ?? 'nothing';
-  const rows = all.map((i) => [nameOf(i), ...all.map((j) => (i === nothing && j === nothing ? '' : String(counts[i]?.[j] ?? 0)))]);
-  const some = names.length > kept.length ? ` The ${kept.length} of ${names.length} classes with the most mistakes.` : '';
-  return {
-    title: 'What was taken for what',
-    text: `Rows: what it is. Columns: what it was taken for. Detections of at least ${scoreThreshold}, overlap of at least 0.5, crowds left out.${some}`,
-    html: htmlTable(['', ...all.map(nameOf)], rows),
-  };
+/** Colours that differ for all kinds of eyes, and as light and dark. */
+const kinds = {
+  right: { colour: '#1d5fbf', words: 'right' },
+  wrong: { colour: '#c2410c', words: 'wrong: nothing is there, or another class' },
+  missed: { colour: '#7a1fa2', dashed: true, words: 'missed, or taken for another class: what is there' },
+} as const;
+
+const key = `<ul class="key">${Object.values(kinds)
+  .map((kind) => {
+    const line = (stroke: string, dash: string): string =>
+      `<rect x="2" y="2" width="18" height="10" fill="none" stroke="${stroke}" stroke-width="3"${dash}/>`;
+    const swatch = line(kind.colour, 'dashed' in kind ? ' stroke-dasharray="5"' : '');
+    return `<li><svg width="22" height="14">${swatch}</svg> ${kind.words}</li>`;
+  })
+  .join('')}</ul>`;
+
+/** What was missed on top, then what was found wrong. */
+function boxesOf(pairs: PictureMistakes['pairs'], names: ReadonlyMap<number, string>): LabelledBox[] {
+  const box = ([x, y, width, height]: CocoBox): LabelledBox['box'] => [x, y, x + width, y + height];
+  const nameOf = (id: number): string => names.get(id) ?? String(id);
+  const found = (some: PictureMistakes['pairs'], kind: 'right' | 'wrong'): LabelledBox[] =>
+    some.flatMap((one) => one.found ?? []).map(({ bbox, score, category_id }) => ({ ...kinds[kind], box: box(bbox), text: `${nameOf(category_id)} ${score.toFixed(2)}` })); // prettier-ignore
+  const mistakes = pairs.filter(isMistake);
+  const missed = mistakes.flatMap(({ object }) => object ?? []);
+  return [
+    ...missed.map(({ bbox, category_id }) => ({ ...kinds.missed, box: box(bbox), text: `${nameOf(category_id)} missed` })),
+    ...found(mistakes, 'wrong'),
+    ...found(pairs.filter((one) => !isMistake(one)), 'right'), // prettier-ignore
+  ];
 }
 
-function asDetections(page: EvaluationPage, imageId: number): Detection[] {
-  const names = new Map(page.annotations.categories.map(({ id, name }) => [id, name]));
-  return page.detections
-    .filter(({ image_id, score }) => image_id === imageId && score >= page.scoreThreshold)
-    .sort((a, b) => b.score - a.score)
-    .map(({ category_id, score, bbox: [x, y, width, height] }) => ({
-      label: names.get(category_id) ?? String(category_id),
-      classId: category_id,
-      score,
-      box: [x, y, x + width, y + height],
-    }));
-}
-
-async function worst(page: EvaluationPage): Promise<Section[]> {
-  const { images, annotations, confusion } = page;
-  if (images === undefined || confusion.pictures.length === 0) return [];
-  const names = new Map(annotations.images.map(({ id, file_name }) => [id, file_name]));
-  const figures: string[] = [];
-  for (const { imageId, missed, wrong } of confusion.pictures.slice(0, worstPictures)) {
-    const name = names.get(imageId) ?? '';
-    const caption = escapeHtml(`${name}: ${missed} missed, ${wrong} wrong`);
-    const drawing = await renderBoxes(join(images, name), asDetections(page, imageId), pageMaxPixels, thumbnailPx).catch(() => undefined);
-    const data = drawing && (await drawing.toBuffer()).toString('base64');
-    const shown = data === undefined ? '' : `<img alt="${caption}" src="data:image/jpeg;base64,${data}">`;
-    figures.push(`<figure>${shown}<figcaption>${caption}</figcaption></figure>`);
-  }
-  const text = 'Those with the most objects missed and detections wrong.';
-  return [{ title: 'Worst pictures', text, html: `<div class="sheet">${figures.join('\n')}</div>` }];
+async function worst({ images, annotations }: EvaluationPage, mistakes: readonly PictureMistakes[]): Promise<Section[]> {
+  if (images === undefined) return [];
+  const files = new Map(annotations.images.map(({ id, file_name }) => [id, file_name]));
+  const names = new Map(annotations.categories.map(({ id, name }) => [id, name]));
+  const thumbnails = mistakes.slice(0, worstPictures).map(({ imageId, missed, wrong, pairs }): Thumbnail => {
+    const file = files.get(imageId) ?? '';
+    return {
+      caption: `${file}: ${missed} missed, ${wrong} wrong`,
+      draw: () => renderLabelledBoxes(join(images, file), boxesOf(pairs, names), sheetMaxPixels, thumbnailPx),
+    };
+  });
+  return sheet('Worst pictures', 'Those with the most objects missed and detections wrong.', thumbnails, key);
 }
 
 export async function evaluationPage(page: EvaluationPage): Promise<string> {
   const { stats, warnings } = page.evaluation;
+  const confusion = confuse(page.annotations, page.detections, page.scoreThreshold);
   const numbers = Object.entries(stats).map(([name, value]: [string, number]) => [name, shownNumber(value)]);
   const notes = warnings.length === 0 ? '' : `<ul>${warnings.map((warning) => `<li>${escapeHtml(warning)}</li>`).join('')}</ul>`;
   return htmlPage('CornerNet evaluation', page.subject, [
-    { title: 'Average precision and recall', html: htmlTable(['', 'value'], numbers) + notes },
+    { title: 'Average precision and recall', html: htmlTable({ head: ['', 'value'], rows: numbers }) + notes },
     curves(page),
     classes(page),
-    matrix(page),
-    ...(await worst(page)),
+    confusionSection(confusion, page.scoreThreshold),
+    ...(await worst(page, confusion.pictures)),
   ]);
 }

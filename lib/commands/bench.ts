@@ -175,7 +175,7 @@ async function runPipeline(inputs: string[], flags: PipelineFlags): Promise<void
     load,
     batchSize: flags.batch,
     concurrency: flags.concurrency,
-    flip: flags.flip ?? true,
+    flip: flags.flip,
     rule: ruleOf(flags),
     tell: (rate) => say(flags, `${rate.toFixed(1)} pictures a second; now the network alone`),
   });
@@ -259,6 +259,7 @@ export function register(bench: Command): void {
       .option('-w, --weights <id|file>', 'weights: an id of `cornernet weights list` or an mmdetection .pth (default: the digits)'),
   )
     .option('--precision <precision>', 'auto, fp32, bf16 or fp16 (default: auto)')
+    .option('--flip', 'also look at the mirrored picture and merge (default: as the weights were tested)')
     .option('--no-flip', 'look at the plain picture only')
     .addOption(numeric('--batch <n>', 'pictures of one padded size that share a forward').default(1))
     .addOption(numeric('--concurrency <n>', 'pictures decoded ahead of the network (default: twice the threads)'))

@@ -3,11 +3,9 @@ import Table from 'cli-table3';
 import { Option, type Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
-import { confuse } from '../coco/confusion.js';
 import { readAnnotations, readDetections, type CocoAnnotations } from '../coco/dataset.js';
 import { detectSet, type DetectedSet } from '../coco/detect.js';
 import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../coco/evaluate.js';
-import { evaluationPage } from '../coco/page.js';
 import type { LoadOptions } from '../options.js';
 import { writeText } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
@@ -97,11 +95,8 @@ async function evaluate(flags: EvalFlags): Promise<void> {
   const scoreThreshold = flags.scoreThreshold ?? (set ? resolveWeights(flags.weights ?? defaultWeights()).scoreThreshold : shownScore);
   const what = set ? `${flags.weights ?? defaultWeights()} on ${set.device} in ${set.precision}` : (flags.detections ?? '');
   const subject = `${what}, ${annotations.images.length} pictures, ${annotations.annotations.length} objects.`;
-  const confusion = confuse(annotations, detections, scoreThreshold);
-  await writeText(
-    flags.html,
-    await evaluationPage({ subject, annotations, detections, evaluation, confusion, scoreThreshold, images: flags.images }),
-  );
+  const { evaluationPage } = await import('../coco/page.js'); // with the charts
+  await writeText(flags.html, await evaluationPage({ subject, annotations, detections, evaluation, scoreThreshold, images: flags.images }));
 }
 
 interface Compared {

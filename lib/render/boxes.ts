@@ -25,23 +25,43 @@ function label(canvas: Canvas, text: string, x: number, y: number, colour: strin
   );
 }
 
-function box(canvas: Canvas, { label: name, classId, score, box: sides }: Detection): string {
-  const [x1, y1, x2, y2] = sides.map((side) => side * canvas.scale) as [number, number, number, number];
-  const colour = classColour(classId);
-  const frame = `<rect x="${x1}" y="${y1}" width="${x2 - x1}" height="${y2 - y1}" fill="none" stroke="${colour}" stroke-width="${canvas.linePx}"/>`;
-  return frame + label(canvas, `${name} ${score.toFixed(2)}`, x1 - canvas.linePx / 2, y1, colour);
+/** A box with words above it. */
+export interface LabelledBox {
+  readonly text: string;
+  /** x1, y1, x2, y2 in pixels of the picture. */
+  readonly box: Detection['box'];
+  readonly colour: string;
+  /** Dashes on white instead of a line. */
+  readonly dashed?: boolean;
 }
 
-/** Detections over their picture, the surest on top. `sidePx`: see {@link openCanvas}. */
-export async function renderBoxes(
+function frame(canvas: Canvas, { text, box, colour, dashed }: LabelledBox): string {
+  const [x1, y1, x2, y2] = box.map((side) => side * canvas.scale) as [number, number, number, number];
+  const line = (stroke: string, dash: string): string =>
+    `<rect x="${x1}" y="${y1}" width="${x2 - x1}" height="${y2 - y1}" fill="none" stroke="${stroke}" stroke-width="${canvas.linePx}"${dash}/>`;
+  const sides = dashed === true ? line('white', '') + line(colour, ` stroke-dasharray="${3 * canvas.linePx}"`) : line(colour, '');
+  return sides + label(canvas, text, x1 - canvas.linePx / 2, y1, colour);
+}
+
+/** Boxes over their picture, the first on top. `sidePx`: see {@link openCanvas}. */
+export async function renderLabelledBoxes(
   source: ImageSource,
-  detections: readonly Detection[],
+  boxes: readonly LabelledBox[],
   maxPixels: number,
   sidePx?: number,
 ): Promise<Sharp> {
   const canvas = await openCanvas(source, maxPixels, sidePx);
-  const elements = [...detections].reverse().map((detection) => box(canvas, detection));
-  return finishCanvas(canvas, elements.join(''));
+  return finishCanvas(canvas, [...boxes].reverse().map((one) => frame(canvas, one)).join('')); // prettier-ignore
+}
+
+/** Detections over their picture, the surest on top. */
+export function renderBoxes(source: ImageSource, detections: readonly Detection[], maxPixels: number, sidePx?: number): Promise<Sharp> {
+  const boxes = detections.map(({ label: name, score, box, classId }) => ({
+    text: `${name} ${score.toFixed(2)}`,
+    box,
+    colour: classColour(classId),
+  }));
+  return renderLabelledBoxes(source, boxes, maxPixels, sidePx);
 }
 
 /** {@link renderBoxes} into a JPEG file. */

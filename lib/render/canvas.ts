@@ -39,7 +39,7 @@ export function finishCanvas(canvas: Canvas, elements: string, layers: sharp.Ove
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${canvas.width}" height="${canvas.height}">${elements}</svg>`;
   return sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 } })
     .composite([...layers, { input: Buffer.from(svg), left: 0, top: 0 }])
-    .jpeg({ quality: 92 });
+    .jpeg({ quality: 92, chromaSubsampling: '4:4:4' }); // thin coloured lines stay as they are
 }
 
 /** Writes the drawing, complete or not at all. */

@@ -31,12 +31,10 @@ describe('cornernet bench', function () {
     await openInBrowser(context, page, async (opened) => {
       seen.title = await opened.title();
       seen.headings = await opened.locator('h2').allTextContents();
-      const figures = opened.locator('figure');
-      for (let i = 0; i < (await figures.count()); i++) {
-        const figure = figures.nth(i);
-        const box = await figure.locator('svg').boundingBox();
-        assert.ok(box && box.width > 300 && box.height > 100 && (await figure.locator('svg path').count()) > 3);
-        seen.plots.push((await figure.getAttribute('aria-label')) ?? '');
+      for (const plot of await opened.locator('.plot').all()) {
+        const box = await plot.boundingBox();
+        assert.ok(box && box.width > 300 && box.height > 100 && (await plot.locator('path, rect').count()) > 3);
+        seen.plots.push((await plot.getAttribute('aria-label')) ?? '');
       }
       seen.text = (await opened.textContent('body')) ?? '';
     });
@@ -63,8 +61,8 @@ describe('cornernet bench', function () {
     assert.match(report.method.insideTheClock, /decoding files is outside/);
     assert.ok(report.machine.cores >= 1 && report.machine.cpu.length > 3);
     const { plots, headings, text } = await plotsOf(this, html);
-    assert.deepEqual(headings, ['Results', 'Throughput', 'Latency', 'Stages', 'Roofline', 'How it was measured']);
-    assert.equal(plots.length, 4);
+    assert.deepEqual(headings, ['Results', 'Throughput', 'Latency', 'Windows', 'Stages', 'Roofline', 'How it was measured']);
+    assert.equal(plots.length, 5);
     assert.match(text, /Inside the clock/);
     assert.deepEqual(readdirSync(folder).sort(), ['model.html', 'model.json']); // nothing half-written stays
   });
@@ -91,7 +89,7 @@ describe('cornernet bench', function () {
     const [json, html] = [join(folder, 'pipeline.json'), join(folder, 'pipeline.html')];
     const broken = join(folder, 'broken.jpg');
     writeFileSync(broken, 'no picture');
-    const args = ['bench', 'pipeline', ...scenes, broken, '--no-flip', '--precision', 'fp32', '--batch', '2', ...brief];
+    const args = ['bench', 'pipeline', ...scenes, broken, '--precision', 'fp32', '--batch', '2', ...brief];
     const { code, stdout, stderr } = await cornernet([...args, '--json', json, '--html', html]);
     assert.deepEqual([code, stderr], [0, '']);
     assert.match(stdout, /│ network +│ +\d+%/);
@@ -100,6 +98,7 @@ describe('cornernet bench', function () {
     const [result] = report.results;
     assert.ok(result);
     assert.ok(result.failed > 0 && result.failed < result.pictures && result.files === 3);
+    assert.equal(result.views, 1, 'the digits are tested without the mirrored view');
     assert.deepEqual(
       result.stages.map(({ stage }) => stage),
       ['decode', 'wait', 'prepare', 'network', 'corners', 'nms', 'write'],
@@ -108,9 +107,21 @@ describe('cornernet bench', function () {
     assert.ok(result.timeline.length > 0 && result.timeline.every(({ begin, end }) => end >= begin));
     const { plots } = await plotsOf(this, html);
     assert.deepEqual(
-      plots.map((plot) => plot.split(' ')[0]),
-      ['Occupancy', 'Stage'],
+      plots.map((plot) => plot.split(/\W/)[0]),
+      ['Occupancy', 'Windows', 'Stage'],
     );
+  });
+
+  it("pipeline looks at the views that the weights were tested with, unless it's told otherwise", async () => {
+    const json = join(folder, 'views.json');
+    const path = ['--weights', join(root, 'weights', 'digits.pth')]; // as mmdetection tests: with the mirrored view
+    const cases = [[['--flip'], 2], [path, 2], [[...path, '--no-flip'], 1]] as const; // prettier-ignore
+    for (const [flags, views] of cases) {
+      const { code, stderr } = await cornernet(['bench', 'pipeline', ...scenes, ...flags, '--precision', 'fp32', ...brief, '--json', json]);
+      assert.deepEqual([code, stderr], [0, '']);
+      const { results } = await readReport(json);
+      assert.deepEqual(results.map((result) => 'views' in result && result.views), [views]); // prettier-ignore
+    }
   });
 
   it('compare reads two reports and judges', async () => {

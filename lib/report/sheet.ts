@@ -1,0 +1,34 @@
+// Small pictures side by side, each with a caption.
+import type { Sharp } from 'sharp';
+
+import { sentenceOf } from '../errors.js';
+import { escapeHtml, type Section } from './page.js';
+
+/** The longer side of a picture of a sheet; on the page it is somewhat smaller. */
+export const thumbnailPx = 400;
+/** Pixels of a picture that a sheet still opens; the detector has had its own limit. */
+export const sheetMaxPixels = 100_000_000;
+
+export interface Thumbnail {
+  readonly caption: string;
+  /** Absent where there is nothing to show. */
+  readonly draw?: () => Promise<Sharp>;
+}
+
+async function figure({ caption, draw }: Thumbnail): Promise<string> {
+  const words = (text: string): string => `<figcaption>${escapeHtml(text)}</figcaption></figure>`;
+  if (!draw) return `<figure>${words(caption)}`;
+  try {
+    const data = (await (await draw()).toBuffer()).toString('base64');
+    return `<figure><img alt="${escapeHtml(caption)}" src="data:image/jpeg;base64,${data}">${words(caption)}`;
+  } catch (error) {
+    return `<figure>${words(`${caption} (it can't be shown any more: ${sentenceOf(error)})`)}`;
+  }
+}
+
+/** No section where there are no pictures. One picture at a time is held in memory. */
+export async function sheet(title: string, text: string, thumbnails: readonly Thumbnail[], key = ''): Promise<Section[]> {
+  const figures: string[] = [];
+  for (const one of thumbnails) figures.push(await figure(one));
+  return figures.length === 0 ? [] : [{ title, text, html: `${key}<div class="sheet">${figures.join('\n')}</div>` }];
+}
