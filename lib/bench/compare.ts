@@ -1,11 +1,9 @@
 // What got faster or slower between two reports, beyond the noise of both.
 import { CornerNetError } from '../errors.js';
-import type { KernelResult, ModelResult, PipelineResult, Report } from './schema.js';
-import type { Summary } from './statistics.js';
+import type { KernelResult, ModelResult, PipelineResult, Report, Series, Summary } from './schema.js';
 import { relativeSpread } from './statistics.js';
-import type { Series } from './windows.js';
 
-export type Judgement = 'faster' | 'slower' | 'same' | 'only before' | 'only after';
+type Judgement = 'faster' | 'slower' | 'same' | 'only before' | 'only after';
 
 export interface Change {
   /** What was measured, the same words in both reports. */
@@ -71,7 +69,7 @@ function pipelineFigures(r: PipelineResult): Figure[] {
   return [{ name, unit: 'pictures/s', value: r.throughput.summary.p50, biggerIsBetter: true, noise: noiseOfWindows(r.throughput) }];
 }
 
-export function figuresOf(report: Report): Figure[] {
+function figuresOf(report: Report): Figure[] {
   if (report.kind === 'model') return report.results.flatMap(modelFigures);
   return report.kind === 'kernels' ? report.results.flatMap(kernelFigures) : report.results.flatMap(pipelineFigures);
 }

@@ -3,27 +3,17 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
+import type { Disturbance } from './schema.js';
+
 /** Seconds since boot, over all cores. */
-export interface CpuTimes {
+interface CpuTimes {
   readonly busy: number;
   readonly idle: number;
   readonly steal: number;
 }
 
-/** What a window saw besides the measured work. */
-export interface Disturbance {
-  /** Fraction of the machine's CPU time that the hypervisor gave to others; null where the system doesn't tell. */
-  readonly steal: number | null;
-  /** Fraction of the machine's CPU time that other processes took. */
-  readonly others: number | null;
-  /** MHz of the GPU's multiprocessors at the window's end. */
-  readonly gpuMhz: number | null;
-  /** Why the window doesn't count; empty when it does. */
-  readonly reasons: readonly string[];
-}
-
 /** A window that lost more than so much CPU time to others is marked. */
-export const tolerated = { steal: 0.02, others: 0.05 } as const;
+const tolerated = { steal: 0.02, others: 0.05 } as const;
 
 /** NVIDIA's bits for clocks that something holds down, of which idling (1) and an application's own setting (2) are none. */
 const slowdowns: readonly (readonly [number, string])[] = [

@@ -5,38 +5,7 @@ import { loadavg, release, totalmem } from 'node:os';
 import { promisify } from 'node:util';
 
 import { loadNative, packageVersion } from '../native.js';
-
-export interface Gpu {
-  readonly name: string;
-  readonly driver: string;
-  readonly memoryBytes: number;
-  /** MHz at the moment of asking, and the highest possible. */
-  readonly clockMhz: number | null;
-  readonly maxClockMhz: number | null;
-  /** 'locked' when nvidia-smi holds an application clock that is in force; nobody can be sure of 'floating'. */
-  readonly clocks: 'locked' | 'floating' | 'unknown';
-}
-
-export interface Machine {
-  readonly cpu: string;
-  /** That this process may use. */
-  readonly cores: number;
-  readonly memoryBytes: number;
-  readonly cpuFeatures: readonly string[];
-  /** MHz of the cores at the beginning; null where the system doesn't tell. */
-  readonly cpuMhz: readonly number[] | null;
-  /** The cores' clocks: 'locked' when lowest and highest allowed frequency are one, 'unknown' in most virtual machines. */
-  readonly cpuClocks: 'locked' | 'floating' | 'unknown';
-  /** One, five and fifteen minutes, before the measurement. */
-  readonly load: readonly number[];
-  readonly kernel: string;
-  readonly node: string;
-  readonly cornernet: string;
-  readonly libtorch: string;
-  /** LibTorch's; null for a build without. */
-  readonly cuda: string | null;
-  readonly gpus: readonly Gpu[];
-}
+import type { Gpu, Machine } from './schema.js';
 
 function read(path: string): string {
   try {
@@ -65,14 +34,7 @@ function cpuClocks(): Machine['cpuClocks'] {
   return least === most ? 'locked' : 'floating';
 }
 
-const gpuQuery = [
-  'name',
-  'driver_version',
-  'memory.total',
-  'clocks.sm',
-  'clocks.max.sm',
-  'clocks_throttle_reasons.applications_clocks_setting',
-];
+const gpuQuery = 'name,driver_version,memory.total,clocks.sm,clocks.max.sm,clocks_throttle_reasons.applications_clocks_setting';
 
 /** A line of nvidia-smi's CSV for `gpuQuery`. */
 export function parseGpu(line: string): Gpu {
@@ -83,7 +45,7 @@ export function parseGpu(line: string): Gpu {
 }
 
 async function findGpus(): Promise<Gpu[]> {
-  const query = [`--query-gpu=${gpuQuery.join(',')}`, '--format=csv,noheader,nounits'];
+  const query = [`--query-gpu=${gpuQuery}`, '--format=csv,noheader,nounits'];
   try {
     return (await promisify(execFile)('nvidia-smi', query)).stdout.trim().split('\n').map(parseGpu);
   } catch {

@@ -3,11 +3,10 @@ import { barChart, chart, type Point, type Series } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { writeText } from '../output-file.js';
 import { computePeak, roof } from './peaks.js';
-import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report } from './schema.js';
+import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report, Series as Measured } from './schema.js';
 import { stages } from './spans.js';
 import { percentile, sorted } from './statistics.js';
 import { describeReport, percent, remarks, resultTable, short, stageTable } from './tables.js';
-import type { Series as Measured } from './windows.js';
 
 function groupBy<T>(items: readonly T[], key: (item: T) => string): [string, T[]][] {
   const groups = new Map<string, T[]>();

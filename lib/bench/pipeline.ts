@@ -12,14 +12,14 @@ import { openOutput } from '../output-file.js';
 import type { Timings } from '../detector/timings.js';
 import { jsonlWriter } from '../writers/jsonl.js';
 import type { ResultWriter } from '../writers/writer.js';
-import { watchMachine, type Disturbance } from './disturbance.js';
+import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import { noisePicture, type PictureSize } from './model.js';
 import { measurePeak } from './peaks.js';
-import type { PipelineReport, PipelineResult } from './schema.js';
+import type { Disturbance, PipelineReport, PipelineResult, Series, Window } from './schema.js';
 import { clip, covered, spansOf, stages, type Span } from './spans.js';
 import { median, summarize } from './statistics.js';
-import { toSeries, type Rule, type Series, type Window } from './windows.js';
+import { toSeries, type Rule } from './windows.js';
 
 export interface PipelineBenchOptions {
   readonly files: readonly string[];

@@ -12,9 +12,11 @@ const fraction = z.number().min(0);
 const precision = z.enum(['fp32', 'bf16', 'fp16']);
 const list = <T extends z.ZodType>(item: T): z.ZodReadonly<z.ZodArray<T>> => z.array(item).readonly();
 
+/** Of one kind of measured values, all in the values' own unit. */
 const summary = z.strictObject({
   count,
   mean: z.number(),
+  /** Of the sample (divided by count - 1); 0 for a single value. */
   deviation: amount,
   min: z.number(),
   p50: z.number(),
@@ -24,52 +26,67 @@ const summary = z.strictObject({
   max: z.number(),
 });
 
-const window = z.strictObject({
-  seconds: positive,
-  median: positive,
-  count,
-  disturbance: z.strictObject({
-    steal: fraction.nullable(),
-    others: fraction.nullable(),
-    gpuMhz: amount.nullable(),
-    reasons: list(z.string()),
-  }),
+/** What a window saw besides the measured work. */
+const disturbance = z.strictObject({
+  /** Fraction of the machine's CPU time that the hypervisor gave to others; null where the system doesn't tell. */
+  steal: fraction.nullable(),
+  /** Fraction of the machine's CPU time that other processes took. */
+  others: fraction.nullable(),
+  /** MHz of the GPU's multiprocessors at the window's end. */
+  gpuMhz: amount.nullable(),
+  /** Why the window doesn't count; empty when it does. */
+  reasons: list(z.string()),
 });
 
+/** What was measured in one window; the median is of its values. */
+const window = z.strictObject({ seconds: positive, median: positive, count, disturbance });
+
+/** Values of one kind, all windows together, and what is to be thought of them. */
 const series = z.strictObject({
+  /** Of the undisturbed windows; of all when each was disturbed. */
   summary,
+  /** What the summary is made of. */
   values: list(z.number()),
   windows: list(window),
+  /** Whether the last three windows that count agreed. */
   stable: z.boolean(),
+  /** Whether the summary leaves the disturbed windows out. */
   undisturbed: z.boolean(),
   warmUpCalls: count,
 });
 
 const clocks = z.enum(['locked', 'floating', 'unknown']);
 
+const gpu = z.strictObject({
+  name: z.string(),
+  driver: z.string(),
+  memoryBytes: amount,
+  /** MHz at the moment of asking, and the highest possible. */
+  clockMhz: amount.nullable(),
+  maxClockMhz: amount.nullable(),
+  /** 'locked' when nvidia-smi holds an application clock that is in force; nobody can be sure of 'floating'. */
+  clocks,
+});
+
 const machine = z.strictObject({
   cpu: z.string(),
+  /** That this process may use. */
   cores: count,
   memoryBytes: count,
   cpuFeatures: list(z.string()),
+  /** MHz of the cores at the beginning; null where the system doesn't tell. */
   cpuMhz: list(amount).nullable(),
+  /** The cores' clocks: 'locked' when lowest and highest allowed frequency are one, 'unknown' in most virtual machines. */
   cpuClocks: clocks,
+  /** One, five and fifteen minutes, before the measurement. */
   load: list(amount),
   kernel: z.string(),
   node: z.string(),
   cornernet: z.string(),
   libtorch: z.string(),
+  /** LibTorch's; null for a build without. */
   cuda: z.string().nullable(),
-  gpus: list(
-    z.strictObject({
-      name: z.string(),
-      driver: z.string(),
-      memoryBytes: amount,
-      clockMhz: amount.nullable(),
-      maxClockMhz: amount.nullable(),
-      clocks,
-    }),
-  ),
+  gpus: list(gpu),
 });
 
 const peak = z.strictObject({
@@ -206,6 +223,12 @@ const reportSchema = z.discriminatedUnion('kind', [
   z.strictObject({ ...common, kind: z.literal('pipeline'), results: list(pipelineResult) }),
 ]);
 
+export type Summary = z.infer<typeof summary>;
+export type Disturbance = z.infer<typeof disturbance>;
+export type Window = z.infer<typeof window>;
+export type Series = z.infer<typeof series>;
+export type Gpu = z.infer<typeof gpu>;
+export type Machine = z.infer<typeof machine>;
 export type Report = Readonly<z.infer<typeof reportSchema>>;
 export type ModelReport = Extract<Report, { kind: 'model' }>;
 export type KernelsReport = Extract<Report, { kind: 'kernels' }>;

@@ -1,18 +1,5 @@
 // Numbers about numbers: percentiles, mean, deviation, spread.
-
-/** Of one kind of measured values, all in the values' own unit. */
-export interface Summary {
-  readonly count: number;
-  readonly mean: number;
-  /** Of the sample (divided by count - 1); 0 for a single value. */
-  readonly deviation: number;
-  readonly min: number;
-  readonly p50: number;
-  readonly p90: number;
-  readonly p95: number;
-  readonly p99: number;
-  readonly max: number;
-}
+import type { Summary } from './schema.js';
 
 /** The value below which `fraction` of the sorted values lie, interpolated between neighbours (as numpy's default). NaN of none. */
 export function percentile(sorted: ArrayLike<number>, fraction: number): number {

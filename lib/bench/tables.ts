@@ -2,8 +2,7 @@
 import Table from 'cli-table3';
 
 import type { Change, Comparison } from './compare.js';
-import type { KernelResult, ModelResult, PipelineResult, Report } from './schema.js';
-import type { Series } from './windows.js';
+import type { KernelResult, ModelResult, PipelineResult, Report, Series } from './schema.js';
 
 interface ResultTable {
   readonly head: readonly string[];

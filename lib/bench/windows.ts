@@ -1,6 +1,6 @@
 // Measuring until it stands still: warm-up, then windows of time until the last three agree.
-import type { Disturbance } from './disturbance.js';
-import { median, relativeSpread, summarize, type Summary } from './statistics.js';
+import type { Disturbance, Series, Window } from './schema.js';
+import { median, relativeSpread, summarize } from './statistics.js';
 
 /** How long to measure. */
 export interface Rule {
@@ -11,30 +11,7 @@ export interface Rule {
   readonly limitSeconds: number;
 }
 
-/** What was measured in one window. */
-export interface Window {
-  readonly seconds: number;
-  /** Of the window's values. */
-  readonly median: number;
-  readonly count: number;
-  readonly disturbance: Disturbance;
-}
-
-/** Values of one kind, all windows together, and what is to be thought of them. */
-export interface Series {
-  /** Of the undisturbed windows; of all when each was disturbed. */
-  readonly summary: Summary;
-  /** What the summary is made of. */
-  readonly values: readonly number[];
-  readonly windows: readonly Window[];
-  /** Whether the last three windows that count agreed. */
-  readonly stable: boolean;
-  /** Whether the summary leaves the disturbed windows out. */
-  readonly undisturbed: boolean;
-  readonly warmUpCalls: number;
-}
-
-export const windowsThatAgree = 3;
+const windowsThatAgree = 3;
 
 /** Whether the last three medians spread no more than `within`. */
 export function agree(medians: readonly number[], within: number): boolean {
@@ -71,7 +48,7 @@ export function countedCalls({ windows, undisturbed, warmUpCalls }: Series): num
 }
 
 /** Begins to watch the machine; the returned function ends it and says what it saw. */
-export type Watch = () => Promise<() => Promise<Disturbance>>;
+type Watch = () => Promise<() => Promise<Disturbance>>;
 
 /** Calls until the last three took the same within 10%, or the limit is reached. Returns how many. */
 async function warmUp(call: () => Promise<number>, rule: Rule, now: () => number): Promise<number> {

@@ -8,9 +8,9 @@ import type { Page } from 'playwright-core';
 import sharp from 'sharp';
 
 import { writeReportPage } from '../../lib/bench/page.js';
-import type { KernelResult, ModelResult, Peak, PipelineResult, Report } from '../../lib/bench/schema.js';
+import type { KernelResult, ModelResult, Peak, PipelineResult, Report, Series } from '../../lib/bench/schema.js';
 import { summarize } from '../../lib/bench/statistics.js';
-import { toSeries, type Rule, type Series } from '../../lib/bench/windows.js';
+import { toSeries, type Rule } from '../../lib/bench/windows.js';
 import { evaluateDetections, type CocoAnnotations, type CocoDetection } from '../../lib/coco.js';
 import { evaluationPage } from '../../lib/coco/page.js';
 import { writeReport } from '../../lib/jobs/report.js';

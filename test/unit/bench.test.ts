@@ -10,10 +10,10 @@ import { cpuDisturbance, parseCpuTimes, parseGpuState } from '../../lib/bench/di
 import { distinct, nameOf } from '../../lib/bench/kernels.js';
 import { cpuField, parseGpu } from '../../lib/bench/machine.js';
 import { roof } from '../../lib/bench/peaks.js';
-import { parseReport, readReport, type ModelReport, type Report } from '../../lib/bench/schema.js';
+import { parseReport, readReport, type ModelReport, type Report, type Window } from '../../lib/bench/schema.js';
 import { clip, covered, spansOf } from '../../lib/bench/spans.js';
 import { median, percentile, relativeSpread, summarize } from '../../lib/bench/statistics.js';
-import { agree, countedCalls, measure, toSeries, type Rule, type Window } from '../../lib/bench/windows.js';
+import { agree, countedCalls, measure, toSeries, type Rule } from '../../lib/bench/windows.js';
 import { CornerNetError } from '../../lib/index.js';
 import { loadNative } from '../../lib/native.js';
 import { fixtures, root } from '../environment.js';

@@ -30,11 +30,20 @@ function room(path: string): string {
   return path.split('/')[1] ?? '';
 }
 
-/** The sources that one imports: values, types and what it imports when it needs it. */
-function importsOf({ path, text }: Source): string[] {
+/** The sources that one imports, values and types; `later`: also those that it imports when it needs them. */
+function importsOf({ path, text }: Source, later: boolean): string[] {
   const { importedFiles } = ts.preProcessFile(text);
-  const own = importedFiles.map(({ fileName }) => fileName).filter((name) => name.startsWith('.'));
-  return own.map((name) => join(dirname(path), name.replace(/\.js$/, '.ts')));
+  const own = importedFiles.filter(({ fileName, pos }) => fileName.startsWith('.') && (later || !/import\($/.test(text.slice(0, pos))));
+  return own.map(({ fileName }) => join(dirname(path), fileName.replace(/\.js$/, '.ts')));
+}
+
+/** All that a source loads with itself. */
+function loadedWith(path: string, seen = new Set<string>()): Set<string> {
+  const source = typescript.find((one) => one.path === path);
+  if (!source || seen.has(path)) return seen;
+  seen.add(path);
+  for (const next of importsOf(source, false)) loadedWith(next, seen);
+  return seen;
 }
 
 /** Every way through the imports that comes back to where it began. */
@@ -123,11 +132,18 @@ describe('structure', () => {
   });
 
   it('no file imports one that imports it, by whatever way and be it a type', () => {
-    const graph = new Map(typescript.map((source) => [source.path, importsOf(source)]));
+    const graph = new Map(typescript.map((source) => [source.path, importsOf(source, true)]));
     for (const [path, imports] of graph) for (const one of imports) assert.ok(graph.has(one), `${path} imports ${one}`);
     assert.ok([...graph.values()].flat().length > 100);
     assert.deepEqual(circlesIn(graph), []);
     assert.deepEqual(circlesIn(new Map([['a', ['b', 'c']], ['b', ['c']], ['c', ['b']]])), ['b > c > b']); // prettier-ignore
+  });
+
+  it('charts are loaded only when a page is written', () => {
+    const commands = typescript.map(({ path }) => path).filter((path) => path.startsWith('lib/commands/'));
+    for (const path of ['lib/index.ts', 'lib/jobs.ts', 'lib/coco.ts', 'lib/cli.ts', 'lib/jobs/child.ts', ...commands])
+      assert.ok(!loadedWith(path).has('lib/report/chart.ts'), path);
+    assert.ok(loadedWith('lib/jobs/report.ts').has('lib/report/chart.ts'));
   });
 
   it('only programs print or end the process', () => {
