@@ -184,7 +184,8 @@ describe('pages', function () {
     const truth: Omit<CocoAnnotations['annotations'][number], 'id'>[] = [];
     const detections: CocoDetection[] = [];
     for (let i = 0; i < 6400; i++) {
-      const [is, seen] = [1 + (i % 80), 1 + (i % 3 === 0 ? Math.floor(i / 80) : i % 80)];
+      const [is, round] = [1 + (i % 80), Math.floor(i / 80)];
+      const seen = is <= 10 ? is + (round % Math.ceil(is / 2)) : i % 3 === 0 ? 1 + round : is; // every share from little to all
       truth.push({ image_id: 1, category_id: is, bbox: boxAt(i) });
       detections.push({ image_id: 1, category_id: seen, bbox: boxAt(i), score: 0.9 });
     }
@@ -203,7 +204,7 @@ describe('pages', function () {
           return { text: cell.textContent, color, backgroundColor };
         }),
       );
-      assert.ok(cells.length > 2000 && cells.every(({ text }) => /^(<1|\d+)$/.test(text)));
+      assert.ok(cells.length > 1500 && cells.every(({ text }) => /^(<1|\d+)$/.test(text)));
       for (const { color, backgroundColor } of cells) assert.ok(contrast(color, backgroundColor) >= 4.5, `${color} on ${backgroundColor}`);
       assert.ok(new Set(cells.map(({ backgroundColor }) => backgroundColor)).size > 5);
       const captions = await page.locator('figcaption').allTextContents();

@@ -45,7 +45,8 @@ export async function openInBrowser(context: Mocha.Context, file: string, look: 
       for (const sentence of await untidiness(page, width)) trouble.push(`${sentence} (in a window of ${width} px)`);
     }
     await look(page);
-    if (trouble.length > 0) throw new Error(`the page is not self-contained, fails or is untidy: ${trouble.join('; ')}`);
+    if (trouble.length > 0)
+      throw new Error(`${trouble.length} times the page is not self-contained, fails or is untidy: ${trouble.slice(0, 5).join('; ')}`);
   } finally {
     await browser.close();
   }
