@@ -77,6 +77,27 @@ function clearUnless(wanted) {
   for (const name of readdirSync(build)) if (name !== 'Release') rmSync(join(build, name), { recursive: true });
 }
 
+/** Configures and builds; what is there already is not built again. */
+async function makeTarget(libtorch, settings, definitions, target) {
+  clearUnless(JSON.stringify(settings));
+  rmSync(configured, { force: true });
+  // Through the environment, because a definition would stay in CMake's cache and outlive a changed environment for the other ways in.
+  const env = { ...process.env, ...settings.env, LIBTORCH: libtorch.folder };
+  const forgotten = ['LIBTORCH', 'CORNERNET_CUDA'].flatMap((name) => ['-U', name]);
+  const given = { CMAKE_BUILD_TYPE: 'Release', CMAKE_JS_INC: settings.include, ...definitions };
+  const options = Object.entries(given).map(([name, value]) => `-D${name}=${value}`);
+  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / BYTES_PER_COMPILER)));
+  await step('Building the addon', async (note) => {
+    await must('cmake', ['-S', root, '-B', build, '-G', settings.generator, ...forgotten, ...options], { env });
+    writeFileSync(configured, JSON.stringify(settings));
+    const onLine = (line) => {
+      const progress = /^\[\s*(\d+)\/(\d+)\]|^\[\s*(\d+%)\]/.exec(line);
+      if (progress) note(progress[3] ?? `${progress[1]} of ${progress[2]}`);
+    };
+    await must('cmake', ['--build', build, '--target', target, '--parallel', String(jobs)], { env, onLine });
+  });
+}
+
 /**
  * @param {import('./libtorch.js').Libtorch} libtorch
  * @param {{ cuda: boolean, nvcc?: string, testing?: boolean }} options testing also builds the addon of the native tests
@@ -87,27 +108,18 @@ async function buildAddon(libtorch, { cuda, nvcc, testing = false }) {
   const current = addonRecord()?.key;
   // An addon built with the tests serves without them too.
   if (current !== undefined && (current === keyOf(settings, true) || (!testing && current === keyOf(settings, false)))) return false;
-  clearUnless(JSON.stringify(settings));
   // What came another way is as good as old: linking it anew must not seem needless.
   if (addonRecord()?.made !== 'built' && existsSync(addonPath('cornernet'))) utimesSync(addonPath('cornernet'), 0, 0);
   forgetAddon();
-  rmSync(configured, { force: true });
-  // Through the environment, because a definition would stay in CMake's cache and outlive a changed environment for the other ways in.
-  const env = { ...process.env, ...settings.env, LIBTORCH: libtorch.folder };
-  const options = ['LIBTORCH', 'CORNERNET_CUDA'].flatMap((name) => ['-U', name]);
-  options.push(`-DCMAKE_JS_INC=${settings.include}`, `-DCORNERNET_TESTING=${testing ? 'ON' : 'OFF'}`, '-DCMAKE_BUILD_TYPE=Release');
-  const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / BYTES_PER_COMPILER)));
-  await step('Building the addon', async (note) => {
-    await must('cmake', ['-S', root, '-B', build, '-G', settings.generator, ...options], { env });
-    writeFileSync(configured, JSON.stringify(settings));
-    const onLine = (line) => {
-      const progress = /^\[\s*(\d+)\/(\d+)\]|^\[\s*(\d+%)\]/.exec(line);
-      if (progress) note(progress[3] ?? `${progress[1]} of ${progress[2]}`);
-    };
-    await must('cmake', ['--build', build, '--parallel', String(jobs)], { env, onLine });
-  });
+  await makeTarget(libtorch, settings, { CORNERNET_TESTING: testing ? 'ON' : 'OFF' }, 'all');
   writeRecord('built', keyOf(settings, testing), libtorch, ['cornernet', ...(testing ? ['cornernet_testing'] : [])]);
   return true;
 }
 
-module.exports = { addonRecord, buildAddon, forgetAddon, writeRecord };
+/** The addon that platform packages have (cmake/Prebuilt.cmake). @returns {Promise<string>} its path */
+async function buildPrebuilt(libtorch, { cuda, nvcc }) {
+  await makeTarget(libtorch, await configuration(libtorch, { cuda, nvcc }), { CORNERNET_PREBUILT: 'ON' }, 'cornernet_prebuilt');
+  return join(build, 'prebuilt', 'cornernet.node');
+}
+
+module.exports = { addonRecord, buildAddon, buildPrebuilt, forgetAddon, writeRecord };

@@ -1,0 +1,91 @@
+// Packs what is published: the package, and platform packages with a prebuilt addon that the package names as optional dependencies.
+//   node scripts/pack.js [cpu] [cu126] [cu130]     into output/packages; an addon for a CUDA build needs that CUDA's toolkit, and no GPU
+// They are published together, the platform packages first. package.json names none of them, because a clone's `npm ci` wants every dependency in the
+// lock file, and asking the registry for what is not published yet would take whatever somebody else publishes by that name.
+'use strict';
+const { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
+const { join } = require('node:path');
+
+const { buildPrebuilt } = require('../setup/build.js');
+const { say } = require('../setup/console.js');
+const { fetchLibtorch } = require('../setup/fetch.js');
+const { root } = require('../setup/paths.js');
+const { makePlan } = require('../setup/plan.js');
+const { packageName } = require('../setup/prebuilt.js');
+const { must } = require('../setup/run.js');
+const { VARIANTS } = require('../setup/variant.js');
+
+const output = join(root, 'output', 'packages');
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+/** The newest versions of its symbols that an addon may need: LibTorch's own builds and Node need no older system. */
+const BASELINE = { GLIBC: [2, 28], GLIBCXX: [3, 4, 25], CXXABI: [1, 3, 11] };
+
+function isNewer(version, than) {
+  const at = version.findIndex((part, index) => part !== (than[index] ?? 0));
+  return at >= 0 && version[at] > (than[at] ?? 0);
+}
+
+/** What keeps an addon from running on the baseline. */
+async function checkBaseline(addon) {
+  const symbols = (await must('objdump', ['-T', addon])).split('\n');
+  const beyond = symbols.filter((line) => {
+    const [, library, version] = /\((GLIBC|GLIBCXX|CXXABI)_([\d.]+)\)/.exec(line) ?? [];
+    return library !== undefined && isNewer(version.split('.').map(Number), BASELINE[library]);
+  });
+  if (beyond.length > 0) throw new Error(`${addon} needs a newer system than LibTorch does:\n${beyond.join('\n')}`);
+}
+
+function emptyFolder(name) {
+  const folder = join(output, name);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** Packs a folder into the output folder. */
+async function pack(folder) {
+  const args = ['pack', '--json', '--foreground-scripts=false', '--pack-destination', output];
+  const [{ filename, size }] = JSON.parse(await must('npm', args, { cwd: folder }));
+  say(`${join('output', 'packages', filename)}: ${(size / 1e6).toFixed(1)} MB`);
+}
+
+async function packAddon(variant) {
+  const plan = await makePlan({ libtorch: variant, source: true, tell: say });
+  const libtorch = plan.libtorch ?? (await fetchLibtorch(variant));
+  const addon = await buildPrebuilt(libtorch, plan);
+  await checkBaseline(addon);
+  const folder = emptyFolder(packageName(variant));
+  copyFileSync(addon, join(folder, 'cornernet.node'));
+  copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
+  const what = `${manifest.name}'s native addon for Linux on x86-64 (glibc 2.28 or newer) and LibTorch ${libtorch.version} (${variant})`;
+  writeFileSync(join(folder, 'README.md'), `# ${packageName(variant)}\n\n${what}. \`npx ${manifest.name} setup\` puts it to use.\n`);
+  const { version, license, repository } = manifest;
+  const platform = { os: ['linux'], cpu: ['x64'], libc: ['glibc'], preferUnplugged: true, files: ['cornernet.node'] };
+  const own = { name: packageName(variant), version, description: what, license, repository, ...platform, libtorch: libtorch.version };
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(own, null, 2)}\n`);
+  await pack(folder);
+}
+
+/** The files that npm would pack, with a package.json that names the platform packages and nothing that only a clone has. */
+async function packMain() {
+  const dry = ['pack', '--dry-run', '--json', '--foreground-scripts=false'];
+  const [{ files }] = JSON.parse(await must('npm', dry, { cwd: root }));
+  const folder = emptyFolder(manifest.name);
+  for (const { path } of files) cpSync(join(root, path), join(folder, path));
+  const optionalDependencies = Object.fromEntries(VARIANTS.map((variant) => [packageName(variant), manifest.version]));
+  const own = { ...manifest, scripts: { install: manifest.scripts.install }, devDependencies: undefined, optionalDependencies };
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(own, null, 2)}\n`);
+  await pack(folder);
+}
+
+async function packAll(variants) {
+  const unknown = variants.find((variant) => !VARIANTS.includes(variant));
+  if (unknown) throw new Error(`there is no build '${unknown}': ${VARIANTS.join(', ')}`);
+  for (const variant of variants) await packAddon(variant);
+  await packMain();
+}
+
+packAll(process.argv.slice(2)).catch((error) => {
+  say(error.message);
+  process.exitCode = 1;
+});
