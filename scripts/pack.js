@@ -1,9 +1,10 @@
 // Packs what is published: the package, and platform packages with a prebuilt addon that the package names as optional dependencies.
 //   node scripts/pack.js [cpu] [cu126] [cu130]     into output/packages; an addon for a CUDA build needs that CUDA's toolkit, and no GPU
-// They are published together, the platform packages first. package.json names none of them, because a clone's `npm ci` wants every dependency in the
-// lock file, and asking the registry for what is not published yet would take whatever somebody else publishes by that name.
+// The package names the platform packages of its version that lie in output/packages, also those that were made before or elsewhere; they are published
+// together, the platform packages first. The repository's package.json names none, because `npm ci` wants every dependency in the lock file, and a
+// name that is not published yet would be taken from whoever publishes something by that name.
 'use strict';
-const { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
+const { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 
 const { buildPrebuilt } = require('../setup/build.js');
@@ -72,7 +73,8 @@ async function packMain() {
   const [{ files }] = JSON.parse(await must('npm', dry, { cwd: root }));
   const folder = emptyFolder(manifest.name);
   for (const { path } of files) cpSync(join(root, path), join(folder, path));
-  const optionalDependencies = Object.fromEntries(VARIANTS.map((variant) => [packageName(variant), manifest.version]));
+  const beside = VARIANTS.map(packageName).filter((name) => existsSync(join(output, `${name}-${manifest.version}.tgz`)));
+  const optionalDependencies = Object.fromEntries(beside.map((name) => [name, manifest.version]));
   const own = { ...manifest, scripts: { install: manifest.scripts.install }, devDependencies: undefined, optionalDependencies };
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(own, null, 2)}\n`);
   await pack(folder);
