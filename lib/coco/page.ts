@@ -58,7 +58,7 @@ function classes({ annotations, evaluation }: EvaluationPage): Section {
   return { title: 'Classes', html: `<div class="beside">${tables.join('')}</div>` };
 }
 
-/** Colours that differ for all kinds of eyes, and as light and dark. */
+/** Colours that differ for all kinds of eyes. */
 const kinds = {
   right: { colour: '#1d5fbf', words: 'right' },
   wrong: { colour: '#c2410c', words: 'wrong: nothing is there, or another class' },

@@ -83,9 +83,10 @@ async function evaluate(flags: EvalFlags): Promise<void> {
   const options = loadOptionsOf(flags);
   const set = flags.detections === undefined ? await detect(flags, annotations, options) : undefined;
   const detections = set?.detections ?? (await readDetections(flags.detections ?? ''));
-  const evaluation = evaluateChecked(annotations, detections);
+  const evaluated = evaluateChecked(annotations, detections);
+  const evaluation = { ...evaluated, warnings: [...(set?.warnings ?? []), ...evaluated.warnings] };
   const { stats, perClassAP, warnings } = evaluation;
-  for (const warning of [...(set?.warnings ?? []), ...warnings]) sayWarning(warning);
+  for (const warning of warnings) sayWarning(warning);
   if (flags.saveDetections !== undefined) await writeText(flags.saveDetections, `${JSON.stringify(detections)}\n`);
   await writeText(
     flags.output,

@@ -22,7 +22,7 @@ async function figure({ caption, draw }: Thumbnail): Promise<string> {
     const data = (await (await draw()).toBuffer()).toString('base64');
     return `<figure><img alt="${escapeHtml(caption)}" src="data:image/jpeg;base64,${data}">${words(caption)}`;
   } catch (error) {
-    return `<figure>${words(`${caption} (it can't be shown any more: ${sentenceOf(error)})`)}`;
+    return `<figure>${words(`${caption} (it can't be shown: ${sentenceOf(error)})`)}`;
   }
 }
 

@@ -1,6 +1,6 @@
 // cornernet eval as its users meet it: formats, warnings, errors, the page.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -91,6 +91,22 @@ describe('cornernet eval', function () {
         .locator('img')
         .evaluateAll((images) => images.map((image) => (image as unknown as { naturalWidth: number }).naturalWidth));
       assert.ok(widths.length > 0 && widths.every((width) => width > 100));
+    });
+  });
+
+  it('says in its page too which pictures could not be read', async function () {
+    const [broken, page] = [join(folder, 'broken'), join(folder, 'broken.html')];
+    mkdirSync(broken);
+    const images = annotations.images.slice(0, 2);
+    copyFileSync(join(set, images[0]?.file_name ?? ''), join(broken, images[0]?.file_name ?? ''));
+    writeFileSync(join(broken, images[1]?.file_name ?? ''), 'no picture');
+    const two = write('two.json', { ...annotations, images, annotations: annotations.annotations.filter(({ image_id }) => images.some(({ id }) => id === image_id)) }); // prettier-ignore
+    const { code, stderr } = await cornernet(['eval', '--images', broken, '--annotations', two, '--html', page]);
+    assert.equal(code, 0, stderr);
+    await openInBrowser(this, page, async (tab) => {
+      const text = (await tab.textContent('body')) ?? '';
+      assert.match(text, /1 pictures could not be read and count as empty/);
+      assert.match(text, /\d+ missed, 0 wrong \(it can't be shown: .*can't be read/);
     });
   });
 
