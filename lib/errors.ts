@@ -3,6 +3,10 @@
 /**
  * - `ERR_OPTION`: an option is unknown or has a value that isn't allowed.
  * - `ERR_INPUT`: a picture, list or file can't be read or isn't what it should be.
+ * - `ERR_WRITE`: a file or folder can't be written: the disk is full, the permission lacks.
+ * - `ERR_WEIGHTS`: there are no weights of this name, or they were not fetched yet.
+ * - `ERR_JOB`: a folder is no job's, or its job was begun with other settings.
+ * - `ERR_LOCKED`: another process works on the job.
  * - `ERR_TOO_LARGE`: a picture has more pixels than `maxPixels`.
  * - `ERR_CHECKPOINT`: a file isn't a CornerNet checkpoint, or is damaged.
  * - `ERR_DOWNLOAD`: weights could not be fetched or don't have their checksum.
@@ -18,6 +22,10 @@
 export type CornerNetErrorCode =
   | 'ERR_OPTION'
   | 'ERR_INPUT'
+  | 'ERR_WRITE'
+  | 'ERR_WEIGHTS'
+  | 'ERR_JOB'
+  | 'ERR_LOCKED'
   | 'ERR_TOO_LARGE'
   | 'ERR_CHECKPOINT'
   | 'ERR_DOWNLOAD'

@@ -15,6 +15,11 @@ export interface TextOutput {
   discard(): Promise<void>;
 }
 
+/** What becomes of any failure to write `path`. */
+export function unwritable(path: string, error: unknown): CornerNetError {
+  return new CornerNetError('ERR_WRITE', `${path} can't be written: ${sentenceOf(error)}`, { cause: error });
+}
+
 async function writeTo(stream: Writable, text: string): Promise<void> {
   await new Promise<void>((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())));
 }
@@ -61,7 +66,7 @@ class FileOutput implements TextOutput {
       await work();
     } catch (error) {
       await this.discard();
-      throw new CornerNetError('ERR_INPUT', `${this.#path} can't be written: ${sentenceOf(error)}`, { cause: error });
+      throw unwritable(this.#path, error);
     }
   }
 }
@@ -78,7 +83,7 @@ export function openOutput(path?: string): TextOutput {
 
 /**
  * Writes a whole text, to standard output without a `path`.
- * @throws {CornerNetError} `ERR_INPUT` when the file can't be written, of which nothing is left then.
+ * @throws {CornerNetError} `ERR_WRITE` when the file can't be written, of which nothing is left then.
  */
 export async function writeText(path: string | undefined, text: string): Promise<void> {
   const output = openOutput(path);

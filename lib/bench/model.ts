@@ -2,7 +2,8 @@
 import { Detector } from '../detector/detector.js';
 import type { DetectionResult, NetworkWork } from '../detector/result.js';
 import type { RawImage } from '../images/image.js';
-import type { LoadOptions, Precision } from '../options.js';
+import type { LoadOptions } from '../options/interfaces.js';
+import type { Precision } from '../options/values.js';
 import type { Timings } from '../detector/timings.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';

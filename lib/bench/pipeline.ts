@@ -7,7 +7,7 @@ import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
 import { Detector } from '../detector/detector.js';
 import type { DetectionResult, FailedResult } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
-import type { LoadOptions } from '../options.js';
+import type { LoadOptions } from '../options/interfaces.js';
 import { openOutput } from '../output-file.js';
 import type { Timings } from '../detector/timings.js';
 import { jsonlWriter } from '../writers/jsonl.js';

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { validated } from '../validation.js';
 
 const count = z.int().min(0);
 const positive = z.number().positive();
@@ -248,11 +249,7 @@ export function parseReport(text: string, name: string): Report {
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `${name} is not JSON: ${sentenceOf(error)}`, { cause: error });
   }
-  const parsed = reportSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const where = issue && issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
-  throw new CornerNetError('ERR_INPUT', `${name} is not a report of cornernet bench: ${where}${issue?.message ?? 'it is something else'}`);
+  return validated(reportSchema, value, { code: 'ERR_INPUT', what: `${name} is not a report of cornernet bench:` });
 }
 
 /** As {@link parseReport}, of a file. */

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { validated } from '../validation.js';
 
 /** Left, top, width, height in pixels. */
 export type CocoBox = readonly [number, number, number, number];
@@ -67,10 +68,7 @@ const annotationsSchema = z.object({
 const detectionsSchema = z.array(z.object({ image_id: z.int(), category_id: z.int(), bbox: box, score: number }));
 
 function checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new CornerNetError('ERR_INPUT', `${what}: ${issue?.path.join('.') || 'the whole'} is wrong: ${issue?.message ?? ''}`);
+  return validated(schema, value, { code: 'ERR_INPUT', what: `${what}:` });
 }
 
 function firstTwice(ids: readonly number[]): number | undefined {

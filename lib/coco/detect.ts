@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { CornerNetError } from '../errors.js';
 import { Detector } from '../detector/detector.js';
-import type { LoadOptions } from '../options.js';
+import type { LoadOptions } from '../options/interfaces.js';
 import type { CocoAnnotations, CocoDetection } from './dataset.js';
 
 export interface DetectedSet {

@@ -6,7 +6,7 @@ import type { BatchFormat } from '../jobs/outputs.js';
 import type { BatchSummary } from '../jobs/summary.js';
 import { runBatch } from '../jobs/run.js';
 import { CornerNetError } from '../errors.js';
-import { addDetectorOptions, loadOptionsOf, numeric, type DetectorFlags } from './detector-options.js';
+import { addDetectorOptions, loadOptionsOf, numeric, type DetectorFlags } from '../options/flags.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { showBatchProgress, type ProgressStyle } from './progress.js';

@@ -14,14 +14,16 @@ import type { NetworkWork } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
 import { expandInputs } from '../inputs/expand.js';
 import { loadNative } from '../native.js';
-import type { LoadOptions, Precision } from '../options.js';
+import type { LoadOptions } from '../options/interfaces.js';
+import type { Precision } from '../options/values.js';
 import { openOutput } from '../output-file.js';
 import { defaultWeights, listWeights } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
-import { loadOptionsOf, numeric, type DetectorFlags } from './detector-options.js';
+import { addDetectorOptions, loadOptionsOf, numeric, weightsOption, type DetectorFlags } from '../options/flags.js';
+import { shown } from '../validation.js';
 
 interface CommonFlags {
-  readonly device?: string;
+  readonly device?: readonly string[];
   readonly threads?: number;
   readonly duration: number;
   readonly window: number;
@@ -131,7 +133,7 @@ function say({ quiet }: Pick<CommonFlags, 'quiet'>, text: string): void {
 function loadOf(flags: Pick<DetectorFlags, 'device' | 'threads' | 'precision'>): LoadOptions {
   const load = loadOptionsOf(flags);
   if (typeof load.device === 'object')
-    throw new CornerNetError('ERR_OPTION', `--device takes one device to measure, not '${flags.device ?? ''}'`);
+    throw new CornerNetError('ERR_OPTION', `--device takes one device to measure, not ${shown(flags.device?.join())}`);
   return load;
 }
 
@@ -155,9 +157,7 @@ async function runModel(flags: ModelFlags): Promise<void> {
 }
 
 function addCommon(command: Command): Command {
-  return command
-    .option('--device <device>', 'auto, cpu, cuda or cuda:N (default: auto)')
-    .addOption(numeric('--threads <n>', 'CPU threads of the network (default: the cores this process may use)'))
+  return addDetectorOptions(command, ['device', 'threads'])
     .addOption(numeric('--duration <s>', 'the most that one measurement takes; warming up may take as long again').default(30))
     .addOption(numeric('--window <s>', 'seconds of a window').default(2))
     .addOption(numeric('--stable-within <percent>', 'the medians of the last three windows must agree so far').default(5))
@@ -244,7 +244,7 @@ export function register(bench: Command): void {
     bench
       .command('model')
       .description('latency and throughput of the network by size, views, batch and precision')
-      .option('-w, --weights <id|file>', 'weights: an id of `cornernet weights list` or an mmdetection .pth (default: the digits)'),
+      .addOption(weightsOption()),
   )
     .addOption(new Option('--precision <list>', 'auto, fp32, bf16, fp16').default('auto'))
     .addOption(new Option('--sizes <list>', "pictures' sizes in pixels").default('511x511'))
@@ -256,7 +256,7 @@ export function register(bench: Command): void {
       .command('pipeline')
       .description('the whole way from picture files to JSON lines, with the occupancy of each stage')
       .argument('<inputs...>', 'pictures, folders, globs, or - for a list of paths on standard input')
-      .option('-w, --weights <id|file>', 'weights: an id of `cornernet weights list` or an mmdetection .pth (default: the digits)'),
+      .addOption(weightsOption()),
   )
     .option('--precision <precision>', 'auto, fp32, bf16 or fp16 (default: auto)')
     .option('--flip', 'also look at the mirrored picture and merge (default: as the weights were tested)')

@@ -14,7 +14,7 @@ import { csvWriter } from '../writers/csv.js';
 import { jsonlWriter } from '../writers/jsonl.js';
 import { tableWriter } from '../writers/table.js';
 import type { ResultWriter } from '../writers/writer.js';
-import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from './detector-options.js';
+import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { showProgress } from './progress.js';

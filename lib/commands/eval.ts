@@ -6,10 +6,10 @@ import { CornerNetError } from '../errors.js';
 import { readAnnotations, readDetections, type CocoAnnotations } from '../coco/dataset.js';
 import { detectSet, type DetectedSet } from '../coco/detect.js';
 import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../coco/evaluate.js';
-import type { LoadOptions } from '../options.js';
+import type { LoadOptions } from '../options/interfaces.js';
 import { writeText } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
-import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from './detector-options.js';
+import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
 import { onInterrupt } from './interrupt.js';
 import { showProgress } from './progress.js';
 

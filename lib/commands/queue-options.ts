@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 
 import type { QueueOptions } from '../jobs/queue/connection.js';
-import { given } from './detector-options.js';
+import { given } from '../options/flags.js';
 
 export interface QueueFlags {
   readonly queue?: string;

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 
 import { runWorker } from '../jobs/queue/worker.js';
 import { CornerNetError } from '../errors.js';
-import { batchSizeOption, given, loadOptionsOf, threadsOption, type DetectorFlags } from './detector-options.js';
+import { addDetectorOptions, given, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { addQueueOptions, queueOptionsOf, type QueueFlags } from './queue-options.js';
@@ -17,12 +17,10 @@ export function register(command: Command): void {
       '-w, --weights <id|file>',
       "where the job's weights are on this machine (default: the id, or the path below the root, that the job names)",
     )
-    .option('--device <device>', 'auto, cpu, cuda or cuda:N; several, separated by commas, make replicas (default: auto)')
-    .addOption(threadsOption())
-    .addOption(batchSizeOption())
     .action(async (flags: WorkerFlags) => {
       process.exit(await work(flags)); // connections to a server that is away would go on trying
     });
+  addDetectorOptions(command, ['device', 'threads', 'batchSize']);
   addQueueOptions(command);
 }
 

@@ -1,7 +1,7 @@
 // Corner pooling by itself.
 import { CornerNetError, fromNative } from '../errors.js';
 import { loadNative } from '../native.js';
-import type { Device } from '../options.js';
+import type { Device } from '../options/values.js';
 
 /** top[y] = max over rows >= y; bottom[y] = max over rows <= y; left[x] = max over columns >= x; right[x] = max over columns <= x. */
 export type CornerPoolDirection = 'top' | 'bottom' | 'left' | 'right';

@@ -12,17 +12,9 @@ import {
   type NativePicture,
   type NativeSettings,
 } from '../native.js';
-import {
-  checkDetectAllOptions,
-  checkDetectOptions,
-  checkLoadOptions,
-  resolveClasses,
-  type Abortable,
-  type DetectAllOptions,
-  type DetectOptions,
-  type Device,
-  type LoadOptions,
-} from '../options.js';
+import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions, resolveClasses } from '../options/check.js';
+import type { DetectAllOptions, DetectOptions, LoadOptions } from '../options/interfaces.js';
+import type { Abortable, Device } from '../options/values.js';
 import { Pipeline } from './pipeline.js';
 import { Replicas } from './replicas.js';
 import type { Detection, DetectionResult, DetectorStats, FailedResult, Heads, NetworkWork } from './result.js';

@@ -4,7 +4,7 @@ import { CornerNetError, sentenceOf } from '../errors.js';
 import type { ImageSource } from '../images/image.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { loadNative } from '../native.js';
-import type { LoadOptions } from '../options.js';
+import type { LoadOptions } from '../options/interfaces.js';
 import { failedOutcome, type Outcome } from './outcome.js';
 
 export type ToChild =

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
-import type { LoadOptions } from '../options.js';
+import type { LoadOptions } from '../options/interfaces.js';
 import { writeText } from '../output-file.js';
 
 const shardSchema = z.strictObject({ index: z.int().min(1), count: z.int().min(1) });

@@ -2,6 +2,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { unwritable } from '../output-file.js';
 
 export interface Line {
   readonly text: string;
@@ -80,7 +81,7 @@ export class GrowingFile {
       }
       return new GrowingFile(path, file, keep);
     } catch (error) {
-      throw cannotWrite(path, error);
+      throw unwritable(path, error);
     }
   }
 
@@ -98,7 +99,7 @@ export class GrowingFile {
     this.#last = written.catch(() => undefined);
     return written.catch((error: unknown) => {
       this.#broken = true;
-      throw cannotWrite(this.path, error);
+      throw unwritable(this.path, error);
     });
   }
 
@@ -112,8 +113,4 @@ export class GrowingFile {
     await this.#last;
     await this.#file.close();
   }
-}
-
-function cannotWrite(path: string, error: unknown): CornerNetError {
-  return new CornerNetError('ERR_INPUT', `${path} can't be written: ${sentenceOf(error)}`, { cause: error });
 }

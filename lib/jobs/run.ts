@@ -5,8 +5,10 @@ import { CornerNetError } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import { listInputs } from '../inputs/expand.js';
 import { packageVersion } from '../native.js';
-import { checkLoadOptions, type LoadOptions } from '../options.js';
+import { checkLoadOptions } from '../options/check.js';
+import type { LoadOptions } from '../options/interfaces.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
+import { validated } from '../validation.js';
 import { compareJob, readJob, settingsOf, writeJob, type JobFile, type JobRequest } from './job.js';
 import { freezeList, FrozenList, type Shard } from './list.js';
 import { lockFolder } from './lock.js';
@@ -76,12 +78,8 @@ const jobOptions = z.strictObject({
 
 /** @throws {CornerNetError} `ERR_OPTION`. */
 function checkJob(job: unknown): BatchJob {
-  const parsed = jobOptions.safeParse(job);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new CornerNetError('ERR_OPTION', `batch option ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is wrong'}`);
-  }
-  return { ...parsed.data, options: checkLoadOptions(parsed.data.options ?? {}) };
+  const checked = validated(jobOptions, job, { code: 'ERR_OPTION', what: 'batch option' });
+  return { ...checked, options: checkLoadOptions(checked.options ?? {}) };
 }
 
 /** Sends what is pending through the engine; ends when nothing is, when told to finish, or at the first failure that isn't a picture's. */

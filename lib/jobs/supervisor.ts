@@ -4,7 +4,7 @@ import { extname, join } from 'node:path';
 
 import { CornerNetError, type CornerNetErrorCode } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
-import type { LoadOptions } from '../options.js';
+import type { LoadOptions } from '../options/interfaces.js';
 import type { ChildInfo, FromChild, ToChild } from './child.js';
 import { failedOutcome, type Outcome } from './outcome.js';
 

@@ -5,46 +5,38 @@ import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
-import { z } from 'zod';
-
 import { weightsFolder } from './cache.js';
 import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { packageRoot } from '../native.js';
+import { suggestion } from '../validation.js';
 
 /** One of the known weights. */
 export interface WeightsEntry {
   readonly id: string;
   /** mmdetection's name of the configuration. */
   readonly config: string;
-  readonly url?: string | undefined;
+  readonly url?: string;
   /** In the package's weights folder. */
-  readonly file?: string | undefined;
+  readonly file?: string;
   /** The whole sha256 or its first digits, which the published names end in. */
   readonly sha256: string;
+  /** How many classes they detect. */
   readonly classes: number;
-  /** What it was trained with. */
-  readonly batch?: string | undefined;
+  /** What it was trained with: cards x pictures. */
+  readonly batch?: string;
   /** COCO AP as published, in points; for the digits, on their own validation set. */
   readonly ap: number;
+  /** Whether their configuration tests with the mirrored view. */
   readonly flip: boolean;
   readonly scoreThreshold: number;
 }
 
-const entrySchema: z.ZodType<WeightsEntry> = z.strictObject({
-  id: z.string(),
-  config: z.string(),
-  url: z.url().optional(),
-  file: z.string().optional(),
-  sha256: z.string().regex(/^[0-9a-f]{8,64}$/),
-  classes: z.int(),
-  batch: z.string().optional(),
-  ap: z.number(),
-  flip: z.boolean(),
-  scoreThreshold: z.number(),
-});
-
-const manifestSchema = z.strictObject({ default: z.string(), weights: z.array(entrySchema) });
+interface Manifest {
+  /** The id of the weights used where none are named. */
+  readonly default: string;
+  readonly weights: readonly WeightsEntry[];
+}
 
 /** Where the bytes of weights are, and how their configuration tests them. */
 export interface ResolvedWeights {
@@ -55,10 +47,11 @@ export interface ResolvedWeights {
   readonly entry?: WeightsEntry;
 }
 
-let manifest: z.infer<typeof manifestSchema> | undefined;
+let manifest: Manifest | undefined;
 
-function readManifest(): z.infer<typeof manifestSchema> {
-  return (manifest ??= manifestSchema.parse(JSON.parse(readFileSync(join(packageRoot, 'weights', 'manifest.json'), 'utf8'))));
+/** Comes with the package, whose tests check it. */
+function readManifest(): Manifest {
+  return (manifest ??= JSON.parse(readFileSync(join(packageRoot, 'weights', 'manifest.json'), 'utf8')) as Manifest);
 }
 
 /** The weights the package knows by name. */
@@ -83,9 +76,17 @@ export function findWeights(id: string): WeightsEntry | undefined {
   return listWeights().find((entry) => entry.id === id || entry.config === id);
 }
 
+function unknownWeights(name: string): CornerNetError {
+  const known = listWeights().map(({ id }) => id);
+  return new CornerNetError(
+    'ERR_WEIGHTS',
+    `there are no weights ${name}${suggestion(name, known)}: neither a file nor one of ${known.join(', ')}`,
+  );
+}
+
 /**
  * An id of the manifest or a path.
- * @throws {CornerNetError} `ERR_INPUT` when the published weights weren't fetched yet, or nothing is at the path.
+ * @throws {CornerNetError} `ERR_WEIGHTS` when the published weights weren't fetched yet, or nothing is at the path.
  */
 export function resolveWeights(idOrPath: string): ResolvedWeights {
   const entry = findWeights(idOrPath);
@@ -93,15 +94,14 @@ export function resolveWeights(idOrPath: string): ResolvedWeights {
     const path = weightsPath(entry);
     if (!existsSync(path)) {
       throw new CornerNetError(
-        'ERR_INPUT',
+        'ERR_WEIGHTS',
         `the weights ${entry.id} are not here yet (${path}): run \`npx cornernet weights fetch ${entry.id}\``,
       );
     }
     return { path, flip: entry.flip, scoreThreshold: entry.scoreThreshold, entry };
   }
   if (!existsSync(idOrPath)) {
-    const known = listWeights().map(({ id }) => id);
-    throw new CornerNetError('ERR_INPUT', `there are no weights ${idOrPath}: neither a file nor one of ${known.join(', ')}`);
+    throw unknownWeights(idOrPath);
   }
   return { path: idOrPath, flip: true, scoreThreshold: 0.3 };
 }
@@ -150,17 +150,11 @@ export interface FetchWeightsOptions extends Omit<DownloadRequest, 'url' | 'file
  * Fetches published weights into the cache, going on where an interrupted fetch stopped, and verifies their sha256.
  * Honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
  * @returns the file's path.
- * @throws {CornerNetError} `ERR_DOWNLOAD`, or `ERR_OPTION` for an unknown id.
+ * @throws {CornerNetError} `ERR_DOWNLOAD`, or `ERR_WEIGHTS` for an unknown id.
  */
 export async function fetchWeights(id: string, options: FetchWeightsOptions = {}): Promise<string> {
   const entry = findWeights(id);
-  if (!entry)
-    throw new CornerNetError(
-      'ERR_OPTION',
-      `there are no weights called ${id}; known are ${listWeights()
-        .map((known) => known.id)
-        .join(', ')}`,
-    );
+  if (!entry) throw unknownWeights(id);
   const file = weightsPath(entry);
   if (entry.url === undefined) return file;
   if (existsSync(file)) {

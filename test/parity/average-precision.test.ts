@@ -34,7 +34,7 @@ describe('average precision', function () {
     const output = join(folder, `${precision}-${String(flip)}.json`);
     const flags = {
       weights: 'digits',
-      device: 'cpu',
+      device: ['cpu'],
       precision,
       flip,
       scoreThreshold: 0,

@@ -272,7 +272,7 @@ describe('cornernet batch', function () {
     rmSync(part);
     symlinkSync('/dev/full', part);
     const { code, stderr } = await cornernet(['batch', '--output', job]);
-    assert.deepEqual([code, /^ERR_INPUT: .*results-000000\.jsonl can't be written: .*ENOSPC/m.test(stderr)], [1, true], stderr);
+    assert.deepEqual([code, /^ERR_WRITE: .*results-000000\.jsonl can't be written: .*ENOSPC/m.test(stderr)], [1, true], stderr);
     rmSync(part);
     assert.equal((await cornernet(['batch', '--output', job])).code, 0);
     assertComplete(job, few);

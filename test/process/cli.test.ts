@@ -81,7 +81,7 @@ describe('cornernet', function () {
 
   it('exits with 1 and `CODE: sentence` when nothing could be done', async () => {
     for (const [args, sentence] of [
-      [['detect', scene, '--weights', 'nothing.pth'], /^ERR_INPUT: there are no weights nothing\.pth/],
+      [['detect', scene, '--weights', 'nothing.pth'], /^ERR_WEIGHTS: there are no weights nothing\.pth/],
       [['detect', scene, '--weights', scene], /^ERR_CHECKPOINT: .*not a checkpoint/],
       [['detect', scene, '--score-threshold', '2'], /^ERR_OPTION: option scoreThreshold is 2/],
       [['detect', scene, '--threads', 'many'], /^ERR_OPTION: --threads takes a number, not 'many'/],
@@ -93,7 +93,7 @@ describe('cornernet', function () {
       [['detect'], /^ERR_OPTION: missing required argument/],
       [['detect', join(folder, '*.jpg')], /^ERR_INPUT: no file matches/],
       [['detect', folder], /^ERR_INPUT: the folder .* holds no pictures/],
-      [['weights', 'fetch', '5x5'], /^ERR_OPTION: there are no weights called 5x5/],
+      [['weights', 'fetch', '5x5'], /^ERR_WEIGHTS: there are no weights 5x5/],
     ] as [string[], RegExp][]) {
       const { code, stdout, stderr } = await cornernet([...args, ...(args[0] === 'detect' && args.length > 1 ? ['-q'] : [])]);
       assert.deepEqual([code, stdout], [1, ''], args.join(' '));
@@ -127,7 +127,7 @@ describe('cornernet', function () {
     assert.deepEqual(readdirSync(folder), ['new']);
     const unwritable = await cornernet(['detect', scene, '-o', join(scene, 'x.jsonl'), '-q']);
     assert.equal(unwritable.code, 1);
-    assert.match(unwritable.stderr, /^ERR_INPUT: .*can't be written/);
+    assert.match(unwritable.stderr, /^ERR_WRITE: .*can't be written/);
   });
 
   it('COCO results have ids: classId + 1 and positions, listed beside, or those of an annotation file', async () => {

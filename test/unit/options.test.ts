@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { CornerNetError } from '../../lib/errors.js';
 import { Detector, type LoadOptions } from '../../lib/index.js';
-import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions } from '../../lib/options.js';
+import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions } from '../../lib/options/check.js';
 import { fixtures } from '../environment.js';
 
 function refusal(check: () => unknown): string {
@@ -28,7 +28,7 @@ async function rejection(attempt: Promise<unknown>): Promise<CornerNetError> {
 
 describe('options', () => {
   for (const [options, sentence] of [
-    [{ devise: 'cpu' }, /there is no option devise/],
+    [{ devise: 'cpu' }, /option devise is unknown \(did you mean device\?\)/],
     [{ device: 'gpu' }, /option device is 'gpu': must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'cuda:\*'/],
     [{ device: [] }, /option device is \[\]/],
     [{ device: ['cpu', 'x'] }, /option device/],
@@ -40,13 +40,13 @@ describe('options', () => {
     [{ flip: 'yes' }, /option flip is 'yes'.*boolean/],
     [{ numerics: 'mmdet4' }, /option numerics is 'mmdet4'.*mmdet2.*mmdet3/],
     [{ scoreThreshold: 1.1 }, /option scoreThreshold is 1\.1/],
-    [{ scoreThreshold: NaN }, /option scoreThreshold/],
+    [{ scoreThreshold: NaN }, /option scoreThreshold is NaN/],
     [{ maxPerImage: 0 }, /option maxPerImage is 0/],
     [{ cornerTopk: -1 }, /option cornerTopk is -1/],
     [{ distanceThreshold: -0.5 }, /option distanceThreshold is -0\.5/],
     [{ softNms: { sigma: 0 } }, /option softNms\.sigma is 0/],
     [{ softNms: { method: 'hard' } }, /option softNms\.method is 'hard'/],
-    [{ softNms: { iou: 1 } }, /there is no option iou/],
+    [{ softNms: { iouTreshold: 1 } }, /option softNms\.iouTreshold is unknown \(did you mean iouThreshold\?\)/],
     [{ classes: [] }, /option classes is \[\]/],
     [{ classes: 'cat' }, /option classes is 'cat'/],
     [{ maxPixels: 0 }, /option maxPixels is 0/],
@@ -57,8 +57,8 @@ describe('options', () => {
     [{ cudaGraphs: 1 }, /option cudaGraphs is 1.*boolean/],
     [{ classNames: [''] }, /option classNames\.0 is ''/],
     [{ signal: {} }, /option signal/],
-    [null, /option options is null/],
-    ['digits', /option options is 'digits'/],
+    [null, /option the whole is null/],
+    ['digits', /option the whole is 'digits'/],
   ] as [LoadOptions, RegExp][]) {
     it(`${JSON.stringify(options)} is refused`, () => {
       assert.match(
@@ -71,11 +71,11 @@ describe('options', () => {
   it('each call knows its own options only', () => {
     assert.match(
       refusal(() => checkDetectOptions({ device: 'cpu' })),
-      /there is no option device/,
+      /option device is unknown: it belongs to Detector\.load/,
     );
     assert.match(
       refusal(() => checkDetectOptions({ concurrency: 2 })),
-      /there is no option concurrency/,
+      /option concurrency is unknown: it belongs to detectAll/,
     );
     assert.equal(checkDetectAllOptions({ concurrency: 2 }).concurrency, 2);
     assert.equal(checkDetectOptions({ flip: undefined }).flip, undefined);
@@ -87,7 +87,7 @@ describe('options', () => {
     assert.match((await load({ classes: [10] })).message, /option classes has 10/);
     assert.match((await load({ classNames: ['a', 'b'] })).message, /classNames has 2 names, but the weights detect 10 classes/);
     assert.equal((await load({ precision: 'fp16' })).code, 'ERR_DEVICE');
-    assert.equal((await rejection(Detector.load('nothing.pth'))).code, 'ERR_INPUT');
+    assert.equal((await rejection(Detector.load('nothing.pth'))).code, 'ERR_WEIGHTS');
     assert.equal((await rejection(Detector.load(join(fixtures, 'photos', 'chelsea.png')))).code, 'ERR_CHECKPOINT');
   });
 

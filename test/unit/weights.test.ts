@@ -53,8 +53,8 @@ describe('weights', () => {
   });
 
   it('names the command that fetches what is not here yet', () => {
-    assert.throws(() => resolveWeights('10x5'), fails('ERR_INPUT', /cornernet weights fetch 10x5/));
-    assert.throws(() => resolveWeights('nothing.pth'), fails('ERR_INPUT', /nothing\.pth.*10x5, 8x6, 32x3, digits/));
+    assert.throws(() => resolveWeights('10x5'), fails('ERR_WEIGHTS', /cornernet weights fetch 10x5/));
+    assert.throws(() => resolveWeights('nothing.pth'), fails('ERR_WEIGHTS', /nothing\.pth.*10x5, 8x6, 32x3, digits/));
   });
 
   it('a path is tested as the published weights are', () => {
@@ -88,6 +88,6 @@ describe('weights', () => {
     writeFileSync(path, 'x');
     await assert.rejects(verifyWeights(path), fails('ERR_CHECKPOINT', /not 00000000/));
     await assert.rejects(verifyWeights(join(folder, 'missing.pth')), fails('ERR_INPUT', /missing\.pth/));
-    await assert.rejects(fetchWeights('5x5'), fails('ERR_OPTION', /known are 10x5/));
+    await assert.rejects(fetchWeights('5x5'), fails('ERR_WEIGHTS', /no weights 5x5.*10x5/));
   });
 });

@@ -1,8 +1,8 @@
 // What goes through the queue: JSON of these shapes and nothing else, checked on both sides.
 import { z } from 'zod';
 
-import { CornerNetError } from '../../errors.js';
 import { entrySchema } from '../../inputs/entry.js';
+import { validated } from '../../validation.js';
 import { outcomeSchema } from '../outcome.js';
 
 /** Pictures of a chunk: some seconds of work on a CPU, a fraction of one on a GPU. */
@@ -42,11 +42,5 @@ export type WorkerState = z.infer<typeof workerSchema>;
 
 /** @throws {CornerNetError} `ERR_QUEUE` when it isn't what it should be. */
 export function parseMessage<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new CornerNetError(
-    'ERR_QUEUE',
-    `${what} is not what this version understands (${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''})`,
-  );
+  return validated(schema, value, { code: 'ERR_QUEUE', what: `${what} is not what this version understands:` });
 }

@@ -6,7 +6,8 @@ import { hostname } from 'node:os';
 import { Queue, UnrecoverableError, Worker, type Job } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
-import { checkLoadOptions, type LoadOptions } from '../../options.js';
+import { checkLoadOptions } from '../../options/check.js';
+import type { LoadOptions } from '../../options/interfaces.js';
 import { findWeights, resolveWeights, sha256 } from '../../weights/weights.js';
 import { failedOutcome, type Outcome } from '../outcome.js';
 import { SupervisedDetector } from '../supervisor.js';

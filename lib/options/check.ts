@@ -1,0 +1,52 @@
+// What a detector is asked for, checked: every option known, in its place and in its range.
+import { z } from 'zod';
+
+import { CornerNetError } from '../errors.js';
+import { shown, suggestion, validated } from '../validation.js';
+import type { DetectAllOptions, DetectOptions, LoadOptions } from './interfaces.js';
+import { callTable, detectAllTable, loadTable, shapeOf } from './table.js';
+import type { Abortable } from './values.js';
+
+const signal = z.instanceof(AbortSignal).optional();
+const loadSchema = z.strictObject({ ...shapeOf({ ...callTable, ...loadTable }), signal });
+const detectSchema = z.strictObject({ ...shapeOf(callTable), signal });
+const detectAllSchema = z.strictObject({ ...shapeOf({ ...callTable, ...detectAllTable }), signal });
+
+/** Where an option belongs that the call at hand doesn't take. */
+function elsewhere(key: string): string | undefined {
+  if (Object.hasOwn(loadTable, key)) return ': it belongs to Detector.load';
+  if (Object.hasOwn(detectAllTable, key)) return ': it belongs to detectAll';
+  return undefined;
+}
+
+function check<T>(schema: z.ZodType<T>, options: unknown): T {
+  return validated(schema, options, { code: 'ERR_OPTION', what: 'option', unknownKey: elsewhere });
+}
+
+/** @throws {CornerNetError} `ERR_OPTION` naming the option, what it was and what is allowed. */
+export function checkLoadOptions(options: unknown): LoadOptions & Abortable {
+  return check(loadSchema, options) as LoadOptions & Abortable; // a device is a string of the right form
+}
+
+/** As {@link checkLoadOptions}, for one call. */
+export function checkDetectOptions(options: unknown): DetectOptions & Abortable {
+  return check(detectSchema, options);
+}
+
+/** As {@link checkLoadOptions}, for `detectAll`. */
+export function checkDetectAllOptions(options: unknown): DetectAllOptions {
+  return check(detectAllSchema, options);
+}
+
+/** Class ids of names and ids. */
+export function resolveClasses(wanted: readonly (string | number)[], names: readonly string[]): number[] {
+  return wanted.map((one) => {
+    const id = typeof one === 'number' ? one : names.indexOf(one);
+    if (id >= 0 && id < names.length) return id;
+    const known = names.slice(0, 12).join(', ') + (names.length > 12 ? ', ...' : '');
+    throw new CornerNetError(
+      'ERR_OPTION',
+      `option classes has ${shown(one)}${suggestion(String(one), names)}, but these weights detect ${known} (ids 0 to ${names.length - 1})`,
+    );
+  });
+}

@@ -1,0 +1,106 @@
+// The command line's flags of a detector's options, derived from their table.
+import { Option, type Command } from 'commander';
+
+import { CornerNetError } from '../errors.js';
+import { shown } from '../validation.js';
+import type { LoadOptions } from './interfaces.js';
+import { callTable, loadTable, softNmsTable, type OptionRow, type OptionTable } from './table.js';
+
+/** As commander hands them over, each under its option's name; those of softNms (not listed here) have its name before theirs. */
+export type DetectorFlags = Omit<LoadOptions, 'device' | 'classes' | 'softNms'> & {
+  readonly weights?: string;
+  readonly device?: readonly string[];
+  readonly classes?: readonly string[];
+};
+
+interface Flag {
+  /** camelCase. */
+  readonly name: string;
+  readonly row: OptionRow;
+}
+
+function flagsOf(table: OptionTable, before = ''): Flag[] {
+  return Object.entries(table)
+    .filter(([, row]) => row.flag !== undefined)
+    .map(([name, row]) => ({ name: before === '' ? name : `${before}${name.charAt(0).toUpperCase()}${name.slice(1)}`, row }));
+}
+
+const softNmsFlags = flagsOf(softNmsTable, 'softNms');
+const detectorFlags = [...flagsOf(loadTable), ...flagsOf(callTable), ...softNmsFlags];
+
+const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** A number, or a refusal that names the flag. */
+export function numberOf(flag: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || Number.isNaN(value)) throw new CornerNetError('ERR_OPTION', `${flag} takes a number, not ${shown(text)}`);
+    return value;
+  };
+}
+
+/** An option whose value is a number. */
+export function numeric(flags: string, description: string): Option {
+  return new Option(flags, description).argParser(numberOf(flags.split(' ')[0] ?? flags));
+}
+
+const listOf = (text: string): string[] => text.split(',').map((item) => item.trim());
+
+function commandOptions({ name, row }: Flag): Option[] {
+  const { flag, about, standard, group } = row;
+  const dash = `--${dashed(name)}`;
+  const described = `${about} (default: ${standard})`;
+  const switches = {
+    on: [new Option(dash, described)],
+    off: [new Option(`--no-${dashed(name)}`, `turn off: ${about} (default: ${standard})`)],
+    either: [new Option(dash, described), new Option(`--no-${dashed(name)}`, 'turn that off')],
+  };
+  if (flag === 'on' || flag === 'off' || flag === 'either') return switches[flag].map((option) => option.helpGroup(`${group}:`));
+  const number = numberOf(dash);
+  const parsers: Record<string, (text: string) => unknown> = {
+    number,
+    'number|auto': (text: string) => (text === 'auto' ? text : number(text)),
+    list: listOf,
+    text: (text: string) => text,
+  };
+  const kind = flag ?? 'text';
+  const placeholder = row.placeholder ?? (kind.startsWith('number') ? 'n' : kind);
+  const option = new Option(`${dash} <${placeholder}>`, described).helpGroup(`${group}:`);
+  option.parseArg = (text) => parsers[kind]?.(text) as never;
+  return [option];
+}
+
+/** Which weights: the one option that every command that detects has. */
+export function weightsOption(): Option {
+  return new Option('-w, --weights <id|file>', 'weights: an id of `cornernet weights list` or an mmdetection .pth (default: the digits)');
+}
+
+/** Adds the flags of all of a detector's options, or of those that are named. */
+export function addDetectorOptions(command: Command, names?: readonly (keyof LoadOptions)[]): Command {
+  if (!names) command.addOption(weightsOption());
+  for (const flag of detectorFlags.filter(({ name }) => !names || (names as readonly string[]).includes(name))) {
+    for (const option of commandOptions(flag)) command.addOption(option);
+  }
+  return command;
+}
+
+/** Only what was given: the API has the defaults. */
+export function given<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+function valueOf({ name, row }: Flag, flags: Readonly<Record<string, unknown>>): unknown {
+  const value = flags[name];
+  if (row.flag === 'off') return value === false ? false : undefined; // commander's default of a --no- option is true
+  if (name === 'device' && Array.isArray(value) && value.length === 1) return value[0] as unknown;
+  if (name === 'classes') return (value as string[] | undefined)?.map((one) => (/^\d+$/.test(one) ? Number(one) : one));
+  return value;
+}
+
+/** The options that the flags give; their values are checked where the API checks them. */
+export function loadOptionsOf(flags: DetectorFlags): LoadOptions {
+  const all = flags as Readonly<Record<string, unknown>>;
+  const values = detectorFlags.filter((flag) => !softNmsFlags.includes(flag)).map((flag) => [flag.name, valueOf(flag, all)] as const);
+  const softNms = given(Object.fromEntries(Object.keys(softNmsTable).map((key, i) => [key, all[softNmsFlags[i]?.name ?? '']])));
+  return given({ ...Object.fromEntries(values), ...(Object.keys(softNms).length > 0 && { softNms }) });
+}

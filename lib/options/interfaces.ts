@@ -1,0 +1,72 @@
+// What a detector can be asked for. Written by scripts/generate-options.ts from table.ts: change that.
+import type { Abortable, Device, Numerics, Precision } from './values.js';
+
+/** Soft non-maximum suppression, as mmcv computes it. */
+export interface SoftNmsOptions {
+  /** How scores decay: gaussian, linear or naive. Default: gaussian. */
+  readonly method?: 'gaussian' | 'linear' | 'naive' | undefined;
+  /** Overlap from which linear and naive act. Default: 0.5. */
+  readonly iouThreshold?: number | undefined;
+  /** Width of gaussian. Default: 0.5. */
+  readonly sigma?: number | undefined;
+  /** Drop boxes that decay below it. Default: 0.001. */
+  readonly minScore?: number | undefined;
+}
+
+/** Options that each call may set anew; unset ones keep what `Detector.load` was given. */
+export interface DetectOptions {
+  /** Also look at the mirrored picture and merge (test-time augmentation). Default: the weights' own configuration: on for the published ones. */
+  readonly flip?: boolean | undefined;
+  /** Which mmdetection's padding, normalising and merging: mmdet2, which the published AP was measured with, or mmdet3. Default: mmdet2. */
+  readonly numerics?: Numerics | undefined;
+  /** Leave out detections below it; 0 keeps all that mmdetection returns. Default: 0.3, digits 0.5. */
+  readonly scoreThreshold?: number | undefined;
+  /** At most so many detections a picture. Default: the checkpoint's, else 100. */
+  readonly maxPerImage?: number | undefined;
+  /** Corners considered of each kind. Default: the checkpoint's, else 100. */
+  readonly cornerTopk?: number | undefined;
+  /** Largest difference of the embeddings of two corners that make a box. Default: the checkpoint's, else 0.5. */
+  readonly distanceThreshold?: number | undefined;
+  /** Soft non-maximum suppression. Default: the checkpoint's, else mmdetection's. */
+  readonly softNms?: SoftNmsOptions | undefined;
+  /** Classes to keep, by name or id; the others are left out. Default: all. */
+  readonly classes?: readonly (string | number)[] | undefined;
+  /** Measure the stages; each result then has them (on CUDA this adds events and one wait a forward). Default: off. */
+  readonly timings?: boolean | undefined;
+  /** Refuse pictures with more pixels. Default: 50,000,000. */
+  readonly maxPixels?: number | undefined;
+}
+
+/** Options of `Detector.load`. */
+export interface LoadOptions extends DetectOptions {
+  /** Auto, cpu, cuda, cuda:N or cuda:* (every CUDA device); several make replicas, and batches go to whichever is free. Default: auto: the first usable CUDA device, else the CPU. */
+  readonly device?: Device | readonly Device[] | undefined;
+  /** The network's arithmetic: auto, fp32, bf16 or fp16. Default: auto: fp16 on CUDA, bf16 on a CPU with native bf16, else fp32. */
+  readonly precision?: Precision | undefined;
+  /** CPU threads of the network. Default: the cores this process may use (affinity and cgroup quota), shared among CPU replicas. */
+  readonly threads?: number | undefined;
+  /** Pictures of one padded size that share a forward in detectAll; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU. Default: 1 on the CPU, 8 on CUDA. */
+  readonly batchSize?: number | 'auto' | undefined;
+  /** On CUDA in fp32, let convolutions round their inputs to TF32: faster, less exact. Default: off: true fp32. */
+  readonly tf32?: boolean | undefined;
+  /** On CUDA, only algorithms that give the same bits each time, at some cost in speed; the CPU's do anyway. Default: off. */
+  readonly deterministic?: boolean | undefined;
+  /** On CUDA, record the forward of each input size when it comes again and replay it, which spares the launches. Default: on. */
+  readonly cudaGraphs?: boolean | undefined;
+  /** Names by class id, instead of the checkpoint's. Default: the checkpoint's, else COCO's where there are 80. */
+  readonly classNames?: readonly string[] | undefined;
+  /** Mean of each channel, 0 to 255, in the network's channel order. Default: the checkpoint's, else 123.675, 116.28, 103.53. */
+  readonly mean?: readonly [number, number, number] | undefined;
+  /** Standard deviation of each channel. Default: the checkpoint's, else 58.395, 57.12, 57.375. */
+  readonly std?: readonly [number, number, number] | undefined;
+  /** Whether the network takes RGB (else BGR). Default: the checkpoint's, else true. */
+  readonly toRgb?: boolean | undefined;
+}
+
+/** Options of `Detector.detectAll`. */
+export interface DetectAllOptions extends DetectOptions, Abortable {
+  /** Pictures taken and decoded ahead of the network, never less than a batch for each replica; bounds memory. Default: twice the threads, at least two batches for each replica. */
+  readonly concurrency?: number | undefined;
+  /** Pictures of one padded size that share a forward in detectAll; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU. Default: 1 on the CPU, 8 on CUDA. */
+  readonly batchSize?: number | 'auto' | undefined;
+}

@@ -1,0 +1,16 @@
+// The kinds of values that options take.
+
+/** Which of mmdetection's versions is reproduced where they differ: padding, normalising and merging of flipped views. */
+export type Numerics = 'mmdet2' | 'mmdet3';
+
+/** Arithmetic of the network. 'auto' is fp16 on CUDA, bf16 on a CPU with native bf16, else fp32. */
+export type Precision = 'auto' | 'fp32' | 'bf16' | 'fp16';
+
+/** 'auto' takes the first usable CUDA device, else the CPU; 'cuda:*' is a replica on every usable CUDA device. */
+export type Device = 'auto' | 'cpu' | 'cuda' | 'cuda:*' | `cuda:${number}`;
+
+/** `AbortSignal` of a call. */
+export interface Abortable {
+  /** Rejects the call at once with the signal's reason, also during a forward, whose result is dropped. */
+  readonly signal?: AbortSignal | undefined;
+}

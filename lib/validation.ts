@@ -1,0 +1,70 @@
+// The one place where a value that fails its schema becomes a sentence.
+import { closest, distance } from 'fastest-levenshtein';
+import type { z } from 'zod';
+
+import { CornerNetError, type CornerNetErrorCode } from './errors.js';
+
+/** What was given, shortened for a message. */
+export function shown(value: unknown): string {
+  if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value);
+  const text = typeof value === 'string' ? `'${value}'` : ((JSON.stringify(value) as string | undefined) ?? typeof value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** ` (did you mean X?)` for the nearest of the known names, if it is near. */
+export function suggestion(name: string, known: readonly string[]): string {
+  const nearest = known.length > 0 ? closest(name.toLowerCase(), [...known]) : '';
+  return nearest !== '' && distance(name.toLowerCase(), nearest.toLowerCase()) <= Math.max(2, name.length / 3)
+    ? ` (did you mean ${nearest}?)`
+    : '';
+}
+
+function at(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value);
+}
+
+function keysOf(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let inner: unknown = schema;
+  const unwrap = (): void => {
+    for (let next = inner as { unwrap?: () => unknown } | undefined; typeof next?.unwrap === 'function'; next = inner as never) {
+      inner = next.unwrap();
+    }
+  };
+  unwrap();
+  for (const key of path) {
+    inner = (inner as { shape?: Record<PropertyKey, unknown> }).shape?.[key];
+    unwrap();
+  }
+  return Object.keys((inner as { shape?: object } | undefined)?.shape ?? {});
+}
+
+interface Refusal {
+  readonly code: CornerNetErrorCode;
+  /** What the value is: 'option', 'the file a.json:'; stands before the place in it. */
+  readonly what: string;
+  /** Says more of a key that the schema doesn't know, instead of a suggestion. */
+  readonly unknownKey?: (key: string) => string | undefined;
+}
+
+/** The sentence of the first thing that is wrong, without what it is about. */
+function complaint(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue, unknownKey: Refusal['unknownKey']): string {
+  if (issue.code === 'unrecognized_keys') {
+    const [key = ''] = issue.keys;
+    const place = [...issue.path, key].join('.');
+    return `${place} is unknown${unknownKey?.(key) ?? suggestion(key, keysOf(schema, issue.path))}`;
+  }
+  const place = issue.path.join('.') || 'the whole';
+  // An element of a union fails in ways of its own; the union's own sentence names all of them.
+  return `${place} is ${shown(at(value, issue.path))}: ${issue.message}`;
+}
+
+/**
+ * The value as its schema makes it.
+ * @throws {CornerNetError} of the code, naming the first thing that is wrong, what it is and what is allowed.
+ */
+export function validated<T>(schema: z.ZodType<T>, value: unknown, { code, what, unknownKey }: Refusal): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new CornerNetError(code, `${what} ${issue ? complaint(schema, value, issue, unknownKey) : 'is invalid'}`);
+}

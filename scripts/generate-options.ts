@@ -1,0 +1,43 @@
+// Writes lib/options/interfaces.ts, the public types of the options with their documentation, from the table that validation and flags use.
+//   npx tsx scripts/generate-options.ts [--check]
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { format, resolveConfig } from 'prettier';
+
+import { callTable, detectAllTable, loadTable, softNmsTable, type OptionTable } from '../lib/options/table.js';
+
+const file = join(__dirname, '..', 'lib', 'options', 'interfaces.ts');
+
+function member([name, { type, about, standard }]: [string, OptionTable[string]]): string {
+  const sentence = `${about.charAt(0).toUpperCase()}${about.slice(1)}. Default: ${standard}.`;
+  return `/** ${sentence} */\nreadonly ${name}?: ${type} | undefined;`;
+}
+
+function declare(name: string, parents: string, about: string, table: OptionTable): string {
+  return `/** ${about} */\nexport interface ${name}${parents} {\n${Object.entries(table).map(member).join('\n')}\n}`;
+}
+
+const text = `// What a detector can be asked for. Written by scripts/generate-options.ts from table.ts: change that.
+import type { Abortable, Device, Numerics, Precision } from './values.js';
+
+${declare('SoftNmsOptions', '', 'Soft non-maximum suppression, as mmcv computes it.', softNmsTable)}
+
+${declare('DetectOptions', '', 'Options that each call may set anew; unset ones keep what `Detector.load` was given.', callTable)}
+
+${declare('LoadOptions', ' extends DetectOptions', 'Options of `Detector.load`.', loadTable)}
+
+${declare('DetectAllOptions', ' extends DetectOptions, Abortable', 'Options of `Detector.detectAll`.', detectAllTable)}
+`;
+
+async function main(): Promise<void> {
+  const wanted = await format(text, { ...(await resolveConfig(file)), parser: 'typescript' });
+  if (!process.argv.includes('--check')) {
+    writeFileSync(file, wanted);
+  } else if (readFileSync(file, 'utf8') !== wanted) {
+    console.error('lib/options/interfaces.ts is older than table.ts: run npx tsx scripts/generate-options.ts');
+    process.exitCode = 1;
+  }
+}
+
+void main();
