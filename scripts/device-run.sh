@@ -6,7 +6,7 @@
 #     --steps       some of them: build, test, model, kernels, pipeline, peers; model and peers are several, each with a name of its own (--steps list)
 #     --checkpoint  HourglassNet-104 (default: the tests' own, drawn once by a Python with torch)
 #     --machine     its name in the files' names (default: the GPU's or the CPU's)
-#     --peers       some of bench/peers' (default: all; torch.compile's autotuning may need a first call that runs out of time, and remembers)
+#     --peers       some of bench/peers.ts' (default: all; torch.compile's autotuning may need a first call that runs out of time, and remembers)
 # No npm: it needs Node, node_modules/, CMake, a C++ compiler, nvcc for cuda, and LIBTORCH or a python3 that has torch. Every step has a time limit below
 # ten minutes, so that a machine that is lent for short spans can be used span by span; a later span needs `build` only where build/ was not kept.
 set -euo pipefail
@@ -31,8 +31,8 @@ while [ $# -gt 0 ]; do
   esac
 done
 case "$device" in
-  cuda) steps=(build test model-fp16-511x511 model-fp16-640x480 model-fp32-511x511 model-fp32-640x480 kernels pipeline peers-511 peers-photo) ;;
-  cpu) steps=(build test model-fp32-127x127 kernels pipeline peers-511) ;;
+  cuda) steps=(build test model-fp16-511x511 model-fp16-640x480 model-fp32-511x511 model-fp32-640x480 kernels pipeline peers-511x511x1 peers-640x480x2) ;;
+  cpu) steps=(build test model-fp32-127x127 kernels pipeline peers-127x127x1) ;;
   *) echo "--device is cuda or cpu, not '$device'" >&2; exit 1 ;;
 esac
 if [ "$wanted" = list ]; then printf '%s\n' "${steps[@]}"; exit; fi
@@ -151,27 +151,11 @@ step_pipeline() {
   keep "$work/pipeline.json" pipeline
 }
 
-# step_peers CASE
+# step_peers SIZE
 step_peers() {
   local options=(--rounds 15 ${peers:+--peers "$peers"})
   [ "$device" = cuda ] || options=(--rounds 1 --peers "${peers:-eager,ours-fp32}")
-  # bench/peers installs its environment with pip; where a Python has torch, the environment is made here on top of that torch. What else is
-  # missing there (ONNX Runtime, say) is reported as not measured.
-  local environment="${CORNERNET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cornernet}/bench/peers-$device-1"
-  if [ -n "${CORNERNET_PYTHON:-}" ] && [ ! -x "$environment/bin/python" ]; then
-    rm -rf "$environment.part"
-    "$CORNERNET_PYTHON" -m venv "$environment.part" || "$CORNERNET_PYTHON" -m venv --without-pip "$environment.part" # Debian has pip apart
-    "$CORNERNET_PYTHON" -c 'import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))' \
-      > "$("$environment.part/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch.pth"
-    mv "$environment.part" "$environment"
-  fi
-  node --import tsx bench/peers/run.ts --device "$device" --checkpoint "$(hourglass104)" --cases "$1" --json "${options[@]}" > "$work/peers.json"
-  # A peer that can't be run is no failure, unless it is this package.
-  node -e '
-    const { cases: [{ peers, missing }] } = require(`${process.env.work}/peers.json`);
-    for (const [peer, reason] of Object.entries(missing)) console.log(`not measured: ${peer}: ${reason}`);
-    if (!Object.keys(peers).some((peer) => peer.startsWith("ours"))) throw new Error("this package was not measured");
-  '
+  node --import tsx bench/peers.ts --device "$device" --checkpoint "$(hourglass104)" --sizes "$1" --json "$work/peers.json" "${options[@]}"
   keep "$work/peers.json" "peers-$1"
 }
 

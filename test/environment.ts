@@ -3,11 +3,11 @@ import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { loadNative } from '../lib/native.js';
+import { cacheFolder } from '../lib/weights/cache.js';
 
 const run = promisify(execFile);
 
@@ -20,10 +20,6 @@ const cpuIndex = 'https://download.pytorch.org/whl/cpu';
 
 /** Thrown where something a test needs can't be had on this machine: the test is skipped with the reason, or fails under CORNERNET_REQUIRE=1. */
 export class Unavailable extends Error {}
-
-function cacheFolder(): string {
-  return process.env['CORNERNET_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'cornernet');
-}
 
 /** Skips the running test (or hook) with a printed reason when `make` finds something missing. */
 export async function orSkip<T>(context: Mocha.Context, make: () => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 // What got faster or slower between two reports, beyond the noise of both.
 import { CornerNetError } from '../errors.js';
-import type { KernelResult, ModelResult, PipelineResult, Report, Series, Summary } from './schema.js';
-import { relativeSpread } from './statistics.js';
+import type { KernelResult, ModelResult, PipelineResult, Report, Series, Summary, TurnsResult } from './schema.js';
+import { median, relativeSpread } from './statistics.js';
 
 type Judgement = 'faster' | 'slower' | 'same' | 'only before' | 'only after';
 
@@ -69,9 +69,21 @@ function pipelineFigures(r: PipelineResult): Figure[] {
   return [{ name, unit: 'pictures/s', value: r.throughput.summary.p50, biggerIsBetter: true, noise: noiseOfWindows(r.throughput) }];
 }
 
+function turnsFigures(r: TurnsResult): Figure[] {
+  const name = `${r.case} (${r.setting}), ${r.candidate}`;
+  const smaller = { biggerIsBetter: false };
+  const further = Object.entries(r.figures).flatMap(([figure, values]): Figure[] => {
+    const unit = /(Seconds|Bytes)$/.exec(figure)?.[0].toLowerCase();
+    if (unit === undefined) return [];
+    return [{ name: `${name}, ${figure}`, unit, value: median(values), ...smaller, noise: relativeSpread(values) / 2 }];
+  });
+  return [{ name, unit: 'seconds', value: r.seconds.summary.p50, ...smaller, noise: noiseOfWindows(r.seconds) }, ...further];
+}
+
 function figuresOf(report: Report): Figure[] {
   if (report.kind === 'model') return report.results.flatMap(modelFigures);
-  return report.kind === 'kernels' ? report.results.flatMap(kernelFigures) : report.results.flatMap(pipelineFigures);
+  if (report.kind === 'kernels') return report.results.flatMap(kernelFigures);
+  return report.kind === 'pipeline' ? report.results.flatMap(pipelineFigures) : report.results.flatMap(turnsFigures);
 }
 
 /** Two figures of one name. */

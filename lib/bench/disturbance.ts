@@ -1,6 +1,6 @@
 // What else happened on the machine while something was measured: stolen time, other processes, a throttled GPU.
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import type { Disturbance } from './schema.js';
@@ -32,7 +32,7 @@ export function parseCpuTimes(stat: string): CpuTimes | undefined {
   return { busy: (user + nice + system + irq + softirq) / 100, idle: (idle + wait) / 100, steal: steal / 100 };
 }
 
-/** What happened between two readings of which `ours` seconds of CPU time were the measured process's own. */
+/** What happened between two readings of which `ours` seconds of CPU time were the measured processes' own. */
 export function cpuDisturbance(before: CpuTimes | undefined, after: CpuTimes | undefined, ours: number): Disturbance {
   if (!before || !after) return { steal: null, others: null, gpuMhz: null, reasons: [] };
   const [busy, idle, stolen] = [after.busy - before.busy, after.idle - before.idle, after.steal - before.steal];
@@ -63,12 +63,21 @@ async function gpuState(index: number): Promise<{ mhz: number | null; reasons: s
 }
 
 async function readCpuTimes(): Promise<CpuTimes | undefined> {
-  return parseCpuTimes(await readFile('/proc/stat', 'utf8').catch(() => ''));
+  return parseCpuTimes(await readOrNothing('/proc/stat'));
 }
 
-function ourSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
+async function readOrNothing(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '');
+}
+
+/** CPU seconds of a process and of all that it started, those that have ended included. */
+export async function cpuSecondsOf(process: number): Promise<number> {
+  const stat = await readOrNothing(`/proc/${process}/stat`); // a name in brackets that may hold anything comes second
+  const jiffies = stat.slice(stat.lastIndexOf(')')).split(' ').slice(12, 16); // utime, stime, and those of waited-for children
+  const tasks = await readdir(`/proc/${process}/task`).catch(() => []);
+  const lists = await Promise.all(tasks.map((task) => readOrNothing(`/proc/${process}/task/${task}/children`)));
+  const children = await Promise.all((lists.join(' ').match(/\d+/g) ?? []).map((child) => cpuSecondsOf(Number(child))));
+  return [...jiffies.map((count) => Number(count) / 100), ...children].reduce((sum, seconds) => sum + seconds, 0);
 }
 
 /** So often at most is measured what others disturb. */
@@ -86,9 +95,9 @@ export async function undisturbed<T>(device: string, body: () => Promise<T>): Pr
 
 /** Begins to watch; the returned function ends it. `device` is 'cpu' or 'cuda:N'. */
 export async function watchMachine(device: string): Promise<() => Promise<Disturbance>> {
-  const [before, oursBefore] = [await readCpuTimes(), ourSeconds()];
+  const [before, oursBefore] = [await readCpuTimes(), await cpuSecondsOf(process.pid)];
   return async () => {
-    const cpu = cpuDisturbance(before, await readCpuTimes(), ourSeconds() - oursBefore);
+    const cpu = cpuDisturbance(before, await readCpuTimes(), (await cpuSecondsOf(process.pid)) - oursBefore);
     const index = /^cuda:(\d+)/.exec(device)?.[1];
     if (index === undefined) return cpu;
     const gpu = await gpuState(Number(index));

@@ -3,10 +3,10 @@ import { barChart, chart, type Point, type Series } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { writeText } from '../output-file.js';
 import { computePeak, roof } from './peaks.js';
-import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report, Series as Measured } from './schema.js';
+import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report, Series as Measured, TurnsReport } from './schema.js';
 import { stages } from './spans.js';
 import { percentile, sorted } from './statistics.js';
-import { describeReport, percent, remarks, resultTable, short, stageTable } from './tables.js';
+import { describeReport, percent, remarks, furtherTables, resultTable, short } from './tables.js';
 
 function groupBy<T>(items: readonly T[], key: (item: T) => string): [string, T[]][] {
   const groups = new Map<string, T[]>();
@@ -192,7 +192,7 @@ function timelinePlot({ results }: PipelineReport): string {
 function pipelineSections(report: PipelineReport): Section[] {
   const { results } = report;
   const bars = results.flatMap((r) => r.stages.map(({ stage, busy }) => [`${r.precision} ${stage}`, 100 * busy, percent(busy)] as const));
-  const occupancy = barChart('Occupancy of each stage', '% of the time busy', bars) + results.map((r) => htmlTable(stageTable(r))).join('');
+  const occupancy = barChart('Occupancy of each stage', '% of the time busy', bars) + furtherTables(report).map(htmlTable).join('');
   return [
     { title: 'Occupancy', text: 'Busy: at least one picture was in the stage.', html: occupancy },
     windowsSection(
@@ -203,9 +203,17 @@ function pipelineSections(report: PipelineReport): Section[] {
   ];
 }
 
+function turnsSections(report: TurnsReport): Section[] {
+  const named = report.results.map((r) => [`${r.case}, ${r.candidate}`, r.seconds] as const);
+  const bars = named.map(([name, { summary }]) => [name, summary.p50, short(summary.p50)] as const);
+  const seconds = barChart('The median of each candidate’s turns', 'seconds', bars);
+  return [{ title: 'Turns', html: seconds + furtherTables(report).map(htmlTable).join('') }, windowsSection(named, 'seconds a turn')];
+}
+
 function sectionsOf(report: Report): Section[] {
   if (report.kind === 'model') return modelSections(report);
-  return report.kind === 'kernels' ? kernelsSections(report) : pipelineSections(report);
+  if (report.kind === 'kernels') return kernelsSections(report);
+  return report.kind === 'pipeline' ? pipelineSections(report) : turnsSections(report);
 }
 
 /** @throws {CornerNetError} `ERR_INPUT` when the file can't be written. */

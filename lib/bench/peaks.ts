@@ -31,7 +31,7 @@ export async function measurePeak(device: string, precision: FixedPrecision, thr
 
 /** FLOP/s: whichever of the two computes faster. */
 export function computePeak({ matmul, conv }: Pick<Peak, 'matmul' | 'conv'>): number {
-  return Math.max(matmul, conv);
+  return Math.max(matmul, conv ?? 0);
 }
 
 /** FLOP/s that the roofline allows to work of this intensity. */

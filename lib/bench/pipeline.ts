@@ -43,7 +43,7 @@ const insideTheClock =
 const batchesAWindow = 4;
 const picturesOfTimeline = 40;
 /** Milliseconds between two looks at the loop, which the histogram counts in. */
-const loopResolution = 10;
+export const loopResolution = 10;
 
 interface Ran {
   readonly timings: Timings;
@@ -183,7 +183,7 @@ async function networkAlone(detector: Detector, { flip, batchSize: batch }: Pipe
   return (1000 * pictures.length) / milliseconds;
 }
 
-function loopDelayOf(histogram: IntervalHistogram): PipelineResult['loopDelay'] {
+export function loopDelayOf(histogram: IntervalHistogram): PipelineResult['loopDelay'] {
   const beyond = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - loopResolution);
   return { p50: beyond(histogram.percentile(50)), p99: beyond(histogram.percentile(99)), max: beyond(histogram.max) };
 }

@@ -73,7 +73,8 @@ const machine = z.strictObject({
   cpu: z.string(),
   /** That this process may use. */
   cores: count,
-  memoryBytes: count,
+  /** null where nobody noted it. */
+  memoryBytes: count.nullable(),
   cpuFeatures: list(z.string()),
   /** MHz of the cores at the beginning; null where the system doesn't tell. */
   cpuMhz: list(amount).nullable(),
@@ -97,8 +98,8 @@ const peak = z.strictObject({
   /** FLOP/s of the best round of a product of square matrices with sides of matmulSide. */
   matmul: positive,
   matmulSide: count,
-  /** FLOP/s of the best round of a 3x3 convolution of 256 channels, whose weights are packed once. */
-  conv: positive,
+  /** FLOP/s of the best round of a 3x3 convolution of 256 channels, whose weights are packed once; null where it was not measured. */
+  conv: positive.nullable(),
   /** Bytes/s, read and written, of the best round of a copy of copyBytes. */
   copy: positive,
   copyBytes: count,
@@ -202,26 +203,64 @@ const pipelineResult = z.strictObject({
   peakMemoryBytes: count,
 });
 
+/** A candidate that took turns with the others of its case. */
+const turnsResult = z.strictObject({
+  case: z.string(),
+  /** What else must be equal for figures to be compared. */
+  setting: z.string(),
+  candidate: z.string(),
+  /** Of what ran; null for the machine's cornernet. */
+  version: z.string().nullable(),
+  /** Of a turn: one value, and one window, a round. */
+  seconds: series,
+  /** What else each turn told, by names that end in their unit, as peakBytes; one value where it is told once. */
+  figures: z.record(z.string(), list(z.number())),
+});
+
+const ratio = z.strictObject({
+  case: z.string(),
+  what: z.enum(['speed', 'memory']),
+  ours: z.string(),
+  peer: z.string(),
+  /** How many times as fast as the peer (the median of the rounds' ratios), or how many times its memory; null where one was not measured. */
+  ratio: positive.nullable(),
+  /** At least so fast, at most so much memory; null for none set. */
+  goal: positive.nullable(),
+  met: z.boolean().nullable(),
+});
+
 const common = {
   format: z.literal('cornernet-bench'),
   version: z.literal(1),
   /** ISO 8601, UTC. */
   date: z.iso.datetime(),
   machine,
-  method: z.strictObject({
-    insideTheClock: z.string(),
-    windowSeconds: positive,
-    /** null where there are no windows: an operator's rounds are its windows. */
-    stableWithin: fraction.nullable(),
-    limitSeconds: positive,
-  }),
   peaks: list(peak),
 };
 
+const insideTheClock = z.string();
+const method = z.strictObject({
+  insideTheClock,
+  windowSeconds: positive,
+  /** null where there are no windows: an operator's rounds are its windows. */
+  stableWithin: fraction.nullable(),
+  limitSeconds: positive,
+});
+
 const reportSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ ...common, kind: z.literal('model'), results: list(modelResult) }),
-  z.strictObject({ ...common, kind: z.literal('kernels'), results: list(kernelResult) }),
-  z.strictObject({ ...common, kind: z.literal('pipeline'), results: list(pipelineResult) }),
+  z.strictObject({ ...common, method, kind: z.literal('model'), results: list(modelResult) }),
+  z.strictObject({ ...common, method, kind: z.literal('kernels'), results: list(kernelResult) }),
+  z.strictObject({ ...common, method, kind: z.literal('pipeline'), results: list(pipelineResult) }),
+  z.strictObject({
+    ...common,
+    /** Undisturbed rounds, as far as they could be had. */
+    method: z.strictObject({ insideTheClock, rounds: z.int().min(1) }),
+    kind: z.enum(['batch', 'eval', 'import', 'load', 'peers', 'soak']),
+    results: list(turnsResult),
+    ratios: list(ratio),
+    /** Candidates that could not be run, and why. */
+    missing: list(z.strictObject({ case: z.string(), candidate: z.string(), reason: z.string() })),
+  }),
 ]);
 
 export type Summary = z.infer<typeof summary>;
@@ -234,6 +273,10 @@ export type Report = Readonly<z.infer<typeof reportSchema>>;
 export type ModelReport = Extract<Report, { kind: 'model' }>;
 export type KernelsReport = Extract<Report, { kind: 'kernels' }>;
 export type PipelineReport = Extract<Report, { kind: 'pipeline' }>;
+/** Of the developers' measurements in bench/. */
+export type TurnsReport = Extract<Report, { readonly ratios: unknown }>;
+export type TurnsResult = z.infer<typeof turnsResult>;
+export type Ratio = z.infer<typeof ratio>;
 export type ModelResult = z.infer<typeof modelResult>;
 export type KernelResult = z.infer<typeof kernelResult>;
 export type PipelineResult = z.infer<typeof pipelineResult>;

@@ -2,7 +2,8 @@
 import Table from 'cli-table3';
 
 import type { Change, Comparison } from './compare.js';
-import type { KernelResult, ModelResult, PipelineResult, Report, Series } from './schema.js';
+import type { KernelResult, ModelResult, PipelineResult, Report, Series, TurnsReport } from './schema.js';
+import { median, relativeSpread } from './statistics.js';
 
 interface ResultTable {
   readonly head: readonly string[];
@@ -15,6 +16,7 @@ export const percent = (fraction: number): string => `${(100 * fraction).toFixed
 /** Three digits that matter. */
 export function short(value: number): string {
   if (value >= 100) return value.toFixed(0);
+  if (value > 0 && value < 0.01) return value.toPrecision(2);
   return value >= 10 ? value.toFixed(1) : value.toFixed(value >= 1 ? 2 : 3);
 }
 
@@ -76,7 +78,7 @@ function kernelsTable(results: readonly KernelResult[]): ResultTable {
 }
 
 /** A row a stage. */
-export function stageTable({ stages }: PipelineResult): ResultTable {
+function stageTable({ stages }: PipelineResult): ResultTable {
   return {
     head: ['stage', 'busy', 'pictures in it', 'p50 ms', 'p90', 'p99'],
     rows: stages.map(({ stage, busy, depth, milliseconds }) => [
@@ -108,9 +110,54 @@ function pipelineTable(results: readonly PipelineResult[]): ResultTable {
   };
 }
 
+/** A row a candidate, a column for all that any of them told. */
+function turnsTable({ results }: TurnsReport): ResultTable {
+  const figures = [...new Set(results.flatMap((r) => Object.keys(r.figures)))];
+  const heads = figures.map((name) => name.replace(/Bytes$/, ' MB').replace(/Seconds$/, ' s').replace(/\B[A-Z](?=[a-z])/g, (letter) => ` ${letter.toLowerCase()}`)); // prettier-ignore
+  return {
+    head: ['case', 'candidate', 's', '±', ...heads, 'remarks'],
+    rows: results.map((r) => [
+      r.case,
+      r.candidate,
+      short(r.seconds.summary.p50),
+      percent(relativeSpread(r.seconds.values) / 2),
+      ...figures.map((name) => {
+        const values = r.figures[name];
+        const value = median(values ?? []) / (name.endsWith('Bytes') ? 1e6 : 1);
+        return values === undefined ? '' : Number.isInteger(value) ? String(value) : short(value);
+      }),
+      remarks(r.seconds),
+    ]),
+  };
+}
+
+function ratioTable({ ratios }: TurnsReport): ResultTable {
+  return {
+    head: ['case', '', 'of', 'against', 'times', 'goal', ''],
+    rows: ratios.map(({ case: name, what, ours, peer, ratio, goal, met }) => [
+      name,
+      what,
+      ours,
+      peer,
+      ratio === null ? 'not measured' : short(ratio),
+      goal === null ? '' : `${what === 'speed' ? 'at least' : 'at most'} ${goal}`,
+      met === null ? '' : met ? 'met' : 'missed',
+    ]),
+  };
+}
+
 export function resultTable(report: Report): ResultTable {
   if (report.kind === 'model') return modelTable(report.results);
-  return report.kind === 'kernels' ? kernelsTable(report.results) : pipelineTable(report.results);
+  if (report.kind === 'kernels') return kernelsTable(report.results);
+  return report.kind === 'pipeline' ? pipelineTable(report.results) : turnsTable(report);
+}
+
+/** What stands below the results. */
+export function furtherTables(report: Report): ResultTable[] {
+  if (report.kind === 'pipeline') return report.results.map(stageTable);
+  if (!('ratios' in report)) return [];
+  const missing = report.missing.map((one) => [one.case, one.candidate, one.reason]);
+  return [ratioTable(report), { head: ['case', 'not measured', 'because'], rows: missing }].filter(({ rows }) => rows.length > 0);
 }
 
 /** What changed, the biggest changes first. */
@@ -143,25 +190,48 @@ export function drawTable({ head, rows }: ResultTable): string {
   return table.toString();
 }
 
+/** What was measured, in lines. */
+function subjects(report: Report): string[] {
+  if (!('ratios' in report)) return report.results.map(({ weights, device, threads }) => `${weights} on ${device}, ${threads} threads`);
+  const settings = report.results.map((r) => `${r.case}: ${r.setting}`);
+  return [...settings, ...report.results.flatMap(({ candidate, version }) => (version === null ? [] : [`${candidate}: ${version}`]))];
+}
+
+function describeMethod({ method }: Report): string {
+  if ('rounds' in method)
+    return `Rounds in each of which every candidate has its turn: ${method.rounds}, and more where some were disturbed.`;
+  if (method.stableWithin === null)
+    return `At least five rounds and ${method.limitSeconds} s for each operator and shape, the candidates in turns.`;
+  return `Windows of ${method.windowSeconds} s until the last three agree within ${percent(method.stableWithin)}, at most ${method.limitSeconds} s each.`;
+}
+
 /** The machine and the method in lines. */
-export function describeReport({ machine, method, peaks, date, results }: Report): string[] {
+export function describeReport(report: Report): string[] {
+  const { machine, method, peaks, date } = report;
   const mhz = machine.cpuMhz === null ? 'clock unknown' : `${Math.round(Math.max(...machine.cpuMhz))} MHz`;
   const gpus = machine.gpus.map((gpu) => {
     const clock = gpu.clockMhz === null ? '' : `, ${gpu.clockMhz} of ${gpu.maxClockMhz ?? '?'} MHz`;
     return `${gpu.name}, driver ${gpu.driver}${clock}, clocks ${gpu.clocks}`;
   });
+  const memory = machine.memoryBytes === null ? [] : [`${(machine.memoryBytes / 1e9).toFixed(0)} GB`];
   return [
     `${date.slice(0, 16).replace('T', ' ')} UTC; cornernet ${machine.cornernet}, Node ${machine.node}, LibTorch ${machine.libtorch}${machine.cuda === null ? '' : `, CUDA ${machine.cuda}`}, Linux ${machine.kernel}`,
-    `${machine.cpu}, ${machine.cores} cores, ${mhz}, clocks ${machine.cpuClocks}, ${machine.cpuFeatures.join(' ')}, ${(machine.memoryBytes / 1e9).toFixed(0)} GB, load ${machine.load[0]?.toFixed(1) ?? '?'}`,
+    [
+      machine.cpu,
+      `${machine.cores} cores`,
+      mhz,
+      `clocks ${machine.cpuClocks}`,
+      ...machine.cpuFeatures,
+      ...memory,
+      `load ${machine.load[0]?.toFixed(1) ?? '?'}`,
+    ].join(', '),
     ...gpus,
-    ...new Set(results.map(({ weights, device, threads }) => `${weights} on ${device}, ${threads} threads`)),
+    ...new Set(subjects(report)),
     ...peaks.map(
       (peak) =>
-        `${peak.device} ${peak.precision}, ${peak.threads} threads: matmul peak ${teras(peak.matmul)} TFLOP/s (${peak.matmulSide} wide), convolution peak ${teras(peak.conv)}, copy ${(peak.copy / 1e9).toFixed(1)} GB/s (${(peak.copyBytes / 2 ** 20).toFixed(0)} MiB)${peak.disturbed?.length ? `; disturbed: ${peak.disturbed.join(', ')}` : ''}`,
+        `${peak.device} ${peak.precision}, ${peak.threads} threads: matmul peak ${teras(peak.matmul)} TFLOP/s (${peak.matmulSide} wide), convolution peak ${peak.conv === null ? 'not measured' : teras(peak.conv)}, copy ${(peak.copy / 1e9).toFixed(1)} GB/s (${(peak.copyBytes / 2 ** 20).toFixed(0)} MiB)${peak.disturbed?.length ? `; disturbed: ${peak.disturbed.join(', ')}` : ''}`,
     ),
-    method.stableWithin === null
-      ? `At least five rounds and ${method.limitSeconds} s for each operator and shape, the candidates in turns.`
-      : `Windows of ${method.windowSeconds} s until the last three agree within ${percent(method.stableWithin)}, at most ${method.limitSeconds} s each.`,
+    describeMethod(report),
     `Inside the clock: ${method.insideTheClock}`,
   ];
 }

@@ -19,7 +19,11 @@ export function agree(medians: readonly number[], within: number): boolean {
 }
 
 /** What counts of windows and their values. */
-export function toSeries(measured: readonly { window: Window; values: readonly number[] }[], rule: Rule, warmUpCalls: number): Series {
+export function toSeries(
+  measured: readonly { window: Window; values: readonly number[] }[],
+  rule: Pick<Rule, 'stableWithin'>,
+  warmUpCalls: number,
+): Series {
   const clean = measured.filter(({ window }) => window.disturbance.reasons.length === 0);
   const counted = clean.length > 0 ? clean : measured;
   const values = counted.flatMap((one) => one.values);
@@ -48,7 +52,7 @@ export function countedCalls({ windows, undisturbed, warmUpCalls }: Series): num
 }
 
 /** Begins to watch the machine; the returned function ends it and says what it saw. */
-type Watch = () => Promise<() => Promise<Disturbance>>;
+export type Watch = () => Promise<() => Promise<Disturbance>>;
 
 /** Calls until the last three took the same within 10%, or the limit is reached. Returns how many. */
 async function warmUp(call: () => Promise<number>, rule: Rule, now: () => number): Promise<number> {

@@ -8,7 +8,7 @@ import { benchKernels } from '../bench/kernels.js';
 import { benchModel, type PictureSize } from '../bench/model.js';
 import { benchPipeline } from '../bench/pipeline.js';
 import { readReport, type FixedPrecision, type Report } from '../bench/schema.js';
-import { comparisonTable, describeReport, drawTable, resultTable, stageTable } from '../bench/tables.js';
+import { comparisonTable, describeReport, drawTable, furtherTables, resultTable } from '../bench/tables.js';
 import type { Rule } from '../bench/windows.js';
 import type { NetworkWork } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
@@ -110,7 +110,7 @@ function weightsOf(chosen: string | undefined): { weights: string; weightsName: 
 }
 
 /** Writes what was asked for and shows the table. */
-async function publish(report: Report, { json, html }: Pick<CommonFlags, 'json' | 'html'>): Promise<void> {
+export async function publish(report: Report, { json, html }: Pick<CommonFlags, 'json' | 'html'>): Promise<void> {
   if (json !== undefined) {
     const output = openOutput(json);
     await output.write(`${JSON.stringify(report)}\n`);
@@ -121,8 +121,7 @@ async function publish(report: Report, { json, html }: Pick<CommonFlags, 'json' 
     await writeReportPage(html, report);
   }
   console.log(describeReport(report).join('\n'));
-  console.log(drawTable(resultTable(report)));
-  if (report.kind === 'pipeline') for (const result of report.results) console.log(drawTable(stageTable(result)));
+  for (const table of [resultTable(report), ...furtherTables(report)]) console.log(drawTable(table));
 }
 
 function say({ quiet }: Pick<CommonFlags, 'quiet'>, text: string): void {
@@ -286,4 +285,12 @@ export function register(bench: Command): void {
     .option('--json <file>', 'write the comparison')
     .option('--fail-if-slower', 'exit code 2 when anything got slower')
     .action(runCompare);
+  bench
+    .command('show')
+    .description('the tables and the page of a run that was kept')
+    .argument('<report>', 'JSON of a run')
+    .option('--html <file>', 'write one page with tables and plots')
+    .action(async (report: string, { html }: Pick<CommonFlags, 'html'>) =>
+      publish(await readReport(report), { ...(html !== undefined && { html }) }),
+    );
 }

@@ -1,12 +1,13 @@
 // The benchmark's reasoning against numbers worked out by hand.
 import { strict as assert } from 'node:assert';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { peersReportSchema } from '../../bench/peers/report.js';
-import { ratios } from '../../bench/peers/targets.js';
+import { figuresOf, ratioOf, takeTurns, type Turn } from '../../bench/harness.js';
 import { compareReports, judge, leastChange, type Figure } from '../../lib/bench/compare.js';
-import { cpuDisturbance, parseCpuTimes, parseGpuState } from '../../lib/bench/disturbance.js';
+import { cpuDisturbance, cpuSecondsOf, parseCpuTimes, parseGpuState } from '../../lib/bench/disturbance.js';
 import { distinct, nameOf } from '../../lib/bench/kernels.js';
 import { cpuField, parseGpu } from '../../lib/bench/machine.js';
 import { roof } from '../../lib/bench/peaks.js';
@@ -150,6 +151,20 @@ describe('bench disturbance', () => {
     assert.deepEqual(cpuDisturbance(before, { busy: 25, idle: 80, steal: 1 }, 10).reasons, []);
     assert.deepEqual(cpuDisturbance(undefined, after, 1), { steal: null, others: null, gpuMhz: null, reasons: [] });
     assert.equal(parseCpuTimes('nothing'), undefined);
+  });
+
+  it('counts what measured processes started as their own, running and ended', async () => {
+    // Burns CPU, says how many seconds, and waits for its end.
+    const script =
+      "while (process.cpuUsage().user < 3e5); console.log((process.cpuUsage().user + process.cpuUsage().system) / 1e6); process.stdin.on('end', () => {}).resume()";
+    const before = await cpuSecondsOf(process.pid);
+    const child = spawn(process.execPath, ['-e', script], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const [said] = (await once(child.stdout, 'data')) as [Buffer];
+    const granted = Number(said.toString()) - 0.05; // counted in hundredths of a second, user and system apart
+    assert.ok(granted > 0.2 && (await cpuSecondsOf(process.pid)) - before >= granted);
+    child.stdin.end();
+    await once(child, 'close');
+    assert.ok((await cpuSecondsOf(process.pid)) - before >= granted);
   });
 
   it('reads a throttled GPU off nvidia-smi', () => {
@@ -382,28 +397,67 @@ describe('bench compare', () => {
   });
 });
 
-describe('targets against peers', () => {
-  const measured = (rounds: number[], peakBytes: number): { rounds: number[]; peakBytes: number } => ({ rounds, peakBytes });
-  const ours = measured([1, 2, 4], 40);
+describe('bench turns', () => {
+  const setting = { rounds: 2, most: 4, warmUpRounds: 1 };
 
-  it('compare round by round with mmdetection, or with what stands in for it', () => {
-    const eager = measured([5, 10, 20], 100);
-    const mmdetection = measured([4, 8, 8], 80);
-    const find = (peers: Record<string, { rounds: number[]; peakBytes: number }>, what: string, cuda = false) =>
-      ratios(new Map(Object.entries(peers)), cuda).find((ratio) => ratio.what === what);
-    const without = { 'ours-bf16': ours, 'eager-both-heads': eager };
-    const both = { ...without, mmdetection };
-    assert.deepEqual(find(both, 'speed'), { ours: 'ours-bf16', peer: 'mmdetection', what: 'speed', goal: 3, ratio: 4, met: true });
-    assert.deepEqual(find(both, 'memory'), { ours: 'ours-bf16', peer: 'mmdetection', what: 'memory', goal: 0.5, ratio: 0.5, met: true });
-    assert.deepEqual(find(without, 'speed'), { ours: 'ours-bf16', peer: 'eager-both-heads', what: 'speed', goal: 3, ratio: 5, met: true });
-    assert.deepEqual(find({ 'ours-fp16': ours }, 'speed', true), {
-      ours: 'ours-fp16',
-      peer: 'mmdetection',
-      what: 'speed',
-      goal: 12,
-      ratio: null,
-      met: null,
-    });
+  /** Candidates whose turns take 1, 2, 3 ... and ten times as long; `isDisturbed` says of which rounds, the warm-up being the first. */
+  async function take(
+    isDisturbed: (round: number) => boolean,
+  ): Promise<{ order: string[]; rounds: Awaited<ReturnType<typeof takeTurns>> }> {
+    const order: string[] = [];
+    const candidate = (name: string, unit: number): { turn: () => Promise<Turn> } => {
+      let turns = 0;
+      const turn = (): Promise<Turn> => {
+        order.push(name);
+        return Promise.resolve({ seconds: ++turns * unit, peakBytes: unit });
+      };
+      return { turn };
+    };
+    let round = 0;
+    const watch = () => Promise.resolve(() => Promise.resolve(isDisturbed(round++) ? disturbed : quiet));
+    const candidates = new Map(Object.entries({ ours: candidate('ours', 1), peer: candidate('peer', 10) }));
+    return { order, rounds: await takeTurns(candidates, setting, watch) };
+  }
+
+  it('alternate, after rounds that do not count', async () => {
+    const { order, rounds } = await take(() => false);
+    assert.deepEqual(order, ['ours', 'peer', 'ours', 'peer', 'ours', 'peer']);
+    const { seconds, figures } = figuresOf('peer', rounds, setting.warmUpRounds);
+    assert.deepEqual([seconds.values, seconds.warmUpCalls, figures], [[20, 30], 1, { peakBytes: [10, 10] }]);
+  });
+
+  it('measure a disturbed round again and leave it out for every candidate', async () => {
+    const { rounds } = await take((round) => round === 1);
+    const of = (name: string): readonly number[] => figuresOf(name, rounds, setting.warmUpRounds).seconds.values;
+    assert.deepEqual([rounds.length, of('ours'), of('peer')], [3, [3, 4], [30, 40]]);
+  });
+
+  it('end where every round is disturbed, and then all count', async () => {
+    const { rounds } = await take(() => true);
+    const { seconds, figures } = figuresOf('ours', rounds, setting.warmUpRounds);
+    assert.deepEqual([rounds.length, seconds.values, seconds.undisturbed], [4, [2, 3, 4, 5], false]);
+    assert.equal(figures['peakBytes']?.length, 4);
+  });
+
+  it('compare speeds round by round and memory by its median, with what stands in for a peer that is missing', () => {
+    const result = (candidate: string, rounds: readonly number[], peakBytes: number) => {
+      const turns = rounds.map((seconds) => ({ turns: new Map([[candidate, { seconds, peakBytes }]]), disturbance: quiet }));
+      return { case: 'a', candidate, version: null, ...figuresOf(candidate, turns, 0) };
+    };
+    const ours = result('ours', [1, 2, 4], 40);
+    const without = [ours, result('stand-in', [5, 10, 20], 100)];
+    const both = [...without, result('peer', [4, 8, 8], 80)];
+    const peers = ['peer', 'stand-in'];
+    const speed = { what: 'speed', ours: 'ours', peers, goal: 4 } as const;
+    const named = { case: 'a', ours: 'ours', peer: 'peer' };
+    assert.deepEqual(ratioOf('a', speed, both), { ...named, what: 'speed', goal: 4, ratio: 4, met: true });
+    assert.deepEqual(ratioOf('a', { ...speed, goal: 5 }, both), { ...named, what: 'speed', goal: 5, ratio: 4, met: false });
+    assert.deepEqual(ratioOf('a', speed, without), { ...named, peer: 'stand-in', what: 'speed', goal: 4, ratio: 5, met: true });
+    assert.deepEqual(ratioOf('a', speed, [ours]), { ...named, what: 'speed', goal: 4, ratio: null, met: null });
+    assert.deepEqual(ratioOf('b', speed, both).ratio, null);
+    const memory = { what: 'memory', ours: 'ours', peers } as const;
+    assert.deepEqual(ratioOf('a', memory, both), { ...named, what: 'memory', goal: null, ratio: 0.5, met: null });
+    assert.equal(ratioOf('a', { ...memory, goal: 0.4 }, both).met, false);
   });
 });
 
@@ -426,17 +480,16 @@ describe('bench reports', () => {
     const folder = join(root, 'bench', 'results');
     const names = readdirSync(folder).filter((name) => name.endsWith('.json'));
     assert.ok(names.length > 0);
-    const [besidePeers = [], alone = []] = [true, false].map((peers) => names.filter((name) => name.includes('-peers-') === peers));
-    for (const name of besidePeers) {
-      const report = peersReportSchema.parse(JSON.parse(readFileSync(join(folder, name), 'utf8')));
-      assert.ok(name.startsWith(report.date.slice(0, 10)), name);
-      for (const { peers, ratios: stated } of report.cases) {
-        assert.deepEqual(ratios(new Map(Object.entries(peers)), report.device !== 'cpu'), stated, name);
-      }
-    }
-    for (const name of alone) {
+    for (const name of names) {
       const report = await readReport(join(folder, name));
-      assert.ok(report.results.length > 0 && name.startsWith(report.date.slice(0, 10)) && name.endsWith(`-${report.kind}.json`), name);
+      assert.ok(report.results.length > 0 && name.startsWith(report.date.slice(0, 10)) && name.includes(`-${report.kind}`), name);
+      const { changes } = compareReports(report, report);
+      assert.ok(changes.length >= report.results.length && changes.every(({ judgement }) => judgement === 'same'), name);
+      if (!('ratios' in report)) continue;
+      for (const stated of report.ratios) {
+        const against = { ...stated, peers: [stated.peer], goal: stated.goal ?? undefined };
+        assert.deepEqual(ratioOf(stated.case, against, report.results), stated, name);
+      }
     }
   });
 

@@ -2,7 +2,6 @@
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 CHANNELS = [256, 256, 384, 384, 384, 512]
 BLOCKS = [2, 2, 2, 2, 2, 4]
@@ -151,29 +150,15 @@ class CornerNet(nn.Module):
         return self.bbox_head(levels[-1], STACKS - 1)
 
 
-def fold_norms(module):
-    """Folds every batch norm into the conv before it, as exporters do."""
-    for child in module.children():
-        fold_norms(child)
-    pairs = [('conv', 'bn'), ('conv1', 'bn1'), ('conv2', 'bn2'), ('0', '1')]
-    for conv, norm in pairs:
-        if isinstance(module._modules.get(conv), nn.Conv2d) and isinstance(module._modules.get(norm), nn.BatchNorm2d):
-            module._modules[conv] = fuse_conv_bn_eval(module._modules[conv], module._modules[norm])
-            module._modules[norm] = nn.Identity()
-
-
-def load(file, all_heads=False, fold=False, exportable=False):
+def load(file, all_heads=False, exportable=False):
     CornerPool.running_max = staticmethod(running_max_by_doubling if exportable else running_max_of_torch)
     with torch.device('meta'):
         model = CornerNet(all_heads)
     model.load_state_dict(torch.load(file, mmap=True, weights_only=True)['state_dict'], assign=True)
-    model.eval().requires_grad_(False)
-    if fold:
-        fold_norms(model)
-    return model
+    return model.eval().requires_grad_(False)
 
 
-def network_input(file, width, height, flip):
+def network_input(file, width, height, views):
     """Raw RGB bytes to the padded, normalised views, as csrc/ops/image.h defines them."""
     pixels = np.fromfile(file, np.uint8).reshape(height, width, 3).astype(np.float32)
     tall, wide = height | 127, width | 127
@@ -183,4 +168,4 @@ def network_input(file, width, height, flip):
     shown = ((pixels - mean) / std).transpose(2, 0, 1)[:, : tall - 1 - top, : wide - 1 - left]  # a side of its padded size loses its last pixel
     canvas[:, top : top + shown.shape[1], left : left + shown.shape[2]] = shown
     view = torch.from_numpy(canvas)
-    return torch.stack([view, view.flip(2)] if flip else [view])
+    return torch.stack([view, view.flip(2)][:views])

@@ -1,0 +1,88 @@
+// A candidate in a process of its own: it says a line of JSON when it is ready, and then answers each line with what it measured.
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import type { Candidate, Turn } from './harness.js';
+
+interface Ready {
+  readonly version?: string;
+  /** Logits of the top-left heatmap at fixed places, of detectors. */
+  readonly sample?: readonly number[];
+}
+
+export class Child {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #answers: AsyncIterator<string, undefined>;
+  readonly #closed: Promise<unknown>;
+  #said = '';
+
+  /** @param settings as an object, for one of the functions in ours.ts, or with `python` in theirs.py. */
+  constructor(work: 'detect' | 'evaluate' | 'list' | 'load', settings: object, python?: string) {
+    const [program, args] =
+      python === undefined
+        ? [process.execPath, ['--import', 'tsx', join(__dirname, 'ours.ts')]]
+        : [python, ['-W', 'ignore', join(__dirname, 'theirs.py')]];
+    this.#child = spawn(program, [...args, work, JSON.stringify(settings)], { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#closed = once(this.#child, 'close').catch(() => undefined);
+    this.#answers = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
+    this.#child.stderr.on('data', (chunk: Buffer) => (this.#said = (this.#said + chunk.toString()).slice(-4000)));
+    this.#child.stdin.on('error', () => undefined); // one that died shows itself by giving no answer
+  }
+
+  /** The next line of JSON; others, such as a library's notices, are passed over. */
+  async #next<T>(): Promise<T> {
+    for (;;) {
+      const answer = await this.#answers.next();
+      if (answer.done !== true && answer.value.startsWith('{')) return JSON.parse(answer.value) as T;
+      if (answer.done === true) {
+        await this.#closed;
+        throw new Error(this.#said.trim().split('\n').at(-1) || 'it ended without a word');
+      }
+    }
+  }
+
+  ready(): Promise<Ready> {
+    return this.#next();
+  }
+
+  turn(request = 'run'): Promise<Turn> {
+    this.#child.stdin.write(`${request}\n`);
+    return this.#next();
+  }
+
+  peakBytes(): number {
+    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${this.#child.pid}/status`, 'utf8'))?.[1]) * 1024;
+  }
+
+  /** Lets the peak begin anew, at what is resident now. */
+  forgetPeak(): void {
+    writeFileSync(`/proc/${this.#child.pid}/clear_refs`, '5');
+  }
+
+  /** Once it is gone, its CPU time counts as this process's. */
+  async close(): Promise<void> {
+    this.#child.kill();
+    await this.#closed;
+  }
+}
+
+/** A new process each turn. Peak memory is what comes on top of what it has when it is ready. */
+export function newEachTurn(...child: ConstructorParameters<typeof Child>): Candidate {
+  const candidate: Candidate = {
+    turn: async () => {
+      const process = new Child(...child);
+      try {
+        candidate.version = (await process.ready()).version;
+        process.forgetPeak();
+        const before = process.peakBytes();
+        return { ...(await process.turn()), peakBytes: process.peakBytes() - before };
+      } finally {
+        await process.close();
+      }
+    },
+  };
+  return candidate;
+}

@@ -1,0 +1,143 @@
+// npx tsx bench/peers.ts [--device cuda] [--threads N] [--batch N] [--sizes 511x511x1,640x480x2] [--peers a,b] [--checkpoint FILE]: beside other software.
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+
+import sharp from 'sharp';
+
+import { total } from '../lib/bench/model.js';
+import { computePeak, measurePeak } from '../lib/bench/peaks.js';
+import type { FixedPrecision, Peak } from '../lib/bench/schema.js';
+import { loadNative } from '../lib/native.js';
+import { fixtures, hourglass104 } from '../test/environment.js';
+import { Child } from './child.js';
+import { install, peerPython } from './environment.js';
+import { run, wholeNumber, type Against, type Candidate, type Case, type Turn } from './harness.js';
+import type { DetectSettings } from './ours.js';
+
+const insideTheClock =
+  'of the peers, the network alone, from the normalised input in the device’s memory to the finished maps; of ours, everything from raw pixels to ' +
+  'detections (normalising, padding, network, decoding, soft-NMS). Whole way: a batch from JPEG files to a written file of JSON; of network: its speed as ' +
+  'a part of the same detector’s network alone, at least 0.95 wanted. Outside: starting, loading, compiling and a forward of warming up. Peak memory is ' +
+  'VmHWM after loading and one forward (the exporting peers’ includes the export). Distance: relative root mean square of the heatmap’s logits to ' +
+  'PyTorch’s in fp32. Of peak: operations a second by the measured compute peak. mmdetection is 3.3.0 itself, its network as its test runs it: the heads of ' +
+  'both levels; its peak is in loading, when the file’s tensors lie beside the model’s. eager-both-heads is the same network in plain PyTorch, which ' +
+  'stands in where mmdetection was not measured.';
+
+const bothHeads = ['mmdetection', 'eager-both-heads'];
+const bothHeadsTf32 = ['mmdetection-tf32', 'eager-both-heads-tf32'];
+const devices: Record<'cpu' | 'cuda', { peers: readonly string[]; against: readonly Against[] }> = {
+  cpu: {
+    peers: [...bothHeads, 'eager', 'amp', 'compile', 'onnxruntime-fp32', 'openvino-fp32', 'openvino-bf16', 'ours-fp32', 'ours-bf16'],
+    against: [
+      { ours: 'ours-bf16', peers: bothHeads, what: 'speed', goal: 3 },
+      { ours: 'ours-bf16', peers: ['openvino-bf16'], what: 'speed', goal: 1 },
+      { ours: 'ours-fp32', peers: ['onnxruntime-fp32'], what: 'speed', goal: 1 },
+      { ours: 'ours-fp32', peers: ['openvino-fp32'], what: 'speed', goal: 1 },
+      { ours: 'ours-bf16', peers: bothHeads, what: 'memory', goal: 0.5 },
+    ],
+  },
+  cuda: {
+    peers: [...bothHeads, ...bothHeadsTf32, 'eager', 'amp', 'compile', 'onnxruntime-fp32', 'ours-fp32', 'ours-fp16'],
+    against: [
+      { ours: 'ours-fp16', peers: bothHeads, what: 'speed', goal: 12 },
+      { ours: 'ours-fp16', peers: bothHeadsTf32, what: 'speed', goal: 4 },
+      { ours: 'ours-fp16', peers: ['amp'], what: 'speed', goal: 1.5 },
+      { ours: 'ours-fp16', peers: ['compile'], what: 'speed', goal: 1 },
+    ],
+  },
+};
+
+const wholeWayBatches = 3;
+const precisionOf = (peer: string): FixedPrecision => peer.slice(5) as FixedPrecision; // ours-fp32
+
+function distance(sample: readonly number[], reference: readonly number[]): number {
+  const squares = (numbers: readonly number[]): number => numbers.reduce((sum, x) => sum + x * x, 0);
+  return Math.sqrt(squares(sample.map((x, i) => x - (reference[i] ?? NaN))) / squares(reference));
+}
+
+type Settings = Omit<DetectSettings, 'pixels' | 'jpeg'>;
+
+/** A photograph of the case's size, as raw pixels and as the JPEG file they come from. */
+async function makePicture(folder: string, { width, height }: Settings): Promise<Pick<DetectSettings, 'pixels' | 'jpeg'>> {
+  const [pixels, jpeg] = [join(folder, `${width}x${height}.rgb`), join(folder, `${width}x${height}.jpg`)];
+  const photo = sharp(join(fixtures, 'photos', 'coffee.png'))
+    .resize(width, height, { fit: 'fill' })
+    .removeAlpha();
+  await photo.jpeg({ quality: 95 }).toFile(jpeg);
+  await writeFile(pixels, await sharp(jpeg).raw().toBuffer());
+  return { pixels, jpeg };
+}
+
+async function start(
+  peer: string,
+  settings: DetectSettings,
+  python: string,
+  peaks: ReadonlyMap<string, Peak>,
+  samples: Map<string, readonly number[]>,
+): Promise<Candidate> {
+  const ours = peer.startsWith('ours');
+  const { device, width, height, views, batch } = settings;
+  if (!ours) await install(python, peer.split('-')[0] ?? '', device !== 'cpu');
+  const child = ours
+    ? new Child('detect', { ...settings, precision: precisionOf(peer) })
+    : new Child('detect', { ...settings, runner: peer }, python);
+  const close = () => child.close();
+  const { version, sample = [] } = await child.ready().catch((error: unknown) => close().then(() => Promise.reject(error as Error)));
+  const peakBytes = child.peakBytes();
+  samples.set(peer, sample);
+  const turn = async (): Promise<Turn> => {
+    const reference = samples.get('eager') ?? samples.get('eager-both-heads');
+    const measured: Turn = { ...(await child.turn()), peakBytes, ...(reference && { distance: distance(sample, reference) }) };
+    if (!ours) return measured;
+    const precision = precisionOf(peer);
+    const { flops } = total(loadNative().networkWork({ width, height, views: views * batch, precision }));
+    const wholeWaySeconds = (await child.turn('whole')).seconds / wholeWayBatches;
+    return {
+      ...measured,
+      wholeWaySeconds,
+      wholeWayOfNetwork: (measured['networkSeconds'] ?? NaN) / wholeWaySeconds,
+      ofPeak: flops / measured.seconds / computePeak(peaks.get(precision) as Peak),
+    };
+  };
+  return { ...(version !== undefined && { version }), turn, close };
+}
+
+void run({
+  kind: 'peers',
+  insideTheClock,
+  options: { device: 'cpu', threads: String(availableParallelism()), batch: '1', sizes: '511x511x1,640x480x2', peers: '', checkpoint: '' },
+  rounds: 7,
+  warmUpRounds: 0,
+  prepare: async (values, folder) => {
+    const device = values.device === 'cuda' ? 'cuda:0' : values.device;
+    const { peers: all, against } = devices[device === 'cpu' ? 'cpu' : 'cuda'];
+    const peers = values.peers === '' ? all : values.peers.split(',');
+    const [threads, batch] = [wholeNumber('threads', values.threads), wholeNumber('batch', values.batch)];
+    const python = await peerPython(device !== 'cpu');
+    const common = {
+      file: values.checkpoint || (await hourglass104()),
+      device,
+      threads,
+      batch,
+      output: join(folder, 'whole.jsonl'),
+      wholeWayBatches,
+    };
+    const peaks = new Map<string, Peak>();
+    for (const precision of peers.filter((peer) => peer.startsWith('ours')).map(precisionOf)) {
+      peaks.set(precision, await measurePeak(device, precision, threads, 1));
+    }
+    const makeCase = async (size: string): Promise<Case> => {
+      const [width = 0, height = 0, views = 0] = size.split('x').map((side) => wholeNumber('sizes', side));
+      const settings: Settings = { ...common, width, height, views };
+      const files = await makePicture(folder, settings);
+      const samples = new Map<string, readonly number[]>();
+      const candidates = Object.fromEntries(
+        peers.map((peer) => [peer, () => start(peer, { ...settings, ...files }, python, peaks, samples)]),
+      );
+      return { setting: `HourglassNet-104, ${device}, ${threads} threads, batch ${batch}`, candidates, against };
+    };
+    const cases = Object.fromEntries(values.sizes.split(',').map((size) => [size, () => makeCase(size)]));
+    return { device, peaks: [...peaks.values()], cases };
+  },
+});
