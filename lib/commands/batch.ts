@@ -1,10 +1,8 @@
 // cornernet batch: any number of pictures into a job folder, going on where it was cut off.
 import { Option, type Command } from 'commander';
 
-import type { Shard } from '../jobs/list.js';
-import type { BatchFormat } from '../jobs/outputs.js';
-import type { BatchSummary } from '../jobs/summary.js';
 import { runBatch } from '../jobs/run.js';
+import type { BatchFormat, BatchSummary, Shard } from '../jobs/types.js';
 import { CornerNetError } from '../errors.js';
 import { addDetectorOptions, loadOptionsOf, numeric, type DetectorFlags } from '../options/flags.js';
 import { exitCodes } from './failure.js';

@@ -1,7 +1,7 @@
 // How far a command is: a line on standard error that is drawn anew where that is a terminal.
 import { Presets, SingleBar } from 'cli-progress';
 
-import type { BatchProgress } from '../jobs/meter.js';
+import type { BatchProgress } from '../jobs/types.js';
 
 export interface Progress {
   advance(failed: boolean): void;

@@ -1,7 +1,7 @@
 // The command line's words for a queue.
 import type { Command } from 'commander';
 
-import type { QueueOptions } from '../jobs/queue/connection.js';
+import type { QueueOptions } from '../jobs/types.js';
 import { given } from '../options/flags.js';
 
 export interface QueueFlags {

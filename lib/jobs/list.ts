@@ -4,15 +4,10 @@ import { join } from 'node:path';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { entrySchema, type Entry } from '../inputs/entry.js';
+import type { Shard } from './types.js';
 
 /** Pictures of a chunk: few enough to hold in memory, enough that ten million make a thousand files. */
 export const chunkLength = 10_000;
-
-export interface Shard {
-  /** From 1. */
-  readonly index: number;
-  readonly count: number;
-}
 
 function chunkName(chunk: number): string {
   return `${String(chunk).padStart(6, '0')}.jsonl`;

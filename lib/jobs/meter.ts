@@ -4,20 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { GrowingFile, parseLine, readLines } from './lines.js';
-
-/** How far a job is. */
-export interface BatchProgress {
-  /** Pictures of the job. */
-  readonly total: number;
-  /** Pictures with a result, of this run and those before. */
-  readonly done: number;
-  /** Pictures with an error. */
-  readonly failed: number;
-  /** Pictures a second in the last half minute of this run. */
-  readonly rate: number;
-  /** Seconds until the end at this rate; null while there is none. */
-  readonly secondsLeft: number | null;
-}
+import type { BatchProgress } from './types.js';
 
 const sampleSchema = z.object({
   /** Milliseconds since 1970. */

@@ -9,10 +9,9 @@ import type { ResultWriter } from '../writers/writer.js';
 import type { JobFile } from './job.js';
 import { readTimeline } from './meter.js';
 import type { JobRecords } from './records.js';
-import { readSummary, writeSummary, type BatchSummary } from './summary.js';
+import { readSummary, writeSummary } from './summary.js';
 import { Tally } from './tally.js';
-
-export type BatchFormat = 'jsonl' | 'coco' | 'csv';
+import type { BatchFormat, BatchSummary } from './types.js';
 
 const reportFile = 'report.html';
 const cocoFile = 'results.coco.json';

@@ -7,8 +7,8 @@ import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { sheet, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
 import type { JobFile } from './job.js';
 import type { Sample } from './meter.js';
-import type { BatchSummary } from './summary.js';
 import { scoreBins, type Shown, type Tally } from './tally.js';
+import type { BatchSummary } from './types.js';
 
 const shownClasses = 30;
 

@@ -10,15 +10,14 @@ import type { LoadOptions } from '../options/interfaces.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
 import { validated } from '../validation.js';
 import { compareJob, readJob, settingsOf, writeJob, type JobFile, type JobRequest } from './job.js';
-import { freezeList, FrozenList, type Shard } from './list.js';
+import { freezeList, FrozenList } from './list.js';
 import { lockFolder } from './lock.js';
-import { Meter, type BatchProgress } from './meter.js';
-import { finishOutputs, type BatchFormat } from './outputs.js';
+import { Meter } from './meter.js';
+import { finishOutputs } from './outputs.js';
 import { JobRecords } from './records.js';
-import type { QueueOptions } from './queue/connection.js';
 import { QueueEngine } from './queue/engine.js';
-import type { BatchSummary } from './summary.js';
 import { SupervisedDetector, type Engine } from './supervisor.js';
+import type { BatchFormat, BatchSummary, QueueOptions, RunBatchOptions, Shard } from './types.js';
 
 /** What {@link runBatch} works on. */
 export interface BatchJob {
@@ -44,17 +43,6 @@ export interface BatchJob {
   readonly maxErrors?: number | undefined;
   /** Has workers on other machines compute the pictures. */
   readonly queue?: QueueOptions | undefined;
-}
-
-export interface RunBatchOptions {
-  /** Ends at once; the call rejects with the signal's reason. What was recorded stays. */
-  readonly signal?: AbortSignal | undefined;
-  /** Begins nothing new, waits for what is in flight and resolves. */
-  readonly finish?: AbortSignal | undefined;
-  /** Called some times a second, and at the end. */
-  readonly onProgress?: ((progress: BatchProgress) => void) | undefined;
-  /** Told what a person would want to know: a process that died, a worker that can't go on. */
-  readonly onMessage?: ((text: string) => void) | undefined;
 }
 
 const jobOptions = z.strictObject({

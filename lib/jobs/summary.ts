@@ -3,26 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { writeText } from '../output-file.js';
-
-/** What became of a job's pictures. */
-export interface BatchSummary {
-  /** 'complete' when every picture has its record. */
-  readonly state: 'complete' | 'stopped';
-  /** Pictures of the job. */
-  readonly total: number;
-  /** Pictures with a result. */
-  readonly done: number;
-  /** Pictures with an error. */
-  readonly failed: number;
-  /** Pictures without a record. */
-  readonly pending: number;
-  /** Once complete: how many errors of each code. */
-  readonly errors?: Readonly<Record<string, number>>;
-  /** Once complete: objects found. */
-  readonly detections?: number;
-  /** Once complete: objects found of each class. */
-  readonly classes?: Readonly<Record<string, number>>;
-}
+import type { BatchSummary } from './types.js';
 
 const summaryFile = 'summary.json';
 

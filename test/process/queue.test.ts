@@ -1,15 +1,15 @@
 // Batch jobs over many workers: a real Redis, real processes, and accidents to all of them.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Queue } from 'bullmq';
 
-import { Unavailable, fixtures, orSkip } from '../environment.js';
+import { Unavailable, fixtures, orSkip, root } from '../environment.js';
 import { assertComplete, childrenOf, errorsOf, photos, random, resultsOf, startCornernet, until, writeList } from '../support/batch.js';
-import { cornernet } from '../support/child.js';
+import { cornernet, runNode } from '../support/child.js';
 import { RedisServer } from '../support/redis.js';
 
 interface Status {
@@ -274,5 +274,41 @@ describe('cornernet batch --queue', function () {
     assert.equal((await cornernet([...args, '--queue-ca', certificate])).code, 0);
     const { code, stderr } = await cornernet(['status', '--queue', url]);
     assert.deepEqual([code, /^ERR_QUEUE: .*certificate/m.test(stderr)], [1, true], stderr);
+  });
+});
+
+describe("the queue's packages", () => {
+  it('are loaded by no door', async () => {
+    const script = `
+      require(${JSON.stringify(join(root, 'dist', 'jobs.js'))});
+      console.log(JSON.stringify(Object.keys(require.cache)));`;
+    const { stdout } = await runNode(['-e', script]);
+    const modules = JSON.parse(stdout) as string[];
+    assert.ok(modules.length > 5 && modules.length <= 150, `${modules.length} modules`);
+    assert.deepEqual(
+      modules.filter((path) => /node_modules\/(bullmq|ioredis)\//.test(path)),
+      [],
+    );
+  });
+
+  it('are named where they are needed and not installed', async function () {
+    this.timeout(60_000);
+    const home = mkdtempSync(join(tmpdir(), 'cornernet-queue-'));
+    try {
+      cpSync(join(root, 'dist'), join(home, 'dist'), { recursive: true });
+      copyFileSync(join(root, 'package.json'), join(home, 'package.json'));
+      const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object };
+      for (const name of Object.keys(dependencies)) {
+        mkdirSync(join(home, 'node_modules', name, '..'), { recursive: true });
+        symlinkSync(join(root, 'node_modules', name), join(home, 'node_modules', name));
+      }
+      for (const command of ['status', 'worker']) {
+        const { code, stderr } = await runNode([join(home, 'dist', 'cli.js'), command, '--queue', 'redis://127.0.0.1']);
+        const sentence = 'ERR_QUEUE: a queue needs the packages bullmq and ioredis: npm install bullmq ioredis\n';
+        assert.deepEqual([code, stderr], [1, sentence]);
+      }
+    } finally {
+      rmSync(home, { recursive: true, force: true });
+    }
   });
 });

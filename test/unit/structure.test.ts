@@ -146,6 +146,26 @@ describe('structure', () => {
     assert.ok(loadedWith('lib/jobs/report.ts').has('lib/report/chart.ts'));
   });
 
+  it('types name no package that is not installed with this one', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> };
+    const seen = new Map<string, readonly string[]>();
+    const follow = (path: string): void => {
+      if (seen.has(path)) return;
+      const names = ts.preProcessFile(readFileSync(join(root, path), 'utf8')).importedFiles.map(({ fileName }) => fileName);
+      seen.set(
+        path,
+        names.filter((name) => !/^(\.|node:)/.test(name) && !(name in dependencies)),
+      );
+      for (const name of names) if (name.startsWith('.')) follow(join(dirname(path), name.replace(/\.js$/, '.d.ts')));
+    };
+    for (const door of ['index', 'jobs', 'coco']) follow(`dist/types/${door}.d.ts`);
+    assert.ok(seen.size > 10);
+    assert.deepEqual(
+      [...seen].filter(([, names]) => names.length > 0),
+      [],
+    );
+  });
+
   it('only programs print or end the process', () => {
     const isProgram = ({ path }: Source): boolean => ['lib/cli.ts', 'lib/jobs/child.ts'].includes(path) || path.startsWith('lib/commands/');
     assert.deepEqual(

@@ -1,23 +1,13 @@
 // The way to Redis: checked before it is used, so that a wrong address or password is a sentence and not silence.
 import { readFileSync } from 'node:fs';
 
-import { Redis, type RedisOptions } from 'ioredis';
+import type { Queue } from 'bullmq';
+import type { RedisOptions } from 'ioredis';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
+import type { QueueOptions } from '../types.js';
 
-/** Where the queue is. */
-export interface QueueOptions {
-  /** `redis://` or, with TLS, `rediss://`, as in `rediss://user:password@host:6379/0`. */
-  readonly url: string;
-  /** Name of the queue, for several in one Redis. Default 'cornernet'. */
-  readonly name?: string | undefined;
-  /** Folder that paths in the queue are relative to: nothing outside it is sent or read. Default: the current folder. */
-  readonly root?: string | undefined;
-  /** PEM file of the authority that signed the server's certificate. Default: the system's. */
-  readonly ca?: string | undefined;
-}
-
-export const defaultQueueName = 'cornernet';
+const defaultQueueName = 'cornernet';
 
 const connectMs = 5_000;
 
@@ -32,13 +22,12 @@ function parseUrl({ url }: QueueOptions): URL {
   throw new CornerNetError('ERR_OPTION', 'the queue must be a redis:// or rediss:// URL with a host');
 }
 
-function redisOptions(options: QueueOptions): RedisOptions {
-  const url = parseUrl(options);
+function redisOptions(url: URL, authority: string | undefined): RedisOptions {
   let ca: Buffer | undefined;
   try {
-    ca = options.ca === undefined ? undefined : readFileSync(options.ca);
+    ca = authority === undefined ? undefined : readFileSync(authority);
   } catch (error) {
-    throw new CornerNetError('ERR_OPTION', `the authority's file ${options.ca} can't be read: ${sentenceOf(error)}`, { cause: error });
+    throw new CornerNetError('ERR_INPUT', `the authority's file ${authority} can't be read: ${sentenceOf(error)}`, { cause: error });
   }
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
@@ -51,12 +40,20 @@ function redisOptions(options: QueueOptions): RedisOptions {
   };
 }
 
-/**
- * Options for connections to a server that was reached a moment ago.
- * @throws {CornerNetError} `ERR_QUEUE` when it can't be reached or refuses the password or certificate; `ERR_OPTION` for no URL.
- */
-export async function reachRedis(options: QueueOptions): Promise<RedisOptions> {
-  const redis = redisOptions(options);
+type Packages = typeof import('bullmq') & Pick<typeof import('ioredis'), 'Redis'>;
+
+/** They are optional, so nothing loads them before a queue is used. */
+async function loadPackages(): Promise<Packages> {
+  try {
+    const [bullmq, { Redis }] = await Promise.all([import('bullmq'), import('ioredis')]);
+    return { ...bullmq, Redis };
+  } catch (error) {
+    const sentence = 'a queue needs the packages bullmq and ioredis: npm install bullmq ioredis';
+    throw new CornerNetError('ERR_QUEUE', sentence, { cause: error });
+  }
+}
+
+async function reach(url: URL, redis: RedisOptions, { Redis }: Packages): Promise<void> {
   const probe = new Redis({ ...redis, lazyConnect: true, connectTimeout: connectMs, retryStrategy: () => null, maxRetriesPerRequest: 0 });
   let cause: unknown;
   probe.on('error', (error) => (cause ??= error));
@@ -64,13 +61,34 @@ export async function reachRedis(options: QueueOptions): Promise<RedisOptions> {
     await probe.connect();
     await probe.ping();
   } catch (error) {
-    throw new CornerNetError('ERR_QUEUE', `the queue at ${shown(parseUrl(options))} can't be used: ${sentenceOf(cause ?? error)}`, {
+    throw new CornerNetError('ERR_QUEUE', `the queue at ${shown(url)} can't be used: ${sentenceOf(cause ?? error)}`, {
       cause: error,
     });
   } finally {
     probe.disconnect();
   }
-  return redis;
+}
+
+/** A queue whose server was reached a moment ago. */
+export interface OpenQueue {
+  readonly queue: Queue;
+  readonly connection: RedisOptions;
+  readonly packages: Packages;
+}
+
+/**
+ * @param say is told of what is tried again.
+ * @throws {CornerNetError} `ERR_QUEUE` when the server can't be reached or refuses the password or certificate, and without the packages;
+ * `ERR_OPTION` for no URL.
+ */
+export async function openQueue(options: QueueOptions, say: (text: string) => void): Promise<OpenQueue> {
+  const url = parseUrl(options);
+  const connection = redisOptions(url, options.ca);
+  const packages = await loadPackages();
+  await reach(url, connection, packages);
+  const queue = new packages.Queue(options.name ?? defaultQueueName, { connection });
+  queue.on('error', (error) => say(`the queue: ${sentenceOf(error)}; it is tried again`));
+  return { queue, connection, packages };
 }
 
 /** How long an end waits for a server that may be away. */

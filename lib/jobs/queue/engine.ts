@@ -1,15 +1,16 @@
 // The batch's side of the queue: pictures go out in chunks, workers anywhere compute them, and their outcomes come back.
 import { randomUUID } from 'node:crypto';
 
-import { Queue } from 'bullmq';
+import type { Queue } from 'bullmq';
 
-import { CornerNetError, sentenceOf } from '../../errors.js';
+import { CornerNetError } from '../../errors.js';
 import type { Entry } from '../../inputs/entry.js';
 import { findWeights } from '../../weights/weights.js';
 import { parseLine } from '../lines.js';
 import type { Outcome } from '../outcome.js';
 import type { Engine } from '../supervisor.js';
-import { defaultQueueName, reachRedis, sayGoodbye, type QueueOptions } from './connection.js';
+import type { QueueOptions } from '../types.js';
+import { openQueue, sayGoodbye } from './connection.js';
 import { parseMessage, picturesAChunk, replySchema, type Chunk, type Reply } from './protocol.js';
 import { QueueRoot } from './root.js';
 
@@ -17,10 +18,13 @@ import { QueueRoot } from './root.js';
 const chunksAhead = 64;
 const fillMs = 50;
 const pollMs = 150;
-/** A worker that can't go on gives its chunk back; others take it as long as it takes. */
-const attempts = 1_000_000;
-/** Results of a batch that went away are Redis's to delete after this. */
-const orphanSeconds = 3_600;
+const chunkOptions = {
+  /** A worker that can't go on gives its chunk back; others take it as long as it takes. */
+  attempts: 1_000_000,
+  backoff: { type: 'fixed', delay: 1_000 },
+  /** Seconds after which the results of a batch that went away are Redis's to delete. */
+  removeOnComplete: { age: 3_600 },
+};
 
 interface Task {
   readonly entry: Entry;
@@ -51,12 +55,7 @@ export class QueueEngine implements Engine {
   /** @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`, `ERR_INPUT` (no such root). */
   static async start(options: QueueOptions, common: Omit<Chunk, 'entries'>, say: (text: string) => void): Promise<QueueEngine> {
     const root = new QueueRoot(options.root);
-    const connection = await reachRedis(options);
-    const queue = new Queue(options.name ?? defaultQueueName, {
-      connection,
-      defaultJobOptions: { attempts, backoff: { type: 'fixed', delay: 1_000 }, removeOnComplete: { age: orphanSeconds } },
-    });
-    queue.on('error', (error) => say(`the queue: ${sentenceOf(error)}; it is tried again`));
+    const { queue } = await openQueue(options, say);
     await queue.waitUntilReady();
     const { given, sha256 } = common.weights;
     const weights = { given: findWeights(given) ? given : root.relativeFile(given), sha256 };
@@ -105,7 +104,7 @@ export class QueueEngine implements Engine {
 
   async #add(id: string, tasks: readonly Task[]): Promise<void> {
     const chunk: Chunk = { ...this.#common, entries: tasks.map(({ entry }) => this.#root.relativeEntry(entry)) };
-    await this.#queue.add('chunk', chunk, { jobId: id });
+    await this.#queue.add('chunk', chunk, { jobId: id, ...chunkOptions });
   }
 
   /** Looks for what has ended. Events alone would not do: a server that restarts loses them, and with them perhaps its last second. */

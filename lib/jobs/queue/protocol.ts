@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { entrySchema } from '../../inputs/entry.js';
 import { validated } from '../../validation.js';
 import { outcomeSchema } from '../outcome.js';
+import type { WorkerState } from '../types.js';
 
 /** Pictures of a chunk: some seconds of work on a CPU, a fraction of one on a GPU. */
 export const picturesAChunk = 16;
@@ -25,20 +26,15 @@ export const replySchema = z.strictObject({
 
 export type Reply = z.infer<typeof replySchema>;
 
-/** What a worker tells of itself. */
-export const workerSchema = z.object({
+export const workerSchema: z.ZodType<WorkerState> = z.object({
   host: z.string(),
   pid: z.int(),
   device: z.string().nullable(),
   pictures: z.int(),
   errors: z.int(),
-  /** Pictures a second of late. */
   rate: z.number(),
-  /** Milliseconds since 1970. */
   time: z.number(),
 });
-
-export type WorkerState = z.infer<typeof workerSchema>;
 
 /** @throws {CornerNetError} `ERR_QUEUE` when it isn't what it should be. */
 export function parseMessage<T>(schema: z.ZodType<T>, value: unknown, what: string): T {

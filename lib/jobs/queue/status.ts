@@ -1,35 +1,14 @@
 // What a queue holds and who works on it.
-import { Queue } from 'bullmq';
-
 import { parseLine } from '../lines.js';
-import { defaultQueueName, reachRedis, type QueueOptions } from './connection.js';
-import { workerSchema, type WorkerState } from './protocol.js';
-
-export interface QueueStatus {
-  /** Chunks that wait. */
-  readonly waiting: number;
-  /** Chunks in workers' hands. */
-  readonly active: number;
-  /** Chunks that a worker gave back and others will take. */
-  readonly delayed: number;
-  /** Chunks that were refused. */
-  readonly failed: number;
-  /** Those that showed life of late. */
-  readonly workers: readonly WorkerState[];
-  /** Pictures a second of all workers. */
-  readonly rate: number;
-  /** Pictures that failed at the present workers. */
-  readonly errors: number;
-  /** Why chunks came back last. */
-  readonly reasons: readonly string[];
-}
+import type { QueueOptions, QueueStatus, WorkerState } from '../types.js';
+import { openQueue } from './connection.js';
+import { workerSchema } from './protocol.js';
 
 const aliveMs = 15_000;
 
 /** @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`. */
 export async function queueStatus(options: QueueOptions): Promise<QueueStatus> {
-  const queue = new Queue(options.name ?? defaultQueueName, { connection: await reachRedis(options) });
-  queue.on('error', () => undefined); // the calls below fail themselves
+  const { queue } = await openQueue(options, () => undefined); // the calls below fail themselves
   try {
     const counts = await queue.getJobCounts('waiting', 'active', 'delayed', 'failed');
     const told = Object.values(await (await queue.client).hgetall(queue.toKey('presence')));

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 
-import { Queue, UnrecoverableError, Worker, type Job } from 'bullmq';
+import type { Job, Queue } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import { checkLoadOptions } from '../../options/check.js';
@@ -11,8 +11,9 @@ import type { LoadOptions } from '../../options/interfaces.js';
 import { findWeights, resolveWeights, sha256 } from '../../weights/weights.js';
 import { failedOutcome, type Outcome } from '../outcome.js';
 import { SupervisedDetector } from '../supervisor.js';
-import { defaultQueueName, reachRedis, sayGoodbye, type QueueOptions } from './connection.js';
-import { chunkSchema, parseMessage, type Chunk, type Reply, type WorkerState } from './protocol.js';
+import type { QueueOptions, RunControls, WorkerState } from '../types.js';
+import { openQueue, sayGoodbye, type OpenQueue } from './connection.js';
+import { chunkSchema, parseMessage, type Chunk, type Reply } from './protocol.js';
 import { QueueRoot } from './root.js';
 
 /** A worker that shows no life for so long has its chunks taken over. The addon is in another process, so renewing never waits for it. */
@@ -21,17 +22,12 @@ const lockMs = 15_000;
 const chunksAtOnce = 3;
 const tellMs = 2_000;
 
-export interface WorkerOptions {
+export interface WorkerOptions extends RunControls {
   readonly queue: QueueOptions;
   /** Where this machine computes: `device`, `threads`, `batchSize`, `precision` where the job leaves it open. */
   readonly options?: Pick<LoadOptions, 'device' | 'threads' | 'batchSize'> | undefined;
   /** Weights file to use for jobs whose checkpoint has its checksum. Default: the one that the job names, an id or a path below the root. */
   readonly weights?: string | undefined;
-  /** Finishes the chunks in hand and resolves. */
-  readonly finish?: AbortSignal | undefined;
-  /** Gives the chunks in hand up, for others to take over, and resolves. */
-  readonly signal?: AbortSignal | undefined;
-  readonly onMessage?: ((text: string) => void) | undefined;
 }
 
 /** The detector of the job whose chunks come in; another job's takes its place when all its chunks are done. */
@@ -113,7 +109,15 @@ async function detectChunk(chunk: Chunk, root: QueueRoot, engine: SupervisedDete
 
 /** What `cornernet status` shows of this worker. */
 class Presence {
-  readonly state: WorkerState = { host: hostname(), pid: process.pid, device: null, pictures: 0, errors: 0, rate: 0, time: 0 };
+  readonly state: { -readonly [Key in keyof WorkerState]: WorkerState[Key] } = {
+    host: hostname(),
+    pid: process.pid,
+    device: null,
+    pictures: 0,
+    errors: 0,
+    rate: 0,
+    time: 0,
+  };
   readonly #queue: Queue;
   #before = { pictures: 0, time: Date.now() };
   readonly #timer: NodeJS.Timeout;
@@ -150,26 +154,18 @@ class Presence {
   }
 }
 
-/**
- * Works on the queue until it is told to finish.
- * @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`, `ERR_INPUT`, and what `Detector.load` throws for a job's weights and settings: its
- * chunk goes back for other workers.
- */
-export async function runWorker(options: WorkerOptions): Promise<void> {
-  const say = options.onMessage ?? (() => undefined);
-  const root = new QueueRoot(options.queue.root);
-  const connection = await reachRedis(options.queue);
-  const name = options.queue.name ?? defaultQueueName;
-  const queue = new Queue(name, { connection });
-  const presence = new Presence(queue);
-  const engines = new Engines(options, root, say);
-  let failure: { error: unknown } | undefined;
-  let end: () => void = () => undefined;
-  const ended = new Promise<void>((resolve) => (end = resolve));
-  const process = async (job: Job): Promise<Reply> => {
+/** What becomes of a chunk; `failed` is told of what keeps the worker from going on. */
+function chunkWork(
+  engines: Engines,
+  presence: Presence,
+  root: QueueRoot,
+  { UnrecoverableError }: OpenQueue['packages'],
+  failed: (error: unknown) => void,
+): (job: Job) => Promise<Reply> {
+  return async ({ data }) => {
     let chunk: Chunk;
     try {
-      chunk = parseMessage(chunkSchema, job.data, 'a chunk');
+      chunk = parseMessage(chunkSchema, data, 'a chunk');
     } catch (error) {
       throw new UnrecoverableError(sentenceOf(error));
     }
@@ -181,34 +177,53 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       presence.count(reply);
       return reply;
     } catch (error) {
-      failure ??= { error };
-      end();
+      failed(error);
       throw error;
     }
   };
-  const worker = new Worker(name, process, {
-    connection,
-    concurrency: chunksAtOnce,
-    lockDuration: lockMs,
-    stalledInterval: lockMs / 2,
-    maxStalledCount: Number.MAX_SAFE_INTEGER, // whatever killed a worker, its chunk is no reason to give up
-    autorun: false,
+}
+
+/** Resolves when one of the signals is aborted, or was. */
+function anyAborted(...signals: (AbortSignal | undefined)[]): Promise<void> {
+  const any = AbortSignal.any(signals.filter((signal) => signal !== undefined));
+  return new Promise((resolve) => {
+    if (any.aborted) resolve();
+    else any.addEventListener('abort', () => resolve(), { once: true });
   });
+}
+
+/**
+ * Works on the queue until it is told to finish.
+ * @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`, `ERR_INPUT`, and what `Detector.load` throws for a job's weights and settings: its
+ * chunk goes back for other workers.
+ */
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  const { signal, finish, onMessage: say = () => undefined } = options;
+  const root = new QueueRoot(options.queue.root);
+  const { queue, connection, packages } = await openQueue(options.queue, say);
+  const presence = new Presence(queue);
+  const engines = new Engines(options, root, say);
+  const failure = new AbortController();
+  const worker = new packages.Worker(
+    queue.name,
+    chunkWork(engines, presence, root, packages, (error) => failure.abort(error)),
+    {
+      connection,
+      concurrency: chunksAtOnce,
+      lockDuration: lockMs,
+      stalledInterval: lockMs / 2,
+      maxStalledCount: Number.MAX_SAFE_INTEGER, // whatever killed a worker, its chunk is no reason to give up
+      autorun: false,
+    },
+  );
   worker.on('error', (error) => say(`the queue: ${sentenceOf(error)}; it is tried again`));
   const running = worker.run();
-  options.finish?.addEventListener('abort', end, { once: true });
-  options.signal?.addEventListener('abort', end, { once: true });
-  if (options.finish?.aborted === true || options.signal?.aborted === true) end();
   try {
-    say(`working on ${name}, reading below ${root.folder}`);
+    say(`working on ${queue.name}, reading below ${root.folder}`);
     await presence.tell();
-    await ended;
-    const givenUp = new Promise<void>((resolve) => {
-      if (options.signal?.aborted === true) resolve();
-      options.signal?.addEventListener('abort', () => resolve(), { once: true });
-    });
-    await Promise.race([worker.close(failure !== undefined).then(() => running), givenUp]);
-    if (options.signal?.aborted === true)
+    await anyAborted(finish, signal, failure.signal);
+    await Promise.race([worker.close(failure.signal.aborted).then(() => running), anyAborted(signal)]);
+    if (signal?.aborted === true)
       await sayGoodbye(
         () => worker.close(true),
         () => worker.disconnect(),
@@ -224,5 +239,5 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       () => queue.disconnect(),
     );
   }
-  if (failure) throw failure.error;
+  failure.signal.throwIfAborted();
 }

@@ -1,0 +1,109 @@
+// What jobs and queues tell their callers.
+
+/** One of several machines' equal parts of a job. */
+export interface Shard {
+  /** From 1. */
+  readonly index: number;
+  readonly count: number;
+}
+
+/** What is written beside `results-*.jsonl` at the end; 'jsonl' is nothing. */
+export type BatchFormat = 'jsonl' | 'coco' | 'csv';
+
+/** How far a job is. */
+export interface BatchProgress {
+  /** Pictures of the job. */
+  readonly total: number;
+  /** Pictures with a result, of this run and those before. */
+  readonly done: number;
+  /** Pictures with an error. */
+  readonly failed: number;
+  /** Pictures a second in the last half minute of this run. */
+  readonly rate: number;
+  /** Seconds until the end at this rate; null while there is none. */
+  readonly secondsLeft: number | null;
+}
+
+/** What became of a job's pictures. */
+export interface BatchSummary {
+  /** 'complete' when every picture has its record. */
+  readonly state: 'complete' | 'stopped';
+  /** Pictures of the job. */
+  readonly total: number;
+  /** Pictures with a result. */
+  readonly done: number;
+  /** Pictures with an error. */
+  readonly failed: number;
+  /** Pictures without a record. */
+  readonly pending: number;
+  /** Once complete: how many errors of each code. */
+  readonly errors?: Readonly<Record<string, number>>;
+  /** Once complete: objects found. */
+  readonly detections?: number;
+  /** Once complete: objects found of each class. */
+  readonly classes?: Readonly<Record<string, number>>;
+}
+
+/** What may be heard and said while a job or worker runs. */
+export interface RunControls {
+  /** Ends at once: `runBatch` rejects with the signal's reason, `runWorker` gives its chunks up for others and resolves. */
+  readonly signal?: AbortSignal | undefined;
+  /** Begins nothing new, waits for what is in flight and resolves. */
+  readonly finish?: AbortSignal | undefined;
+  /** Told what a person would want to know: a process that died, a worker that can't go on. */
+  readonly onMessage?: ((text: string) => void) | undefined;
+}
+
+/** Besides what {@link RunControls} has. */
+export interface RunBatchOptions extends RunControls {
+  /** Called some times a second, and at the end. */
+  readonly onProgress?: ((progress: BatchProgress) => void) | undefined;
+}
+
+/** Where the queue is. */
+export interface QueueOptions {
+  /** `redis://` or, with TLS, `rediss://`, as in `rediss://user:password@host:6379/0`. */
+  readonly url: string;
+  /** Name of the queue, for several in one Redis. Default 'cornernet'. */
+  readonly name?: string | undefined;
+  /** Folder that paths in the queue are relative to: nothing outside it is sent or read. Default: the current folder. */
+  readonly root?: string | undefined;
+  /** PEM file of the authority that signed the server's certificate. Default: the system's. */
+  readonly ca?: string | undefined;
+}
+
+/** What a worker tells of itself. */
+export interface WorkerState {
+  readonly host: string;
+  readonly pid: number;
+  /** Null until it has work. */
+  readonly device: string | null;
+  /** Pictures that it has computed. */
+  readonly pictures: number;
+  /** Those of them that failed. */
+  readonly errors: number;
+  /** Pictures a second of late. */
+  readonly rate: number;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** What a queue holds, in chunks of pictures, and who works on it. */
+export interface QueueStatus {
+  /** Chunks that wait. */
+  readonly waiting: number;
+  /** Chunks in workers' hands. */
+  readonly active: number;
+  /** Chunks that a worker gave back and others will take. */
+  readonly delayed: number;
+  /** Chunks that were refused. */
+  readonly failed: number;
+  /** Those that showed life of late. */
+  readonly workers: readonly WorkerState[];
+  /** Pictures a second of all workers. */
+  readonly rate: number;
+  /** Pictures that failed at the present workers. */
+  readonly errors: number;
+  /** Why chunks came back last. */
+  readonly reasons: readonly string[];
+}
