@@ -1,5 +1,7 @@
-// The door `cornernet/coco`: COCO's classes, annotations and average precision.
+// The door `cornernet/coco`: COCO's classes, annotations, results and average precision.
 export { cocoCategoryIds, cocoClasses } from './coco/categories.js';
 export { evaluateDetections } from './coco/evaluate.js';
 export type { CocoEvaluation, CocoStats } from './coco/evaluate.js';
-export type { CocoAnnotation, CocoAnnotations, CocoBox, CocoDetection, CocoImage } from './coco/dataset.js';
+export type { CocoAnnotation, CocoAnnotations, CocoBox, CocoDetection, CocoImage, CocoNames } from './coco/dataset.js';
+export { cocoResults, toCocoJson } from './writers/coco.js';
+export type { CocoResultsOptions } from './writers/coco.js';

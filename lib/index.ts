@@ -1,4 +1,4 @@
-// The front door: the detector, corner pooling, weights, errors.
+// The front door: the detector, corner pooling, drawing and writing of results, weights, errors.
 export { Detector } from './detector/detector.js';
 export type { Detection, DetectionResult, DetectorStats, FailedResult, HeadMap, Heads, NetworkWork } from './detector/result.js';
 export type { Timings } from './detector/timings.js';
@@ -7,6 +7,11 @@ export type { CornerPoolDirection } from './detector/corner-pool.js';
 export { CornerNetError } from './errors.js';
 export type { CornerNetErrorCode } from './errors.js';
 export type { ImageSource, RawImage } from './images/image.js';
+export { draw } from './render/draw.js';
+export type { DrawOptions } from './render/draw.js';
+export { toCsv } from './writers/csv.js';
+export { toJsonLines } from './writers/jsonl.js';
+export type { Outcome, Outcomes } from './writers/writer.js';
 export { defaultWeights, fetchWeights, listWeights, verifyWeights } from './weights/weights.js';
 export type { FetchWeightsOptions, WeightsEntry, WeightsVerification } from './weights/weights.js';
 export type { DownloadProgress, DownloadRequest } from './weights/download.js';

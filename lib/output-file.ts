@@ -8,7 +8,7 @@ import type { Writable } from 'node:stream';
 import { CornerNetError, sentenceOf } from './errors.js';
 
 export interface TextOutput {
-  write(text: string): Promise<void>;
+  write(text: string | Uint8Array): Promise<void>;
   /** Makes what was written final. */
   commit(): Promise<void>;
   /** Leaves no trace of a file. */
@@ -20,7 +20,7 @@ export function unwritable(path: string, error: unknown): CornerNetError {
   return new CornerNetError('ERR_WRITE', `${path} can't be written: ${sentenceOf(error)}`, { cause: error });
 }
 
-async function writeTo(stream: Writable, text: string): Promise<void> {
+async function writeTo(stream: Writable, text: string | Uint8Array): Promise<void> {
   await new Promise<void>((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())));
 }
 
@@ -34,7 +34,7 @@ class FileOutput implements TextOutput {
     this.#aside = `${path}.${process.pid}.part`;
   }
 
-  async write(text: string): Promise<void> {
+  async write(text: string | Uint8Array): Promise<void> {
     await this.#attempt(async () => writeTo(await this.#open(), text));
   }
 
@@ -82,10 +82,10 @@ export function openOutput(path?: string): TextOutput {
 }
 
 /**
- * Writes a whole text, to standard output without a `path`.
+ * Writes a whole text (or bytes), to standard output without a `path`.
  * @throws {CornerNetError} `ERR_WRITE` when the file can't be written, of which nothing is left then.
  */
-export async function writeText(path: string | undefined, text: string): Promise<void> {
+export async function writeText(path: string | undefined, text: string | Uint8Array): Promise<void> {
   const output = openOutput(path);
   await output.write(text);
   await output.commit();

@@ -8,9 +8,8 @@ import { Detector } from '../detector/detector.js';
 import type { DetectionResult, FailedResult } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import { openOutput } from '../output-file.js';
 import type { Timings } from '../detector/timings.js';
-import { jsonlWriter } from '../writers/jsonl.js';
+import { openResults } from '../writers/open.js';
 import type { ResultWriter } from '../writers/writer.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';
@@ -223,7 +222,7 @@ export async function benchPipeline(options: PipelineBenchOptions): Promise<Pipe
   const folder = await mkdtemp(join(tmpdir(), 'cornernet-bench-'));
   const histogram = monitorEventLoopDelay({ resolution: loopResolution });
   try {
-    const writer = jsonlWriter(openOutput(join(folder, 'results.jsonl')));
+    const writer = await openResults('jsonl', join(folder, 'results.jsonl'), { classes: [] });
     histogram.enable();
     const run = await runPipeline(detector, options, writer);
     histogram.disable();

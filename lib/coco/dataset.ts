@@ -4,10 +4,16 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import type { Detection } from '../detector/result.js';
 import { validated } from '../validation.js';
 
 /** Left, top, width, height in pixels. */
 export type CocoBox = readonly [number, number, number, number];
+
+/** Of a detection's x1, y1, x2, y2. */
+export function cocoBox([x1, y1, x2, y2]: Detection['box']): CocoBox {
+  return [x1, y1, x2 - x1, y2 - y1];
+}
 
 /** One of `images` in an annotation file. */
 export interface CocoImage {
@@ -38,6 +44,9 @@ export interface CocoAnnotations {
   readonly categories: readonly { readonly id: number; readonly name: string }[];
 }
 
+/** What results need of an annotation file: which ids pictures and classes have. A list of pictures without annotations will do. */
+export type CocoNames = Pick<CocoAnnotations, 'images' | 'categories'>;
+
 /** An element of a COCO results file. */
 export interface CocoDetection {
   readonly image_id: number;
@@ -65,6 +74,7 @@ const annotationsSchema = z.object({
   categories: z.array(z.object({ id: z.int(), name: z.string() })).min(1),
 });
 
+const namesSchema = annotationsSchema.pick({ images: true, categories: true });
 const detectionsSchema = z.array(z.object({ image_id: z.int(), category_id: z.int(), bbox: box, score: number }));
 
 function checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
@@ -76,14 +86,22 @@ function firstTwice(ids: readonly number[]): number | undefined {
   return ids.find((id) => seen.size === seen.add(id).size);
 }
 
-/** @throws {CornerNetError} `ERR_INPUT` naming the first thing that is wrong. */
-export function checkAnnotations(value: unknown, what: string): CocoAnnotations {
-  const annotations = checked(annotationsSchema, value, what);
+function distinct<T extends CocoNames>(names: T, what: string): T {
   for (const kind of ['images', 'categories'] as const) {
-    const twice = firstTwice(annotations[kind].map(({ id }) => id));
+    const twice = firstTwice(names[kind].map(({ id }) => id));
     if (twice !== undefined) throw new CornerNetError('ERR_INPUT', `${what}: two ${kind} have the id ${twice}`);
   }
-  return annotations;
+  return names;
+}
+
+/** @throws {CornerNetError} `ERR_INPUT` naming the first thing that is wrong. */
+export function checkAnnotations(value: unknown, what: string): CocoAnnotations {
+  return distinct(checked(annotationsSchema, value, what), what);
+}
+
+/** As {@link checkAnnotations}, of what results need. */
+export function checkNames(value: unknown, what: string): CocoNames {
+  return distinct(checked(namesSchema, value, what), what);
 }
 
 /** @throws {CornerNetError} `ERR_INPUT` naming the first thing that is wrong. */
@@ -101,6 +119,10 @@ async function readJson(file: string): Promise<unknown> {
 
 export async function readAnnotations(file: string): Promise<CocoAnnotations> {
   return checkAnnotations(await readJson(file), file);
+}
+
+export async function readNames(file: string): Promise<CocoNames> {
+  return checkNames(await readJson(file), file);
 }
 
 export async function readDetections(file: string): Promise<CocoDetection[]> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { CornerNetError } from '../errors.js';
 import { Detector } from '../detector/detector.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import type { CocoAnnotations, CocoDetection } from './dataset.js';
+import { cocoBox, type CocoAnnotations, type CocoDetection } from './dataset.js';
 
 export interface DetectedSet {
   readonly detections: CocoDetection[];
@@ -62,8 +62,7 @@ export async function detectSet(
     }
     for (const { classId, score, box } of result.detections) {
       const category_id = categories[classId];
-      const [x1, y1, x2, y2] = box;
-      if (category_id !== undefined) detections.push({ image_id, category_id, bbox: [x1, y1, x2 - x1, y2 - y1], score });
+      if (category_id !== undefined) detections.push({ image_id, category_id, bbox: cocoBox(box), score });
     }
   }
   const warnings =

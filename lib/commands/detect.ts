@@ -1,26 +1,23 @@
 // cornernet detect: objects in pictures, as JSON lines, COCO results, CSV or a table.
 import { Option, type Command } from 'commander';
+import type { Sharp } from 'sharp';
 
 import { Detector } from '../detector/detector.js';
 import type { DetectionResult } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
 import { expandInputs } from '../inputs/expand.js';
-import { openOutput } from '../output-file.js';
-import { drawBoxes } from '../render/boxes.js';
+import { writeText } from '../output-file.js';
+import { renderBoxes } from '../render/boxes.js';
 import { DrawingFolder } from '../render/folder.js';
-import { drawHeatmaps } from '../render/heatmaps.js';
-import { annotatedCocoIds, cocoWriter, plainCocoIds } from '../writers/coco.js';
-import { csvWriter } from '../writers/csv.js';
-import { jsonlWriter } from '../writers/jsonl.js';
-import { tableWriter } from '../writers/table.js';
-import type { ResultWriter } from '../writers/writer.js';
+import { renderHeatmaps } from '../render/heatmaps.js';
+import { openResults, type Format } from '../writers/open.js';
 import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { showProgress } from './progress.js';
 
 export interface DetectFlags extends DetectorFlags {
-  readonly format: 'jsonl' | 'coco' | 'csv' | 'table';
+  readonly format: Format;
   readonly output?: string;
   readonly annotations?: string;
   readonly draw?: string;
@@ -53,22 +50,21 @@ export function register(command: Command): void {
   addDetectorOptions(command);
 }
 
-async function openWriter(flags: DetectFlags, detector: Detector): Promise<ResultWriter> {
-  if (flags.format !== 'coco') {
-    const output = openOutput(flags.output);
-    if (flags.format === 'csv') return csvWriter(output);
-    return flags.format === 'table' ? tableWriter(output) : jsonlWriter(output);
+/** What can be refused before any work. */
+function checkFlags({ format, output, annotations }: DetectFlags): void {
+  if (annotations !== undefined && format !== 'coco') {
+    throw new CornerNetError('ERR_OPTION', `--annotations gives the ids of --format coco: --format ${format} takes none`);
   }
-  const ids =
-    flags.annotations === undefined ? plainCocoIds(detector.classes) : await annotatedCocoIds(flags.annotations, detector.classes);
-  if (!ids.arePositions) return cocoWriter(openOutput(flags.output), ids);
-  if (flags.output === undefined) {
+  if (format === 'coco' && output === undefined && annotations === undefined) {
     throw new CornerNetError(
       'ERR_OPTION',
       '--format coco needs --output, where the list of picture ids goes beside, or --annotations that has them',
     );
   }
-  return cocoWriter(openOutput(flags.output), ids, openOutput(`${flags.output.replace(/\.json$/, '')}.images.json`));
+}
+
+async function writeDrawing(drawing: Sharp, file: string): Promise<void> {
+  await writeText(file, await drawing.toBuffer());
 }
 
 /** Draws what was asked for. */
@@ -78,17 +74,19 @@ function drawerFor(flags: DetectFlags, detector: Detector): (result: DetectionRe
   return async ({ image, detections }) => {
     if (image === null) return;
     const maxPixels = flags.maxPixels ?? Number.MAX_SAFE_INTEGER; // the detector has checked it already
-    if (boxes) await drawBoxes(image, detections, await boxes.fileFor(image), maxPixels);
-    if (heatmaps) await drawHeatmaps(image, await detector.heads(image), detections, await heatmaps.fileFor(image), maxPixels);
+    if (boxes) await writeDrawing(await renderBoxes(image, detections, maxPixels), boxes.fileFor(image));
+    if (heatmaps)
+      await writeDrawing(await renderHeatmaps(image, await detector.heads(image), detections, maxPixels), heatmaps.fileFor(image));
   };
 }
 
 /** Detects in files and writes the results in their order; returns the exit code. */
 export async function detectFiles(paths: readonly string[], flags: DetectFlags): Promise<number> {
+  checkFlags(flags);
   await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));
   const say = (text: string): void => (flags.quiet === true ? undefined : console.error(text));
   if (flags.device === undefined) say(`cornernet: ${detector.device}, ${detector.precision}`);
-  const writer = await openWriter(flags, detector);
+  const writer = await openResults(flags.format, flags.output, { classes: detector.classes, annotations: flags.annotations });
   const draw = drawerFor(flags, detector);
   const interrupt = onInterrupt(say);
   const progress = showProgress(paths.length, flags.quiet === true);

@@ -14,7 +14,7 @@ import {
 } from '../native.js';
 import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions, resolveClasses } from '../options/check.js';
 import type { DetectAllOptions, DetectOptions, LoadOptions } from '../options/interfaces.js';
-import type { Abortable, Device } from '../options/values.js';
+import { defaultMaxPixels, type Abortable, type Device } from '../options/values.js';
 import { Pipeline } from './pipeline.js';
 import { Replicas } from './replicas.js';
 import type { Detection, DetectionResult, DetectorStats, FailedResult, Heads, NetworkWork } from './result.js';
@@ -28,7 +28,6 @@ interface Loaded {
   readonly classes: readonly string[];
 }
 
-const defaultMaxPixels = 50_000_000;
 const floatsADetection = 6;
 const usualBatch = { cpu: 1, cuda: 8 } as const;
 /** More pictures in a forward make it no faster. How many of them fit into memory, the device's own side measures. */

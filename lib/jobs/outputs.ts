@@ -2,10 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { openOutput } from '../output-file.js';
-import { annotatedCocoIds, cocoWriter, plainCocoIds } from '../writers/coco.js';
-import { csvWriter } from '../writers/csv.js';
-import type { ResultWriter } from '../writers/writer.js';
+import { openResults } from '../writers/open.js';
 import type { JobFile } from './job.js';
 import { readTimeline } from './meter.js';
 import type { JobRecords } from './records.js';
@@ -14,26 +11,15 @@ import { Tally } from './tally.js';
 import type { BatchFormat, BatchSummary } from './types.js';
 
 const reportFile = 'report.html';
-const cocoFile = 'results.coco.json';
-const cocoImagesFile = 'results.coco.images.json';
-const csvFile = 'results.csv';
+const formatFiles = { coco: 'results.coco.json', csv: 'results.csv' } as const;
 
 interface OutputOptions {
   readonly format: BatchFormat;
   readonly annotations?: string | undefined;
 }
 
-async function openWriter(folder: string, job: JobFile, { format, annotations }: OutputOptions): Promise<ResultWriter | undefined> {
-  if (format === 'jsonl') return undefined;
-  if (format === 'csv') return csvWriter(openOutput(join(folder, csvFile)));
-  const classes = job.classes ?? [];
-  const output = openOutput(join(folder, cocoFile));
-  if (annotations !== undefined) return cocoWriter(output, await annotatedCocoIds(annotations, classes));
-  return cocoWriter(output, plainCocoIds(classes), openOutput(join(folder, cocoImagesFile)));
-}
-
 function isWritten(folder: string, format: BatchFormat): boolean {
-  const files = [reportFile, ...(format === 'csv' ? [csvFile] : format === 'coco' ? [cocoFile] : [])];
+  const files = format === 'jsonl' ? [reportFile] : [reportFile, formatFiles[format]];
   return files.every((file) => existsSync(join(folder, file)));
 }
 
@@ -58,7 +44,9 @@ export async function finishOutputs(
   if (unchanged && options.annotations === undefined && isWritten(folder, options.format)) return earlier;
 
   const tally = new Tally();
-  const writer = await openWriter(folder, job, options);
+  const { format, annotations } = options;
+  const names = { classes: job.classes ?? [], annotations };
+  const writer = format === 'jsonl' ? undefined : await openResults(format, join(folder, formatFiles[format]), names);
   try {
     for await (const { entry, outcome } of records.outcomes()) {
       signal?.throwIfAborted();

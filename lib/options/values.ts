@@ -1,4 +1,4 @@
-// The kinds of values that options take.
+// The kinds of values that options take, and a default that several places have.
 
 /** Which of mmdetection's versions is reproduced where they differ: padding, normalising and merging of flipped views. */
 export type Numerics = 'mmdet2' | 'mmdet3';
@@ -14,3 +14,6 @@ export interface Abortable {
   /** Rejects the call at once with the signal's reason, also during a forward, whose result is dropped. */
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Pictures with more are refused unless `maxPixels` says otherwise. */
+export const defaultMaxPixels = 50_000_000;

@@ -3,29 +3,16 @@ import type { Sharp } from 'sharp';
 
 import type { Detection } from '../detector/result.js';
 import type { ImageSource } from '../images/image.js';
-import { finishCanvas, openCanvas, saveDrawing, type Canvas } from './canvas.js';
-import { textPath, textWidth } from './text.js';
+import { finishCanvas, openCanvas, type Canvas } from './canvas.js';
+import { gap, placeLabels, type Rectangle } from './labels.js';
+import { textPath } from './text.js';
 
 /** Hues a golden angle apart differ for neighbours and for many. */
 export function classColour(classId: number): string {
   return `hsl(${Math.round((classId * 137.508 + 210) % 360)}, 85%, 42%)`;
 }
 
-function label(canvas: Canvas, text: string, x: number, y: number, colour: string): string {
-  const pad = Math.round(canvas.fontPx / 4);
-  const width = textWidth(text, canvas.fontPx) + 2 * pad;
-  const height = canvas.fontPx + 2 * pad;
-  // Above the box where there is room, inside it where not, and never beyond the picture's edge.
-  const left = Math.max(0, Math.min(x, canvas.width - width));
-  const top = y - height >= 0 ? y - height : Math.min(y, canvas.height - height);
-  const baseline = top + pad + 0.82 * canvas.fontPx;
-  return (
-    `<rect x="${left}" y="${top}" width="${width}" height="${height}" fill="${colour}"/>` +
-    `<path d="${textPath(text, left + pad, baseline, canvas.fontPx)}" fill="white"/>`
-  );
-}
-
-/** A box with words above it. */
+/** A box with words at it. */
 export interface LabelledBox {
   readonly text: string;
   /** x1, y1, x2, y2 in pixels of the picture. */
@@ -35,12 +22,45 @@ export interface LabelledBox {
   readonly dashed?: boolean;
 }
 
-function frame(canvas: Canvas, { text, box, colour, dashed }: LabelledBox): string {
-  const [x1, y1, x2, y2] = box.map((side) => side * canvas.scale) as [number, number, number, number];
-  const line = (stroke: string, dash: string): string =>
-    `<rect x="${x1}" y="${y1}" width="${x2 - x1}" height="${y2 - y1}" fill="none" stroke="${stroke}" stroke-width="${canvas.linePx}"${dash}/>`;
-  const sides = dashed === true ? line('white', '') + line(colour, ` stroke-dasharray="${3 * canvas.linePx}"`) : line(colour, '');
-  return sides + label(canvas, text, x1 - canvas.linePx / 2, y1, colour);
+function rectangle({ left, top, width, height }: Rectangle, rest: string): string {
+  return `<rect x="${left}" y="${top}" width="${width}" height="${height}" ${rest}/>`;
+}
+
+function sides({ colour, dashed }: LabelledBox, frame: Rectangle, { linePx }: Canvas): string {
+  const line = (stroke: string, dash = ''): string => rectangle(frame, `fill="none" stroke="${stroke}" stroke-width="${linePx}"${dash}`);
+  return dashed === true ? line('white') + line(colour, ` stroke-dasharray="${3 * linePx}"`) : line(colour);
+}
+
+/** From a label that lies off its box to the box's nearest point. */
+function leader(place: Rectangle, frame: Rectangle, colour: string, linePx: number): string {
+  if (gap(place, frame) <= linePx) return '';
+  const [x, y] = [place.left + place.width / 2, place.top + place.height / 2];
+  const nearest = (at: number, from: number, size: number): number => Math.max(from, Math.min(at, from + size));
+  const end = `x2="${nearest(x, frame.left, frame.width)}" y2="${nearest(y, frame.top, frame.height)}"`;
+  return `<line x1="${x}" y1="${y}" ${end} stroke="${colour}" stroke-width="${linePx / 2}"/>`;
+}
+
+/** Boxes and labels, which lie over all boxes. */
+function elements(boxes: readonly LabelledBox[], canvas: Canvas): string {
+  const frames = boxes.map(({ box }): Rectangle => {
+    const [x1, y1, x2, y2] = box.map((side) => side * canvas.scale) as [number, number, number, number];
+    return { left: x1, top: y1, width: x2 - x1, height: y2 - y1 };
+  });
+  const half = canvas.linePx / 2;
+  const around = frames.map(({ left, top, width, height }) => ({ left: left - half, top: top - half, width: width + 2 * half, height: height + 2 * half })); // prettier-ignore
+  const labelled = boxes.map(({ text }, i) => ({ text, frame: around[i] as Rectangle }));
+  const { fontPx, padPx, places } = placeLabels(labelled, canvas, canvas.fontPx);
+  const drawn = boxes.map((box, i) => {
+    const [frame, place] = [frames[i] as Rectangle, places[i]];
+    if (!place) return { box: sides(box, frame, canvas), label: '' };
+    const words = `<path d="${textPath(box.text, place.left + padPx, place.top + padPx + 0.82 * fontPx, fontPx)}" fill="white"/>`;
+    return {
+      box: sides(box, frame, canvas) + leader(place, frame, box.colour, canvas.linePx),
+      label: rectangle(place, `fill="${box.colour}"`) + words,
+    };
+  });
+  drawn.reverse(); // the first on top
+  return drawn.map(({ box }) => box).join('') + drawn.map(({ label }) => label).join('');
 }
 
 /** Boxes over their picture, the first on top. `sidePx`: see {@link openCanvas}. */
@@ -51,7 +71,7 @@ export async function renderLabelledBoxes(
   sidePx?: number,
 ): Promise<Sharp> {
   const canvas = await openCanvas(source, maxPixels, sidePx);
-  return finishCanvas(canvas, [...boxes].reverse().map((one) => frame(canvas, one)).join('')); // prettier-ignore
+  return finishCanvas(canvas, elements(boxes, canvas));
 }
 
 /** Detections over their picture, the surest on top. */
@@ -62,9 +82,4 @@ export function renderBoxes(source: ImageSource, detections: readonly Detection[
     colour: classColour(classId),
   }));
   return renderLabelledBoxes(source, boxes, maxPixels, sidePx);
-}
-
-/** {@link renderBoxes} into a JPEG file. */
-export async function drawBoxes(source: ImageSource, detections: readonly Detection[], file: string, maxPixels: number): Promise<void> {
-  await saveDrawing(await renderBoxes(source, detections, maxPixels), file);
 }

@@ -1,6 +1,4 @@
 // The picture that drawings go on: decoded as the detector sees it, and enlarged where it is too small to read labels in.
-import { rename, rm } from 'node:fs/promises';
-
 import sharp from 'sharp';
 
 import { decodeImage, type ImageSource } from '../images/image.js';
@@ -40,16 +38,4 @@ export function finishCanvas(canvas: Canvas, elements: string, layers: sharp.Ove
   return sharp(canvas.data, { raw: { width: canvas.width, height: canvas.height, channels: 3 } })
     .composite([...layers, { input: Buffer.from(svg), left: 0, top: 0 }])
     .jpeg({ quality: 92, chromaSubsampling: '4:4:4' }); // thin coloured lines stay as they are
-}
-
-/** Writes the drawing, complete or not at all. */
-export async function saveDrawing(drawing: sharp.Sharp, file: string): Promise<void> {
-  const aside = `${file}.${process.pid}.part`;
-  try {
-    await drawing.toFile(aside);
-    await rename(aside, file);
-  } catch (error) {
-    await rm(aside, { force: true });
-    throw error;
-  }
 }

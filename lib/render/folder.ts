@@ -1,5 +1,4 @@
 // A folder of drawings, one for each picture, under names that don't collide.
-import { mkdir } from 'node:fs/promises';
 import { join, parse } from 'node:path';
 
 export class DrawingFolder {
@@ -11,8 +10,7 @@ export class DrawingFolder {
   }
 
   /** Where the drawing of this picture goes: pictures of one name in different folders get a number. */
-  async fileFor(image: string): Promise<string> {
-    await mkdir(this.#folder, { recursive: true });
+  fileFor(image: string): string {
     const { name } = parse(image);
     let unique = name;
     for (let number = 2; this.#taken.has(unique); number++) unique = `${name}-${number}`;

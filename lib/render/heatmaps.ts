@@ -1,10 +1,10 @@
 // The two corner heatmaps over a picture, with the corners of each detection joined.
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 
 import type { Detection, HeadMap, Heads } from '../detector/result.js';
 import type { ImageSource } from '../images/image.js';
 import { classColour } from './boxes.js';
-import { openCanvas, saveDrawing, finishCanvas, type Canvas } from './canvas.js';
+import { finishCanvas, openCanvas, type Canvas } from './canvas.js';
 
 /** Top-left corners glow red, bottom-right ones blue. */
 const tlColour = [255, 40, 0] as const;
@@ -27,12 +27,9 @@ function glow({ shape, values }: HeadMap, colour: readonly [number, number, numb
 /** A map stretched to the padded picture, and of that what lies over the picture itself. */
 async function layer(canvas: Canvas, heads: Heads, map: HeadMap, colour: readonly [number, number, number]): Promise<sharp.OverlayOptions> {
   const [, height, width] = map.shape;
-  const stretched = await sharp(glow(map, colour), { raw: { width, height, channels: 4 } })
+  // One pipeline: of a tiny picture's enlarged border nothing is computed but what is seen.
+  const input = await sharp(glow(map, colour), { raw: { width, height, channels: 4 } })
     .resize(heads.paddedWidth * canvas.scale, heads.paddedHeight * canvas.scale, { fit: 'fill', kernel: 'cubic' })
-    .raw()
-    .toBuffer();
-  const padded = { width: heads.paddedWidth * canvas.scale, height: heads.paddedHeight * canvas.scale, channels: 4 } as const;
-  const input = await sharp(stretched, { raw: padded })
     .extract({ left: heads.left * canvas.scale, top: heads.top * canvas.scale, width: canvas.width, height: canvas.height })
     .png()
     .toBuffer();
@@ -47,15 +44,14 @@ function joined(canvas: Canvas, { box, classId }: Detection): string {
   return line + dot(x1, y1, tlColour) + dot(x2, y2, brColour);
 }
 
-/** Draws both heatmaps and the paired corners into a JPEG. */
-export async function drawHeatmaps(
+/** Both heatmaps and the paired corners over their picture. */
+export async function renderHeatmaps(
   source: ImageSource,
   heads: Heads,
   detections: readonly Detection[],
-  file: string,
   maxPixels: number,
-): Promise<void> {
+): Promise<Sharp> {
   const canvas = await openCanvas(source, maxPixels);
   const layers = [await layer(canvas, heads, heads.tlHeat, tlColour), await layer(canvas, heads, heads.brHeat, brColour)];
-  await saveDrawing(finishCanvas(canvas, detections.map((detection) => joined(canvas, detection)).join(''), layers), file);
+  return finishCanvas(canvas, detections.map((detection) => joined(canvas, detection)).join(''), layers);
 }

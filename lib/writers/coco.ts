@@ -1,29 +1,21 @@
 // COCO's results format: an array of { image_id, category_id, bbox: [x, y, width, height], score }.
-import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 
-import { z } from 'zod';
-
 import { areCocoClasses, cocoCategoryIds } from '../coco/categories.js';
-import { CornerNetError, sentenceOf } from '../errors.js';
-import type { TextOutput } from '../output-file.js';
-import type { ResultWriter } from './writer.js';
-
-const annotationsSchema = z.object({
-  images: z.array(z.object({ id: z.int(), file_name: z.string() })),
-  categories: z.array(z.object({ id: z.int(), name: z.string() })),
-});
+import { checkNames, cocoBox, readNames, type CocoDetection, type CocoNames } from '../coco/dataset.js';
+import { CornerNetError } from '../errors.js';
+import { recordOf, textOf, type Outcomes, type ResultFormat } from './writer.js';
 
 /** Which ids pictures and classes have in the results. */
 export interface CocoIds {
-  imageId(image: string, position: number): number;
+  imageId(image: string | null, position: number): number;
   categoryId(classId: number): number;
   /** Whether image ids are positions, which a list beside the results must explain. */
   readonly arePositions: boolean;
 }
 
 /** COCO's own category ids for its 80 classes, else classId + 1; image ids count the pictures from 1. */
-export function plainCocoIds(classes: readonly string[]): CocoIds {
+function plainIds(classes: readonly string[]): CocoIds {
   const coco = areCocoClasses(classes);
   return {
     imageId: (_, position) => position + 1,
@@ -32,25 +24,17 @@ export function plainCocoIds(classes: readonly string[]): CocoIds {
   };
 }
 
-/**
- * The ids of an annotation file, by file name and category name.
- * @throws {CornerNetError} `ERR_INPUT` when it can't be read, lacks a class, or (at imageId) a picture.
- */
-export async function annotatedCocoIds(file: string, classes: readonly string[]): Promise<CocoIds> {
-  let annotations: z.infer<typeof annotationsSchema>;
-  try {
-    annotations = annotationsSchema.parse(JSON.parse(await readFile(file, 'utf8')));
-  } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `${file} can't be read as COCO annotations: ${sentenceOf(error)}`, { cause: error });
-  }
-  const images = new Map(annotations.images.map(({ file_name, id }) => [file_name, id]));
-  const categories = new Map(annotations.categories.map(({ name, id }) => [name, id]));
+/** The ids of an annotation file, by file name and category name. */
+function annotatedIds(names: CocoNames, classes: readonly string[], what: string): CocoIds {
+  const images = new Map(names.images.map(({ file_name, id }) => [file_name, id]));
+  const categories = new Map(names.categories.map(({ name, id }) => [name, id]));
   const missing = classes.find((name) => !categories.has(name));
-  if (missing !== undefined) throw new CornerNetError('ERR_INPUT', `${file} has no category called ${missing}`);
+  if (missing !== undefined) throw new CornerNetError('ERR_INPUT', `${what} has no category called ${missing}`);
   return {
     imageId: (image) => {
+      if (image === null) throw new CornerNetError('ERR_INPUT', `a picture without a name can't be found in ${what}`);
       const id = images.get(image) ?? images.get(basename(image));
-      if (id === undefined) throw new CornerNetError('ERR_INPUT', `${file} has no picture called ${basename(image)}`);
+      if (id === undefined) throw new CornerNetError('ERR_INPUT', `${what} has no picture called ${basename(image)}`);
       return id;
     },
     categoryId: (classId) => categories.get(classes[classId] ?? '') ?? classId + 1,
@@ -58,58 +42,93 @@ export async function annotatedCocoIds(file: string, classes: readonly string[])
   };
 }
 
-/** An array of a JSON file, written as its values come. */
-class JsonArray {
-  readonly #output: TextOutput;
-  readonly #close: string;
-  #first: string;
-  #between = '';
-
-  constructor(output: TextOutput, open = '[', close = ']') {
-    this.#output = output;
-    this.#first = open;
-    this.#close = close;
-  }
-
-  async push(value: object): Promise<void> {
-    await this.#output.write(`${this.#first}${this.#between}\n${JSON.stringify(value)}`);
-    this.#first = '';
-    this.#between = ',';
-  }
-
-  async end(): Promise<void> {
-    await this.#output.write(`${this.#first}${this.#between === '' ? '' : '\n'}${this.#close}\n`);
-  }
+/**
+ * Those of annotations (a file, or its content), or plain ones without any.
+ * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class, or (at imageId) a picture.
+ */
+export async function cocoIds(classes: readonly string[], annotations?: string | CocoNames): Promise<CocoIds> {
+  if (annotations === undefined) return plainIds(classes);
+  if (typeof annotations === 'string') return annotatedIds(await readNames(annotations), classes, annotations);
+  return annotatedIds(checkNames(annotations, 'the annotations'), classes, 'the annotations');
 }
 
-/** `list` gets the pictures' ids, names and sizes (or errors) where the ids are positions. */
-export function cocoWriter(output: TextOutput, ids: CocoIds, list?: TextOutput): ResultWriter {
-  let position = 0;
-  const results = new JsonArray(output);
-  const images = list && new JsonArray(list, '{"images":[', ']}');
+/** An array of a JSON file, written as its values come. */
+function jsonArray(open: string, close: string, valuesOf: (...result: Parameters<ResultFormat['of']>) => readonly object[]): ResultFormat {
+  let between = '';
   return {
-    write: async (result) => {
-      const file_name = result.image ?? '';
-      const image_id = ids.imageId(file_name, position++);
-      if ('error' in result) {
-        await images?.push({ id: image_id, file_name, error: { code: result.error.code, message: result.error.message } });
-        return;
-      }
-      await images?.push({ id: image_id, file_name, width: result.width, height: result.height });
-      for (const { classId, score, box } of result.detections) {
-        const [x1, y1, x2, y2] = box;
-        await results.push({ image_id, category_id: ids.categoryId(classId), bbox: [x1, y1, x2 - x1, y2 - y1], score });
-      }
+    head: open,
+    of: (result) => {
+      const text = valuesOf(result).map((value) => {
+        const element = `${between}\n${JSON.stringify(value)}`;
+        between = ',';
+        return element;
+      });
+      return text.join('');
     },
-    end: async () => {
-      await results.end();
-      await images?.end();
-      await output.commit();
-      await list?.commit();
-    },
-    discard: async () => {
-      await output.discard();
-      await list?.discard();
-    },
+    tail: () => `${between === '' ? '' : '\n'}${close}\n`,
   };
+}
+
+/** Counts the results that it is given. */
+function toCoco(ids: CocoIds): (result: Parameters<ResultFormat['of']>[0]) => CocoDetection[] {
+  let position = 0;
+  return (result) => {
+    const image_id = ids.imageId(result.image, position++);
+    const detections = 'error' in result ? [] : result.detections;
+    return detections.map(({ classId, score, box }) => ({ image_id, category_id: ids.categoryId(classId), bbox: cocoBox(box), score }));
+  };
+}
+
+export function cocoFormat(ids: CocoIds): ResultFormat {
+  return jsonArray('[', ']', toCoco(ids));
+}
+
+/** The pictures' ids, names and sizes (or errors), which explain results whose image ids are positions. */
+export function cocoImagesFormat(ids: CocoIds): ResultFormat {
+  let position = 0;
+  return jsonArray('{"images":[', ']}', (result) => {
+    const named = { id: ids.imageId(result.image, position++), file_name: result.image ?? '' };
+    return ['error' in result ? { ...named, error: recordOf(result.error) } : { ...named, width: result.width, height: result.height }];
+  });
+}
+
+/** Which ids results get. */
+export interface CocoResultsOptions {
+  /** Names by class id: `detector.classes`. */
+  readonly classes: readonly string[];
+  /**
+   * An annotation file, or its content, whose ids are used: pictures by file name, classes by name. Default: image ids count the pictures from 1,
+   * category ids are COCO's own for its 80 classes, else classId + 1.
+   */
+  readonly annotations?: string | CocoNames | undefined;
+}
+
+/**
+ * Detections in COCO's results format, as `evaluateDetections` takes them. Pictures that failed have none.
+ * @param results in the order of their positions; boxes become left, top, width, height in pixels.
+ * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, or lack a class or a picture.
+ *
+ * @example
+ * ```ts
+ * const results = await cocoResults(detector.detectAll(paths), { classes: detector.classes, annotations: 'instances_val2017.json' });
+ * ```
+ */
+export async function cocoResults(results: Outcomes, { classes, annotations }: CocoResultsOptions): Promise<CocoDetection[]> {
+  const detectionsOf = toCoco(await cocoIds(classes, annotations));
+  const all: CocoDetection[] = [];
+  for await (const result of results) all.push(...detectionsOf(result));
+  return all;
+}
+
+/**
+ * {@link cocoResults} as the text of a results file, in pieces: nothing is held in memory.
+ * @throws {CornerNetError} as {@link cocoResults}, from the loop.
+ *
+ * @example
+ * ```ts
+ * await writeFile('results.json', toCocoJson(detector.detectAll(paths), { classes: detector.classes }));
+ * ```
+ */
+export async function* toCocoJson(results: Outcomes, { classes, annotations }: CocoResultsOptions): AsyncGenerator<string, void> {
+  yield* textOf(results, cocoFormat(await cocoIds(classes, annotations)));
 }

@@ -1,29 +1,26 @@
 // A row a detection, with a head: image, class_id, label, score, x1, y1, x2, y2. Pictures without any have no row.
 import { stringify } from 'csv-stringify/sync';
 
-import type { TextOutput } from '../output-file.js';
-import type { ResultWriter } from './writer.js';
+import { textOf, type Outcomes, type ResultFormat } from './writer.js';
 
-const head = ['image', 'class_id', 'label', 'score', 'x1', 'y1', 'x2', 'y2'];
+export const csvFormat: ResultFormat = {
+  head: 'image,class_id,label,score,x1,y1,x2,y2\n',
+  of: (result) =>
+    'error' in result
+      ? ''
+      : stringify(result.detections.map(({ classId, label, score, box }) => [result.image ?? '', classId, label, score, ...box])),
+};
 
-export function csvWriter(output: TextOutput): ResultWriter {
-  let begun = false;
-  const begin = async (): Promise<void> => {
-    if (begun) return;
-    begun = true;
-    await output.write(stringify([head]));
-  };
-  return {
-    write: async (result) => {
-      await begin();
-      if ('error' in result || result.detections.length === 0) return;
-      const rows = result.detections.map(({ classId, label, score, box }) => [result.image ?? '', classId, label, score, ...box]);
-      await output.write(stringify(rows));
-    },
-    end: async () => {
-      await begin();
-      await output.commit();
-    },
-    discard: () => output.discard(),
-  };
+/**
+ * Results as CSV (RFC 4180 with line feeds), a row a detection below the head `image,class_id,label,score,x1,y1,x2,y2`, boxes in pixels.
+ * Pictures in which nothing was found, or that failed, have no row.
+ * @returns the text in pieces.
+ *
+ * @example
+ * ```ts
+ * await writeFile('results.csv', toCsv(detector.detectAll(paths)));
+ * ```
+ */
+export function toCsv(results: Outcomes): AsyncGenerator<string, void> {
+  return textOf(results, csvFormat);
 }

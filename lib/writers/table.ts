@@ -1,33 +1,24 @@
 // A table for people: a row a detection.
 import Table from 'cli-table3';
 
-import type { TextOutput } from '../output-file.js';
-import type { ResultWriter } from './writer.js';
+import type { ResultFormat } from './writer.js';
 
-export function tableWriter(output: TextOutput): ResultWriter {
+export function tableFormat(): ResultFormat {
   const table = new Table({
     head: ['picture', 'object', 'score', 'x1', 'y1', 'x2', 'y2'],
-    style: { head: [], border: [] },
-    chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
+    style: { head: [], border: [], compact: true },
   });
+  const rows = (result: Parameters<ResultFormat['of']>[0]): (string | { colSpan: number; content: string })[][] => {
+    const instead = (content: string): { colSpan: number; content: string }[] => [{ colSpan: 6, content }];
+    if ('error' in result) return [instead(`${result.error.code}: ${result.error.message}`)];
+    if (result.detections.length === 0) return [instead('nothing found')];
+    return result.detections.map(({ label, score, box }) => [label, score.toFixed(2), ...box.map((side) => side.toFixed(1))]);
+  };
   return {
-    write: (result) => {
-      const image = result.image ?? '';
-      if ('error' in result) {
-        table.push([image, { colSpan: 6, content: `${result.error.code}: ${result.error.message}` }]);
-      } else if (result.detections.length === 0) {
-        table.push([image, { colSpan: 6, content: 'nothing found' }]);
-      }
-      if ('detections' in result) {
-        for (const { label, score, box } of result.detections)
-          table.push([image, label, score.toFixed(2), ...box.map((side) => side.toFixed(1))]);
-      }
-      return Promise.resolve();
+    of: (result) => {
+      for (const row of rows(result)) table.push([result.image ?? '', ...row]);
+      return '';
     },
-    end: async () => {
-      await output.write(`${table.toString()}\n`);
-      await output.commit();
-    },
-    discard: () => output.discard(),
+    tail: () => `${table.toString()}\n`,
   };
 }

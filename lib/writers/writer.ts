@@ -1,10 +1,23 @@
-// What every format of results has in common.
+// What every format of results has in common, and writing them: to outputs as they come, or as text for the caller.
 import type { DetectionResult } from '../detector/result.js';
+import type { TextOutput } from '../output-file.js';
 
 /** A picture's result, or why it has none. */
 export type Outcome =
   | Pick<DetectionResult, 'image' | 'width' | 'height' | 'detections'>
   | { readonly image: string | null; readonly error: { readonly code: string; readonly message: string } };
+
+/** Results in any number: an array, or what `detectAll` gives, of which nothing is held in memory. */
+export type Outcomes = Iterable<Outcome> | AsyncIterable<Outcome>;
+
+/** A form of results, of one list of them: it may count them. */
+export interface ResultFormat {
+  readonly head?: string;
+  /** The text of the next result. */
+  of(result: Outcome): string;
+  /** What closes the text. */
+  tail?(): string;
+}
 
 export interface ResultWriter {
   /** In the inputs' order. */
@@ -15,9 +28,40 @@ export interface ResultWriter {
   discard(): Promise<void>;
 }
 
-/** The record of a result, as JSON lines show it. */
-export function toRecord(result: Outcome): object {
-  if (!('error' in result)) return result;
-  const { image, error } = result;
-  return { image, error: { code: error.code, message: error.message } };
+/** Each result goes to every output, in its format. */
+export function resultWriter(...outputs: readonly (readonly [TextOutput, ResultFormat])[]): ResultWriter {
+  const write = async (output: TextOutput, text = ''): Promise<void> => (text === '' ? undefined : output.write(text));
+  let begun = false;
+  const begin = async (): Promise<void> => {
+    if (begun) return;
+    begun = true;
+    for (const [output, format] of outputs) await write(output, format.head);
+  };
+  return {
+    write: async (result) => {
+      await begin();
+      const texts = outputs.map(([output, format]) => [output, format.of(result)] as const);
+      for (const [output, text] of texts) await write(output, text);
+    },
+    end: async () => {
+      await begin();
+      for (const [output, format] of outputs) await write(output, format.tail?.());
+      for (const [output] of outputs) await output.commit();
+    },
+    discard: async () => {
+      for (const [output] of outputs) await output.discard();
+    },
+  };
+}
+
+/** The whole text, in pieces. */
+export async function* textOf(results: Outcomes, format: ResultFormat): AsyncGenerator<string, void> {
+  if (format.head !== undefined) yield format.head;
+  for await (const result of results) yield format.of(result);
+  if (format.tail) yield format.tail();
+}
+
+/** What is recorded of a failure. */
+export function recordOf({ code, message }: { readonly code: string; readonly message: string }): { code: string; message: string } {
+  return { code, message };
 }

@@ -1,0 +1,68 @@
+// Drawing results from the API: a picture with its labelled boxes, encoded.
+import { z } from 'zod';
+
+import type { DetectionResult } from '../detector/result.js';
+import { CornerNetError } from '../errors.js';
+import { decodeImage, type ImageSource } from '../images/image.js';
+import { callTable } from '../options/table.js';
+import { defaultMaxPixels } from '../options/values.js';
+import { writeText } from '../output-file.js';
+import { validated } from '../validation.js';
+
+/** Options of `draw`. */
+export interface DrawOptions {
+  /** Default: that of `file`'s name, else jpeg. */
+  readonly format?: 'jpeg' | 'png' | undefined;
+  /** Also write the drawing there; it appears under its name when it is complete. */
+  readonly file?: string | undefined;
+  /** Pixels of the drawing for each of the picture. Default: 1; small pictures are enlarged to 640 pixels at least, so that labels can be read. */
+  readonly scale?: number | undefined;
+  /** Refuse pictures, and drawings, with more pixels. Default: 50,000,000. */
+  readonly maxPixels?: number | undefined;
+}
+
+const schema = z.strictObject({
+  format: z.enum(['jpeg', 'png']).optional(),
+  file: z.string().min(1).optional(),
+  scale: z.number().positive().optional(),
+  maxPixels: callTable.maxPixels.schema.optional(),
+});
+
+/**
+ * Draws a result over its picture: labelled boxes, a colour a class, the surest on top; no label hides another.
+ * @param image the picture that the result is of, in any form that `detect` takes.
+ * @param result what `detect` gave.
+ * @returns the encoded drawing.
+ * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (the picture can't be read, or is another than the result's), `ERR_TOO_LARGE`, `ERR_WRITE`.
+ *
+ * @example
+ * ```ts
+ * const jpeg = await draw('scan.jpg', await detector.detect('scan.jpg'));
+ * ```
+ */
+export async function draw(
+  image: ImageSource,
+  result: Pick<DetectionResult, 'width' | 'height' | 'detections'>,
+  options: DrawOptions = {},
+): Promise<Buffer> {
+  const { file, scale, ...chosen } = validated(schema, options, { code: 'ERR_OPTION', what: 'option' });
+  const { maxPixels = defaultMaxPixels, format = file !== undefined && /\.png$/i.test(file) ? 'png' : 'jpeg' } = chosen;
+  const { width, height, detections } = result;
+  if (scale !== undefined && width * height * scale ** 2 > maxPixels) {
+    throw new CornerNetError(
+      'ERR_TOO_LARGE',
+      `a ${width}x${height} picture at scale ${scale} has more than the ${maxPixels} pixels that maxPixels allows`,
+    );
+  }
+  const picture = await decodeImage(image, maxPixels);
+  if (picture.width !== width || picture.height !== height) {
+    const sizes = `${picture.width}x${picture.height} pixels, the result is of a picture of ${width}x${height}`;
+    throw new CornerNetError('ERR_INPUT', `the picture has ${sizes}`);
+  }
+  const { renderBoxes } = await import('./boxes.js'); // with sharp and the font
+  const sidePx = scale === undefined ? undefined : scale * Math.max(width, height);
+  const drawing = await renderBoxes({ ...picture, channels: 3 }, detections, maxPixels, sidePx);
+  const encoded = await (format === 'png' ? drawing.png() : drawing).toBuffer();
+  if (file !== undefined) await writeText(file, encoded);
+  return encoded;
+}

@@ -1,0 +1,37 @@
+// Results into files of any format, or to standard output.
+import { openOutput } from '../output-file.js';
+import { cocoFormat, cocoIds, cocoImagesFormat } from './coco.js';
+import { csvFormat } from './csv.js';
+import { jsonlFormat } from './jsonl.js';
+import { resultWriter, type ResultFormat, type ResultWriter } from './writer.js';
+
+export type Format = 'jsonl' | 'coco' | 'csv' | 'table';
+
+/** Beside COCO results whose image ids are positions: which pictures these are. */
+export function imagesFile(file: string): string {
+  return `${file.replace(/\.json$/, '')}.images.json`;
+}
+
+async function plainFormat(format: Exclude<Format, 'coco'>): Promise<ResultFormat> {
+  if (format === 'table') return (await import('./table.js')).tableFormat();
+  return format === 'csv' ? csvFormat : jsonlFormat;
+}
+
+interface Naming {
+  /** Names by class id. */
+  readonly classes: readonly string[];
+  /** A COCO annotation file whose ids are used. */
+  readonly annotations?: string | undefined;
+}
+
+/**
+ * @param file standard output without one, which COCO results without annotations must have.
+ * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read or lack a class.
+ */
+export async function openResults(format: Format, file: string | undefined, { classes, annotations }: Naming): Promise<ResultWriter> {
+  if (format !== 'coco') return resultWriter([openOutput(file), await plainFormat(format)]);
+  const ids = await cocoIds(classes, annotations);
+  const results = [openOutput(file), cocoFormat(ids)] as const;
+  if (!ids.arePositions || file === undefined) return resultWriter(results);
+  return resultWriter(results, [openOutput(imagesFile(file)), cocoImagesFormat(ids)]);
+}

@@ -1,0 +1,125 @@
+// Drawings of results: their forms, and where their labels go.
+import { strict as assert } from 'node:assert';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import sharp from 'sharp';
+
+import { CornerNetError, Detector, draw, type DetectionResult } from '../../lib/index.js';
+import { renderHeatmaps } from '../../lib/render/heatmaps.js';
+import { overlap, placeLabels, type Labels, type Rectangle } from '../../lib/render/labels.js';
+import { root } from '../environment.js';
+
+const scene = join(root, 'pictures', 'scene1.jpg');
+
+function assertApart({ places }: Labels, canvas: { width: number; height: number }): void {
+  const placed = places.flatMap((place) => place ?? []);
+  for (const [i, place] of placed.entries()) {
+    assert.ok(place.left >= 0 && place.top >= 0, JSON.stringify(place));
+    assert.ok(place.left + place.width <= canvas.width && place.top + place.height <= canvas.height, JSON.stringify(place));
+    for (const other of placed.slice(i + 1)) assert.ok(!overlap(place, other), JSON.stringify([place, other]));
+  }
+}
+
+describe('drawing', function () {
+  this.timeout(60_000);
+  let folder: string;
+  let detector: Detector;
+  let result: DetectionResult;
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-draw-'));
+    detector = await Detector.load(undefined, { device: 'cpu' });
+    result = await detector.detect(scene);
+    assert.ok(result.detections.length > 2);
+  });
+  after(async () => {
+    await detector.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('draws boxes in the colours of their classes, as JPEG or PNG, and writes the same to a file', async () => {
+    const jpeg = await draw(scene, result);
+    assert.equal((await sharp(jpeg).metadata()).format, 'jpeg');
+    const file = join(folder, 'new', 'drawn.PNG');
+    const png = await draw(readFileSync(scene), result, { file, scale: 2 });
+    assert.deepEqual(readFileSync(file), png);
+    assert.deepEqual(readdirSync(join(folder, 'new')), ['drawn.PNG']);
+    const { format, width, height } = await sharp(png).metadata();
+    assert.deepEqual([format, width, height], ['png', 2 * result.width, 2 * result.height]);
+    // Half-way down the surest box's left side its colour is on the picture.
+    const [first] = result.detections;
+    const [x1, y1, , y2] = first?.box ?? [0, 0, 0, 0];
+    const at = { left: Math.round(2 * x1), top: Math.round(y1 + y2), width: 1, height: 1 };
+    const pixel = async (image: Buffer): Promise<Buffer> => sharp(image).extract(at).raw().toBuffer();
+    const plain = await draw(scene, { ...result, detections: [] }, { format: 'png', scale: 2 });
+    assert.notDeepEqual(await pixel(png), await pixel(plain));
+  });
+
+  it('refuses what it can not draw, and says why', async () => {
+    const refused = async (attempt: Promise<unknown>): Promise<string> => {
+      const error: unknown = await attempt.then(() => undefined, (reason: unknown) => reason); // prettier-ignore
+      assert.ok(error instanceof CornerNetError, String(error));
+      return `${error.code}: ${error.message}`;
+    };
+    assert.match(
+      await refused(draw(scene, result, { formt: 'png' } as object)),
+      /^ERR_OPTION: option formt is unknown \(did you mean format/,
+    );
+    assert.match(await refused(draw(join(folder, 'none.jpg'), result)), /^ERR_INPUT: .*none\.jpg/);
+    assert.match(await refused(draw(scene, result, { scale: 1000 })), /^ERR_TOO_LARGE: .*at scale 1000/);
+    assert.match(await refused(draw(scene, result, { file: join(scene, 'x.jpg') })), /^ERR_WRITE: .*x\.jpg can't be written/);
+    assert.match(
+      await refused(draw(await sharp(scene).resize(100, 100).toBuffer(), result)),
+      /^ERR_INPUT: .*100x100 pixels, the result is of a picture of 360x480/,
+    );
+  });
+
+  it('labels hide no other and stay in the picture, however crowded it is', async () => {
+    const { width, height, detections } = await detector.detect(scene, { scoreThreshold: 0 });
+    assert.equal(detections.length, 100);
+    const canvas = { width: 2 * width, height: 2 * height };
+    const labelled = detections.map(({ label, score, box: [x1, y1, x2, y2] }) => ({
+      text: `${label} ${score.toFixed(2)}`,
+      frame: { left: 2 * x1, top: 2 * y1, width: 2 * (x2 - x1), height: 2 * (y2 - y1) },
+    }));
+    const labels = placeLabels(labelled, canvas, 20);
+    assertApart(labels, canvas);
+    assert.ok(!labels.places.includes(undefined), 'there is room for all');
+    // The surest has its place at its box's corner.
+    const [place, frame] = [labels.places[0] as Rectangle, labelled[0]?.frame as Rectangle];
+    assert.ok(Math.abs(place.left - frame.left) < 1 && Math.abs(place.top + place.height - frame.top) < 1);
+  });
+
+  it('a hundred boxes in one place get smaller letters, and leave out what finds no room', () => {
+    const frame = { left: 30, top: 30, width: 5, height: 5 };
+    const crowd = Array.from({ length: 100 }, () => ({ text: '7 0.99', frame }));
+    const small = placeLabels(crowd, { width: 300, height: 300 }, 20);
+    assertApart(small, { width: 300, height: 300 });
+    assert.ok(small.fontPx < 20);
+    const tiny = placeLabels(crowd, { width: 64, height: 64 }, 20);
+    assertApart(tiny, { width: 64, height: 64 });
+    assert.ok(tiny.places[0] && tiny.places.includes(undefined));
+    assert.deepEqual(placeLabels(crowd.slice(0, 1), { width: 5, height: 5 }, 20).places, [undefined]);
+  });
+
+  for (const [width, height] of [
+    [1, 1],
+    [3, 40],
+    [40, 3],
+    [2000, 1],
+  ] as const) {
+    it(`draws boxes and heatmaps of a picture of ${width}x${height} pixels`, async () => {
+      const picture = { data: new Uint8Array(3 * width * height).fill(90), width, height, channels: 3 } as const;
+      const detections = [{ label: '7', classId: 7, score: 0.9, box: [0, 0, width, height] as const }];
+      const scale = Math.max(1, Math.ceil(640 / Math.max(width, height)));
+      for (const drawn of [
+        await draw(picture, { width, height, detections }),
+        await (await renderHeatmaps(picture, await detector.heads(picture), detections, 1e6)).toBuffer(),
+      ]) {
+        const made = await sharp(drawn).metadata();
+        assert.deepEqual([made.width, made.height], [width * scale, height * scale]);
+      }
+    });
+  }
+});

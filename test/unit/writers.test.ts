@@ -1,0 +1,102 @@
+// Results as text: JSON lines, CSV and COCO, from arrays and as they come.
+import { strict as assert } from 'node:assert';
+import { createReadStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import { cocoResults, evaluateDetections, toCocoJson, type CocoAnnotations } from '../../lib/coco.js';
+import { CornerNetError, Detector, toCsv, toJsonLines, type DetectionResult, type FailedResult, type Outcomes } from '../../lib/index.js';
+import { fixtures } from '../environment.js';
+
+const set = join(fixtures, 'digits', 'val');
+const annotations = join(set, 'annotations.json');
+const paths = ['0003.jpg', 'missing.jpg', '0004.jpg'].map((name) => join(set, name));
+
+async function textOf(pieces: AsyncIterable<string>): Promise<string> {
+  let text = '';
+  for await (const piece of pieces) text += piece;
+  return text;
+}
+
+describe('writers', function () {
+  this.timeout(60_000);
+  let folder: string;
+  let detector: Detector;
+  let results: (DetectionResult | FailedResult)[];
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-writers-'));
+    detector = await Detector.load(undefined, { device: 'cpu' });
+    results = [];
+    for await (const result of detector.detectAll(paths)) results.push(result);
+  });
+  after(async () => {
+    await detector.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const found = (): DetectionResult[] => results.filter((result): result is DetectionResult => !('error' in result));
+
+  it('JSON lines have a result or an error a picture, straight from detectAll into a file', async () => {
+    const file = join(folder, 'results.jsonl');
+    await writeFile(file, toJsonLines(detector.detectAll(paths)));
+    const records: unknown[] = [];
+    for await (const line of createInterface({ input: createReadStream(file) })) records.push(JSON.parse(line));
+    const [first, missing, last] = results;
+    assert.ok(missing && 'error' in missing);
+    const { code, message } = missing.error;
+    assert.deepEqual(records, [first, { image: paths[1], error: { code, message } }, last]);
+  });
+
+  it('CSV has a row a detection below its head, and quotes names that need it', async () => {
+    const rows = (await textOf(toCsv(results))).trimEnd().split('\n');
+    assert.equal(rows[0], 'image,class_id,label,score,x1,y1,x2,y2');
+    assert.deepEqual(
+      rows.slice(1),
+      found().flatMap(({ image, detections }) =>
+        detections.map(({ classId, label, score, box }) => [image, classId, label, score, ...box].join(',')),
+      ),
+    );
+    const [first] = found();
+    assert.match(await textOf(toCsv([{ ...(first as DetectionResult), image: 'a,"b".jpg' }])), /\n"a,""b"".jpg",/);
+    assert.equal(await textOf(toCsv([])), `${rows[0]}\n`);
+  });
+
+  it('COCO results take ids from annotations and can be evaluated; without, ids are positions and classId + 1', async () => {
+    const content = JSON.parse(readFileSync(annotations, 'utf8')) as CocoAnnotations;
+    const present = results.filter((result) => !('error' in result));
+    const options = { classes: detector.classes, annotations };
+    const named = await cocoResults(present, options);
+    assert.deepEqual(await cocoResults(present, { ...options, annotations: content }), named);
+    assert.deepEqual(JSON.parse(await textOf(toCocoJson(present, options))), named);
+    const ids = new Map(content.images.map(({ file_name, id }) => [file_name, id]));
+    assert.deepEqual(new Set(named.map(({ image_id }) => image_id)), new Set([ids.get('0003.jpg'), ids.get('0004.jpg')]));
+    const pictures = content.images.filter(({ file_name }) => ['0003.jpg', '0004.jpg'].includes(file_name));
+    const objects = content.annotations.filter(({ image_id }) => pictures.some(({ id }) => id === image_id));
+    assert.ok(evaluateDetections({ ...content, images: pictures, annotations: objects }, named).stats.AP > 0.5);
+
+    const plain = await cocoResults(results, { classes: detector.classes });
+    assert.deepEqual(new Set(plain.map(({ image_id }) => image_id)), new Set([1, 3]));
+    const [first] = found();
+    const detection = first?.detections[0];
+    assert.ok(detection);
+    const [x1, y1, x2, y2] = detection.box;
+    const bbox = [x1, y1, x2 - x1, y2 - y1];
+    assert.deepEqual(plain[0], { image_id: 1, category_id: detection.classId + 1, bbox, score: detection.score });
+    assert.equal(await textOf(toCocoJson([], { classes: detector.classes })), '[]\n');
+  });
+
+  it('says which picture or class annotations lack', async () => {
+    const refused = async (some: Outcomes, classes: readonly string[]): Promise<string> => {
+      const error: unknown = await cocoResults(some, { classes, annotations }).then(() => undefined, (reason: unknown) => reason); // prettier-ignore
+      assert.ok(error instanceof CornerNetError, String(error));
+      return `${error.code}: ${error.message}`;
+    };
+    assert.match(await refused(results, detector.classes), /^ERR_INPUT: .*annotations\.json has no picture called missing\.jpg/);
+    assert.match(await refused([], ['heron']), /^ERR_INPUT: .*annotations\.json has no category called heron/);
+    assert.match(
+      await refused([{ ...(found()[0] as DetectionResult), image: null }], detector.classes),
+      /^ERR_INPUT: a picture without a name/,
+    );
+  });
+});
