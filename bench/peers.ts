@@ -113,6 +113,8 @@ void run({
     const device = values.device === 'cuda' ? 'cuda:0' : values.device;
     const { peers: all, against } = devices[device === 'cpu' ? 'cpu' : 'cuda'];
     const peers = values.peers === '' ? all : values.peers.split(',');
+    const unknown = peers.find((peer) => !all.includes(peer));
+    if (unknown !== undefined) throw new Error(`there is no peer '${unknown}' on ${device} but ${all.join(', ')}`);
     const [threads, batch] = [wholeNumber('threads', values.threads), wholeNumber('batch', values.batch)];
     const python = await peerPython(device !== 'cpu');
     const common = {

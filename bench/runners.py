@@ -71,7 +71,7 @@ def openvino(name, file, x, _device, threads):
     settings = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_NUM_THREADS': str(threads), 'INFERENCE_PRECISION_HINT': precision}
     with tempfile.TemporaryDirectory() as folder:
         request = ov.Core().compile_model(export(file, x, folder), 'CPU', settings).create_infer_request()
-    request.set_input_tensor(ov.Tensor(x.numpy(), shared_memory=True))
+    request.set_input_tensor(ov.Tensor(x.numpy()))
 
     def forward():
         request.infer()

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { readReport } from '../../lib/bench/schema.js';
 import { root } from '../environment.js';
 import { openInBrowser } from '../support/browser.js';
-import { cornernet } from '../support/child.js';
+import { cornernet, runNode } from '../support/child.js';
 
 const scenes = ['scene0.jpg', 'scene1.jpg'].map((name) => join(root, 'pictures', name));
 const brief = ['--duration', '0.2', '--window', '0.05', '--quiet'];
@@ -159,6 +159,30 @@ describe('cornernet bench', function () {
     );
     const same = await cornernet(['bench', 'compare', a, a, '--fail-if-slower']);
     assert.deepEqual([same.code, /0 faster, 0 slower, 1 neither/.test(same.stdout)], [0, true]);
+  });
+
+  it('show draws a developers’ measurement that was kept', async function () {
+    const [json, html] = [join(folder, 'import.json'), join(folder, 'import.html')];
+    const measured = await runNode(['--import', 'tsx', 'bench/import.ts', '--rounds', '1', '--json', json]);
+    assert.equal(measured.code, 0, measured.stderr);
+    const report = await readReport(json);
+    assert.ok('ratios' in report);
+    assert.deepEqual(
+      report.results.map(({ candidate }) => candidate),
+      ['node', 'cornernet', 'cornernet/jobs', 'cornernet/coco'],
+    );
+    for (const { candidate, figures, seconds } of report.results) {
+      assert.ok(seconds.summary.p50 > (figures['requireSeconds']?.[0] ?? NaN));
+      assert.equal(figures['modules']?.[0] === 0, candidate === 'node');
+    }
+    assert.ok(report.ratios.every(({ ratio, peer }) => ratio !== null && peer === 'node'));
+    const shown = await cornernet(['bench', 'show', json, '--html', html]);
+    assert.deepEqual([shown.code, shown.stderr, shown.stdout], [0, '', measured.stdout]);
+    const { title, headings } = await plotsOf(this, html);
+    assert.deepEqual([title, headings], ['cornernet bench import', ['Results', 'Turns', 'Windows', 'How it was measured']]);
+    const wrong = await runNode(['--import', 'tsx', 'bench/import.ts', '--cases', 'flight']);
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, /there is no case 'flight' but require/);
   });
 
   it('wrong use has a code and a sentence, and writes nothing', async () => {
