@@ -8,7 +8,7 @@ import type { Timings } from '../detector/timings.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import { computePeak, measurePeak } from './peaks.js';
-import type { ModelReport, ModelResult, Peak } from './schema.js';
+import { reportHead, type ModelReport, type ModelResult, type Peak } from './schema.js';
 import { median } from './statistics.js';
 import { countedCalls, measure, type Rule } from './windows.js';
 
@@ -132,10 +132,8 @@ export async function benchModel(options: ModelBenchOptions): Promise<ModelRepor
     }
   }
   return {
-    format: 'cornernet-bench',
-    version: 1,
+    ...reportHead(),
     kind: 'model',
-    date: new Date().toISOString(),
     machine,
     method: { insideTheClock, ...options.rule },
     peaks,

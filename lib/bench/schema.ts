@@ -284,6 +284,11 @@ export type Peak = z.infer<typeof peak>;
 export type Stage = z.infer<typeof stage>;
 export type FixedPrecision = z.infer<typeof precision>;
 
+/** What every report begins with. */
+export function reportHead(): { format: 'cornernet-bench'; version: 1; date: string } {
+  return { format: 'cornernet-bench', version: 1, date: new Date().toISOString() };
+}
+
 /** @throws {CornerNetError} `ERR_INPUT` naming the field that isn't what it should be. */
 export function parseReport(text: string, name: string): Report {
   let value: unknown;
