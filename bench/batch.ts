@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 
 import { Detector } from '../lib/index.js';
 import { runBatch } from '../lib/jobs.js';
-import { FrozenList, chunkLength } from '../lib/jobs/list.js';
+import { FrozenList, partLength } from '../lib/jobs/list.js';
 import { JobRecords, resultsFile } from '../lib/jobs/records.js';
 import { root } from '../test/environment.js';
 import { photos, writeList } from '../test/support/batch.js';
@@ -67,15 +67,15 @@ async function makeJob(recorded: number, folder: string): Promise<string> {
   const finish = new AbortController();
   await runBatch({ inputs, output: job }, { finish: finish.signal, onProgress: ({ done }) => done > 0 && finish.abort() });
   const [line] = readFileSync(join(job, resultsFile(0)), 'utf8').split('\n');
-  for (let chunk = 0; chunk * chunkLength < recorded; chunk++) {
-    writeFileSync(join(job, resultsFile(chunk)), `${line}\n`.repeat(Math.min(chunkLength, recorded - chunk * chunkLength)));
+  for (let part = 0; part * partLength < recorded; part++) {
+    writeFileSync(join(job, resultsFile(part)), `${line}\n`.repeat(Math.min(partLength, recorded - part * partLength)));
   }
   await (await JobRecords.open(job, new FrozenList(job, total), false)).close(); // seals what is complete, as the job itself would have
   return job;
 }
 
 async function resumeJob(job: string, recorded: number): Promise<Turn> {
-  const part = join(job, resultsFile(Math.floor(recorded / chunkLength)));
+  const part = join(job, resultsFile(Math.floor(recorded / partLength)));
   const size = (): number => (existsSync(part) ? statSync(part).size : 0);
   const before = size();
   const begin = performance.now();

@@ -29,7 +29,7 @@ Examples:
   $ cornernet batch photos/ --output job --weights 10x5
   $ cornernet batch --output job                        go on
   $ cornernet batch --output job --retry-errors
-  $ cornernet batch 'shards/*.tar' --output job-2 --shard 2/8
+  $ cornernet batch 'archive/*.tar' --output job-2 --shard 2/8
   $ cornernet batch photos/ --output job --queue redis://host    with \`cornernet worker --queue redis://host\` on other machines
 
 Exit codes: 0 all done, 1 wrong usage or not begun, 2 some pictures failed, 130 after Ctrl-C; the job can go on after all of them.`;

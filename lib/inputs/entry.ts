@@ -1,4 +1,4 @@
-// One picture of a list: a file, or a part of a tar shard.
+// One picture of a list: a file, or a member of a tar file.
 import { open } from 'node:fs/promises';
 
 import { z } from 'zod';
@@ -6,30 +6,30 @@ import { z } from 'zod';
 import { CornerNetError, sentenceOf } from '../errors.js';
 
 export interface Entry {
-  /** How results name it: the file's path, or the shard's and the member's joined by a slash. */
+  /** How results name it: the file's path, or the tar file's and the member's joined by a slash. */
   readonly path: string;
   /** Where its bytes lie when it is a member of a tar file. */
-  readonly shard?: { readonly file: string; readonly offset: number; readonly size: number } | undefined;
+  readonly member?: { readonly tar: string; readonly offset: number; readonly size: number } | undefined;
 }
 
 export const entrySchema = z.strictObject({
   path: z.string().min(1),
-  shard: z.strictObject({ file: z.string().min(1), offset: z.int().min(0), size: z.int().min(0) }).optional(),
+  member: z.strictObject({ tar: z.string().min(1), offset: z.int().min(0), size: z.int().min(0) }).optional(),
 });
 
 /**
  * What a detector takes of it: the path, or the member's bytes.
- * @throws {CornerNetError} `ERR_INPUT` when the shard can't be read.
+ * @throws {CornerNetError} `ERR_INPUT` when the tar file can't be read.
  */
-export async function sourceOf({ path, shard }: Entry): Promise<string | Uint8Array> {
-  if (!shard) return path;
+export async function sourceOf({ path, member }: Entry): Promise<string | Uint8Array> {
+  if (!member) return path;
   try {
-    await using file = await open(shard.file);
-    const bytes = Buffer.alloc(shard.size);
-    const { bytesRead } = await file.read(bytes, 0, shard.size, shard.offset);
-    if (bytesRead < shard.size) throw new Error(`it ends before ${shard.offset + shard.size} bytes`);
+    await using file = await open(member.tar);
+    const bytes = Buffer.alloc(member.size);
+    const { bytesRead } = await file.read(bytes, 0, member.size, member.offset);
+    if (bytesRead < member.size) throw new Error(`it ends before ${member.offset + member.size} bytes`);
     return bytes;
   } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `${path} can't be read from ${shard.file}: ${sentenceOf(error)}`, { cause: error });
+    throw new CornerNetError('ERR_INPUT', `${path} can't be read from ${member.tar}: ${sentenceOf(error)}`, { cause: error });
   }
 }

@@ -1,4 +1,4 @@
-// From what a user names (files, folders, globs, lists, tar shards) to pictures, one after the other.
+// From what a user names (files, folders, globs, lists, tar files) to pictures, one after the other.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,31 +12,31 @@ import { CornerNetError, sentenceOf } from '../errors.js';
 import type { Entry } from './entry.js';
 import { walk } from './walk.js';
 
-/** What folders and shards are searched for: the formats that sharp reads. */
+/** What folders and tar files are searched for: the formats that sharp reads. */
 const isPicture = (name: string): boolean => /\.(jpe?g|png|webp|tiff?|gif|avif)$/i.test(name);
 
 /** Text files of one path a line. */
 const isList = (name: string): boolean => /\.(txt|lst|list)$/i.test(name);
 
-const isShard = (name: string): boolean => /\.tar$/i.test(name);
+const isTar = (name: string): boolean => /\.tar$/i.test(name);
 
 async function* readList(stream: Readable): AsyncGenerator<Entry, void> {
   for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) if (line.trim() !== '') yield { path: line.trim() };
 }
 
-async function* readShard(file: string): AsyncGenerator<Entry, void> {
+async function* readTar(tar: string): AsyncGenerator<Entry, void> {
   const members = extract();
-  const input = createReadStream(file);
+  const input = createReadStream(tar);
   input.on('error', (error) => members.destroy(error));
   try {
     for await (const member of input.pipe(members)) {
       // tar-stream counts it for every member and leaves it out of its types.
       const { name, type, size, byteOffset: offset } = member.header as Header & { byteOffset: number };
-      if (type === 'file' && isPicture(name)) yield { path: `${file}/${name}`, shard: { file, offset, size } };
+      if (type === 'file' && isPicture(name)) yield { path: `${tar}/${name}`, member: { tar, offset, size } };
       member.resume();
     }
   } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `${file} can't be read as a tar file: ${sentenceOf(error)}`, { cause: error });
+    throw new CornerNetError('ERR_INPUT', `${tar} can't be read as a tar file: ${sentenceOf(error)}`, { cause: error });
   } finally {
     input.destroy();
   }
@@ -66,7 +66,7 @@ async function* listOne(input: string, { stdin = process.stdin, openLists = true
   const found = await stat(input).catch(() => undefined);
   if (found?.isDirectory()) return yield* refuseNone(walkPictures(input), `the folder ${input} holds no pictures`);
   if (found && openLists && isList(input)) return yield* refuseNone(readList(createReadStream(input)), `the list ${input} is empty`);
-  if (found && openLists && isShard(input)) return yield* refuseNone(readShard(input), `the shard ${input} holds no pictures`);
+  if (found && openLists && isTar(input)) return yield* refuseNone(readTar(input), `the tar file ${input} holds no pictures`);
   // A file that isn't there fails by itself, the others go on.
   if (found || !picomatch.scan(input).isGlob) yield { path: input };
   else yield* refuseNone(matchGlob(input), `no file matches ${input}`);
@@ -83,7 +83,7 @@ async function* refuseNone<T>(all: AsyncIterable<T>, sentence: string): AsyncGen
 
 /**
  * Pictures in the order of the inputs, those of a folder or glob in natural order; not held in memory.
- * @throws {CornerNetError} `ERR_INPUT` when a folder, glob, list or shard has none or can't be read.
+ * @throws {CornerNetError} `ERR_INPUT` when a folder, glob, list or tar file has none or can't be read.
  */
 export async function* listInputs(inputs: readonly string[], options: ListOptions = {}): AsyncGenerator<Entry, void> {
   const all = async function* (): AsyncGenerator<Entry, void> {

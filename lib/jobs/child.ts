@@ -5,12 +5,11 @@ import type { ImageSource } from '../images/image.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import { failedOutcome, type Outcome } from './outcome.js';
+import { failedOutcome, type PictureOutcome } from './outcome.js';
 
 export type ToChild =
   | { readonly type: 'load'; readonly weights: string | undefined; readonly options: LoadOptions }
-  | { readonly type: 'detect'; readonly id: number; readonly entry: Entry }
-  | { readonly type: 'end' };
+  | { readonly type: 'detect'; readonly id: number; readonly entry: Entry };
 
 export interface ChildInfo {
   readonly device: string;
@@ -25,7 +24,7 @@ export interface ChildInfo {
 export type FromChild =
   | ({ readonly type: 'ready' } & ChildInfo)
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
-  | { readonly type: 'outcome'; readonly id: number; readonly outcome: Outcome };
+  | { readonly type: 'outcome'; readonly id: number; readonly outcome: PictureOutcome };
 
 function send(message: FromChild): void {
   process.send?.(message);
@@ -35,19 +34,13 @@ function send(message: FromChild): void {
 class Inbox {
   readonly #waiting: { id: number; entry: Entry }[] = [];
   #wake: () => void = () => undefined;
-  #ended = false;
 
   push(id: number, entry: Entry): void {
     this.#waiting.push({ id, entry });
     this.#wake();
   }
 
-  end(): void {
-    this.#ended = true;
-    this.#wake();
-  }
-
-  async *pull(taken: (id: number, entry: Entry) => void): AsyncGenerator<ImageSource, void> {
+  async *pull(taken: (id: number, entry: Entry) => void): AsyncGenerator<ImageSource, never> {
     for (;;) {
       const next = this.#waiting.shift();
       if (next) {
@@ -57,8 +50,6 @@ class Inbox {
         if (source === undefined) continue;
         taken(next.id, next.entry);
         yield source;
-      } else if (this.#ended) {
-        return;
       } else {
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
@@ -75,7 +66,7 @@ async function serve(detector: Detector, inbox: Inbox): Promise<void> {
     const { id, entry } = order.shift() as { id: number; entry: Entry };
     // A CUDA device that failed stays failed for its process: another one starts anew.
     if ('error' in result && result.error.code === 'ERR_DEVICE') throw result.error;
-    const outcome: Outcome = 'error' in result ? failedOutcome(entry, result.error) : { ...result, image: entry.path };
+    const outcome: PictureOutcome = 'error' in result ? failedOutcome(entry, result.error) : { ...result, image: entry.path };
     send({ type: 'outcome', id, outcome });
   }
 }
@@ -87,8 +78,7 @@ function main(): void {
   const inbox = new Inbox();
   process.on('message', (message: ToChild) => {
     if (message.type === 'detect') inbox.push(message.id, message.entry);
-    if (message.type === 'end') inbox.end();
-    if (message.type === 'load') void run(message.weights, message.options, inbox);
+    else void run(message.weights, message.options, inbox);
   });
 }
 

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { writeText } from '../output-file.js';
+import { validated } from '../validation.js';
 
 const shardSchema = z.strictObject({ index: z.int().min(1), count: z.int().min(1) });
 
@@ -21,10 +22,10 @@ const jobSchema = z.object({
   weights: z.strictObject({ given: z.string(), sha256: z.string() }),
   precision: z.enum(['auto', 'fp32', 'bf16', 'fp16']),
   /** Names by class id; null until the first results of a queue's workers tell them. */
-  classes: z.array(z.string()).nullable(),
+  classes: z.array(z.string()).readonly().nullable(),
   /** The detector's options that change results: the weights' own test options and what was given. */
   settings: z.record(z.string(), z.unknown()),
-  inputs: z.array(z.string()),
+  inputs: z.array(z.string()).readonly(),
   limit: z.int().min(1).optional(),
   shard: shardSchema.optional(),
   /** Pictures. */
@@ -34,13 +35,8 @@ const jobSchema = z.object({
 export type JobFile = z.infer<typeof jobSchema>;
 
 /** What is held against a folder's job.json. */
-export interface JobRequest {
-  readonly weights: { readonly given: string; readonly sha256: string };
-  readonly settings: Record<string, unknown>;
+export interface JobRequest extends Pick<JobFile, 'weights' | 'settings' | 'inputs' | 'limit' | 'shard'> {
   readonly precision: JobFile['precision'] | undefined;
-  readonly inputs: readonly string[];
-  readonly limit?: number | undefined;
-  readonly shard?: { readonly index: number; readonly count: number } | undefined;
 }
 
 /** Where and how fast it is computed: not part of the job. */
@@ -57,7 +53,7 @@ const jobFile = 'job.json';
 /** What a first start leaves that was cut off before job.json was there. */
 const leftovers = /^(list|lock\.json|.*\.part)$/;
 
-/** @throws {CornerNetError} `ERR_INPUT` when the folder holds something else, or a job.json that can't be read. */
+/** @throws {CornerNetError} `ERR_JOB` when the folder holds something else, or a job.json that can't be read. */
 export async function readJob(folder: string): Promise<JobFile | undefined> {
   try {
     const names = await readdir(folder);
@@ -66,9 +62,9 @@ export async function readJob(folder: string): Promise<JobFile | undefined> {
       if (other === undefined) return undefined;
       throw new Error(`it is no job's folder and not empty (${other})`);
     }
-    return jobSchema.parse(JSON.parse(await readFile(join(folder, jobFile), 'utf8')));
+    return validated(jobSchema, JSON.parse(await readFile(join(folder, jobFile), 'utf8')), { code: 'ERR_JOB', what: `in its ${jobFile}` });
   } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `${folder} can't be a job's folder: ${sentenceOf(error)}`, { cause: error });
+    throw new CornerNetError('ERR_JOB', `${folder} can't be a job's folder: ${sentenceOf(error)}`, { cause: error });
   }
 }
 
@@ -82,7 +78,7 @@ function differs(what: string, was: unknown, is: unknown): string | undefined {
   return isDeepStrictEqual(was, is) ? undefined : `${what} was ${shown(was)} and is ${shown(is)}`;
 }
 
-/** @throws {CornerNetError} `ERR_OPTION` saying what differs. */
+/** @throws {CornerNetError} `ERR_JOB` saying what differs. */
 export function compareJob(folder: string, job: JobFile, request: JobRequest): void {
   const plain = JSON.parse(JSON.stringify(request.settings)) as Record<string, unknown>;
   const names = [...new Set([...Object.keys(job.settings), ...Object.keys(plain)])];
@@ -96,7 +92,7 @@ export function compareJob(folder: string, job: JobFile, request: JobRequest): v
   ].filter((sentence) => sentence !== undefined);
   if (differences.length === 0) return;
   throw new CornerNetError(
-    'ERR_OPTION',
+    'ERR_JOB',
     `the job in ${folder} was begun otherwise: ${differences.join('; ')}; go on with its own settings, or begin another folder`,
   );
 }

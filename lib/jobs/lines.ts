@@ -1,10 +1,12 @@
 // Files of one JSON value a line that only grow; what was cut off in the middle of a line counts as never written.
 import { open, type FileHandle } from 'node:fs/promises';
 
+import type { z } from 'zod';
+
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { unwritable } from '../output-file.js';
 
-export interface Line {
+interface Line {
   readonly text: string;
   /** Where the next line begins, in bytes. */
   readonly end: number;
@@ -12,17 +14,13 @@ export interface Line {
 
 const newline = 10;
 
-function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ENOENT';
-}
-
 /** The complete lines of a file; none when there is no file. */
 export async function* readLines(path: string): AsyncGenerator<Line, void> {
   let file: FileHandle;
   try {
     file = await open(path);
   } catch (error) {
-    if (isMissing(error)) return;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw new CornerNetError('ERR_INPUT', `${path} can't be read: ${sentenceOf(error)}`, { cause: error });
   }
   try {
@@ -52,6 +50,15 @@ export function parseLine(text: string): unknown {
     return JSON.parse(text) as unknown;
   } catch {
     return undefined;
+  }
+}
+
+/** The values of a file's lines up to the first line that is not of the schema: from a damaged one on nothing counts. */
+export async function* readValues<T>(path: string, schema: z.ZodType<T>): AsyncGenerator<{ value: T; end: number }, void> {
+  for await (const { text, end } of readLines(path)) {
+    const { success, data } = schema.safeParse(parseLine(text));
+    if (!success) return;
+    yield { value: data, end };
   }
 }
 

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { CornerNetError, sentenceOf } from '../errors.js';
+import { CornerNetError } from '../errors.js';
+import { unwritable } from '../output-file.js';
 import { parseLine } from './lines.js';
 
 /** How often the owner shows other machines that it lives, and after how long they take it for dead. */
@@ -20,7 +21,7 @@ export interface FolderLock {
 const ownerSchema = z.object({ host: z.string(), pid: z.int() });
 
 function refused(folder: string, owner: string): CornerNetError {
-  return new CornerNetError('ERR_INPUT', `the job in ${folder} is being worked on by ${owner}`);
+  return new CornerNetError('ERR_LOCKED', `the job in ${folder} is being worked on by ${owner}`);
 }
 
 /** An abstract socket's name is the system's: it goes with its process, however that ends, so none is ever left behind. */
@@ -46,7 +47,8 @@ async function readOwner(file: string): Promise<{ host: string; pid: number; cha
 
 /**
  * Makes the folder when it isn't there.
- * @throws {CornerNetError} `ERR_INPUT` when another process has it, on this machine or on another that shares the folder; when it can't be made.
+ * @throws {CornerNetError} `ERR_LOCKED` when another process has it, on this machine or on another that shares the folder; `ERR_WRITE` when
+ * it can't be made or written to.
  */
 export async function lockFolder(folder: string): Promise<FolderLock> {
   const file = join(folder, 'lock.json');
@@ -54,7 +56,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   try {
     await mkdir(folder, { recursive: true });
   } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `the folder ${folder} can't be made: ${sentenceOf(error)}`, { cause: error });
+    throw unwritable(folder, error);
   }
   const { dev, ino } = await stat(folder, { bigint: true });
   let server: Server;
@@ -77,7 +79,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     server.close();
     await rm(aside, { force: true }).catch(() => undefined);
     if (error instanceof CornerNetError) throw error;
-    throw new CornerNetError('ERR_INPUT', `${file} can't be written: ${sentenceOf(error)}`, { cause: error });
+    throw unwritable(file, error);
   }
   const beat = setInterval(() => {
     const now = new Date();

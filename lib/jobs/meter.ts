@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { GrowingFile, parseLine, readLines } from './lines.js';
+import { GrowingFile, readValues } from './lines.js';
 import type { BatchProgress } from './types.js';
 
 const sampleSchema = z.object({
@@ -24,10 +24,7 @@ const rateWindowMs = 30_000;
 
 export async function readTimeline(folder: string): Promise<Sample[]> {
   const samples: Sample[] = [];
-  for await (const { text } of readLines(join(folder, timelineFile))) {
-    const sample = sampleSchema.safeParse(parseLine(text));
-    if (sample.success) samples.push(sample.data);
-  }
+  for await (const { value } of readValues(join(folder, timelineFile), sampleSchema)) samples.push(value);
   return samples;
 }
 
@@ -67,7 +64,7 @@ export class Meter {
     report?: (progress: BatchProgress) => void,
   ): Promise<Meter> {
     let end = 0;
-    for await (const line of readLines(join(folder, timelineFile))) end = line.end;
+    for await (const line of readValues(join(folder, timelineFile), sampleSchema)) end = line.end;
     const timeline = await GrowingFile.open(join(folder, timelineFile), end);
     await timeline.append({ time: Date.now(), done, failed, start: true } satisfies Sample);
     return new Meter(timeline, total, done, failed, report);

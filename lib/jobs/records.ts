@@ -1,28 +1,28 @@
-// The records of a job: a success stands in its chunk's results-*.jsonl, a failure in errors.jsonl, and nothing else says what is done.
+// The records of a job: a success stands in its part's results-*.jsonl, a failure in errors.jsonl, and nothing else says what is done.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
 import { writeText } from '../output-file.js';
-import { GrowingFile, parseLine, readLines } from './lines.js';
-import { chunkLength, type FrozenList, type Position } from './list.js';
-import { errorSchema, resultSchema, type ErrorRecord, type Outcome, type ResultRecord } from './outcome.js';
+import { GrowingFile, readLines, readValues } from './lines.js';
+import { partLength, type FrozenList, type Position } from './list.js';
+import { errorSchema, resultSchema, type ErrorRecord, type PictureOutcome, type ResultRecord } from './outcome.js';
 
-export const errorsFile = 'errors.jsonl';
+const errorsFile = 'errors.jsonl';
 
-export function resultsFile(chunk: number): string {
-  return `results-${String(chunk).padStart(6, '0')}.jsonl`;
+export function resultsFile(part: number): string {
+  return `results-${String(part).padStart(6, '0')}.jsonl`;
 }
 
-/** A chunk that was complete: while its file has as many bytes it need not be read again. */
-const sealSchema = z.object({ chunk: z.int().min(0), bytes: z.int().min(0), results: z.int().min(0) });
+/** A part that was complete: while its file has as many bytes it need not be read again. */
+const sealSchema = z.object({ part: z.int().min(0), bytes: z.int().min(0), results: z.int().min(0) });
 const sealsFile = 'complete.jsonl';
 
 type Seal = z.infer<typeof sealSchema>;
 
-/** One bit a picture. */
-class Marks {
+/** A set of pictures' positions, a bit each. */
+class Bitset {
   readonly #bits: Uint8Array;
   count = 0;
 
@@ -50,8 +50,8 @@ interface OpenPart {
   results: number;
 }
 
-/** Matches a chunk's result lines with its pictures. Pictures of one path are interchangeable: equal inputs, equal results. */
-export class ChunkMatcher {
+/** Matches a part's result lines with its pictures. Pictures of one path are interchangeable: equal inputs, equal results. */
+class RecordMatcher {
   readonly #positions = new Map<string, number[]>();
 
   constructor(entries: readonly Position[]) {
@@ -72,12 +72,12 @@ export class ChunkMatcher {
 export class JobRecords {
   readonly #folder: string;
   readonly #list: FrozenList;
-  readonly #done: Marks;
-  readonly #failed: Marks;
-  /** Bytes of each chunk's file that hold records, and how many. */
+  readonly #done: Bitset;
+  readonly #failed: Bitset;
+  /** Bytes of each part's file that hold records, and how many. */
   readonly #kept = new Map<number, { bytes: number; results: number }>();
-  readonly #parts = new Map<number, Promise<OpenPart>>();
-  /** Pictures of each chunk without a record. */
+  readonly #open = new Map<number, Promise<OpenPart>>();
+  /** Pictures of each part without a record. */
   readonly #missing: Uint32Array;
   #errors!: GrowingFile;
   #seals!: GrowingFile;
@@ -85,9 +85,9 @@ export class JobRecords {
   private constructor(folder: string, list: FrozenList) {
     this.#folder = folder;
     this.#list = list;
-    this.#done = new Marks(list.length);
-    this.#failed = new Marks(list.length);
-    this.#missing = Uint32Array.from({ length: list.chunks }, (_, chunk) => list.lengthOf(chunk));
+    this.#done = new Bitset(list.length);
+    this.#failed = new Bitset(list.length);
+    this.#missing = Uint32Array.from({ length: list.parts }, (_, part) => list.lengthOf(part));
   }
 
   /**
@@ -96,7 +96,7 @@ export class JobRecords {
    */
   static async open(folder: string, list: FrozenList, retryErrors: boolean): Promise<JobRecords> {
     const records = new JobRecords(folder, list);
-    if (retryErrors) await records.#forgetErrors();
+    if (retryErrors) await writeText(join(folder, errorsFile), '');
     await records.#readErrors();
     await records.#readParts(await records.#readSeals());
     return records;
@@ -114,46 +114,44 @@ export class JobRecords {
 
   /** Pictures without a record, in the list's order. */
   async *pending(): AsyncGenerator<Position, void> {
-    for (let chunk = 0; chunk < this.#list.chunks; chunk++) {
-      if (this.#missing[chunk] === 0) continue;
-      for (const one of await this.#list.read(chunk)) if (!this.#has(one.position)) yield one;
+    for (let part = 0; part < this.#list.parts; part++) {
+      if (this.#missing[part] === 0) continue;
+      for (const one of await this.#list.read(part)) if (!this.#has(one.position)) yield one;
     }
   }
 
   /** Keeps what came of a picture; a second outcome of one picture is dropped. */
-  async write(position: number, outcome: Outcome): Promise<void> {
+  async write(position: number, outcome: PictureOutcome): Promise<void> {
     if (this.#has(position)) return;
-    const chunk = Math.floor(position / chunkLength);
+    const part = Math.floor(position / partLength);
     if ('error' in outcome) {
       this.#failed.add(position);
       await this.#errors.append({ position, ...outcome } satisfies ErrorRecord);
     } else {
       this.#done.add(position);
-      const part = await this.#part(chunk);
-      part.results++;
-      await part.file.append(outcome);
+      const open = await this.#openPart(part);
+      open.results++;
+      await open.file.append(outcome);
     }
-    const missing = (this.#missing[chunk] ?? 0) - 1;
-    this.#missing[chunk] = missing;
-    if (missing === 0) await this.#seal(chunk);
+    if (this.#count(part, 1) === 0) await this.#seal(part);
   }
 
   /** Has everything on the disk and lets go of the files. */
   async close(): Promise<void> {
-    const parts = await Promise.all(this.#parts.values());
-    for (const file of [...parts.map((part) => part.file), this.#errors, this.#seals]) {
+    const open = await Promise.all(this.#open.values());
+    for (const file of [...open.map(({ file }) => file), this.#errors, this.#seals]) {
       await file.sync();
       await file.close();
     }
   }
 
-  /** Every outcome in the list's order; holds a chunk at a time, and of the failures those that were recorded out of order. */
-  async *outcomes(): AsyncGenerator<Position & { readonly outcome: Outcome }, void> {
+  /** Every outcome in the list's order; holds a part at a time, and of the failures those that were recorded out of order. */
+  async *outcomes(): AsyncGenerator<Position & { readonly outcome: PictureOutcome }, void> {
     const errors = this.#errorsInOrder();
     try {
-      for (let chunk = 0; chunk < this.#list.chunks; chunk++) {
-        const entries = await this.#list.read(chunk);
-        const results = await this.#resultsOf(chunk, entries);
+      for (let part = 0; part < this.#list.parts; part++) {
+        const entries = await this.#list.read(part);
+        const results = await this.#resultsOf(part, entries);
         for (const one of entries) {
           const outcome = results.get(one.position) ?? (this.#failed.has(one.position) ? await errors.take(one.position) : undefined);
           if (outcome) yield { ...one, outcome };
@@ -164,10 +162,10 @@ export class JobRecords {
     }
   }
 
-  async #resultsOf(chunk: number, entries: readonly Position[]): Promise<Map<number, ResultRecord>> {
+  async #resultsOf(part: number, entries: readonly Position[]): Promise<Map<number, ResultRecord>> {
     const matcher = this.#matcher(entries);
     const results = new Map<number, ResultRecord>();
-    for await (const { text } of readLines(join(this.#folder, resultsFile(chunk)))) {
+    for await (const { text } of readLines(join(this.#folder, resultsFile(part)))) {
       const record = JSON.parse(text) as ResultRecord;
       const position = matcher.take(record.image);
       if (position !== undefined) results.set(position, record);
@@ -175,9 +173,9 @@ export class JobRecords {
     return results;
   }
 
-  #errorsInOrder(): { take(position: number): Promise<Outcome | undefined>; end(): Promise<void> } {
+  #errorsInOrder(): { take(position: number): Promise<PictureOutcome | undefined>; end(): Promise<void> } {
     const lines = readLines(join(this.#folder, errorsFile));
-    const ahead = new Map<number, Outcome>();
+    const ahead = new Map<number, PictureOutcome>();
     return {
       take: async (position) => {
         for (let found = ahead.get(position); ; found = ahead.get(position)) {
@@ -195,28 +193,27 @@ export class JobRecords {
     };
   }
 
+  /** So many more of a part's pictures have a record; how many have none yet. */
+  #count(part: number, records: number): number {
+    return (this.#missing[part] = (this.#missing[part] ?? 0) - records);
+  }
+
   #has(position: number): boolean {
     return this.#done.has(position) || this.#failed.has(position);
   }
 
-  #matcher(entries: readonly Position[]): ChunkMatcher {
-    return new ChunkMatcher(entries.filter(({ position }) => !this.#failed.has(position)));
-  }
-
-  async #forgetErrors(): Promise<void> {
-    await writeText(join(this.#folder, errorsFile), '');
+  #matcher(entries: readonly Position[]): RecordMatcher {
+    return new RecordMatcher(entries.filter(({ position }) => !this.#failed.has(position)));
   }
 
   async #readErrors(): Promise<void> {
     const path = join(this.#folder, errorsFile);
     let end = 0;
-    for await (const line of readLines(path)) {
-      const record = errorSchema.safeParse(parseLine(line.text));
-      if (!record.success || record.data.position >= this.#list.length || this.#failed.has(record.data.position)) break;
-      this.#failed.add(record.data.position);
-      const chunk = Math.floor(record.data.position / chunkLength);
-      this.#missing[chunk] = (this.#missing[chunk] ?? 0) - 1;
-      end = line.end;
+    for await (const { value, end: next } of readValues(path, errorSchema)) {
+      if (value.position >= this.#list.length || this.#failed.has(value.position)) break;
+      this.#failed.add(value.position);
+      this.#count(Math.floor(value.position / partLength), 1);
+      end = next;
     }
     this.#errors = await GrowingFile.open(path, end);
   }
@@ -225,68 +222,64 @@ export class JobRecords {
     const path = join(this.#folder, sealsFile);
     const seals = new Map<number, Seal>();
     let end = 0;
-    for await (const line of readLines(path)) {
-      const seal = sealSchema.safeParse(parseLine(line.text));
-      if (!seal.success) break;
-      seals.set(seal.data.chunk, seal.data);
-      end = line.end;
+    for await (const { value, end: next } of readValues(path, sealSchema)) {
+      seals.set(value.part, value);
+      end = next;
     }
     this.#seals = await GrowingFile.open(path, end);
     return seals;
   }
 
   async #readParts(seals: Map<number, Seal>): Promise<void> {
-    for (let chunk = 0; chunk < this.#list.chunks; chunk++) {
-      const bytes = await sizeOf(join(this.#folder, resultsFile(chunk)));
+    for (let part = 0; part < this.#list.parts; part++) {
+      const bytes = await sizeOf(join(this.#folder, resultsFile(part)));
       if (bytes === 0) continue;
-      const seal = seals.get(chunk);
-      if (seal?.bytes === bytes && seal.results === this.#missing[chunk]) this.#trust(chunk, seal);
-      else await this.#scan(chunk);
+      const seal = seals.get(part);
+      if (seal?.bytes === bytes && seal.results === this.#missing[part]) this.#trust(part, seal);
+      else await this.#scan(part);
     }
   }
 
-  #trust(chunk: number, { bytes, results }: Seal): void {
-    const first = chunk * chunkLength;
-    for (let position = first; position < first + this.#list.lengthOf(chunk); position++) {
+  #trust(part: number, { bytes, results }: Seal): void {
+    const first = part * partLength;
+    for (let position = first; position < first + this.#list.lengthOf(part); position++) {
       if (!this.#failed.has(position)) this.#done.add(position);
     }
-    this.#missing[chunk] = 0;
-    this.#kept.set(chunk, { bytes, results });
+    this.#missing[part] = 0;
+    this.#kept.set(part, { bytes, results });
   }
 
-  async #scan(chunk: number): Promise<void> {
-    const matcher = this.#matcher(await this.#list.read(chunk));
+  async #scan(part: number): Promise<void> {
+    const matcher = this.#matcher(await this.#list.read(part));
     const kept = { bytes: 0, results: 0 };
-    for await (const line of readLines(join(this.#folder, resultsFile(chunk)))) {
-      const record = resultSchema.safeParse(parseLine(line.text));
-      const position = record.success ? matcher.take(record.data.image) : undefined;
-      if (position === undefined) break; // damaged: what is behind it is computed again
+    for await (const { value, end } of readValues(join(this.#folder, resultsFile(part)), resultSchema)) {
+      const position = matcher.take(value.image);
+      if (position === undefined) break;
       this.#done.add(position);
-      kept.bytes = line.end;
+      kept.bytes = end;
       kept.results++;
     }
-    this.#missing[chunk] = (this.#missing[chunk] ?? 0) - kept.results;
-    this.#kept.set(chunk, kept);
-    if (this.#missing[chunk] === 0) await this.#seal(chunk);
+    this.#kept.set(part, kept);
+    if (this.#count(part, kept.results) === 0) await this.#seal(part);
   }
 
-  #part(chunk: number): Promise<OpenPart> {
-    let part = this.#parts.get(chunk);
-    if (!part) {
-      const { bytes, results } = this.#kept.get(chunk) ?? { bytes: 0, results: 0 };
-      part = GrowingFile.open(join(this.#folder, resultsFile(chunk)), bytes).then((file) => ({ file, results }));
-      this.#parts.set(chunk, part);
+  #openPart(part: number): Promise<OpenPart> {
+    let open = this.#open.get(part);
+    if (!open) {
+      const { bytes, results } = this.#kept.get(part) ?? { bytes: 0, results: 0 };
+      open = GrowingFile.open(join(this.#folder, resultsFile(part)), bytes).then((file) => ({ file, results }));
+      this.#open.set(part, open);
     }
-    return part;
+    return open;
   }
 
-  async #seal(chunk: number): Promise<void> {
-    const { file, results } = await this.#part(chunk);
+  async #seal(part: number): Promise<void> {
+    const { file, results } = await this.#openPart(part);
     await file.sync();
     await this.#errors.sync();
-    await this.#seals.append({ chunk, bytes: file.bytes, results } satisfies Seal);
-    this.#kept.set(chunk, { bytes: file.bytes, results });
-    this.#parts.delete(chunk);
+    await this.#seals.append({ part, bytes: file.bytes, results } satisfies Seal);
+    this.#kept.set(part, { bytes: file.bytes, results });
+    this.#open.delete(part);
     await file.close();
   }
 }

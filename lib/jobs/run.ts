@@ -173,11 +173,11 @@ class Run {
       libtorch: info?.libtorch ?? null,
       weights: request.weights,
       precision: info?.precision ?? request.precision ?? 'auto',
-      classes: info ? [...info.classes] : null,
+      classes: info?.classes ?? null,
       settings: request.settings,
-      inputs: [...inputs],
-      ...(request.limit !== undefined && { limit: request.limit }),
-      ...(request.shard && { shard: request.shard }),
+      inputs,
+      limit: request.limit,
+      shard: request.shard,
       total: await freezeList(output, this.#entries(inputs), request),
     };
     await writeJob(output, file);
@@ -211,7 +211,7 @@ class Run {
       await meter.close(records.done, records.failed);
     }
     const classes = file.classes ?? this.#engine?.classes ?? null;
-    const known = { ...file, classes: classes && [...classes] };
+    const known = { ...file, classes };
     if (file.classes === null && classes) await writeJob(output, known);
     return finishOutputs(output, known, records, { format, annotations }, signal);
   }

@@ -6,7 +6,7 @@ import { CornerNetError, type CornerNetErrorCode } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { ChildInfo, FromChild, ToChild } from './child.js';
-import { failedOutcome, type Outcome } from './outcome.js';
+import { failedOutcome, type PictureOutcome } from './outcome.js';
 
 /** Where a job's pictures are computed. */
 export interface Engine {
@@ -15,7 +15,7 @@ export interface Engine {
   /** Names by class id, once they are known. */
   readonly classes: readonly string[] | undefined;
   /** What comes of a picture; rejects only when the engine itself can't go on. */
-  submit(entry: Entry): Promise<Outcome>;
+  submit(entry: Entry): Promise<PictureOutcome>;
   /** Ends it; what was submitted rejects. */
   close(): Promise<void>;
 }
@@ -32,7 +32,7 @@ const ownSignals: readonly (NodeJS.Signals | null)[] = ['SIGSEGV', 'SIGBUS', 'SI
 interface Task {
   readonly id: number;
   readonly entry: Entry;
-  readonly settle: (outcome: Outcome) => void;
+  readonly settle: (outcome: PictureOutcome) => void;
   readonly fail: (error: CornerNetError) => void;
   deaths: number;
   suspect: boolean;
@@ -85,7 +85,7 @@ export class SupervisedDetector implements Engine {
     return this.info.window;
   }
 
-  submit(entry: Entry): Promise<Outcome> {
+  submit(entry: Entry): Promise<PictureOutcome> {
     return new Promise((settle, fail) => {
       if (this.#failure) {
         fail(this.#failure);
@@ -163,7 +163,7 @@ export class SupervisedDetector implements Engine {
     this.#send({ type: 'detect', id: task.id, entry: task.entry });
   }
 
-  #settle(id: number, outcome: Outcome): void {
+  #settle(id: number, outcome: PictureOutcome): void {
     const task = this.#tasks.get(id);
     if (!task) return;
     this.#tasks.delete(id);

@@ -1,6 +1,6 @@
 // What a job's outcomes add up to, and which of its pictures the report shows.
 import type { Entry } from '../inputs/entry.js';
-import type { Outcome, ResultRecord } from './outcome.js';
+import type { PictureOutcome, ResultRecord } from './outcome.js';
 
 /** Pictures of a kind that are shown at most. */
 const sheetLength = 8;
@@ -9,7 +9,7 @@ export const scoreBins = 20;
 
 export interface Shown {
   readonly entry: Entry;
-  readonly outcome: Outcome;
+  readonly outcome: PictureOutcome;
 }
 
 /** A reservoir sample: a fair choice of a stream, the same for the same stream. */
@@ -54,7 +54,7 @@ export class Tally {
   readonly failed = new Reservoir();
   best: { entry: Entry; outcome: ResultRecord }[] = [];
 
-  add(entry: Entry, outcome: Outcome): void {
+  add(entry: Entry, outcome: PictureOutcome): void {
     if ('error' in outcome) {
       this.errors.set(outcome.error.code, (this.errors.get(outcome.error.code) ?? 0) + 1);
       this.failed.offer({ entry, outcome });

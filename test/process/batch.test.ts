@@ -182,9 +182,9 @@ describe('cornernet batch', function () {
   it('refuses other settings, another checkpoint, another folder and a second process, and says why', async () => {
     assert.equal((await cornernet(['batch', ...few, '--output', job, '--limit', '2'])).code, 0);
     const refusals: [string[], RegExp][] = [
-      [['--limit', '2', '--score-threshold', '0.1'], /^ERR_OPTION: .*scoreThreshold was 0\.5 and is 0\.1/m],
-      [['--limit', '2', '--weights', join(fixtures, 'hourglass52_tiny.pth')], /^ERR_OPTION: .*the checkpoint \(sha256\) of digits was/m],
-      [['--limit', '3'], /^ERR_OPTION: .*limit was 2 and is 3/m],
+      [['--limit', '2', '--score-threshold', '0.1'], /^ERR_JOB: .*scoreThreshold was 0\.5 and is 0\.1/m],
+      [['--limit', '2', '--weights', join(fixtures, 'hourglass52_tiny.pth')], /^ERR_JOB: .*the checkpoint \(sha256\) of digits was/m],
+      [['--limit', '3'], /^ERR_JOB: .*limit was 2 and is 3/m],
     ];
     for (const [flags, sentence] of refusals) {
       const { code, stderr } = await cornernet(['batch', ...few, '--output', job, ...flags]);
@@ -192,7 +192,7 @@ describe('cornernet batch', function () {
       assert.match(stderr, sentence);
     }
     const { code, stderr } = await cornernet(['batch', ...few, '--output', folder]);
-    assert.deepEqual([code, /is no job's folder and not empty/.test(stderr)], [1, true], stderr);
+    assert.deepEqual([code, /^ERR_JOB: .*is no job's folder and not empty/m.test(stderr)], [1, true], stderr);
     assert.ok(!existsSync(join(folder, 'lock.json')));
 
     const busy = join(folder, 'busy');
@@ -203,7 +203,7 @@ describe('cornernet batch', function () {
     assert.equal(second.code, 1);
     assert.match(
       second.stderr,
-      new RegExp(`^ERR_INPUT: the job in .* is being worked on by process ${first.child.pid} on this machine`, 'm'),
+      new RegExp(`^ERR_LOCKED: the job in .* is being worked on by process ${first.child.pid} on this machine`, 'm'),
     );
     first.child.kill('SIGKILL');
     await first.ended;
@@ -214,7 +214,7 @@ describe('cornernet batch', function () {
     mkdirSync(job);
     writeFileSync(join(job, 'lock.json'), JSON.stringify({ host: 'elsewhere', pid: 12 }));
     const { code, stderr } = await cornernet(['batch', ...few, '--output', job]);
-    assert.deepEqual([code, /is being worked on by process 12 on elsewhere/.test(stderr)], [1, true], stderr);
+    assert.deepEqual([code, /^ERR_LOCKED: .*is being worked on by process 12 on elsewhere/m.test(stderr)], [1, true], stderr);
     const { utimesSync } = await import('node:fs');
     utimesSync(join(job, 'lock.json'), Date.now() / 1000 - 120, Date.now() / 1000 - 120);
     assert.equal((await cornernet(['batch', ...few, '--output', job])).code, 0);
@@ -311,11 +311,11 @@ describe('cornernet batch', function () {
     tar.finalize();
     const chunks: Buffer[] = [];
     for await (const chunk of tar) chunks.push(chunk as Buffer);
-    writeFileSync(join(folder, 'shard.tar'), Buffer.concat(chunks));
+    writeFileSync(join(folder, 'some.tar'), Buffer.concat(chunks));
     const list = writeList(join(folder, 'list.txt'), [paths[3] as string, paths[3] as string]);
-    const inputs = [join(folder, 'pictures', 'a*.jpg'), list, join(folder, 'shard.tar')];
+    const inputs = [join(folder, 'pictures', 'a*.jpg'), list, join(folder, 'some.tar')];
     assert.equal((await cornernet(['batch', ...inputs, '--output', job])).code, 0);
-    const members = paths.map((path) => `${join(folder, 'shard.tar')}/in/${basename(path)}`);
+    const members = paths.map((path) => `${join(folder, 'some.tar')}/in/${basename(path)}`);
     assert.deepEqual(
       resultsOf(job).map(({ image }) => image),
       [...paths.slice(0, 3), paths[3], paths[3], ...members],
@@ -337,11 +337,11 @@ describe('cornernet batch', function () {
     const { code, stderr } = await cornernet(['batch', ...inputs, '--output', join(folder, 'no'), '--shard', '3/2']);
     assert.deepEqual([code, /ERR_OPTION: batch option shard/.test(stderr)], [1, true], stderr);
 
-    // A shard that was cut off afterwards fails its members alone.
-    truncateSync(join(folder, 'shard.tar'), 30_000);
+    // A tar file that was cut off afterwards fails its members alone.
+    truncateSync(join(folder, 'some.tar'), 30_000);
     appendFileSync(join(folder, 'pictures', 'c.jpg'), readFileSync(paths[0] as string));
     const later = join(folder, 'later');
-    assert.equal((await cornernet(['batch', join(folder, 'shard.tar'), '--output', later])).code, 1);
+    assert.equal((await cornernet(['batch', join(folder, 'some.tar'), '--output', later])).code, 1);
   });
 
   it('writes COCO and CSV at the end, with positions as ids or those of an annotation file', async () => {

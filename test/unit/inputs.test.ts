@@ -1,4 +1,4 @@
-// From what a user names to pictures: order, folders, globs, lists, shards, and folders too large to sort in memory.
+// From what a user names to pictures: order, folders, globs, lists, tar files, and folders too large to sort in memory.
 import { strict as assert } from 'node:assert';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -76,12 +76,12 @@ describe('inputs', () => {
     assert.match(await refusal(expandInputs([])), /^ERR_INPUT: no pictures were named/);
   });
 
-  it('a member of a shard is read by its place, and fails when the shard ends before', async () => {
-    const file = join(folder, 'shard.tar');
-    writeFileSync(file, 'abcdefgh');
-    const entry = { path: `${file}/x.jpg`, shard: { file, offset: 2, size: 3 } };
+  it('a member of a tar file is read by its place, and fails when that ends before', async () => {
+    const tar = join(folder, 'some.tar');
+    writeFileSync(tar, 'abcdefgh');
+    const entry = { path: `${tar}/x.jpg`, member: { tar, offset: 2, size: 3 } };
     assert.equal(Buffer.from((await sourceOf(entry)) as Uint8Array).toString(), 'cde');
-    assert.match(await refusal(sourceOf({ ...entry, shard: { file, offset: 6, size: 3 } })), /^ERR_INPUT: .*it ends before 9 bytes/);
+    assert.match(await refusal(sourceOf({ ...entry, member: { tar, offset: 6, size: 3 } })), /^ERR_INPUT: .*it ends before 9 bytes/);
   });
 
   it('names are sorted the same in runs on disk as in memory', async () => {

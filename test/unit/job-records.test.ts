@@ -1,23 +1,23 @@
-// The records of a job over several chunks: what is done is what the files say.
+// The records of a job over several parts: what is done is what the files say.
 import { strict as assert } from 'node:assert';
 import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { FrozenList, chunkLength, freezeList, type Position } from '../../lib/jobs/list.js';
-import type { Outcome } from '../../lib/jobs/outcome.js';
+import { FrozenList, partLength, freezeList, type Position } from '../../lib/jobs/list.js';
+import type { PictureOutcome } from '../../lib/jobs/outcome.js';
 import { JobRecords, resultsFile } from '../../lib/jobs/records.js';
 import type { Entry } from '../../lib/inputs/entry.js';
 
-const total = 2 * chunkLength + 500;
+const total = 2 * partLength + 500;
 
 async function* entries(): AsyncGenerator<Entry, void> {
-  // Names come twice, in one chunk and in several.
+  // Names come twice, in one part and in several.
   for (let i = 0; i < total; i++) yield await Promise.resolve({ path: `picture-${i % 3000}.jpg` });
 }
 
-const result = (image: string): Outcome => ({ image, width: 4, height: 3, detections: [] });
-const failure = (image: string): Outcome => ({ image, error: { code: 'ERR_INPUT', message: 'no picture' } });
+const result = (image: string): PictureOutcome => ({ image, width: 4, height: 3, detections: [] });
+const failure = (image: string): PictureOutcome => ({ image, error: { code: 'ERR_INPUT', message: 'no picture' } });
 
 describe('job records', function () {
   this.timeout(60_000);
@@ -37,10 +37,10 @@ describe('job records', function () {
     return positions;
   }
 
-  it('a list is frozen in chunks', async () => {
-    assert.deepEqual([list.length, list.chunks, list.lengthOf(2)], [total, 3, 500]);
-    assert.deepEqual((await list.read(1))[7], { position: chunkLength + 7, entry: { path: `picture-${(chunkLength + 7) % 3000}.jpg` } });
-    await assert.rejects(new FrozenList(folder, total + 1).read(2), /ERR_INPUT|is damaged: it has 500 lines, not 501/);
+  it('a list is frozen in parts', async () => {
+    assert.deepEqual([list.length, list.parts, list.lengthOf(2)], [total, 3, 500]);
+    assert.deepEqual((await list.read(1))[7], { position: partLength + 7, entry: { path: `picture-${(partLength + 7) % 3000}.jpg` } });
+    await assert.rejects(new FrozenList(folder, total + 1).read(2), { code: 'ERR_JOB', message: /is damaged: it has 500 lines, not 501/ });
   });
 
   it('limits and shards choose', async () => {
@@ -84,7 +84,7 @@ describe('job records', function () {
     const records = await JobRecords.open(folder, list, false);
     const pending = await pendingOf(records);
     assert.equal(pending.length, lines - left);
-    assert.ok(pending.every((position) => Math.floor(position / chunkLength) === 1 && position % 3 !== 0));
+    assert.ok(pending.every((position) => Math.floor(position / partLength) === 1 && position % 3 !== 0));
     await Promise.all(pending.map((position) => records.write(position, result(`picture-${position % 3000}.jpg`))));
     await records.close();
     assert.equal(readFileSync(part, 'utf8').split('\n').length - 1, lines);

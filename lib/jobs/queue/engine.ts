@@ -7,7 +7,7 @@ import { CornerNetError } from '../../errors.js';
 import type { Entry } from '../../inputs/entry.js';
 import { findWeights } from '../../weights/weights.js';
 import { parseLine } from '../lines.js';
-import type { Outcome } from '../outcome.js';
+import type { PictureOutcome } from '../outcome.js';
 import type { Engine } from '../supervisor.js';
 import type { QueueOptions } from '../types.js';
 import { openQueue, sayGoodbye } from './connection.js';
@@ -28,7 +28,7 @@ const chunkOptions = {
 
 interface Task {
   readonly entry: Entry;
-  readonly settle: (outcome: Outcome) => void;
+  readonly settle: (outcome: PictureOutcome) => void;
   readonly fail: (error: unknown) => void;
 }
 
@@ -67,7 +67,7 @@ export class QueueEngine implements Engine {
     return this.#classes;
   }
 
-  submit(entry: Entry): Promise<Outcome> {
+  submit(entry: Entry): Promise<PictureOutcome> {
     return new Promise((settle, fail) => {
       this.#filling.push({ entry, settle, fail });
       if (this.#filling.length === picturesAChunk) this.#flush();
@@ -151,7 +151,7 @@ export class QueueEngine implements Engine {
     this.#out.delete(id);
     this.#classes ??= reply.classes;
     // The batch's own names: workers may keep the pictures elsewhere.
-    tasks.forEach(({ entry, settle }, i) => settle({ ...(reply.outcomes[i] as Outcome), image: entry.path }));
+    tasks.forEach(({ entry, settle }, i) => settle({ ...(reply.outcomes[i] as PictureOutcome), image: entry.path }));
     await this.#queue.remove(id).catch(() => undefined); // Redis deletes it in time
   }
 

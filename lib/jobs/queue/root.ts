@@ -11,10 +11,10 @@ function isBelow(root: string, path: string): boolean {
   return from !== '' && from !== '..' && !from.startsWith(`..${sep}`) && !isAbsolute(from);
 }
 
-function mapPaths({ path, shard }: Entry, map: (path: string) => string): Entry {
-  if (!shard) return { path: map(path) };
-  // A member is named by its shard's path and its own.
-  return { path: map(path), shard: { ...shard, file: map(shard.file) } };
+function mapPaths({ path, member }: Entry, map: (path: string) => string): Entry {
+  if (!member) return { path: map(path) };
+  // A member is named by its tar file's path and its own.
+  return { path: map(path), member: { ...member, tar: map(member.tar) } };
 }
 
 export class QueueRoot {
@@ -47,7 +47,7 @@ export class QueueRoot {
   /** The entry on this machine; links are followed, and must not lead out. */
   async localEntry(entry: Entry): Promise<Entry> {
     const local = mapPaths(entry, (path) => join(this.folder, path));
-    await this.check(entry.shard?.file ?? entry.path);
+    await this.check(entry.member?.tar ?? entry.path);
     return local;
   }
 

@@ -9,7 +9,7 @@ import { CornerNetError, sentenceOf } from '../../errors.js';
 import { checkLoadOptions } from '../../options/check.js';
 import type { LoadOptions } from '../../options/interfaces.js';
 import { findWeights, resolveWeights, sha256 } from '../../weights/weights.js';
-import { failedOutcome, type Outcome } from '../outcome.js';
+import { failedOutcome, type PictureOutcome } from '../outcome.js';
 import { SupervisedDetector } from '../supervisor.js';
 import type { QueueOptions, RunControls, WorkerState } from '../types.js';
 import { openQueue, sayGoodbye, type OpenQueue } from './connection.js';
@@ -95,7 +95,7 @@ class Engines {
 
 async function detectChunk(chunk: Chunk, root: QueueRoot, engine: SupervisedDetector): Promise<Reply> {
   const outcomes = await Promise.all(
-    chunk.entries.map(async (entry): Promise<Outcome> => {
+    chunk.entries.map(async (entry): Promise<PictureOutcome> => {
       try {
         return await engine.submit(await root.localEntry(entry));
       } catch (error) {
@@ -104,7 +104,7 @@ async function detectChunk(chunk: Chunk, root: QueueRoot, engine: SupervisedDete
       }
     }),
   );
-  return { outcomes: outcomes as Reply['outcomes'], classes: [...engine.info.classes] };
+  return { outcomes, classes: [...engine.info.classes] };
 }
 
 /** What `cornernet status` shows of this worker. */
