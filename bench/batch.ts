@@ -1,7 +1,7 @@
 // npx tsx bench/batch.ts [--pictures N] [--recorded N] [--listed N]: what a batch job costs beside the detector's own work.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
@@ -76,7 +76,7 @@ async function makeJob(recorded: number, folder: string): Promise<string> {
 
 async function resumeJob(job: string, recorded: number): Promise<Turn> {
   const part = join(job, resultsFile(Math.floor(recorded / partLength)));
-  const size = (): number => (existsSync(part) ? statSync(part).size : 0);
+  const size = () => statSync(part, { throwIfNoEntry: false })?.size ?? 0;
   const before = size();
   const begin = performance.now();
   const child = spawn(process.execPath, [join(root, 'dist', 'cli.js'), 'batch', '--output', job, '--progress', 'none'], {

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 
 import { watchMachine } from '../lib/bench/disturbance.js';
 import { describeMachine } from '../lib/bench/machine.js';
-import type { Disturbance, Peak, Ratio, TurnsReport, TurnsResult } from '../lib/bench/schema.js';
+import { reportHead, type Disturbance, type Peak, type Ratio, type TurnsReport, type TurnsResult } from '../lib/bench/schema.js';
 import { median } from '../lib/bench/statistics.js';
 import { countedCalls, toSeries, type Watch } from '../lib/bench/windows.js';
 import { publish } from '../lib/commands/bench.js';
@@ -175,8 +175,7 @@ export async function run<Option extends string>(bench: Bench<Option>): Promise<
       measured.flatMap<unknown>((one) => one[key]) as unknown as Measured[Key];
     const method = { insideTheClock: bench.insideTheClock, rounds };
     const found = { peaks, results: all('results'), ratios: all('ratios'), missing: all('missing') };
-    const date = new Date().toISOString();
-    await publish({ format: 'cornernet-bench', version: 1, kind: bench.kind, date, machine, method, ...found }, values);
+    await publish({ ...reportHead(), kind: bench.kind, machine, method, ...found }, values);
     check?.();
   } catch (error) {
     console.error(error);

@@ -56,32 +56,28 @@ function distance(sample: readonly number[], reference: readonly number[]): numb
   return Math.sqrt(squares(sample.map((x, i) => x - (reference[i] ?? NaN))) / squares(reference));
 }
 
-type Settings = Omit<DetectSettings, 'pixels' | 'jpeg'>;
-
 /** A photograph of the case's size, as raw pixels and as the JPEG file they come from. */
-async function makePicture(folder: string, { width, height }: Settings): Promise<Pick<DetectSettings, 'pixels' | 'jpeg'>> {
+async function makePicture(folder: string, width: number, height: number): Promise<Pick<DetectSettings, 'pixels' | 'jpeg'>> {
   const [pixels, jpeg] = [join(folder, `${width}x${height}.rgb`), join(folder, `${width}x${height}.jpg`)];
-  const photo = sharp(join(fixtures, 'photos', 'coffee.png'))
-    .resize(width, height, { fit: 'fill' })
-    .removeAlpha();
-  await photo.jpeg({ quality: 95 }).toFile(jpeg);
+  const photo = sharp(join(fixtures, 'photos', 'coffee.png')).removeAlpha();
+  await photo.resize(width, height, { fit: 'fill' }).jpeg({ quality: 95 }).toFile(jpeg);
   await writeFile(pixels, await sharp(jpeg).raw().toBuffer());
   return { pixels, jpeg };
 }
 
-async function start(
-  peer: string,
-  settings: DetectSettings,
-  python: string,
-  peaks: ReadonlyMap<string, Peak>,
-  samples: Map<string, readonly number[]>,
-): Promise<Candidate> {
+interface Shared {
+  readonly python: string;
+  readonly peaks: readonly Peak[];
+  /** Of each peer's logits. */
+  readonly samples: Map<string, readonly number[]>;
+}
+
+async function start(peer: string, settings: DetectSettings, { python, peaks, samples }: Shared): Promise<Candidate> {
   const ours = peer.startsWith('ours');
   const { device, width, height, views, batch } = settings;
   if (!ours) await install(python, peer.split('-')[0] ?? '', device !== 'cpu');
-  const child = ours
-    ? new Child('detect', { ...settings, precision: precisionOf(peer) })
-    : new Child('detect', { ...settings, runner: peer }, python);
+  const precision = precisionOf(peer);
+  const child = ours ? new Child('detect', { ...settings, precision }) : new Child('detect', { ...settings, runner: peer }, python);
   const close = () => child.close();
   const { version, sample = [] } = await child.ready().catch((error: unknown) => close().then(() => Promise.reject(error as Error)));
   const peakBytes = child.peakBytes();
@@ -90,17 +86,13 @@ async function start(
     const reference = samples.get('eager') ?? samples.get('eager-both-heads');
     const measured: Turn = { ...(await child.turn()), peakBytes, ...(reference && { distance: distance(sample, reference) }) };
     if (!ours) return measured;
-    const precision = precisionOf(peer);
-    const { flops } = total(loadNative().networkWork({ width, height, views: views * batch, precision }));
     const wholeWaySeconds = (await child.turn('whole')).seconds / wholeWayBatches;
-    return {
-      ...measured,
-      wholeWaySeconds,
-      wholeWayOfNetwork: (measured['networkSeconds'] ?? NaN) / wholeWaySeconds,
-      ofPeak: flops / measured.seconds / computePeak(peaks.get(precision) as Peak),
-    };
+    const wholeWayOfNetwork = (measured['networkSeconds'] ?? NaN) / wholeWaySeconds;
+    const { flops } = total(loadNative().networkWork({ width, height, views: views * batch, precision }));
+    const peak = peaks.find((one) => one.precision === precision) as Peak;
+    return { ...measured, wholeWaySeconds, wholeWayOfNetwork, ofPeak: flops / measured.seconds / computePeak(peak) };
   };
-  return { ...(version !== undefined && { version }), turn, close };
+  return { version, turn, close };
 }
 
 void run({
@@ -117,29 +109,17 @@ void run({
     if (unknown !== undefined) throw new Error(`there is no peer '${unknown}' on ${device} but ${all.join(', ')}`);
     const [threads, batch] = [wholeNumber('threads', values.threads), wholeNumber('batch', values.batch)];
     const python = await peerPython(device !== 'cpu');
-    const common = {
-      file: values.checkpoint || (await hourglass104()),
-      device,
-      threads,
-      batch,
-      output: join(folder, 'whole.jsonl'),
-      wholeWayBatches,
-    };
-    const peaks = new Map<string, Peak>();
-    for (const precision of peers.filter((peer) => peer.startsWith('ours')).map(precisionOf)) {
-      peaks.set(precision, await measurePeak(device, precision, threads, 1));
-    }
+    const file = values.checkpoint || (await hourglass104());
+    const peaks: Peak[] = [];
+    for (const peer of peers.filter((one) => one.startsWith('ours'))) peaks.push(await measurePeak(device, precisionOf(peer), threads, 1));
     const makeCase = async (size: string): Promise<Case> => {
       const [width = 0, height = 0, views = 0] = size.split('x').map((side) => wholeNumber('sizes', side));
-      const settings: Settings = { ...common, width, height, views };
-      const files = await makePicture(folder, settings);
-      const samples = new Map<string, readonly number[]>();
-      const candidates = Object.fromEntries(
-        peers.map((peer) => [peer, () => start(peer, { ...settings, ...files }, python, peaks, samples)]),
-      );
+      const whole = { output: join(folder, 'whole.jsonl'), wholeWayBatches };
+      const settings = { file, device, threads, batch, width, height, views, ...whole, ...(await makePicture(folder, width, height)) };
+      const shared = { python, peaks, samples: new Map<string, readonly number[]>() };
+      const candidates = Object.fromEntries(peers.map((peer) => [peer, () => start(peer, settings, shared)]));
       return { setting: `HourglassNet-104, ${device}, ${threads} threads, batch ${batch}`, candidates, against };
     };
-    const cases = Object.fromEntries(values.sizes.split(',').map((size) => [size, () => makeCase(size)]));
-    return { device, peaks: [...peaks.values()], cases };
+    return { device, peaks, cases: Object.fromEntries(values.sizes.split(',').map((size) => [size, () => makeCase(size)])) };
   },
 });

@@ -6,7 +6,7 @@ import { undisturbed } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import type { PictureSize } from './model.js';
 import { measurePeak, roof } from './peaks.js';
-import type { FixedPrecision, KernelResult, KernelsReport, Peak } from './schema.js';
+import { reportHead, type FixedPrecision, type KernelResult, type KernelsReport, type Peak } from './schema.js';
 import { summarize } from './statistics.js';
 
 export interface KernelsBenchOptions {
@@ -100,5 +100,5 @@ export async function benchKernels(options: KernelsBenchOptions): Promise<Kernel
     }
   }
   const method = { insideTheClock, windowSeconds: options.seconds, stableWithin: null, limitSeconds: options.seconds };
-  return { format: 'cornernet-bench', version: 1, kind: 'kernels', date: new Date().toISOString(), machine, method, peaks, results };
+  return { ...reportHead(), kind: 'kernels', machine, method, peaks, results };
 }

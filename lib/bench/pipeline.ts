@@ -15,7 +15,7 @@ import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import { noisePicture, type PictureSize } from './model.js';
 import { measurePeak } from './peaks.js';
-import type { Disturbance, PipelineReport, PipelineResult, Series, Window } from './schema.js';
+import { reportHead, type Disturbance, type PipelineReport, type PipelineResult, type Series, type Window } from './schema.js';
 import { clip, covered, spansOf, stages, type Span } from './spans.js';
 import { median, summarize } from './statistics.js';
 import { toSeries, type Rule } from './windows.js';
@@ -232,10 +232,8 @@ export async function benchPipeline(options: PipelineBenchOptions): Promise<Pipe
     const alone = await networkAlone(detector, options, run);
     const result = { ...toResult(detector, options, run, throughput, alone), loopDelay: loopDelayOf(histogram) };
     return {
-      format: 'cornernet-bench',
-      version: 1,
+      ...reportHead(),
       kind: 'pipeline',
-      date: new Date().toISOString(),
       machine,
       method: { insideTheClock, ...options.rule },
       peaks: [await measurePeak(detector.device, detector.precision, detector.threads, options.rule.limitSeconds)],

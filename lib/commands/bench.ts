@@ -16,7 +16,7 @@ import { expandInputs } from '../inputs/expand.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { Precision } from '../options/values.js';
-import { openOutput } from '../output-file.js';
+import { writeText } from '../output-file.js';
 import { defaultWeights, listWeights } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
 import { addDetectorOptions, loadOptionsOf, numeric, weightsOption, type DetectorFlags } from '../options/flags.js';
@@ -111,11 +111,7 @@ function weightsOf(chosen: string | undefined): { weights: string; weightsName: 
 
 /** Writes what was asked for and shows the table. */
 export async function publish(report: Report, { json, html }: Pick<CommonFlags, 'json' | 'html'>): Promise<void> {
-  if (json !== undefined) {
-    const output = openOutput(json);
-    await output.write(`${JSON.stringify(report)}\n`);
-    await output.commit();
-  }
+  if (json !== undefined) await writeText(json, `${JSON.stringify(report)}\n`);
   if (html !== undefined) {
     const { writeReportPage } = await import('../bench/page.js'); // with the plotting library, half a second to load
     await writeReportPage(html, report);
@@ -224,11 +220,7 @@ interface CompareFlags {
 
 async function runCompare(before: string, after: string, { json, failIfSlower }: CompareFlags): Promise<void> {
   const comparison = compareReports(await readReport(before), await readReport(after));
-  if (json !== undefined) {
-    const output = openOutput(json);
-    await output.write(`${JSON.stringify(comparison)}\n`);
-    await output.commit();
-  }
+  if (json !== undefined) await writeText(json, `${JSON.stringify(comparison)}\n`);
   for (const warning of comparison.warnings) console.log(`differs: ${warning}`);
   console.log(drawTable(comparisonTable(comparison)));
   const slower = comparison.changes.filter(({ judgement }) => judgement === 'slower').length;
