@@ -55,5 +55,5 @@ function(add_cuda_sources target)
   # The list's semicolons would end a command-line argument.
   string(REPLACE ";" " " archs "${CORNERNET_CUDA_ARCHS}")
   target_compile_definitions(${target} PUBLIC CORNERNET_CUDA=1 CORNERNET_CUDA_ARCHS="${archs}")
-  target_link_libraries(${target} PUBLIC CUDA::cudart_static)
+  target_link_libraries(${target} PUBLIC CUDA::toolkit) # its headers; CMake links the runtime
 endfunction()

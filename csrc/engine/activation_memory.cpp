@@ -55,16 +55,15 @@ struct ActivationMemory::Allocator final : c10::Allocator {
   /// In place while anybody has a Use, so that nothing points here when the addon is unloaded.
   static void install() {
     const std::lock_guard lock(mutex);
-    if (users++ > 0) return;
-    one.usual = c10::GetCPUAllocator();
-    c10::SetCPUAllocator(&one);
+    if (users++ == 0) c10::SetCPUAllocator(&one);
   }
   static void remove() {
     const std::lock_guard lock(mutex);
-    if (--users == 0) c10::SetCPUAllocator(one.usual);
+    // Another copy of the addon in the process may have put its own in place: each goes back to LibTorch's, never to the other's.
+    if (--users == 0 && c10::GetCPUAllocator() == &one) c10::SetCPUAllocator(one.usual);
   }
 
-  c10::Allocator* usual = nullptr;
+  c10::Allocator* const usual = c10::GetDefaultCPUAllocator();
   static Allocator one;
   static std::mutex mutex;
   static int users;

@@ -68,10 +68,14 @@ async function gpuFindings(info: NativeBuildInfo | undefined, plan: SetupPlan | 
     const found = `${name}, compute capability ${computeCapability.toFixed(1)}, driver for CUDA ${cuda.toFixed(1)}`;
     if (info?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; the addon has code for it` };
     if (plan?.unused !== undefined) return { subject: 'GPU', found, remedy: plan.unused };
+    if (info?.cuda === true && info.devices[index] === undefined) {
+      const remedy =
+        'CUDA does not see it: look at CUDA_VISIBLE_DEVICES, at the rights of /dev/nvidia*, and whether the driver was updated without a restart';
+      return { subject: 'GPU', found, remedy };
+    }
     const lacks = info === undefined ? '' : `the addon has no ${info.cuda ? 'code for it' : 'CUDA side'}: `;
     const build = plan?.fetch ?? plan?.libtorch?.variant;
-    const remedy =
-      build === undefined ? 'run `npx cornernet setup`' : `run \`npx cornernet setup\`, which takes the ${build} build of LibTorch`;
+    const remedy = `run \`npx cornernet setup\`${build === undefined ? '' : `, which takes the ${build} build of LibTorch`}`;
     return { subject: 'GPU', found, remedy: lacks + remedy };
   });
 }

@@ -49,7 +49,7 @@ describe('the prebuilt addon', function () {
   };
   const setup = (): Promise<Ended> => runNode([join(home(), 'dist', 'cli.js'), 'setup'], { cwd: app, env: machine.env });
 
-  it('is a package of a few megabytes that the package depends on, as it is packed', () => {
+  it('is a package of a few megabytes that the package depends on, and names no place of this machine', async () => {
     const archives = readdirSync(packages).filter((name) => name.endsWith('.tgz'));
     const { version, optionalDependencies, devDependencies, scripts } = JSON.parse(
       readFileSync(join(packages, 'cornernet', 'package.json'), 'utf8'),
@@ -61,6 +61,8 @@ describe('the prebuilt addon', function () {
     assert.equal(optionalDependencies?.['cornernet-linux-x64-cpu'], version);
     assert.deepEqual([devDependencies, Object.keys(scripts)], [undefined, ['install']]);
     for (const archive of archives) assert.ok(readFileSync(join(packages, archive)).length < 8e6, archive);
+    const made = readFileSync(join(packages, 'cornernet-linux-x64-cpu', 'cornernet.node'), 'latin1');
+    assert.ok(made.includes('\0$ORIGIN/libtorch/lib\0') && !made.includes(root) && !made.includes(dirname(await builtAgainst())));
     const clone = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest;
     assert.equal(clone.optionalDependencies, undefined);
   });

@@ -136,8 +136,10 @@ describe('the set-up', function () {
       assert.equal((await plan()).plan.libtorch?.variant, 'cu126');
       rmSync(dirname(machine.cached('2.13.0+cu126')), { recursive: true });
       assert.equal((await plan()).plan.fetch, 'cu126');
-      // Asked for, it is taken all the same.
-      assert.equal((await plan(`{ libtorch: ${JSON.stringify(cu130)}, source: true }`)).plan.libtorch?.folder, cu130);
+      // Asked for, it is taken all the same, and what that means is said.
+      const asked = (await plan(`{ libtorch: ${JSON.stringify(cu130)} }`)).plan;
+      assert.deepEqual([asked.libtorch?.folder, asked.cuda], [cu130, false]);
+      assert.match(asked.unused ?? '', /LIBTORCH names a cu130 build, which has no code for it/);
     });
 
     it('says what using it takes where that is missing', async () => {
@@ -162,7 +164,10 @@ describe('the set-up', function () {
       machine.setGpu('H100', '9.0', '13.0');
       machine.setNvcc('13.0');
       machine.env['LIBTORCH'] = cache('2.13.0+cpu');
-      assert.match((await plan()).plan.unused ?? '', /LIBTORCH names a CPU build: unset it, and run `npx cornernet setup` again/);
+      assert.match(
+        (await plan()).plan.unused ?? '',
+        /LIBTORCH names a cpu build, which has no code for it: unset it, and run `npx cornernet setup` again/,
+      );
       delete machine.env['LIBTORCH'];
       machine.env['CORNERNET_CUDA'] = '0';
       const { plan: made } = await plan();
