@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 
 import { exitCodes, reportFailure } from './commands/failure.js';
+import { Interrupted } from './commands/interrupt.js';
 import { CornerNetError } from './errors.js';
 import { packageVersion } from './native.js';
 
@@ -58,6 +59,11 @@ async function main(): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode;
+      return;
+    }
+    if (error instanceof Interrupted) {
+      console.error('interrupted: nothing was written');
+      process.exitCode = exitCodes.interrupted;
       return;
     }
     reportFailure(error instanceof Error ? error : new CornerNetError('ERR_INTERNAL', String(error)));

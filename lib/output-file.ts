@@ -1,7 +1,8 @@
-// Text outputs: a file, which appears under its name only when it is complete, or standard output.
-import { createWriteStream } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+// Outputs: a file, which appears under its name only when it is complete, what devices and pipes take, or standard output.
+import { createHash } from 'node:crypto';
+import { constants, createWriteStream, type Stats } from 'node:fs';
+import { access, chmod, mkdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import type { Writable } from 'node:stream';
 
@@ -24,41 +25,85 @@ async function writeTo(stream: Writable, text: string | Uint8Array): Promise<voi
   await new Promise<void>((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())));
 }
 
+/** Bytes that a file's name may have. */
+const longestName = 255;
+
+/** The name with its ending, the name cut and told apart by a hash where a file system would refuse it. */
+export function fittingName(name: string, ending: string): string {
+  const room = longestName - Buffer.byteLength(ending);
+  if (Buffer.byteLength(name) <= room) return `${name}${ending}`;
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 8);
+  const cut = Buffer.from(name).subarray(0, room - hash.length - 1).toString().replace(/\ufffd+$/, ''); // prettier-ignore
+  return `${cut}-${hash}${ending}`;
+}
+
+async function statIfThere(path: string): Promise<Stats | undefined> {
+  return stat(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  });
+}
+
+/** What a link leads to, be it there or not. */
+async function linkedTo(path: string): Promise<string> {
+  const to = await readlink(path).catch(() => undefined);
+  return to === undefined ? path : linkedTo(resolve(dirname(path), to));
+}
+
+interface Target {
+  /** Behind all links. */
+  readonly file: string;
+  /** Where it is written before it gets its name; devices and pipes are written through. */
+  readonly aside?: string;
+  /** Of the file that is replaced. */
+  readonly mode?: number | undefined;
+}
+
+async function targetOf(path: string): Promise<Target> {
+  const there = await statIfThere(path);
+  if (there?.isDirectory() === true) throw new Error('it is a folder');
+  if (there && !there.isFile()) return { file: path };
+  const file = there ? await realpath(path) : await linkedTo(resolve(path));
+  return { file, aside: join(dirname(file), fittingName(basename(file), `.${process.pid}.part`)), mode: there?.mode };
+}
+
 class FileOutput implements TextOutput {
   readonly #path: string;
-  readonly #aside: string;
-  #stream: Writable | undefined;
+  #open: Promise<{ readonly target: Target; readonly stream: Writable }> | undefined;
 
   constructor(path: string) {
     this.#path = path;
-    this.#aside = `${path}.${process.pid}.part`;
   }
 
   async write(text: string | Uint8Array): Promise<void> {
-    await this.#attempt(async () => writeTo(await this.#open(), text));
+    await this.#attempt(async () => writeTo((await this.#opened()).stream, text));
   }
 
   async commit(): Promise<void> {
     await this.#attempt(async () => {
-      const stream = await this.#open();
+      const { stream, target } = await this.#opened();
       stream.end();
       await finished(stream);
-      await rename(this.#aside, this.#path);
+      if (target.aside === undefined) return;
+      if (target.mode !== undefined) await chmod(target.aside, target.mode & 0o7777);
+      await rename(target.aside, target.file);
     });
   }
 
   async discard(): Promise<void> {
-    this.#stream?.destroy();
-    await rm(this.#aside, { force: true }).catch(() => undefined); // there is nothing where it could not be made
+    const open = await this.#open?.catch(() => undefined);
+    open?.stream.destroy();
+    if (open?.target.aside !== undefined) await rm(open.target.aside, { force: true }).catch(() => undefined);
   }
 
-  async #open(): Promise<Writable> {
-    if (!this.#stream) {
-      await mkdir(dirname(this.#path), { recursive: true });
-      this.#stream = createWriteStream(this.#aside);
-      this.#stream.on('error', () => undefined); // each write reports its own
-    }
-    return this.#stream;
+  #opened(): Promise<{ readonly target: Target; readonly stream: Writable }> {
+    return (this.#open ??= (async () => {
+      const target = await targetOf(this.#path);
+      if (target.aside !== undefined) await mkdir(dirname(target.file), { recursive: true });
+      const stream = createWriteStream(target.aside ?? target.file);
+      stream.on('error', () => undefined); // each write reports its own
+      return { target, stream };
+    })());
   }
 
   async #attempt(work: () => Promise<void>): Promise<void> {
@@ -69,6 +114,39 @@ class FileOutput implements TextOutput {
       throw unwritable(this.#path, error);
     }
   }
+}
+
+/** That a folder is there and takes files, or can be made. */
+async function checkFolder(folder: string): Promise<void> {
+  if (Buffer.byteLength(basename(folder)) > longestName) throw new Error(`a name has more than ${longestName} bytes`);
+  const there = await statIfThere(folder);
+  if (!there) return checkFolder(dirname(folder));
+  if (!there.isDirectory()) throw new Error(`${folder} is a file, not a folder`);
+  await access(folder, constants.W_OK | constants.X_OK);
+}
+
+async function orUnwritable(path: string, check: () => Promise<void>): Promise<void> {
+  await check().catch((error: unknown) => {
+    throw unwritable(path, error);
+  });
+}
+
+/**
+ * That a file can be written there, as far as can be told without writing it; nothing is changed.
+ * @throws {CornerNetError} `ERR_WRITE`.
+ */
+export function checkOutputFile(path: string): Promise<void> {
+  return orUnwritable(path, async () => {
+    const { file, aside } = await targetOf(path);
+    if (Buffer.byteLength(basename(file)) > longestName) throw new Error(`its name has more than ${longestName} bytes`);
+    if (await statIfThere(file)) await access(file, constants.W_OK);
+    if (aside !== undefined) await checkFolder(dirname(file));
+  });
+}
+
+/** As {@link checkOutputFile}, of a folder for files. */
+export function checkOutputFolder(path: string): Promise<void> {
+  return orUnwritable(path, () => checkFolder(resolve(path)));
 }
 
 /** Of `path`, or of standard output without one. */

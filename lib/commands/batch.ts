@@ -72,7 +72,7 @@ function ending(summary: BatchSummary, flags: BatchFlags): string {
 
 async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
   const say = (text: string): void => console.error(`cornernet: ${text}`);
-  const interrupt = onInterrupt(say, ['SIGINT', 'SIGTERM']);
+  const interrupt = onInterrupt(say);
   const progress = showBatchProgress(flags.progress);
   try {
     const { output, weights, format, annotations, limit, shard, retryErrors, maxErrors } = flags;

@@ -5,9 +5,8 @@ import { join, relative } from 'node:path';
 import type { Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
-import { expandInputs } from '../inputs/expand.js';
 import { packageRoot } from '../native.js';
-import { detectFiles } from './detect.js';
+import { detectInputs } from './detect.js';
 
 export function register(command: Command): void {
   command.option('-o, --output <folder>', 'where the drawn pictures go', 'output').action(async ({ output }: { output: string }) => {
@@ -18,8 +17,8 @@ export function register(command: Command): void {
         `the demo's pictures are not here (${pictures}): try \`cornernet detect <your pictures> --format table\``,
       );
     }
-    const paths = (await expandInputs([pictures])).map((path) => relative(process.cwd(), path));
-    process.exitCode = await detectFiles(paths, { weights: 'digits', format: 'table', draw: output });
+    const folder = relative(process.cwd(), pictures) || '.';
+    process.exitCode = await detectInputs([folder], { weights: 'digits', format: 'table', draw: output });
     console.log(`The drawn pictures are in ${output}/`);
   });
 }

@@ -1,20 +1,24 @@
 // cornernet detect: objects in pictures, as JSON lines, COCO results, CSV or a table.
+import { resolve } from 'node:path';
+
 import { Option, type Command } from 'commander';
 import type { Sharp } from 'sharp';
 
 import { Detector } from '../detector/detector.js';
-import type { DetectionResult } from '../detector/result.js';
+import type { Detection } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
-import { expandInputs } from '../inputs/expand.js';
-import { writeText } from '../output-file.js';
+import { sourceOf, type Entry } from '../inputs/entry.js';
+import { expandEntries, PassedOver } from '../inputs/expand.js';
+import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
+import { checkOutputFile, checkOutputFolder, writeText } from '../output-file.js';
 import { renderBoxes } from '../render/boxes.js';
 import { DrawingFolder } from '../render/folder.js';
 import { renderHeatmaps } from '../render/heatmaps.js';
+import { defaultWeights } from '../weights/weights.js';
 import { openResults, type Format } from '../writers/open.js';
-import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
-import { exitCodes } from './failure.js';
-import { onInterrupt } from './interrupt.js';
-import { showProgress } from './progress.js';
+import { exitCodes, reportFailure } from './failure.js';
+import { onInterrupt, type Interrupt } from './interrupt.js';
+import { countedProgress } from './progress.js';
 
 export interface DetectFlags extends DetectorFlags {
   readonly format: Format;
@@ -25,18 +29,26 @@ export interface DetectFlags extends DetectorFlags {
   readonly quiet?: boolean;
 }
 
+/** What the default weights find. */
+const defaultKnows = 'only handwritten digits';
+
 const examples = `
 Examples:
   $ cornernet detect photo.jpg --format table
   $ cornernet detect pictures/ --weights 10x5 --output results.jsonl --draw drawn/
   $ cornernet detect 'shots/**/*.png' --weights my.pth --no-flip --score-threshold 0
-  $ find . -name '*.jpg' | cornernet detect - --format coco --output results.json
+  $ find . -name '*.jpg' -print0 | cornernet detect - --format coco --output results.json
+  $ curl https://host/photo.jpg | cornernet detect - --weights 10x5
 
-Exit codes: 0 all done, 1 wrong usage or nothing done, 2 some pictures failed, 130 after Ctrl-C.`;
+Exit codes: 0 all done, 1 wrong usage or nothing done, 2 some pictures failed or are not drawn, 130 after Ctrl-C or SIGTERM.`;
 
 export function register(command: Command): void {
   command
-    .argument('<inputs...>', 'pictures, folders, globs, or - for a list of paths on standard input')
+    .argument(
+      '<inputs...>',
+      "pictures, folders, globs, or - for standard input: a picture's bytes, or a list of paths (lines, or find -print0)",
+    )
+    .optionsGroup('Output:')
     .addOption(new Option('-f, --format <format>', 'what to write').choices(['jsonl', 'coco', 'csv', 'table']).default('jsonl'))
     .option('-o, --output <file>', 'write there instead of to standard output')
     .option('--annotations <file>', 'COCO annotations whose picture and category ids --format coco uses')
@@ -45,13 +57,13 @@ export function register(command: Command): void {
     .option('-q, --quiet', 'show no progress')
     .addHelpText('after', examples)
     .action(async (inputs: string[], flags: DetectFlags) => {
-      process.exitCode = await detectFiles(await expandInputs(inputs), flags);
+      process.exitCode = await detectInputs(inputs, flags);
     });
-  addDetectorOptions(command);
+  addDetectorOptions(command.optionsGroup('Options:'));
 }
 
 /** What can be refused before any work. */
-function checkFlags({ format, output, annotations }: DetectFlags): void {
+async function checkFlags({ format, output, annotations, draw, heatmaps }: DetectFlags): Promise<void> {
   if (annotations !== undefined && format !== 'coco') {
     throw new CornerNetError('ERR_OPTION', `--annotations gives the ids of --format coco: --format ${format} takes none`);
   }
@@ -61,49 +73,62 @@ function checkFlags({ format, output, annotations }: DetectFlags): void {
       '--format coco needs --output, where the list of picture ids goes beside, or --annotations that has them',
     );
   }
-}
-
-async function writeDrawing(drawing: Sharp, file: string): Promise<void> {
-  await writeText(file, await drawing.toBuffer());
+  if (draw !== undefined && heatmaps !== undefined && resolve(draw) === resolve(heatmaps)) {
+    throw new CornerNetError('ERR_OPTION', '--draw and --heatmaps name the same folder, where their pictures would replace each other');
+  }
+  if (output !== undefined) await checkOutputFile(output);
+  for (const folder of [draw, heatmaps]) if (folder !== undefined) await checkOutputFolder(folder);
 }
 
 /** Draws what was asked for. */
-function drawerFor(flags: DetectFlags, detector: Detector): (result: DetectionResult) => Promise<void> {
+function drawerFor(flags: DetectFlags, detector: Detector): (entry: Entry, detections: readonly Detection[]) => Promise<void> {
   const boxes = flags.draw === undefined ? undefined : new DrawingFolder(flags.draw);
   const heatmaps = flags.heatmaps === undefined ? undefined : new DrawingFolder(flags.heatmaps);
-  return async ({ image, detections }) => {
-    if (image === null) return;
-    const maxPixels = flags.maxPixels ?? Number.MAX_SAFE_INTEGER; // the detector has checked it already
-    if (boxes) await writeDrawing(await renderBoxes(image, detections, maxPixels), boxes.fileFor(image));
-    if (heatmaps)
-      await writeDrawing(await renderHeatmaps(image, await detector.heads(image), detections, maxPixels), heatmaps.fileFor(image));
+  const maxPixels = flags.maxPixels ?? Number.MAX_SAFE_INTEGER; // the detector has checked it already
+  const save = async (drawing: Sharp, file: string): Promise<void> => writeText(file, await drawing.toBuffer());
+  return async (entry, detections) => {
+    const picture = await sourceOf(entry);
+    if (boxes) await save(await renderBoxes(picture, detections, maxPixels), boxes.fileFor(entry.path));
+    if (!heatmaps) return;
+    await save(await renderHeatmaps(picture, await detector.heads(picture), detections, maxPixels), heatmaps.fileFor(entry.path));
   };
 }
 
-/** Detects in files and writes the results in their order; returns the exit code. */
-export async function detectFiles(paths: readonly string[], flags: DetectFlags): Promise<number> {
-  checkFlags(flags);
-  await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));
-  const say = (text: string): void => (flags.quiet === true ? undefined : console.error(text));
-  if (flags.device === undefined) say(`cornernet: ${detector.device}, ${detector.precision}`);
+/** How many pictures came to what. */
+interface Counts {
+  done: number;
+  failed: number;
+  /** Of those that did not fail. */
+  undrawn: number;
+  objects: number;
+}
+
+/** Detects and draws until it is interrupted; the results are written when this returns, or nothing is. */
+async function run(entries: readonly Entry[], flags: DetectFlags, detector: Detector, interrupt: Interrupt): Promise<Counts> {
   const writer = await openResults(flags.format, flags.output, { classes: detector.classes, annotations: flags.annotations });
   const draw = drawerFor(flags, detector);
-  const interrupt = onInterrupt(say);
-  const progress = showProgress(paths.length, flags.quiet === true);
-  const untilInterrupted = function* (): Generator<string> {
-    for (const path of paths) {
+  const progress = countedProgress(entries.length, flags.quiet === true);
+  const untilInterrupted = async function* (): AsyncGenerator<string | Uint8Array> {
+    for (const entry of entries) {
       if (interrupt.finish.aborted) return;
-      yield path;
+      yield await sourceOf(entry);
     }
   };
-  let done = 0;
-  let failed = 0;
+  const counts: Counts = { done: 0, failed: 0, undrawn: 0, objects: 0 };
   try {
     for await (const result of detector.detectAll(untilInterrupted(), { signal: interrupt.signal })) {
-      await writer.write(result);
-      if ('error' in result) failed++;
-      else await draw(result);
-      done++;
+      const entry = entries[counts.done] as Entry;
+      await writer.write({ ...result, image: entry.path });
+      if ('error' in result) {
+        counts.failed++;
+      } else {
+        counts.objects += result.detections.length;
+        await draw(entry, result.detections).catch((error: unknown) => {
+          counts.undrawn++;
+          reportFailure(error, `${entry.path} is not drawn`);
+        });
+      }
+      counts.done++;
       progress.advance('error' in result);
     }
   } catch (error) {
@@ -113,14 +138,42 @@ export async function detectFiles(paths: readonly string[], flags: DetectFlags):
     }
   } finally {
     progress.stop();
-    interrupt.release();
   }
   await writer.end();
-  if (interrupt.finish.aborted) {
-    say(`interrupted after ${done} of ${paths.length} pictures, whose results are written`);
-    return exitCodes.interrupted;
+  return counts;
+}
+
+/** What a user should know who named no weights or no device. */
+function choices(flags: DetectFlags, detector: Detector): string {
+  const weights = flags.weights === undefined ? [`the weights ${defaultWeights()} (${defaultKnows}; others: --weights)`] : [];
+  const device = flags.device === undefined ? [detector.device, detector.precision] : [];
+  return [...weights, ...device].join(', ');
+}
+
+/** Detects in what the inputs name and writes the results in their order; returns the exit code. */
+export async function detectInputs(inputs: readonly string[], flags: DetectFlags): Promise<number> {
+  const say = (text: string): void => (flags.quiet === true || text === '' ? undefined : console.error(`cornernet: ${text}`));
+  await checkFlags(flags);
+  const skipped = new PassedOver();
+  const entries = await expandEntries(inputs, { takePicture: true, onPassedOver: skipped.count });
+  say(skipped.sentence);
+  await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));
+  say(choices(flags, detector));
+  const interrupt = onInterrupt(say);
+  try {
+    const { done, failed, undrawn, objects } = await run(entries, flags, detector, interrupt);
+    if (failed > 0) say(`${failed} of ${entries.length} pictures failed`);
+    if (undrawn > 0) say(`${undrawn} of ${entries.length} pictures could not be drawn`);
+    if (interrupt.finish.aborted) {
+      say(`interrupted after ${done} of ${entries.length} pictures, whose results are written`);
+      return exitCodes.interrupted;
+    }
+    if (flags.weights === undefined && objects === 0 && failed < done) {
+      say(`nothing was found: the weights ${defaultWeights()} know ${defaultKnows}; \`cornernet weights list\` shows others`);
+    }
+    if (failed + undrawn === 0) return exitCodes.done;
+    return failed === done ? exitCodes.failed : exitCodes.someFailed;
+  } finally {
+    interrupt.release();
   }
-  if (failed > 0) say(`${failed} of ${paths.length} pictures failed`);
-  if (failed === 0) return exitCodes.done;
-  return failed === done ? exitCodes.failed : exitCodes.someFailed;
 }

@@ -7,11 +7,11 @@ import { readAnnotations, readDetections, type CocoAnnotations } from '../coco/d
 import { detectSet, type DetectedSet } from '../coco/detect.js';
 import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../coco/evaluate.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import { writeText } from '../output-file.js';
+import { checkOutputFile, writeText } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
 import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
 import { onInterrupt } from './interrupt.js';
-import { showProgress } from './progress.js';
+import { countedProgress } from './progress.js';
 
 interface EvalFlags extends DetectorFlags {
   readonly annotations: string;
@@ -38,9 +38,11 @@ const shownScore = 0.3;
 
 export function register(command: Command): void {
   command
+    .optionsGroup('Input:')
     .requiredOption('--annotations <file>', 'COCO annotations, as instances_val2017.json is')
     .option('--images <folder>', 'where the annotated pictures are')
     .option('--detections <file>', 'evaluate these COCO results, instead of detecting')
+    .optionsGroup('Output:')
     .addOption(new Option('-f, --format <format>', 'how to show the numbers').choices(['table', 'json']).default('table'))
     .option('-o, --output <file>', 'write them there instead of to standard output')
     .option('--html <file>', 'also write a page: precision over recall, confusion matrix, worst pictures')
@@ -49,7 +51,7 @@ export function register(command: Command): void {
     .option('-q, --quiet', 'show no progress')
     .addHelpText('after', help)
     .action(evaluate);
-  addDetectorOptions(command);
+  addDetectorOptions(command.optionsGroup('Options:'));
 }
 
 const sayWarning = (warning: string): void => console.error(`warning: ${warning}`);
@@ -57,7 +59,7 @@ const sayWarning = (warning: string): void => console.error(`warning: ${warning}
 async function detect(flags: EvalFlags, annotations: CocoAnnotations, options: LoadOptions): Promise<DetectedSet> {
   if (flags.images === undefined) throw new CornerNetError('ERR_OPTION', 'name the pictures (--images) or the detections (--detections)');
   const interrupt = onInterrupt(() => undefined);
-  const progress = showProgress(annotations.images.length, flags.quiet === true);
+  const progress = countedProgress(annotations.images.length, flags.quiet === true);
   try {
     const { finish: signal } = interrupt;
     return await detectSet(annotations, flags.images, flags.weights, options, { signal, onPicture: (failed) => progress.advance(failed) });
@@ -78,6 +80,7 @@ function tableOf(annotations: CocoAnnotations, { stats, perClassAP }: CocoEvalua
 }
 
 async function evaluate(flags: EvalFlags): Promise<void> {
+  for (const file of [flags.output, flags.html, flags.saveDetections]) if (file !== undefined) await checkOutputFile(file);
   const annotations = await readAnnotations(flags.annotations);
   if (flags.reference === true) return compare(flags, annotations);
   const options = loadOptionsOf(flags);

@@ -1,4 +1,14 @@
-// Ctrl-C: the first lets what is in flight finish, the second gives it up.
+// Ctrl-C and SIGTERM: the first lets what is in flight finish, the second gives it up.
+
+/** Why a command ended early. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+  constructor() {
+    super('interrupted');
+  }
+}
+
+const signals = ['SIGINT', 'SIGTERM'] as const;
 
 export interface Interrupt {
   /** Aborts at the first: begin nothing new. */
@@ -8,15 +18,14 @@ export interface Interrupt {
   release(): void;
 }
 
-/** @param signals what counts as Ctrl-C. */
-export function onInterrupt(say: (text: string) => void, signals: readonly NodeJS.Signals[] = ['SIGINT']): Interrupt {
+export function onInterrupt(say: (text: string) => void): Interrupt {
   const finish = new AbortController();
   const abort = new AbortController();
   const listener = (): void => {
     if (finish.signal.aborted) {
-      abort.abort(new Error('interrupted'));
+      abort.abort(new Interrupted());
     } else {
-      finish.abort(new Error('interrupted'));
+      finish.abort(new Interrupted());
       say('finishing what is in flight; press Ctrl-C again to give it up');
     }
   };

@@ -3,31 +3,6 @@ import { Presets, SingleBar } from 'cli-progress';
 
 import type { BatchProgress } from '../jobs/types.js';
 
-export interface Progress {
-  advance(failed: boolean): void;
-  stop(): void;
-}
-
-export function showProgress(total: number, quiet: boolean): Progress {
-  if (quiet || !process.stderr.isTTY) return { advance: () => undefined, stop: () => undefined };
-  let failures = 0;
-  const bar = new SingleBar(
-    { format: '{bar} {value}/{total} pictures, {rate}/s, {failures} failed, {eta_formatted} left', stream: process.stderr, etaBuffer: 50 },
-    Presets.shades_classic,
-  );
-  const started = Date.now();
-  let done = 0;
-  bar.start(total, 0, { rate: '0.0', failures: 0 });
-  return {
-    advance: (failed) => {
-      done++;
-      failures += failed ? 1 : 0;
-      bar.increment(1, { rate: (done / ((Date.now() - started) / 1000)).toFixed(1), failures });
-    },
-    stop: () => bar.stop(),
-  };
-}
-
 /** How a batch shows its progress. */
 export type ProgressStyle = 'auto' | 'json' | 'none';
 
@@ -63,6 +38,27 @@ export function showBatchProgress(style: ProgressStyle): { show: (progress: Batc
       bar.update(ended, { line: progressLine(progress) });
     },
     stop: () => bar.stop(),
+  };
+}
+
+export interface Progress {
+  advance(failed: boolean): void;
+  stop(): void;
+}
+
+/** A bar of pictures that are counted one by one; nothing where no one looks. */
+export function countedProgress(total: number, quiet: boolean): Progress {
+  const { show, stop } = showBatchProgress(quiet || !process.stderr.isTTY ? 'none' : 'auto');
+  const started = performance.now();
+  let [done, failed] = [0, 0];
+  return {
+    advance: (one) => {
+      if (one) failed++;
+      else done++;
+      const rate = (1000 * (done + failed)) / (performance.now() - started);
+      show({ done, failed, total, rate, secondsLeft: (total - done - failed) / rate });
+    },
+    stop,
   };
 }
 

@@ -28,7 +28,7 @@ async function work(flags: WorkerFlags): Promise<number> {
   const queue = queueOptionsOf(flags);
   if (!queue) throw new CornerNetError('ERR_OPTION', 'name the queue: --queue redis://host, or CORNERNET_QUEUE');
   const say = (text: string): void => console.error(`cornernet: ${text}`);
-  const interrupt = onInterrupt(say, ['SIGINT', 'SIGTERM']);
+  const interrupt = onInterrupt(say);
   const { weights, ...place } = flags;
   try {
     const options = loadOptionsOf(place);

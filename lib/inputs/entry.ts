@@ -1,4 +1,4 @@
-// One picture of a list: a file, or a member of a tar file.
+// One picture of a list: a file, a member of a tar file, or bytes from standard input.
 import { open } from 'node:fs/promises';
 
 import { z } from 'zod';
@@ -10,6 +10,8 @@ export interface Entry {
   readonly path: string;
   /** Where its bytes lie when it is a member of a tar file. */
   readonly member?: { readonly tar: string; readonly offset: number; readonly size: number } | undefined;
+  /** Those of a picture on standard input, which no list on disk has. */
+  readonly bytes?: Uint8Array | undefined;
 }
 
 export const entrySchema = z.strictObject({
@@ -18,17 +20,17 @@ export const entrySchema = z.strictObject({
 });
 
 /**
- * What a detector takes of it: the path, or the member's bytes.
+ * What a detector takes of it: the path, or the bytes.
  * @throws {CornerNetError} `ERR_INPUT` when the tar file can't be read.
  */
-export async function sourceOf({ path, member }: Entry): Promise<string | Uint8Array> {
-  if (!member) return path;
+export async function sourceOf({ path, member, bytes }: Entry): Promise<string | Uint8Array> {
+  if (!member) return bytes ?? path;
   try {
     await using file = await open(member.tar);
-    const bytes = Buffer.alloc(member.size);
-    const { bytesRead } = await file.read(bytes, 0, member.size, member.offset);
+    const read = Buffer.alloc(member.size);
+    const { bytesRead } = await file.read(read, 0, member.size, member.offset);
     if (bytesRead < member.size) throw new Error(`it ends before ${member.offset + member.size} bytes`);
-    return bytes;
+    return read;
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `${path} can't be read from ${member.tar}: ${sentenceOf(error)}`, { cause: error });
   }

@@ -2,7 +2,6 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
 import picomatch from 'picomatch';
@@ -10,6 +9,7 @@ import { extract, type Header } from 'tar-stream';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { Entry } from './entry.js';
+import { readPaths, readStandardInput } from './paths.js';
 import { walk } from './walk.js';
 
 /** What folders and tar files are searched for: the formats that sharp reads. */
@@ -20,11 +20,7 @@ const isList = (name: string): boolean => /\.(txt|lst|list)$/i.test(name);
 
 const isTar = (name: string): boolean => /\.tar$/i.test(name);
 
-async function* readList(stream: Readable): AsyncGenerator<Entry, void> {
-  for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) if (line.trim() !== '') yield { path: line.trim() };
-}
-
-async function* readTar(tar: string): AsyncGenerator<Entry, void> {
+async function* readTar(tar: string, passOver: (name: string) => void): AsyncGenerator<Entry, void> {
   const members = extract();
   const input = createReadStream(tar);
   input.on('error', (error) => members.destroy(error));
@@ -33,6 +29,7 @@ async function* readTar(tar: string): AsyncGenerator<Entry, void> {
       // tar-stream counts it for every member and leaves it out of its types.
       const { name, type, size, byteOffset: offset } = member.header as Header & { byteOffset: number };
       if (type === 'file' && isPicture(name)) yield { path: `${tar}/${name}`, member: { tar, offset, size } };
+      else if (type === 'file') passOver(`${tar}/${name}`);
       member.resume();
     }
   } catch (error) {
@@ -51,22 +48,31 @@ async function* matchGlob(pattern: string): AsyncGenerator<Entry, void> {
   for await (const path of walk(folder, depth)) if (matches(path)) yield { path: base === '' ? `${prefix}${path}` : join(base, path) };
 }
 
-async function* walkPictures(folder: string): AsyncGenerator<Entry, void> {
-  for await (const path of walk(folder)) if (isPicture(path)) yield { path: join(folder, path) };
+async function* walkPictures(folder: string, passOver: (path: string) => void): AsyncGenerator<Entry, void> {
+  for await (const path of walk(folder)) {
+    if (isPicture(path)) yield { path: join(folder, path) };
+    else passOver(join(folder, path));
+  }
 }
 
 export interface ListOptions {
   readonly stdin?: Readable;
   /** Whether lists of paths (.txt, .lst, .list) and tar files are opened; else they are taken for pictures. Default true. */
   readonly openLists?: boolean;
+  /** Whether standard input may be a picture instead of a list. Default false. */
+  readonly takePicture?: boolean;
+  /** Told of each file of a folder or tar file that is no picture. */
+  readonly onPassedOver?: (path: string) => void;
 }
 
-async function* listOne(input: string, { stdin = process.stdin, openLists = true }: ListOptions): AsyncGenerator<Entry, void> {
-  if (input === '-') return yield* readList(stdin);
+async function* listOne(input: string, options: ListOptions): AsyncGenerator<Entry, void> {
+  const { stdin = process.stdin, openLists = true, takePicture = false, onPassedOver = () => undefined } = options;
+  if (input === '-') return yield* readStandardInput(stdin, takePicture);
   const found = await stat(input).catch(() => undefined);
-  if (found?.isDirectory()) return yield* refuseNone(walkPictures(input), `the folder ${input} holds no pictures`);
-  if (found && openLists && isList(input)) return yield* refuseNone(readList(createReadStream(input)), `the list ${input} is empty`);
-  if (found && openLists && isTar(input)) return yield* refuseNone(readTar(input), `the tar file ${input} holds no pictures`);
+  if (found?.isDirectory()) return yield* refuseNone(walkPictures(input, onPassedOver), `the folder ${input} holds no pictures`);
+  if (found && openLists && isList(input))
+    return yield* refuseNone(readPaths(createReadStream(input), input), `the list ${input} is empty`);
+  if (found && openLists && isTar(input)) return yield* refuseNone(readTar(input, onPassedOver), `the tar file ${input} holds no pictures`);
   // A file that isn't there fails by itself, the others go on.
   if (found || !picomatch.scan(input).isGlob) yield { path: input };
   else yield* refuseNone(matchGlob(input), `no file matches ${input}`);
@@ -92,9 +98,28 @@ export async function* listInputs(inputs: readonly string[], options: ListOption
   yield* refuseNone(all(), 'no pictures were named');
 }
 
-/** The paths of {@link listInputs} in an array, for commands that take some pictures. */
-export async function expandInputs(inputs: readonly string[], stdin: Readable = process.stdin): Promise<string[]> {
-  const paths: string[] = [];
-  for await (const { path } of listInputs(inputs, { stdin, openLists: false })) paths.push(path);
-  return paths;
+/** Counts what was passed over, and says it. */
+export class PassedOver {
+  #files = 0;
+  readonly count = (): void => {
+    this.#files++;
+  };
+
+  /** Empty when nothing was. */
+  get sentence(): string {
+    if (this.#files === 0) return '';
+    return this.#files === 1 ? '1 file that is no picture was passed over' : `${this.#files} files that are no pictures were passed over`;
+  }
+}
+
+/** {@link listInputs} in an array, for commands that take some pictures: lists and tar files are not opened. */
+export async function expandEntries(inputs: readonly string[], options: Omit<ListOptions, 'openLists'> = {}): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  for await (const entry of listInputs(inputs, { ...options, openLists: false })) entries.push(entry);
+  return entries;
+}
+
+/** The paths of {@link expandEntries}. */
+export async function expandInputs(inputs: readonly string[]): Promise<string[]> {
+  return (await expandEntries(inputs)).map(({ path }) => path);
 }

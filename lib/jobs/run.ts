@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
-import { listInputs } from '../inputs/expand.js';
+import { listInputs, PassedOver } from '../inputs/expand.js';
 import { packageVersion } from '../native.js';
 import { checkLoadOptions } from '../options/check.js';
 import type { LoadOptions } from '../options/interfaces.js';
@@ -185,10 +185,12 @@ class Run {
   }
 
   async *#entries(inputs: readonly string[]): AsyncGenerator<Entry, void> {
-    for await (const entry of listInputs(inputs)) {
+    const passedOver = new PassedOver();
+    for await (const entry of listInputs(inputs, { onPassedOver: passedOver.count })) {
       this.#options.signal?.throwIfAborted();
       yield entry;
     }
+    if (passedOver.sentence !== '') this.#say(passedOver.sentence);
   }
 
   #start({ weights, settings, precision = 'auto' }: Pick<JobRequest, 'weights' | 'settings' | 'precision'>): Promise<Engine> {

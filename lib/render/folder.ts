@@ -1,6 +1,8 @@
 // A folder of drawings, one for each picture, under names that don't collide.
 import { join, parse } from 'node:path';
 
+import { fittingName } from '../output-file.js';
+
 export class DrawingFolder {
   readonly #folder: string;
   readonly #taken = new Set<string>();
@@ -9,12 +11,12 @@ export class DrawingFolder {
     this.#folder = folder;
   }
 
-  /** Where the drawing of this picture goes: pictures of one name in different folders get a number. */
+  /** Where the drawing of this picture goes: pictures of one name in different folders get a number, too long names are cut. */
   fileFor(image: string): string {
-    const { name } = parse(image);
-    let unique = name;
-    for (let number = 2; this.#taken.has(unique); number++) unique = `${name}-${number}`;
+    const { name } = parse(image === '-' ? 'stdin' : image);
+    let unique = fittingName(name, '.jpg');
+    for (let number = 2; this.#taken.has(unique); number++) unique = fittingName(name, `-${number}.jpg`);
     this.#taken.add(unique);
-    return join(this.#folder, `${unique}.jpg`);
+    return join(this.#folder, unique);
   }
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { detectFiles } from '../../lib/commands/detect.js';
+import { detectInputs } from '../../lib/commands/detect.js';
 import { expandInputs } from '../../lib/inputs/expand.js';
 import { loadNative } from '../../lib/native.js';
 import { fixtures, orSkip, pythonWithTorch, root, runQuietly } from '../environment.js';
@@ -44,7 +44,7 @@ describe('average precision', function () {
       output,
       quiet: true,
     } as const;
-    assert.equal(await detectFiles(await expandInputs([pictures]), flags), 0);
+    assert.equal(await detectInputs(await expandInputs([pictures]), flags), 0);
     return JSON.parse(await runQuietly(python, [join(root, 'test', 'parity', 'coco_ap.py'), annotations, output])) as number[];
   }
 

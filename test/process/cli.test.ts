@@ -1,7 +1,20 @@
 // The command line as a user meets it: formats, exit codes, messages, files.
 import { strict as assert } from 'node:assert';
-import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -9,7 +22,7 @@ import sharp from 'sharp';
 
 import type { DetectionResult } from '../../lib/index.js';
 import { fixtures, root } from '../environment.js';
-import { cornernet } from '../support/child.js';
+import { cornernet, runNode } from '../support/child.js';
 
 const scenes = ['scene0.jpg', 'scene1.jpg', 'scene2.jpg', 'scene3.jpg'].map((name) => join(root, 'pictures', name));
 const [scene] = scenes as [string];
@@ -63,6 +76,34 @@ describe('cornernet', function () {
     }
   });
 
+  it("takes a picture's bytes, and paths between NUL bytes, on standard input", async () => {
+    const [result] = lines((await cornernet(['detect', scene, '-q'])).stdout);
+    const { code, stdout } = await cornernet(['detect', '-', '-q', '--draw', folder], { input: readFileSync(scene) });
+    assert.equal(code, 0);
+    assert.deepEqual(lines(stdout), [{ ...result, image: '-' }]);
+    assert.deepEqual(readdirSync(folder), ['stdin.jpg']);
+    const odd = join(folder, 'two\nlines .jpg');
+    copyFileSync(scene, odd);
+    const found = await cornernet(['detect', '-', '-q'], { input: `${odd}\0${scene}\0` });
+    assert.deepEqual(
+      lines(found.stdout).map(({ image }) => image),
+      [odd, scene],
+    );
+  });
+
+  it('says what it chose, what it passed over, and why nothing may have been found', async () => {
+    writeFileSync(join(folder, 'notes.txt'), '');
+    copyFileSync(scene, join(folder, 'a.jpg'));
+    const plain = (await cornernet(['detect', folder])).stderr;
+    assert.match(plain, /the weights digits \(only handwritten digits/);
+    assert.match(plain, /1 file that is no picture was passed over/);
+    assert.doesNotMatch(plain, /nothing was found/);
+    const nothing = ['detect', scene, '--score-threshold', '1'];
+    assert.match((await cornernet(nothing)).stderr, /nothing was found: the weights digits know only handwritten digits/);
+    assert.doesNotMatch((await cornernet([...nothing, '--weights', 'digits'])).stderr, /digits/);
+    assert.equal((await cornernet([...nothing, '-q'])).stderr, '');
+  });
+
   it('a picture that fails has its error in its place, the others go on, the exit code is 2', async () => {
     const broken = join(folder, 'broken.jpg');
     writeFileSync(broken, readFileSync(scene).subarray(0, 2000));
@@ -90,6 +131,10 @@ describe('cornernet', function () {
       [['detect', scene, '--format', 'coco'], /^ERR_OPTION: --format coco needs --output/],
       [['detect', scene, '--format', 'xml'], /^ERR_OPTION: .*xml.*jsonl, coco, csv, table/],
       [['detect', scene, '--nonsense'], /^ERR_OPTION: unknown option '--nonsense'/],
+      [['detect', scene, '--outptu', 'x'], /^ERR_OPTION: unknown option '--outptu'\n\(Did you mean --output\?\)/],
+      [['detct', scene], /^ERR_OPTION: unknown command 'detct'\n\(Did you mean detect\?\)/],
+      [['detect', scene, '--annotations', 'a.json'], /^ERR_OPTION: --annotations gives the ids of --format coco/],
+      [['detect', scene, '--draw', 'x', '--heatmaps', './x'], /^ERR_OPTION: --draw and --heatmaps name the same folder/],
       [['detect'], /^ERR_OPTION: missing required argument/],
       [['detect', join(folder, '*.jpg')], /^ERR_INPUT: no file matches/],
       [['detect', folder], /^ERR_INPUT: the folder .* holds no pictures/],
@@ -125,9 +170,53 @@ describe('cornernet', function () {
     assert.equal(failed.code, 1);
     assert.match(failed.stderr, /^ERR_INPUT: .*no picture called scene0\.jpg/);
     assert.deepEqual(readdirSync(folder), ['new']);
-    const unwritable = await cornernet(['detect', scene, '-o', join(scene, 'x.jsonl'), '-q']);
-    assert.equal(unwritable.code, 1);
-    assert.match(unwritable.stderr, /^ERR_WRITE: .*can't be written/);
+  });
+
+  it('outputs that can not be written are refused before the weights are loaded', async () => {
+    const file = join(folder, 'file');
+    writeFileSync(file, 'kept');
+    const long = 'x'.repeat(300);
+    for (const [flag, path, sentence] of [
+      ['--output', folder, /it is a folder/],
+      ['--output', join(file, 'x.jsonl'), /not a directory/],
+      ['--output', join(folder, 'none', long), /more than 255 bytes/],
+      ['--draw', file, /is a file, not a folder/],
+      ['--heatmaps', join(file, 'maps'), /not a directory/],
+      ['--draw', join(folder, 'none', long, 'deeper'), /more than 255 bytes/],
+    ] as const) {
+      const { code, stderr } = await cornernet(['detect', scene, '--weights', 'none.pth', flag, path, '-q']);
+      assert.deepEqual([code, /^ERR_WRITE: .* can't be written: /.test(stderr)], [1, true], stderr);
+      assert.match(stderr, sentence);
+    }
+    assert.deepEqual(readdirSync(folder), ['file']);
+    assert.equal(readFileSync(file, 'utf8'), 'kept');
+  });
+
+  it('writes through devices and pipes, and keeps links and modes', async () => {
+    assert.equal((await cornernet(['detect', scene, '-o', '/dev/null', '-q'])).code, 0);
+    assert.ok(statSync('/dev/null').isCharacterDevice());
+    const full = await cornernet(['detect', scene, '-o', '/dev/full', '-q']);
+    assert.equal(full.code, 1);
+    assert.match(full.stderr, /^ERR_WRITE: \/dev\/full can't be written: ENOSPC/);
+
+    const pipe = join(folder, 'pipe');
+    assert.equal(spawnSync('mkfifo', [pipe]).status, 0);
+    const [read] = await Promise.all([readFile(pipe, 'utf8'), cornernet(['detect', scene, '-o', pipe, '-q'])]);
+    assert.equal(lines(read).length, 1);
+    assert.ok(statSync(pipe).isFIFO());
+    rmSync(pipe);
+
+    mkdirSync(join(folder, 'there'));
+    writeFileSync(join(folder, 'there', 'results.jsonl'), 'old', { mode: 0o600 });
+    symlinkSync(join('there', 'results.jsonl'), join(folder, 'link'));
+    symlinkSync(join('there', 'later.jsonl'), join(folder, 'dangling'));
+    for (const link of ['link', 'dangling']) {
+      assert.equal((await cornernet(['detect', scene, '-o', join(folder, link), '-q'])).code, 0);
+      assert.ok(lstatSync(join(folder, link)).isSymbolicLink());
+      assert.equal(lines(readFileSync(join(folder, link), 'utf8')).length, 1);
+    }
+    assert.equal(statSync(join(folder, 'there', 'results.jsonl')).mode & 0o777, 0o600);
+    assert.deepEqual(readdirSync(join(folder, 'there')).sort(), ['later.jsonl', 'results.jsonl']);
   });
 
   it('COCO results have ids: classId + 1 and positions, listed beside, or those of an annotation file', async () => {
@@ -183,31 +272,64 @@ describe('cornernet', function () {
     }
   });
 
+  it("a drawing that can not be written is its picture's failure; long names are shortened", async () => {
+    const long = join(folder, `${'ä'.repeat(125)}.jpg`);
+    copyFileSync(scene, long);
+    const drawn = join(folder, 'drawn');
+    mkdirSync(join(drawn, 'scene0.jpg'), { recursive: true });
+    const { code, stdout, stderr } = await cornernet(['detect', ...scenes.slice(0, 2), long, '--draw', drawn]);
+    assert.equal(code, 2);
+    assert.equal(lines(stdout).length, 3);
+    assert.match(stderr, /^ERR_WRITE: .*scene0\.jpg is not drawn: .*it is a folder$/m);
+    assert.match(stderr, /1 of 3 pictures could not be drawn/);
+    assert.deepEqual(readdirSync(drawn).length, 3);
+    const other = join(folder, 'other');
+    const longer = join(folder, `${'x'.repeat(251)}.jpg`);
+    copyFileSync(scene, longer);
+    assert.equal((await cornernet(['detect', longer, longer, '--draw', other, '-q'])).code, 0);
+    assert.equal(readdirSync(other).filter((name) => /^x{200,}.*\.jpg$/.test(name)).length, 2);
+  });
+
   it('the table has a row a detection', async () => {
     const { stdout } = await cornernet(['detect', scene, '--format', 'table', '-q']);
     assert.match(stdout, /│ picture +│ object │ score │/);
     assert.match(stdout, /scene0\.jpg │ 4 +│ 0\.9\d +│/);
+    // Rows of failures and of nothing span columns; every line is as wide as the first.
+    const blank = join(folder, 'blank.png');
+    await sharp({ create: { width: 9, height: 9, channels: 3, background: 'grey' } }).toFile(blank);
+    const mixed = (await cornernet(['detect', 'no.jpg', scene, 'no.jpg', blank, scene, '--format', 'table', '-q'])).stdout
+      .trimEnd()
+      .split('\n');
+    assert.equal(mixed.length, 19);
+    for (const line of mixed) assert.equal(line.length, mixed[0]?.length, line);
+    assert.match(mixed[3] ?? '', /^│ no\.jpg +│ ERR_INPUT: /);
+    assert.ok(mixed.some((line) => /blank\.png +│ nothing found +│$/.test(line)));
   });
 
-  it('the first Ctrl-C finishes what is in flight and writes it', async () => {
-    const output = join(folder, 'results.jsonl');
-    const list = Array.from({ length: 3000 }, () => scene).join('\n');
-    const { code, signal, stderr } = await cornernet(['detect', '-', '-o', output], {
-      input: list,
-      during: (child) => {
-        // The partial file shows that results are coming.
-        const timer = setInterval(() => {
-          if (!readdirSync(folder).some((name) => name.endsWith('.part'))) return;
-          clearInterval(timer);
-          child.kill('SIGINT');
-        }, 50);
-      },
+  for (const stop of ['SIGINT', 'SIGTERM'] as const) {
+    it(`the first ${stop} finishes what is in flight and writes it, the second gives it up and writes what there is`, async () => {
+      const list = Array.from({ length: 3000 }, () => scene).join('\n');
+      for (const times of [1, 2]) {
+        const output = join(folder, `results-${times}.jsonl`);
+        const { code, signal, stderr } = await cornernet(['detect', '-', '-o', output], {
+          input: list,
+          during: (child) => {
+            // The partial file shows that results are coming.
+            const timer = setInterval(() => {
+              if (!readdirSync(folder).some((name) => name.endsWith('.part'))) return;
+              clearInterval(timer);
+              for (let i = 0; i < times; i++) child.kill(stop);
+            }, 50);
+          },
+        });
+        assert.deepEqual([code, signal], [130, null]);
+        const done = lines(readFileSync(output, 'utf8')).length;
+        assert.ok(done > 0 && done < 3000);
+        assert.match(stderr, new RegExp(`interrupted after ${done} of 3000 pictures`));
+      }
+      assert.deepEqual(readdirSync(folder).sort(), ['results-1.jsonl', 'results-2.jsonl']);
     });
-    assert.deepEqual([code, signal], [130, null]);
-    const done = lines(readFileSync(output, 'utf8')).length;
-    assert.ok(done > 0 && done < 3000);
-    assert.match(stderr, new RegExp(`interrupted after ${done} of 3000 pictures`));
-  });
+  }
 
   it('ends quietly when its reader goes away', async () => {
     const command = `"${process.execPath}" dist/cli.js detect ${scenes.join(' ')} ${scenes.join(' ')} -q | head -c 10`;
@@ -225,7 +347,17 @@ describe('cornernet', function () {
       assert.equal(code, 0);
       assert.match(stdout, /Usage: cornernet/);
     }
-    assert.match((await cornernet(['detect', '--help'], { env })).stdout, /Examples:[^]*Exit codes:/);
+    assert.match((await cornernet(['detect', '--help'], { env })).stdout, /Output:[^]*Device:[^]*Examples:[^]*Exit codes:/);
+  });
+
+  it('help loads nothing but the command line itself', async () => {
+    const script = `process.argv.splice(1, 0, 'cornernet', '--help');
+      process.on('exit', () => console.error(JSON.stringify(Object.keys(require.cache))));
+      require('./dist/cli.js');`;
+    const { stderr } = await runNode(['-e', script]);
+    const loaded = (JSON.parse(stderr) as string[]).map((file) => file.slice(root.length + 1));
+    assert.ok(loaded.length > 1 && loaded.length < 10, stderr);
+    assert.ok(loaded.every((file) => /^dist\/[\w-]+\.js$/.test(file)), stderr); // prettier-ignore
   });
 
   it('doctor says what is here, as JSON too', async () => {

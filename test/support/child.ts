@@ -15,7 +15,7 @@ export interface Ended {
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
-  readonly input?: string;
+  readonly input?: string | Uint8Array;
   /** Called once the process runs. */
   readonly during?: (child: ChildProcess) => void;
 }

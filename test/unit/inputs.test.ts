@@ -1,14 +1,15 @@
 // From what a user names to pictures: order, folders, globs, lists, tar files, and folders too large to sort in memory.
 import { strict as assert } from 'node:assert';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
 import { CornerNetError } from '../../lib/index.js';
 import { sourceOf } from '../../lib/inputs/entry.js';
-import { expandInputs, listInputs } from '../../lib/inputs/expand.js';
+import { expandInputs, listInputs, PassedOver } from '../../lib/inputs/expand.js';
 import { sortNames } from '../../lib/inputs/walk.js';
+import { root } from '../environment.js';
 import { random } from '../support/batch.js';
 
 async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
@@ -63,6 +64,43 @@ describe('inputs', () => {
     writeFileSync(list, 'one.jpg\r\n\n two.jpg \nlast.jpg');
     const named = (await all(listInputs([list, '-', 'gone.jpg'], { stdin: Readable.from('x.jpg\ny.jpg\n') }))).map(({ path }) => path);
     assert.deepEqual(named, ['one.jpg', 'two.jpg', 'last.jpg', 'x.jpg', 'y.jpg', 'gone.jpg']);
+  });
+
+  it('paths between NUL bytes may hold line ends and spaces, and are the same in pieces of any length', async () => {
+    const names = [' a b.jpg ', 'two\nlines.jpg', 'ü.jpg', ...Array.from({ length: 900 }, (_, i) => `many/${i}.jpg`)];
+    const bytes = Buffer.from(names.map((name) => `${name}\0`).join(''));
+    for (const length of [1, 7, 5000, 1e6]) {
+      const pieces = Array.from({ length: Math.ceil(bytes.length / length) }, (_, i) => bytes.subarray(i * length, (i + 1) * length));
+      assert.deepEqual((await all(listInputs(['-'], { stdin: Readable.from(pieces) }))).map(({ path }) => path), names); // prettier-ignore
+    }
+    const marked = await all(listInputs(['-'], { stdin: Readable.from([Buffer.from('\ufeffx.jpg\r\ny.jpg')]) }));
+    assert.deepEqual(marked, [{ path: 'x.jpg' }, { path: 'y.jpg' }]);
+  });
+
+  it("a picture's bytes on standard input are one, where it may be; anything else is refused", async () => {
+    for (const file of ['pictures/scene0.jpg', 'test/fixtures/photos/chelsea.png']) {
+      const bytes = readFileSync(join(root, file));
+      const pieces = [bytes.subarray(0, 3), bytes.subarray(3, 9000), bytes.subarray(9000)];
+      const stdin = (): Readable => Readable.from(pieces);
+      assert.deepEqual(await all(listInputs(['-'], { stdin: stdin(), takePicture: true })), [{ path: '-', bytes }]);
+      assert.match(await refusal(all(listInputs(['-'], { stdin: stdin() }))), /^ERR_INPUT: standard input is a picture/);
+      await assert.rejects(
+        all(listInputs(['-'], { stdin: Readable.from([bytes.subarray(400)]), takePicture: true })),
+        /is no list of paths/,
+      );
+    }
+    await assert.rejects(all(listInputs(['-'], { stdin: Readable.from(['x'.repeat(70_000), '\n']) })), /is no list of paths/);
+    assert.match(await refusal(all(listInputs(['-'], { stdin: Readable.from([]) }))), /^ERR_INPUT: no pictures were named/);
+  });
+
+  it('counts the files of folders that are no pictures', async () => {
+    const passedOver = new PassedOver();
+    assert.equal(passedOver.sentence, '');
+    await all(listInputs([folder], { onPassedOver: passedOver.count }));
+    assert.equal(passedOver.sentence, '1 file that is no picture was passed over');
+    writeFileSync(join(folder, 'b', 'more.txt'), '');
+    await all(listInputs([join(folder, 'b')], { onPassedOver: passedOver.count }));
+    assert.equal(passedOver.sentence, '2 files that are no pictures were passed over');
   });
 
   it('says what is empty or no tar file', async () => {
