@@ -5,13 +5,13 @@ import { join } from 'node:path';
 
 import { format, resolveConfig } from 'prettier';
 
-import { callTable, detectAllTable, loadTable, softNmsTable, type OptionTable } from '../lib/options/table.js';
+import { callTable, detectAllTable, loadTable, softNmsTable, tilesTable, type OptionTable } from '../lib/options/table.js';
 
 const file = join(__dirname, '..', 'lib', 'options', 'interfaces.ts');
 
-function member([name, { type, about, standard }]: [string, OptionTable[string]]): string {
-  const sentence = `${about.charAt(0).toUpperCase()}${about.slice(1)}. Default: ${standard}.`;
-  return `/** ${sentence} */\nreadonly ${name}?: ${type} | undefined;`;
+function member([name, { type, about, standard, required }]: [string, OptionTable[string]]): string {
+  const sentence = `${about.charAt(0).toUpperCase()}${about.slice(1)}.${required ? '' : ` Default: ${standard}.`}`;
+  return `/** ${sentence} */\nreadonly ${name}${required ? `: ${type}` : `?: ${type} | undefined`};`;
 }
 
 function declare(name: string, parents: string, about: string, table: OptionTable): string {
@@ -22,6 +22,8 @@ const text = `// What a detector can be asked for. Written by scripts/generate-o
 import type { Abortable, Device, Numerics, Precision } from './values.js';
 
 ${declare('SoftNmsOptions', '', 'Soft non-maximum suppression, as mmcv computes it.', softNmsTable)}
+
+${declare('TileOptions', '', 'A large picture in overlapping squares.', tilesTable)}
 
 ${declare('DetectOptions', '', 'Options that each call may set anew; unset ones keep what `Detector.load` was given.', callTable)}
 

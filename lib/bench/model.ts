@@ -1,7 +1,8 @@
 // The network's benchmark: latency and throughput by batch, size, precision and views.
 import { Detector } from '../detector/detector.js';
 import type { DetectionResult, NetworkWork } from '../detector/result.js';
-import type { RawImage } from '../images/image.js';
+import { paddedSide } from '../detector/padding.js';
+import type { RawImage } from '../images/source.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { Precision } from '../options/values.js';
 import type { Timings } from '../detector/timings.js';
@@ -96,8 +97,8 @@ async function measureOne(
     threads: detector.threads,
     width,
     height,
-    paddedWidth: width | 127, // csrc/ops/image.h
-    paddedHeight: height | 127,
+    paddedWidth: paddedSide(width),
+    paddedHeight: paddedSide(height),
     views,
     batch,
     latency,
@@ -117,7 +118,7 @@ export async function benchModel(options: ModelBenchOptions): Promise<ModelRepor
   const peaks: Peak[] = [];
   const results: ModelResult[] = [];
   for (const precision of options.precisions) {
-    await using detector = await Detector.load(options.weights, { ...options.load, precision });
+    await using detector = await Detector.load(options.weights, { ...options.load, precision, batchSize: Math.max(...options.batches) });
     const peak = await measurePeak(detector.device, detector.precision, detector.threads, options.rule.limitSeconds);
     peaks.push(peak);
     for (const size of options.sizes) {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
 
 import { Detector } from '../detector/detector.js';
+import { paddedSide, paddedSize } from '../detector/padding.js';
 import type { DetectionResult, FailedResult } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
 import type { LoadOptions } from '../options/interfaces.js';
@@ -165,9 +166,8 @@ function timelineOf({ pictures, failures, begin }: Run): PipelineResult['timelin
 async function networkAlone(detector: Detector, { flip, batchSize: batch }: PipelineBenchOptions, { pictures }: Run): Promise<number> {
   const bySize = new Map<string, { size: PictureSize; count: number }>();
   for (const { size } of pictures) {
-    const padded = { width: size.width | 127, height: size.height | 127 };
-    const key = `${padded.width}x${padded.height}`;
-    bySize.set(key, { size: padded, count: (bySize.get(key)?.count ?? 0) + 1 });
+    const key = paddedSize(size);
+    bySize.set(key, { size: { width: paddedSide(size.width), height: paddedSide(size.height) }, count: (bySize.get(key)?.count ?? 0) + 1 });
   }
   let milliseconds = 0;
   for (const { size, count } of bySize.values()) {

@@ -1,70 +1,46 @@
 // The detector: weights on one or several devices, asked for the objects in pictures.
+import { setMaxListeners } from 'node:events';
+
 import { abortable } from '../abort.js';
-import { areCocoClasses, cocoClasses } from '../coco/categories.js';
-import { CornerNetError, fromNative } from '../errors.js';
-import { decodeImage, imageName, type ImageSource } from '../images/image.js';
-import {
-  loadNative,
-  type NativeAddon,
-  type NativeDetectOptions,
-  type NativeHeads,
-  type NativeInfo,
-  type NativePicture,
-  type NativeSettings,
-} from '../native.js';
-import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions, resolveClasses } from '../options/check.js';
+import { areCocoClasses } from '../coco/categories.js';
+import { CornerNetError } from '../errors.js';
+import { decodeImage, type Picture } from '../images/image.js';
+import { eachOf, withoutCrash, type ImageSource } from '../images/source.js';
+import type { NativeTimings } from '../native.js';
+import { checkDetectAllOptions, checkDetectOptions } from '../options/check.js';
 import type { DetectAllOptions, DetectOptions, LoadOptions } from '../options/interfaces.js';
-import { defaultMaxPixels, type Abortable, type Device } from '../options/values.js';
-import { Pipeline } from './pipeline.js';
-import { Replicas } from './replicas.js';
-import type { Detection, DetectionResult, DetectorStats, FailedResult, Heads, NetworkWork } from './result.js';
-import { timingsOf, type Decoded } from './timings.js';
-import { defaultWeights, resolveWeights, type ResolvedWeights } from '../weights/weights.js';
+import type { Abortable } from '../options/values.js';
+import { defaultWeights } from '../weights/weights.js';
+import { loadDetectors, type Loaded } from './load.js';
+import { PictureFailure } from './picture-failure.js';
+import { Pipeline, type PipelineLimits, type PipelineStages } from './pipeline.js';
+import {
+  sizeWarning,
+  toDetections,
+  type DetectionResult,
+  type DetectorStats,
+  type FailedResult,
+  type Heads,
+  type NetworkWork,
+} from './result.js';
+import { callSettings, type CallSettings } from './settings.js';
+import { cropped, joined, type Tiling } from './tiles.js';
+import { timingsOf } from './timings.js';
 
-interface Loaded {
-  readonly replicas: Replicas;
-  readonly weights: ResolvedWeights;
-  readonly options: LoadOptions;
-  readonly classes: readonly string[];
-}
-
-const floatsADetection = 6;
 const usualBatch = { cpu: 1, cuda: 8 } as const;
 /** More pictures in a forward make it no faster. How many of them fit into memory, the device's own side measures. */
 const mostInABatch = { cpu: 8, cuda: 32 } as const;
 
-function classNames(info: NativeInfo, chosen: readonly string[] | undefined): readonly string[] {
-  if (chosen && chosen.length !== info.numClasses) {
-    throw new CornerNetError(
-      'ERR_OPTION',
-      `option classNames has ${chosen.length} names, but the weights detect ${info.numClasses} classes`,
-    );
-  }
-  const names = chosen ?? info.classes;
-  if (names.length === info.numClasses) return [...names];
-  if (info.numClasses === cocoClasses.length) return [...cocoClasses];
-  return Array.from({ length: info.numClasses }, (_, id) => `class${id}`);
+interface TileFound {
+  /** As the addon gives them. */
+  readonly values: Float32Array;
+  readonly timings: NativeTimings | undefined;
 }
 
-/** 'cuda:*' spelt out. */
-function everyCuda(native: NativeAddon): Device[] {
-  const usable = native.buildInfo().devices.flatMap(({ hasCode }, index): Device[] => (hasCode ? [`cuda:${index}`] : []));
-  if (usable.length === 0) throw new CornerNetError('ERR_DEVICE', "device 'cuda:*' asks for every usable CUDA device, but there is none");
-  return usable;
-}
-
-/** `changes` over `base`; keys that are undefined change nothing. */
-function merge<T extends object>(base: T, changes: Partial<T>): T {
-  return { ...base, ...Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined)) };
-}
-
-function toDetections(values: Float32Array, classes: readonly string[]): Detection[] {
-  const detections: Detection[] = [];
-  for (let i = 0; i < values.length; i += floatsADetection) {
-    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, score = 0, classId = 0] = values.subarray(i, i + floatsADetection);
-    detections.push({ label: classes[classId] ?? `class${classId}`, classId, score, box: [x1, y1, x2, y2] });
-  }
-  return detections;
+interface Run extends Pick<PipelineLimits, 'batchSize' | 'concurrency'> {
+  readonly signal: AbortSignal | undefined;
+  /** Whether the first picture that fails ends the whole with a {@link PictureFailure}. */
+  readonly endAtFailure?: boolean;
 }
 
 /**
@@ -79,9 +55,8 @@ function toDetections(values: Float32Array, classes: readonly string[]): Detecti
  */
 export class Detector implements AsyncDisposable {
   readonly #loaded: Loaded;
-  /** When the pictures under way were taken and decoded. */
-  readonly #decoded = new WeakMap<NativePicture, Decoded>();
   #closing: Promise<void> | undefined;
+  #sizeWarning: string | undefined;
 
   private constructor(loaded: Loaded) {
     this.#loaded = loaded;
@@ -94,37 +69,7 @@ export class Detector implements AsyncDisposable {
    * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (no such file), `ERR_CHECKPOINT`, `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`, `ERR_LIBTORCH`.
    */
   static async load(weights: string = defaultWeights(), options: LoadOptions & Abortable = {}): Promise<Detector> {
-    const { signal, ...checked } = checkLoadOptions(options);
-    if (typeof weights !== 'string') throw new CornerNetError('ERR_OPTION', 'weights must be an id or a path');
-    signal?.throwIfAborted();
-    const resolved = resolveWeights(weights);
-    const native = loadNative();
-    const wanted = typeof checked.device === 'object' ? checked.device : [checked.device ?? 'auto'];
-    const devices = wanted.flatMap((device) => (device === 'cuda:*' ? everyCuda(native) : [device]));
-    const cpus = devices.filter((device) => device === 'cpu' || device === 'auto').length;
-    const { precision = 'auto', tf32 = false, deterministic = false, cudaGraphs = true } = checked;
-    const threads = checked.threads ?? Math.max(1, Math.floor(native.buildInfo().cores / Math.max(1, cpus)));
-    const detectors = devices.map(() => new native.Detector());
-    const closeAll = (): Promise<unknown> => Promise.all(detectors.map((detector) => detector.close()));
-    try {
-      const infos = await abortable(signal, () =>
-        fromNative(
-          Promise.all(
-            detectors.map((detector, i) =>
-              detector.load({ path: resolved.path, device: devices[i] ?? 'auto', precision, threads, tf32, deterministic, cudaGraphs }),
-            ),
-          ),
-        ),
-      );
-      const first = infos[0] as NativeInfo;
-      const replicas = new Replicas(infos.map((info, i) => ({ info, native: detectors[i] as (typeof detectors)[number] })));
-      const classes = classNames(first, checked.classNames);
-      if (checked.classes) resolveClasses(checked.classes, classes);
-      return new Detector({ replicas, weights: resolved, options: checked, classes });
-    } catch (error) {
-      void closeAll(); // after an abort the load itself takes its time
-      throw error;
-    }
+    return new Detector(await loadDetectors(weights, options));
   }
 
   /** Where it runs: 'cpu', 'cuda:0'; replicas are joined by commas. */
@@ -134,7 +79,7 @@ export class Detector implements AsyncDisposable {
 
   /** 'fp32', 'bf16' or 'fp16'. */
   get precision(): 'fp32' | 'bf16' | 'fp16' {
-    return this.#info.precision;
+    return this.#loaded.info.precision;
   }
 
   /** Names by class id. */
@@ -149,7 +94,7 @@ export class Detector implements AsyncDisposable {
 
   /** CPU threads of the network, for each replica. */
   get threads(): number {
-    return this.#info.threads;
+    return this.#loaded.info.threads;
   }
 
   /** Bytes that the prepared weights take, over all replicas. */
@@ -164,7 +109,8 @@ export class Detector implements AsyncDisposable {
 
   get stats(): DetectorStats {
     const { replicas } = this.#loaded;
-    return { ...replicas.sum((native) => native.stats()), warnings: replicas.warnings };
+    const warnings = this.#sizeWarning === undefined ? replicas.warnings : [...replicas.warnings, this.#sizeWarning];
+    return { ...replicas.sum((native) => native.stats()), warnings };
   }
 
   /**
@@ -178,13 +124,21 @@ export class Detector implements AsyncDisposable {
     options: DetectOptions & Abortable = {},
   ): Promise<DetectionResult | DetectionResult[]> {
     const { signal, ...changes } = checkDetectOptions(options);
-    const native = this.#nativeOptions(changes);
-    const maxPixels = this.#maxPixels(changes);
-    const sources: readonly ImageSource[] = Array.isArray(images) ? (images as readonly ImageSource[]) : [images as ImageSource];
-    const decode = (): Promise<NativePicture[]> => Promise.all(sources.map((source) => this.#decode(source, maxPixels)));
-    const pictures = await abortable(signal, decode);
-    const results = sources.length === 0 ? [] : await this.#detectPictures(sources, pictures, native, signal);
-    return Array.isArray(images) ? results : (results[0] as DetectionResult);
+    const settings = this.#settings(changes);
+    const several = Array.isArray(images);
+    const sources = several ? [...(images as readonly ImageSource[])] : [images as ImageSource];
+    const { batchSize: chosen } = this.#loaded.options;
+    // Whoever gives several pictures at once means them to share forwards.
+    const batchSize = Math.max(mostInABatch[this.#kind], typeof chosen === 'number' ? chosen : 1);
+    const results: DetectionResult[] = [];
+    const limits = { batchSize, concurrency: this.#concurrency(batchSize), signal, endAtFailure: true };
+    try {
+      for await (const result of this.#run(sources.map(withoutCrash)[Symbol.iterator](), settings, limits))
+        results.push(result as DetectionResult);
+    } catch (error) {
+      throw error instanceof PictureFailure ? error.among(several ? sources.length : undefined) : error;
+    }
+    return several ? results : (results[0] as DetectionResult);
   }
 
   /**
@@ -200,37 +154,14 @@ export class Detector implements AsyncDisposable {
    * ```
    */
   async *detectAll(
-    images: Iterable<ImageSource> | AsyncIterable<ImageSource>,
+    images: (Iterable<ImageSource> | AsyncIterable<ImageSource>) & object,
     options: DetectAllOptions = {},
   ): AsyncGenerator<DetectionResult | FailedResult, void, void> {
-    const { signal, concurrency, batchSize: chosenBatch, ...changes } = checkDetectAllOptions(options);
-    signal?.throwIfAborted();
-    const native = this.#nativeOptions(changes);
-    const maxPixels = this.#maxPixels(changes);
-    const devices = this.#loaded.replicas.infos.length;
-    const batchSize = this.#batchSize(chosenBatch);
-    const aborter = new AbortController();
-    const pipeline = new Pipeline<DetectionResult | FailedResult>(
-      images,
-      {
-        decode: (source) => this.#decode(source, maxPixels),
-        detect: (sources, pictures) => this.#detectPictures(sources, pictures, native, aborter.signal),
-        failed: (source, error) => ({ image: imageName(source), error }),
-      },
-      {
-        batchSize,
-        concurrency: concurrency === undefined ? this.#concurrency(batchSize) : Math.max(concurrency, batchSize * devices),
-        devices,
-      },
-    );
-    const abort = (): void => pipeline.stop(signal?.reason);
-    signal?.addEventListener('abort', abort, { once: true });
-    try {
-      yield* pipeline.results();
-    } finally {
-      signal?.removeEventListener('abort', abort);
-      aborter.abort(new CornerNetError('ERR_CLOSED', 'the loop over the results was left'));
-    }
+    const { signal, concurrency = 0, batchSize: chosen, ...changes } = checkDetectAllOptions(options);
+    const settings = this.#settings(changes);
+    const batchSize = this.#batchSize(chosen);
+    const atLeast = concurrency === 0 ? this.#concurrency(batchSize) : batchSize * this.#loaded.replicas.infos.length;
+    yield* this.#run(eachOf(images), settings, { batchSize, concurrency: Math.max(concurrency, atLeast), signal });
   }
 
   /**
@@ -239,10 +170,10 @@ export class Detector implements AsyncDisposable {
    */
   async heads(image: ImageSource, options: Abortable & Pick<DetectOptions, 'maxPixels'> = {}): Promise<Heads> {
     const { signal, ...changes } = checkDetectOptions(options);
-    const { settings } = this.#nativeOptions(changes);
-    const picture = await abortable(signal, () => decodeImage(image, this.#maxPixels(changes)));
-    const heads: NativeHeads = await this.#loaded.replicas.heads(picture, settings, signal);
-    return heads;
+    const { maxPixels, scaling, native } = this.#settings(changes);
+    const picture = await abortable(signal, () => decodeImage(image, maxPixels, { ...scaling, signal }));
+    const heads = await this.#loaded.replicas.heads(picture, native.settings, signal);
+    return { ...heads, width: picture.width, height: picture.height };
   }
 
   /**
@@ -263,72 +194,71 @@ export class Detector implements AsyncDisposable {
     return this.close();
   }
 
-  get #info(): NativeInfo {
-    return this.#loaded.replicas.infos[0] as NativeInfo;
+  get #kind(): 'cpu' | 'cuda' {
+    return this.#loaded.info.device === 'cpu' ? 'cpu' : 'cuda';
   }
 
   #batchSize(chosen = this.#loaded.options.batchSize): number {
-    const kind = this.#info.device === 'cpu' ? 'cpu' : 'cuda';
-    return chosen === 'auto' ? mostInABatch[kind] : (chosen ?? usualBatch[kind]);
+    return chosen === 'auto' ? mostInABatch[this.#kind] : (chosen ?? usualBatch[this.#kind]);
   }
 
   /** Enough to decode on every core, and for a batch on each device with the next one ready. */
   #concurrency(batchSize: number): number {
-    return Math.max(2 * this.#info.threads, 2 * batchSize * this.#loaded.replicas.infos.length);
+    return Math.max(2 * this.threads, 2 * batchSize * this.#loaded.replicas.infos.length);
   }
 
-  #maxPixels(changes: DetectOptions): number {
-    return changes.maxPixels ?? this.#loaded.options.maxPixels ?? defaultMaxPixels;
-  }
-
-  async #decode(source: ImageSource, maxPixels: number): Promise<NativePicture> {
-    const start = performance.now();
-    const picture = await decodeImage(source, maxPixels);
-    this.#decoded.set(picture, { start, end: performance.now() });
-    return picture;
-  }
-
-  async #detectPictures(
-    sources: readonly ImageSource[],
-    pictures: NativePicture[],
-    options: NativeDetectOptions,
-    signal: AbortSignal | undefined,
-  ): Promise<DetectionResult[]> {
-    const found = await this.#loaded.replicas.detect(pictures, options, signal);
-    return found.detections.map((values, i) => {
-      const picture = pictures[i] as NativePicture;
-      const { width, height } = picture;
-      const result = { image: imageName(sources[i] as ImageSource), width, height, detections: toDetections(values, this.classes) };
-      const [timings, decoded] = [found.timings[i], this.#decoded.get(picture)];
-      return timings && decoded ? { ...result, timings: timingsOf(decoded, timings) } : result;
-    });
-  }
-
-  /** The call's options over the load's, over the weights' own, over the checkpoint's settings. */
-  #nativeOptions(changes: DetectOptions): NativeDetectOptions {
+  #settings(changes: DetectOptions): CallSettings {
     if (this.#closing) throw new CornerNetError('ERR_CLOSED', 'the detector is closed');
-    const { weights, options, classes } = this.#loaded;
-    const wanted: LoadOptions = merge<LoadOptions>(options, changes);
-    const nms = merge(options.softNms ?? {}, changes.softNms ?? {});
-    const settings: NativeSettings = merge(this.#info.settings, {
-      mean: wanted.mean as [number, number, number] | undefined,
-      std: wanted.std as [number, number, number] | undefined,
-      toRgb: wanted.toRgb,
-      cornerTopk: wanted.cornerTopk,
-      distanceThreshold: wanted.distanceThreshold,
-      maxPerImage: wanted.maxPerImage,
-      nmsMethod: nms.method,
-      nmsIouThreshold: nms.iouThreshold,
-      nmsSigma: nms.sigma,
-      nmsMinScore: nms.minScore,
-    } as Partial<NativeSettings>);
-    return {
-      flip: wanted.flip ?? weights.flip,
-      numerics: wanted.numerics ?? 'mmdet2',
-      scoreThreshold: wanted.scoreThreshold ?? weights.scoreThreshold,
-      timings: wanted.timings ?? false,
-      classIds: wanted.classes ? resolveClasses(wanted.classes, classes) : [],
-      settings,
+    return callSettings(this.#loaded, changes);
+  }
+
+  /** The one way of pictures through the network, be they few or many. */
+  async *#run(
+    sources: Iterator<ImageSource> | AsyncIterator<ImageSource>,
+    settings: CallSettings,
+    { signal, endAtFailure, ...limits }: Run,
+  ): AsyncGenerator<DetectionResult | FailedResult, void, void> {
+    signal?.throwIfAborted();
+    const aborter = new AbortController();
+    setMaxListeners(0, aborter.signal); // every picture and call under way listens
+    const stages: PipelineStages<TileFound, DetectionResult | FailedResult> = {
+      decode: (source) => decodeImage(source, settings.maxPixels, { ...settings.scaling, signal: aborter.signal }),
+      detect: async (tiles) => {
+        const pixels = tiles.map(({ picture, tile }) => cropped(picture, tile));
+        const { detections, timings } = await this.#loaded.replicas.detect(pixels, settings.ofTiles, aborter.signal);
+        return detections.map((values, i) => ({ values, timings: timings[i] }));
+      },
+      finish: (picture, tiling, found) => this.#finish(picture, tiling, found, settings, aborter.signal),
+      failed: (image, error, index) => {
+        if (endAtFailure === true) pipeline.stop(new PictureFailure(image, index, error));
+        return { image, error };
+      },
     };
+    const devices = this.#loaded.replicas.infos.length;
+    const pipeline = new Pipeline(sources, stages, { ...limits, devices, tiles: settings.tiles });
+    const abort = (): void => pipeline.stop(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      yield* pipeline.results();
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      aborter.abort(new CornerNetError('ERR_CLOSED', 'the loop over the results was left'));
+    }
+  }
+
+  async #finish(
+    picture: Picture,
+    tiling: Tiling,
+    found: readonly TileFound[],
+    { native, tiles }: CallSettings,
+    signal: AbortSignal,
+  ): Promise<DetectionResult> {
+    const lists = found.map(({ values }) => values);
+    const whole = tiles ? this.#loaded.replicas.mergeDetections(joined(tiling, lists), native, signal) : lists[0];
+    const detections = toDetections((await whole) ?? new Float32Array(), this.classes, picture);
+    this.#sizeWarning ??= sizeWarning(picture.name, tiling.tiles[0] ?? picture, this.#loaded.weights.entry?.trainedSide);
+    const timings = found.flatMap((tile) => tile.timings ?? []);
+    const result = { image: picture.name, ...picture.original, detections };
+    return timings.length > 0 ? { ...result, timings: timingsOf(picture, timings) } : result;
   }
 }

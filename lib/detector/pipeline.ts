@@ -1,47 +1,66 @@
 // Many pictures through a detector: decoding runs ahead, neighbours of one padded size share a forward, results keep the order.
 import { CornerNetError, sentenceOf } from '../errors.js';
-import type { ImageSource } from '../images/image.js';
-import type { NativePicture } from '../native.js';
+import { imageName, type ImageSource } from '../images/source.js';
+import type { Picture } from '../images/image.js';
+import { paddedSize } from './padding.js';
+import { tilingOf, type Tile, type Tiling } from './tiles.js';
 
-/** What the pipeline needs of a detector. */
-export interface PipelineStages<Result> {
-  decode(source: ImageSource): Promise<NativePicture>;
-  /** Results in the pictures' order. */
-  detect(sources: readonly ImageSource[], pictures: NativePicture[]): Promise<Result[]>;
-  failed(source: ImageSource, error: CornerNetError): Result;
+/** What the pipeline needs of a detector; `Found` is what the network says of a tile. */
+export interface PipelineStages<Found, Result> {
+  decode(source: ImageSource): Promise<Picture>;
+  /** In the tiles' order. */
+  detect(tiles: readonly { readonly picture: Picture; readonly tile: Tile }[]): Promise<Found[]>;
+  /** @param found of each tile of the picture. */
+  finish(picture: Picture, tiling: Tiling, found: readonly Found[]): Promise<Result>;
+  /** @param index of the picture among all, from 0. */
+  failed(name: string | null, error: CornerNetError, index: number): Result;
 }
 
 export interface PipelineLimits {
   /** Pictures taken from the source and not yet handed on. */
   readonly concurrency: number;
+  /** Tiles (without tiling, pictures) in a forward. */
   readonly batchSize: number;
   readonly devices: number;
+  /** Pixels; without it each picture is one tile. */
+  readonly tiles: { readonly size: number; readonly overlap: number } | undefined;
 }
 
 interface Slot<Result> {
-  readonly source: ImageSource;
+  readonly name: string | null;
+  readonly index: number;
   readonly result: Promise<Result>;
   readonly settle: (result: Result) => void;
 }
 
-interface Ready<Result> {
+/** A decoded picture whose tiles wait for the network or are in it. */
+interface Job<Found, Result> {
   readonly slot: Slot<Result>;
-  readonly picture: NativePicture;
+  readonly picture: Picture;
+  readonly tiling: Tiling;
+  readonly found: Found[];
+  missing: number;
+  failed: boolean;
 }
 
-/** Pictures share a forward only when they are padded to the same size (csrc/ops/image.h). */
-function paddedSize(picture: NativePicture): string {
-  return `${picture.width | 127}x${picture.height | 127}`;
+interface Ready<Found, Result> {
+  readonly job: Job<Found, Result>;
+  readonly picture: Picture;
+  readonly tile: Tile;
+  /** Among the picture's tiles. */
+  readonly place: number;
 }
 
-export class Pipeline<Result> {
-  readonly #stages: PipelineStages<Result>;
+export class Pipeline<Found, Result> {
+  readonly #stages: PipelineStages<Found, Result>;
   readonly #limits: PipelineLimits;
   readonly #iterator: AsyncIterator<ImageSource> | Iterator<ImageSource>;
   readonly #slots: Slot<Result>[] = [];
-  readonly #ready: Ready<Result>[] = [];
+  /** By padded size. */
+  readonly #ready = new Map<string, Ready<Found, Result>[]>();
   readonly #fatal: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
+  #taken = 0;
   #decoding = 0;
   #computing = 0;
   #pulling = false;
@@ -51,10 +70,10 @@ export class Pipeline<Result> {
   #dispatchSoon: NodeJS.Immediate | undefined;
   #wake: () => void = () => undefined;
 
-  constructor(sources: Iterable<ImageSource> | AsyncIterable<ImageSource>, stages: PipelineStages<Result>, limits: PipelineLimits) {
+  constructor(sources: AsyncIterator<ImageSource> | Iterator<ImageSource>, stages: PipelineStages<Found, Result>, limits: PipelineLimits) {
     this.#stages = stages;
     this.#limits = limits;
-    this.#iterator = Symbol.asyncIterator in sources ? sources[Symbol.asyncIterator]() : sources[Symbol.iterator]();
+    this.#iterator = sources;
     this.#fatal = new Promise((_, reject) => (this.#fail = reject));
     this.#fatal.catch(() => undefined); // seen by whoever waits for the next result
   }
@@ -66,7 +85,7 @@ export class Pipeline<Result> {
         this.#pull();
         const slot = this.#slots[0];
         if (slot) {
-          const result = await Promise.race([slot.result, this.#fatal]);
+          const result = await Promise.race([this.#fatal, slot.result]);
           this.#slots.shift();
           yield result;
         } else if (this.#exhausted) {
@@ -108,6 +127,7 @@ export class Pipeline<Result> {
         this.#sourceFailure = { error };
       } finally {
         this.#pulling = false;
+        if (this.#exhausted) this.#dispatch();
         this.#wake();
       }
     })();
@@ -116,17 +136,28 @@ export class Pipeline<Result> {
   #accept(source: ImageSource): void {
     let settle: (result: Result) => void = () => undefined;
     const result = new Promise<Result>((resolve) => (settle = resolve));
-    const slot = { source, result, settle };
+    const slot = { name: imageName(source), index: this.#taken++, result, settle };
     this.#slots.push(slot);
     this.#decoding++;
     this.#stages
       .decode(source)
-      .then((picture) => this.#ready.push({ slot, picture }))
-      .catch((error: unknown) => slot.settle(this.#stages.failed(source, asCornerNetError(error))))
+      .then((picture) => this.#queue(slot, picture))
+      .catch((error: unknown) => slot.settle(this.#stages.failed(slot.name, asCornerNetError(error), slot.index)))
       .finally(() => {
         this.#decoding--;
         this.#dispatch();
       });
+  }
+
+  #queue(slot: Slot<Result>, picture: Picture): void {
+    const tiling = tilingOf(picture, this.#limits.tiles);
+    const job = { slot, picture, tiling, found: [], missing: tiling.tiles.length, failed: false };
+    tiling.tiles.forEach((tile, place) => {
+      const size = paddedSize(tile);
+      const mates = this.#ready.get(size) ?? [];
+      mates.push({ job, picture, tile, place });
+      this.#ready.set(size, mates);
+    });
   }
 
   /**
@@ -134,61 +165,80 @@ export class Pipeline<Result> {
    * is being decoded that could fill them. The source is not waited for: it may itself be waiting for a result.
    */
   #dispatch(): void {
-    while (!this.#stopped && this.#computing < 2 * this.#limits.devices) {
-      const batch = this.#nextBatch(this.#limits.batchSize);
-      if (!batch) break;
-      this.#start(batch);
+    this.#startAll(2 * this.#limits.devices, this.#limits.batchSize);
+    if (this.#exhausted) {
+      this.#startRest();
+      return;
     }
     // At the loop's next turn, because pictures that need no decoding arrive one microtask after the other.
     this.#dispatchSoon ??= setImmediate(() => {
       this.#dispatchSoon = undefined;
-      while (!this.#stopped && this.#computing < this.#limits.devices && this.#decoding === 0) {
-        const batch = this.#nextBatch(1);
-        if (!batch) break;
-        this.#start(batch);
-      }
+      this.#startRest();
     });
   }
 
-  #start(batch: Ready<Result>[]): void {
-    this.#computing++;
-    void this.#run(batch).finally(() => {
-      this.#computing--;
-      this.#dispatch();
-    });
+  #startRest(): void {
+    if (this.#decoding === 0) this.#startAll(this.#limits.devices, 1);
   }
 
-  /** Takes the first batch of at least `atLeast` pictures. */
-  #nextBatch(atLeast: number): Ready<Result>[] | undefined {
-    for (const { picture } of this.#ready) {
-      const mates = this.#ready.filter((other) => paddedSize(other.picture) === paddedSize(picture)).slice(0, this.#limits.batchSize);
+  /** Starts batches of at least so many while fewer than `most` are computed. */
+  #startAll(most: number, atLeast: number): void {
+    while (!this.#stopped && this.#computing < most) {
+      const batch = this.#nextBatch(atLeast);
+      if (!batch) return;
+      this.#computing++;
+      void this.#run(batch).finally(() => {
+        this.#computing--;
+        this.#dispatch();
+      });
+    }
+  }
+
+  #nextBatch(atLeast: number): Ready<Found, Result>[] | undefined {
+    for (const [size, mates] of this.#ready) {
       if (mates.length < atLeast) continue;
-      for (const mate of mates) this.#ready.splice(this.#ready.indexOf(mate), 1);
-      return mates;
+      const batch = mates.splice(0, this.#limits.batchSize);
+      if (mates.length === 0) this.#ready.delete(size);
+      return batch;
     }
     return undefined;
   }
 
-  async #run(batch: Ready<Result>[]): Promise<void> {
+  async #run(batch: readonly Ready<Found, Result>[]): Promise<void> {
+    const wanted = batch.filter(({ job }) => !job.failed);
+    if (wanted.length === 0 || this.#stopped) return;
     try {
-      const results = await this.#stages.detect(
-        batch.map(({ slot }) => slot.source),
-        batch.map(({ picture }) => picture),
-      );
-      batch.forEach(({ slot }, i) => slot.settle(results[i] as Result));
+      const found = await this.#stages.detect(wanted);
+      wanted.forEach((ready, i) => this.#take(ready, found[i] as Found));
     } catch (error) {
       const failure = asCornerNetError(error);
       if (failure.code === 'ERR_CLOSED') {
         this.stop(failure);
-      } else if (batch.length > 1) {
+      } else if (wanted.length > 1) {
         // One picture, or the batch's size, may be at fault: halves find out which, and lose none.
-        const half = Math.ceil(batch.length / 2);
-        await this.#run(batch.slice(0, half));
-        await this.#run(batch.slice(half));
+        const half = Math.ceil(wanted.length / 2);
+        await this.#run(wanted.slice(0, half));
+        await this.#run(wanted.slice(half));
       } else {
-        for (const { slot } of batch) slot.settle(this.#stages.failed(slot.source, failure));
+        for (const { job } of wanted) this.#giveUp(job, failure);
       }
     }
+  }
+
+  #take({ job, place }: Ready<Found, Result>, found: Found): void {
+    job.found[place] = found;
+    if (--job.missing > 0) return;
+    this.#stages.finish(job.picture, job.tiling, job.found).then(job.slot.settle, (error: unknown) => {
+      const failure = asCornerNetError(error);
+      if (failure.code === 'ERR_CLOSED') this.stop(failure);
+      else this.#giveUp(job, failure);
+    });
+  }
+
+  /** Tiles of it that still wait are passed over. */
+  #giveUp(job: Job<Found, Result>, failure: CornerNetError): void {
+    job.failed = true;
+    job.slot.settle(this.#stages.failed(job.slot.name, failure, job.slot.index));
   }
 }
 

@@ -1,5 +1,6 @@
 // What a detector gives: its results' shapes and units.
 import type { CornerNetError } from '../errors.js';
+import type { Picture, Size } from '../images/image.js';
 import type { NativeWork } from '../native.js';
 import type { Timings } from './timings.js';
 
@@ -16,7 +17,7 @@ export interface Detection {
 
 /** What was found in one picture. */
 export interface DetectionResult {
-  /** The path or URL as it was given; null for pictures given as bytes. */
+  /** The path or URL as it was given, a `File`'s name; null for pictures given as bytes. */
   readonly image: string | null;
   /** Pixels, after turning by the EXIF orientation. */
   readonly width: number;
@@ -57,6 +58,9 @@ export interface Heads {
   /** Pixels of border before the picture. */
   readonly left: number;
   readonly top: number;
+  /** Pixels of the picture itself as the network sees it: after `maxSide` and `scale`. */
+  readonly width: number;
+  readonly height: number;
 }
 
 /** One operator's call in the network: its shape, operations and bytes. */
@@ -69,6 +73,30 @@ export interface DetectorStats {
   readonly forwards: number;
   /** Views that went through it; two a picture with `flip`. */
   readonly views: number;
-  /** Devices that failed and were taken out of service, a sentence each; their calls went to other replicas. */
+  /**
+   * A sentence each: devices that failed and were taken out of service, whose calls went to other replicas; the first picture that was far larger
+   * than what the weights were trained on.
+   */
   readonly warnings: readonly string[];
+}
+
+/** From what the addon gives: x1, y1, x2, y2, score, class id per detection, in the pixels that the network saw. */
+export function toDetections(values: Float32Array, classes: readonly string[], { width, height, original }: Picture): Detection[] {
+  const [across, down] = [original.width / width, original.height / height];
+  const detections: Detection[] = [];
+  for (let i = 0; i < values.length; i += 6) {
+    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, score = 0, classId = 0] = values.subarray(i, i + 6);
+    const box = [x1 * across, y1 * down, x2 * across, y2 * down] as const;
+    detections.push({ label: classes[classId] ?? `class${classId}`, classId, score, box });
+  }
+  return detections;
+}
+
+/** The weights still find objects in pictures of so many times the side that they were trained on. */
+const farLarger = 3;
+
+/** @param seen what the network saw at a time. */
+export function sizeWarning(name: string | null, seen: Size, trainedSide: number | undefined): string | undefined {
+  if (trainedSide === undefined || Math.max(seen.width, seen.height) <= farLarger * trainedSide) return undefined;
+  return `${name ?? 'a picture'} is ${seen.width}x${seen.height} pixels large and the weights were trained on about ${trainedSide}: they may miss objects; try maxSide or tiles (--max-side, --tiles)`;
 }

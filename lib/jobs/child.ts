@@ -1,7 +1,7 @@
 // The process that runs the addon for a batch: what kills it, kills no job. It ends with its supervisor.
 import { Detector } from '../detector/detector.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
-import type { ImageSource } from '../images/image.js';
+import type { ImageSource } from '../images/source.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions } from '../options/interfaces.js';

@@ -4,29 +4,37 @@ import { Option, type Command } from 'commander';
 import { CornerNetError } from '../errors.js';
 import { shown } from '../validation.js';
 import type { LoadOptions } from './interfaces.js';
-import { callTable, loadTable, softNmsTable, type OptionRow, type OptionTable } from './table.js';
+import { callTable, loadTable, softNmsTable, tilesTable, type OptionRow, type OptionTable } from './table.js';
 
-/** As commander hands them over, each under its option's name; those of softNms (not listed here) have its name before theirs. */
-export type DetectorFlags = Omit<LoadOptions, 'device' | 'classes' | 'softNms'> & {
+/** As commander hands them over, each under its option's name; those of softNms and tiles (not listed here) have names of their own. */
+export type DetectorFlags = Omit<LoadOptions, 'device' | 'classes' | 'softNms' | 'tiles'> & {
   readonly weights?: string;
   readonly device?: readonly string[];
   readonly classes?: readonly string[];
 };
 
 interface Flag {
+  /** As the API calls it. */
+  readonly option: string;
   /** camelCase. */
   readonly name: string;
   readonly row: OptionRow;
 }
 
-function flagsOf(table: OptionTable, before = ''): Flag[] {
+function flagsOf(table: OptionTable, nameOf = (option: string): string => option): Flag[] {
   return Object.entries(table)
     .filter(([, row]) => row.flag !== undefined)
-    .map(([name, row]) => ({ name: before === '' ? name : `${before}${name.charAt(0).toUpperCase()}${name.slice(1)}`, row }));
+    .map(([option, row]) => ({ option, name: nameOf(option), row }));
 }
 
-const softNmsFlags = flagsOf(softNmsTable, 'softNms');
-const detectorFlags = [...flagsOf(loadTable), ...flagsOf(callTable), ...softNmsFlags];
+const after = (word: string, option: string): string => `${word}${option.charAt(0).toUpperCase()}${option.slice(1)}`;
+/** Options that are objects: each of theirs is a flag. */
+const groups = {
+  softNms: flagsOf(softNmsTable, (option) => after('softNms', option)),
+  tiles: flagsOf(tilesTable, (option) => (option === 'size' ? 'tiles' : after('tile', option))),
+};
+const plainFlags = [...flagsOf(loadTable), ...flagsOf(callTable)];
+const detectorFlags = [...plainFlags, ...Object.values(groups).flat()];
 
 const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
@@ -100,7 +108,10 @@ function valueOf({ name, row }: Flag, flags: Readonly<Record<string, unknown>>):
 /** The options that the flags give; their values are checked where the API checks them. */
 export function loadOptionsOf(flags: DetectorFlags): LoadOptions {
   const all = flags as Readonly<Record<string, unknown>>;
-  const values = detectorFlags.filter((flag) => !softNmsFlags.includes(flag)).map((flag) => [flag.name, valueOf(flag, all)] as const);
-  const softNms = given(Object.fromEntries(Object.keys(softNmsTable).map((key, i) => [key, all[softNmsFlags[i]?.name ?? '']])));
-  return given({ ...Object.fromEntries(values), ...(Object.keys(softNms).length > 0 && { softNms }) });
+  const values = plainFlags.map((flag) => [flag.option, valueOf(flag, all)] as const);
+  const objects = Object.entries(groups).map(([option, members]) => {
+    const object = given(Object.fromEntries(members.map((flag) => [flag.option, all[flag.name]])));
+    return [option, Object.keys(object).length > 0 ? object : undefined] as const;
+  });
+  return given(Object.fromEntries([...values, ...objects]));
 }

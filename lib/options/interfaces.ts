@@ -13,6 +13,14 @@ export interface SoftNmsOptions {
   readonly minScore?: number | undefined;
 }
 
+/** A large picture in overlapping squares. */
+export interface TileOptions {
+  /** Cut larger pictures into overlapping tiles of so many pixels a side, each of which the network sees by itself; 127, 255, 383, 511, ... need no padding. */
+  readonly size: number;
+  /** Pixels that neighbouring tiles share, at most half a tile: objects up to this size are whole in one of them. Default: a quarter of the tile. */
+  readonly overlap?: number | undefined;
+}
+
 /** Options that each call may set anew; unset ones keep what `Detector.load` was given. */
 export interface DetectOptions {
   /** Also look at the mirrored picture and merge (test-time augmentation). Default: the weights' own configuration: on for the published ones. */
@@ -35,6 +43,12 @@ export interface DetectOptions {
   readonly timings?: boolean | undefined;
   /** Refuse pictures with more pixels. Default: 50,000,000. */
   readonly maxPixels?: number | undefined;
+  /** Scale larger pictures down so that their longer side has so many pixels; boxes stay in the picture's own pixels. Default: off. */
+  readonly maxSide?: number | undefined;
+  /** Scale pictures by this factor (0.05 to 4) before the network, or by less where maxSide asks for it; boxes stay in the picture's own pixels. Default: 1. */
+  readonly scale?: number | undefined;
+  /** Cut large pictures into overlapping tiles, whose boxes are merged by soft non-maximum suppression; after maxSide and scale. Default: off. */
+  readonly tiles?: TileOptions | undefined;
 }
 
 /** Options of `Detector.load`. */

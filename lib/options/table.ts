@@ -23,6 +23,8 @@ export interface OptionRow<T = unknown> {
   /** Heading in the help. */
   readonly group: string;
   readonly flag?: FlagKind;
+  /** Whether the group of options that it belongs to can't do without it. */
+  readonly required?: true;
   /** What stands for the value in the help. */
   readonly placeholder?: string;
 }
@@ -66,6 +68,30 @@ export const softNmsTable = {
     standard: '0.001',
     group: 'Results',
     flag: 'number',
+  },
+} as const satisfies OptionTable;
+
+/** `tiles`: a large picture in overlapping squares. */
+export const tilesTable = {
+  size: {
+    schema: z.int().min(64).max(16_384),
+    type: 'number',
+    about:
+      'cut larger pictures into overlapping tiles of so many pixels a side, each of which the network sees by itself; 127, 255, 383, 511, ... need no padding',
+    standard: 'off',
+    group: 'Pictures',
+    flag: 'number',
+    placeholder: 'px',
+    required: true,
+  },
+  overlap: {
+    schema: z.int().min(0),
+    type: 'number',
+    about: 'pixels that neighbouring tiles share, at most half a tile: objects up to this size are whole in one of them',
+    standard: 'a quarter of the tile',
+    group: 'Pictures',
+    flag: 'number',
+    placeholder: 'px',
   },
 } as const satisfies OptionTable;
 
@@ -153,6 +179,34 @@ export const callTable = {
     standard: '50,000,000',
     group: 'Pictures',
     flag: 'number',
+  },
+  maxSide: {
+    schema: z.int().min(16).max(65_536),
+    type: 'number',
+    about: "scale larger pictures down so that their longer side has so many pixels; boxes stay in the picture's own pixels",
+    standard: 'off',
+    group: 'Pictures',
+    flag: 'number',
+    placeholder: 'px',
+  },
+  scale: {
+    schema: z.number().min(0.05).max(4),
+    type: 'number',
+    about:
+      "scale pictures by this factor (0.05 to 4) before the network, or by less where maxSide asks for it; boxes stay in the picture's own pixels",
+    standard: '1',
+    group: 'Pictures',
+    flag: 'number',
+    placeholder: 'factor',
+  },
+  tiles: {
+    schema: z
+      .strictObject(shapeOf(tilesTable))
+      .refine(({ size, overlap = 0 }) => 2 * overlap <= size, { path: ['overlap'], error: 'must be at most half of size' }),
+    type: 'TileOptions',
+    about: 'cut large pictures into overlapping tiles, whose boxes are merged by soft non-maximum suppression; after maxSide and scale',
+    standard: 'off',
+    group: 'Pictures',
   },
 } as const satisfies OptionTable;
 
@@ -262,8 +316,12 @@ export const detectAllTable = {
   batchSize,
 } as const satisfies OptionTable;
 
-/** Each option's own schema, which undefined passes too. */
-export function shapeOf<Table extends OptionTable>(table: Table): { [K in keyof Table]: z.ZodOptional<Table[K]['schema']> } {
-  const shape = Object.entries(table).map(([name, { schema }]) => [name, schema.optional()]);
-  return Object.fromEntries(shape) as { [K in keyof Table]: z.ZodOptional<Table[K]['schema']> };
+type Shape<Table extends OptionTable> = {
+  [K in keyof Table]: Table[K] extends { required: true } ? Table[K]['schema'] : z.ZodOptional<Table[K]['schema']>;
+};
+
+/** Each option's own schema, which undefined passes too unless the option is required. */
+export function shapeOf<Table extends OptionTable>(table: Table): Shape<Table> {
+  const shape = Object.entries(table).map(([name, { schema, required }]) => [name, required ? schema : schema.optional()]);
+  return Object.fromEntries(shape) as Shape<Table>;
 }

@@ -2,7 +2,7 @@
 import type { Sharp } from 'sharp';
 
 import type { Detection } from '../detector/result.js';
-import type { ImageSource } from '../images/image.js';
+import type { ImageSource } from '../images/source.js';
 import { finishCanvas, openCanvas, type Canvas } from './canvas.js';
 import { gap, placeLabels, type Rectangle } from './labels.js';
 import { textPath } from './text.js';

@@ -1,7 +1,8 @@
 // The picture that drawings go on: decoded as the detector sees it, and enlarged where it is too small to read labels in.
 import sharp from 'sharp';
 
-import { decodeImage, type ImageSource } from '../images/image.js';
+import { decodeImage } from '../images/image.js';
+import type { ImageSource } from '../images/source.js';
 
 /** Below this the longer side is enlarged, so that labels are legible and don't hide what they name. */
 const smallestSidePx = 640;

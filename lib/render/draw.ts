@@ -3,7 +3,8 @@ import { z } from 'zod';
 
 import type { DetectionResult } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
-import { decodeImage, type ImageSource } from '../images/image.js';
+import { decodeImage } from '../images/image.js';
+import type { ImageSource } from '../images/source.js';
 import { callTable } from '../options/table.js';
 import { defaultMaxPixels } from '../options/values.js';
 import { writeText } from '../output-file.js';

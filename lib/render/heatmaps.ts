@@ -2,7 +2,7 @@
 import sharp, { type Sharp } from 'sharp';
 
 import type { Detection, HeadMap, Heads } from '../detector/result.js';
-import type { ImageSource } from '../images/image.js';
+import type { ImageSource } from '../images/source.js';
 import { classColour } from './boxes.js';
 import { finishCanvas, openCanvas, type Canvas } from './canvas.js';
 
@@ -27,10 +27,11 @@ function glow({ shape, values }: HeadMap, colour: readonly [number, number, numb
 /** A map stretched to the padded picture, and of that what lies over the picture itself. */
 async function layer(canvas: Canvas, heads: Heads, map: HeadMap, colour: readonly [number, number, number]): Promise<sharp.OverlayOptions> {
   const [, height, width] = map.shape;
+  const [across, down] = [canvas.width / heads.width, canvas.height / heads.height];
   // One pipeline: of a tiny picture's enlarged border nothing is computed but what is seen.
   const input = await sharp(glow(map, colour), { raw: { width, height, channels: 4 } })
-    .resize(heads.paddedWidth * canvas.scale, heads.paddedHeight * canvas.scale, { fit: 'fill', kernel: 'cubic' })
-    .extract({ left: heads.left * canvas.scale, top: heads.top * canvas.scale, width: canvas.width, height: canvas.height })
+    .resize(Math.ceil(heads.paddedWidth * across), Math.ceil(heads.paddedHeight * down), { fit: 'fill', kernel: 'cubic' })
+    .extract({ left: Math.floor(heads.left * across), top: Math.floor(heads.top * down), width: canvas.width, height: canvas.height })
     .png()
     .toBuffer();
   return { input, left: 0, top: 0 };

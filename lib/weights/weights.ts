@@ -30,6 +30,8 @@ export interface WeightsEntry {
   /** Whether their configuration tests with the mirrored view. */
   readonly flip: boolean;
   readonly scoreThreshold: number;
+  /** Pixels of the square pictures that they were trained on. */
+  readonly trainedSide: number;
 }
 
 interface Manifest {

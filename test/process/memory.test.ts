@@ -65,7 +65,7 @@ describe('memory', function () {
     await orSkip(this, prlimit);
     const { code, stdout, stderr } = await runScript(`
       ${limitMemory}
-      const detector = await Detector.load('digits', { precision: 'fp32', scoreThreshold: 0, flip: false });
+      const detector = await Detector.load('digits', { precision: 'fp32', scoreThreshold: 0, flip: false, batchSize: 24 });
       const one = await detector.detect(picture(1, 1000, 800));
       limitMemory(); // 24 such forwards at a time take a gigabyte
       const many = await detector.detect(Array.from({ length: 24 }, () => picture(1, 1000, 800)));

@@ -1,8 +1,11 @@
 // The detector: results, streams, aborts, closing, replicas, errors.
 import { strict as assert } from 'node:assert';
 import { constants } from 'node:buffer';
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 
 import {
   CornerNetError,
@@ -97,6 +100,49 @@ describe('Detector', function () {
     await new Promise((resolve) => setImmediate(resolve));
     (picture.data as Uint8Array).fill(0);
     assert.deepEqual(await running, wanted);
+  });
+
+  it('says which of several pictures failed, at once', async () => {
+    const before = detector.stats.pictures;
+    await assert.rejects(detector.detect([photo, missing, photo]), {
+      code: 'ERR_INPUT',
+      message: /^picture 2 of 3 \(.*missing\.jpg\): .*can't be read as a picture/,
+    });
+    await assert.rejects(detector.detect([raw(20, 20), Buffer.from('text')]), { message: /^picture 2 of 2: the picture can't be read/ });
+    await assert.rejects(detector.detect([raw(20, 20), { ...raw(30, 20), width: 31 }]), { message: /^picture 2 of 2: a raw 31x20/ });
+    await assert.rejects(detector.detect(missing), { message: /missing\.jpg can't be read as a picture/ });
+    const endless = new Readable({ read: () => undefined });
+    await assert.rejects(detector.detect([endless, missing]), { message: /^picture 2 of 2/ });
+    assert.ok(endless.destroyed);
+    assert.ok(detector.stats.pictures - before <= 3);
+  });
+
+  it('many pictures at once are decoded a few at a time', async () => {
+    await using narrow = await Detector.load('digits', { device: 'cpu', threads: 1 });
+    let opened = 0;
+    let most = 0;
+    const lazily = async function* (): AsyncGenerator<Uint8Array> {
+      most = Math.max(most, ++opened - narrow.stats.pictures);
+      yield await readFile(photo);
+    };
+    assert.equal((await narrow.detect(Array.from({ length: 60 }, lazily))).length, 60);
+    assert.ok(opened === 60 && most <= 16 + 8, `${most} at a time`); // so many decoded ahead and one batch
+    const unreadable = Array.from({ length: 40 }, () => createReadStream(missing));
+    await assert.rejects(narrow.detect(unreadable), { message: /^picture \d+ of 40: .*ENOENT/ });
+  });
+
+  it('detectAll refuses what is one picture', async () => {
+    // @ts-expect-error: a string is one picture, though it can be iterated
+    await assert.rejects(detector.detectAll('a.jpg').next(), {
+      code: 'ERR_INPUT',
+      message: /several pictures, not 'a\.jpg': pass an array/,
+    });
+    for (const one of [Buffer.from('bytes'), new URL('file:///a.jpg'), raw(2, 2), null, 7, createReadStream(photo), new Blob([])]) {
+      await assert.rejects(detector.detectAll(one as unknown as string[]).next(), { code: 'ERR_INPUT', message: /pass an array/ });
+    }
+    const widths: number[] = [];
+    for await (const result of detector.detectAll(Readable.from([photo, photo]))) widths.push('error' in result ? 0 : result.width);
+    assert.deepEqual(widths, [320, 320]);
   });
 
   it('streams results in order, with failures in their places', async () => {

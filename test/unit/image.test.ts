@@ -1,14 +1,17 @@
 // Pictures in every form and of every kind become the pixels that the reference's decoder gives.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { openAsBlob, createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { ReadableStream } from 'node:stream/web';
 import { pathToFileURL } from 'node:url';
 
 import sharp from 'sharp';
 
 import { CornerNetError } from '../../lib/errors.js';
-import { decodeImage, type ImageSource } from '../../lib/images/image.js';
+import { decodeImage } from '../../lib/images/image.js';
+import type { ImageSource } from '../../lib/images/source.js';
 
 const many = 50_000_000;
 
@@ -47,6 +50,78 @@ describe('images', () => {
     const sources: ImageSource[] = [path, pathToFileURL(path), encoded, new Uint8Array(encoded), sharp(encoded), { ...raw, data: pixels }];
     for (const source of sources) assert.deepEqual(await decoded(source), [...pixels]);
     assert.deepEqual(await decoded(sharp(encoded).extract({ left: 1, top: 0, width: 1, height: 1 })), [0, 255, 0]);
+  });
+
+  it('come from an ArrayBuffer, a Blob or File, web and Node streams, ImageData, and file: URLs as strings', async () => {
+    const path = join(folder, 'an#other picture.png');
+    const encoded = await png();
+    writeFileSync(path, encoded);
+    const bytes = new Uint8Array(encoded);
+    const sources: ImageSource[] = [
+      bytes.buffer,
+      new Blob([bytes]),
+      await openAsBlob(path),
+      new Blob([bytes]).stream(),
+      new Response(bytes).body as ReadableStream<Uint8Array>,
+      createReadStream(path, { highWaterMark: 10 }),
+      Readable.from([encoded.subarray(0, 20), encoded.subarray(20)]),
+      pathToFileURL(path).href,
+      { data: new Uint8ClampedArray([...pixels].flatMap((level, i) => (i % 3 === 2 ? [level, 77] : [level]))), width: 3, height: 2 },
+    ];
+    for (const source of sources) assert.deepEqual(await decoded(source), [...pixels]);
+    const file = new File([bytes], 'of a form.png');
+    assert.equal((await decodeImage(file, many)).name, 'of a form.png');
+    assert.equal((await decodeImage(pathToFileURL(path).href, many)).name, pathToFileURL(path).href);
+    assert.equal((await decodeImage(new Blob([bytes]), many)).name, null);
+  });
+
+  it('streams can not fill the memory, and end when nobody waits', async () => {
+    let given = 0;
+    let cancelled: unknown;
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        given++;
+        controller.enqueue(new Uint8Array(1 << 16));
+      },
+      cancel: (reason: unknown) => void (cancelled = reason),
+    });
+    const error = await refusal(endless, 1000);
+    assert.equal(error.code, 'ERR_TOO_LARGE');
+    assert.match(error.message, /more than 1056576 bytes, which no picture has that maxPixels allows/);
+    assert.ok(given < 25 && cancelled !== undefined);
+    assert.equal((await refusal(new Blob([new Uint8Array(2e6)]), 1000)).code, 'ERR_TOO_LARGE');
+
+    const aborter = new AbortController();
+    const silent = new Readable({ read: () => undefined });
+    const waiting = decodeImage(silent, many, { signal: aborter.signal });
+    setImmediate(() => {
+      aborter.abort();
+    });
+    await assert.rejects(waiting, { code: 'ERR_INPUT' });
+    assert.ok(silent.destroyed);
+  });
+
+  it('are scaled where that is asked for: encoded, turned, with alpha, raw, or another pipeline', async () => {
+    const large = sharp({ create: { width: 400, height: 300, channels: 3, background: '#4080c0' } });
+    const jpeg = await large.clone().jpeg({ quality: 95 }).withMetadata({ orientation: 6 }).toBuffer();
+    const clear = await large.clone().ensureAlpha(0).png().toBuffer();
+    const plain = { data: await large.clone().raw().toBuffer(), width: 400, height: 300, channels: 3 } as const;
+    for (const [source, original, size] of [
+      [jpeg, [300, 400], [75, 100]],
+      [clear, [400, 300], [100, 75]],
+      [plain, [400, 300], [100, 75]],
+      [sharp(jpeg).resize(200, 150), [200, 150], [100, 75]],
+    ] as [ImageSource, number[], number[]][]) {
+      const picture = await decodeImage(source, many, { maxSide: 100 });
+      assert.deepEqual([picture.original.width, picture.original.height], original);
+      assert.deepEqual([picture.width, picture.height, picture.data.length], [...size, 3 * 7500]);
+      const [red = 0, green = 0, blue = 0] = picture.data.subarray(3 * 3750);
+      assert.ok(Math.abs(red - 0x40) < 4 && Math.abs(green - 0x80) < 4 && Math.abs(blue - 0xc0) < 4, `${red}, ${green}, ${blue}`);
+    }
+    const side = async (scaling: object): Promise<number> => (await decodeImage(plain, many, scaling)).width;
+    assert.deepEqual([await side({ scale: 0.5 }), await side({ scale: 2 }), await side({ maxSide: 900 })], [200, 800, 400]);
+    assert.deepEqual([await side({ scale: 2, maxSide: 500 }), await side({ scale: 0.25, maxSide: 200 })], [500, 100]);
+    await assert.rejects(decodeImage(clear, 200_000, { scale: 2 }), { code: 'ERR_TOO_LARGE', message: /after scaling has 800x600 pixels/ });
   });
 
   it('grey becomes three channels, alpha is dropped and not blended', async () => {
@@ -186,16 +261,26 @@ describe('images', () => {
       [folder, /can't be read as a picture/],
       [Buffer.alloc(0), /the picture can't be read/],
       [new URL('https://example.com/a.jpg'), /only file: URLs are read/],
+      ['https://example.com/a.jpg', /^https:\/\/example\.com\/a\.jpg: only file: URLs are read; fetch the picture and pass its bytes/],
+      ['data:image/png;base64,iVBORw0KGgo', /only file: URLs are read/],
+      ['file://elsewhere/a.jpg', /can't be read as a picture/],
+      ['', /can't be read as a picture/],
+      [Readable.from(['text', 'more text']), /stream must give bytes \(Uint8Array\), not 'text'/],
+      [Readable.from([]), /can't be read as a picture/],
+      [{} as string, /a picture must be a path.*, not \{\}/],
+      [undefined as unknown as string, /a picture must be a path.*, not undefined/],
+      [Promise.resolve('a.jpg') as unknown as string, /not a Promise: await it first/],
       [{ ...raw, data: pixels.subarray(1) }, /has 18 bytes, not 17/],
       [{ ...raw, width: 0, data: pixels }, /whole numbers from 1, not 0x2/],
       [{ ...raw, channels: 2 as 3, data: pixels }, /channels must be 1, 3 or 4, not 2/],
       [{ ...raw, data: new Uint16Array(18) as unknown as Uint8Array }, /must be a Uint8Array/],
-      [42 as unknown as string, /a picture must be a path/],
+      [42 as unknown as string, /a picture must be a path.*, not 42/],
       [null as unknown as string, /a picture must be a path/],
     ] as [ImageSource, RegExp][]) {
       const error = await refusal(source);
       assert.equal(error.code, 'ERR_INPUT');
       assert.match(error.message, sentence);
     }
+    assert.match((await refusal(createReadStream(join(folder, 'missing.png')))).message, /the picture can't be read as a picture: ENOENT/);
   });
 });

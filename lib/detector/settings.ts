@@ -1,0 +1,66 @@
+// What a call asks of the network and of its pictures: the call's options over the load's, over the weights' own, over the checkpoint's settings.
+import type { Scaling } from '../images/image.js';
+import type { NativeDetectOptions, NativeInfo, NativeSettings } from '../native.js';
+import { resolveClasses } from '../options/check.js';
+import type { DetectOptions, LoadOptions } from '../options/interfaces.js';
+import { defaultMaxPixels } from '../options/values.js';
+import type { ResolvedWeights } from '../weights/weights.js';
+import type { PipelineLimits } from './pipeline.js';
+
+export interface CallSettings {
+  readonly native: NativeDetectOptions;
+  /** Of the forwards: with tiles they thin nothing, because merging does. */
+  readonly ofTiles: NativeDetectOptions;
+  readonly maxPixels: number;
+  readonly scaling: Scaling;
+  readonly tiles: PipelineLimits['tiles'];
+}
+
+/** `changes` over `base`; keys that are undefined change nothing. */
+function merge<T extends object>(base: T, changes: Partial<T>): T {
+  return { ...base, ...Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined)) };
+}
+
+function networkSettings(checkpoint: NativeSettings, wanted: LoadOptions): NativeSettings {
+  const { softNms = {} } = wanted;
+  return merge(checkpoint, {
+    mean: wanted.mean as [number, number, number] | undefined,
+    std: wanted.std as [number, number, number] | undefined,
+    toRgb: wanted.toRgb,
+    cornerTopk: wanted.cornerTopk,
+    distanceThreshold: wanted.distanceThreshold,
+    maxPerImage: wanted.maxPerImage,
+    nmsMethod: softNms.method,
+    nmsIouThreshold: softNms.iouThreshold,
+    nmsSigma: softNms.sigma,
+    nmsMinScore: softNms.minScore,
+  } as Partial<NativeSettings>);
+}
+
+/** Soft-NMS that leaves every score as it is: a box that one tile has twice is to lose no more than it loses in a whole picture. */
+function unthinned(native: NativeDetectOptions): NativeDetectOptions {
+  return { ...native, settings: { ...native.settings, nmsMethod: 'gaussian', nmsSigma: 1e30, maxPerImage: 100_000 } };
+}
+
+export function callSettings(
+  { info, weights, options, classes }: { info: NativeInfo; weights: ResolvedWeights; options: LoadOptions; classes: readonly string[] },
+  changes: DetectOptions,
+): CallSettings {
+  const wanted = { ...merge<LoadOptions>(options, changes), softNms: merge(options.softNms ?? {}, changes.softNms ?? {}) };
+  const native: NativeDetectOptions = {
+    flip: wanted.flip ?? weights.flip,
+    numerics: wanted.numerics ?? 'mmdet2',
+    scoreThreshold: wanted.scoreThreshold ?? weights.scoreThreshold,
+    timings: wanted.timings ?? false,
+    classIds: wanted.classes ? resolveClasses(wanted.classes, classes) : [],
+    settings: networkSettings(info.settings, wanted),
+  };
+  const { maxPixels = defaultMaxPixels, maxSide, scale, tiles } = wanted;
+  return {
+    native,
+    ofTiles: tiles ? unthinned(native) : native,
+    maxPixels,
+    scaling: { maxSide, scale },
+    tiles: tiles && { size: tiles.size, overlap: tiles.overlap ?? Math.floor(tiles.size / 4) },
+  };
+}
