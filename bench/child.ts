@@ -26,7 +26,7 @@ export class Child {
         ? [process.execPath, ['--import', 'tsx', join(__dirname, 'ours.ts')]]
         : [python, ['-W', 'ignore', join(__dirname, 'theirs.py')]];
     this.#child = spawn(program, [...args, work, JSON.stringify(settings)], { stdio: ['pipe', 'pipe', 'pipe'] });
-    this.#closed = once(this.#child, 'close').catch(() => undefined);
+    this.#closed = once(this.#child, 'close').catch((error: unknown) => (this.#said += (error as Error).message));
     this.#answers = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
     this.#child.stderr.on('data', (chunk: Buffer) => (this.#said = (this.#said + chunk.toString()).slice(-4000)));
     this.#child.stdin.on('error', () => undefined); // one that died shows itself by giving no answer

@@ -32,15 +32,18 @@ const requirements = (cuda: boolean): Record<string, readonly Requirement[]> => 
   };
 };
 
-async function make(folder: string, base: string): Promise<void> {
+async function make(folder: string, base?: string): Promise<void> {
   console.error('making a Python environment for the peers (once; some minutes)');
   const part = `${folder}.part`;
   await rm(part, { recursive: true, force: true });
   await mkdir(part, { recursive: true });
-  await run(base, '-m', 'venv', part).catch(() => run(base, '-m', 'venv', '--without-pip', part)); // Debian has pip apart
-  const torch = await run(base, '-c', 'import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))').catch(() => '');
-  const own = await run(join(part, 'bin', 'python'), '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))');
-  await writeFile(join(own, 'torch.pth'), torch);
+  const venv = (...options: string[]) => run(base ?? 'python3', '-m', 'venv', ...options, part);
+  await venv().catch(() => venv('--without-pip')); // Debian has pip apart
+  if (base !== undefined) {
+    const torch = await run(base, '-c', 'import os, torch; print(os.path.dirname(os.path.dirname(torch.__file__)))');
+    const own = await run(join(part, 'bin', 'python'), '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))');
+    await writeFile(join(own, 'torch.pth'), torch);
+  }
   await rename(part, folder);
 }
 
@@ -48,7 +51,7 @@ async function make(folder: string, base: string): Promise<void> {
 export async function peerPython(cuda: boolean): Promise<string> {
   const folder = join(cacheFolder(), 'bench', `peers-${cuda ? 'cuda' : 'cpu'}-2`);
   const python = join(folder, 'bin', 'python');
-  if (!existsSync(python)) await make(folder, process.env['CORNERNET_PYTHON'] ?? (cuda ? 'python3' : await pythonWithTorch()));
+  if (!existsSync(python)) await make(folder, process.env['CORNERNET_PYTHON'] ?? (cuda ? undefined : await pythonWithTorch()));
   await install(python, 'torch', cuda);
   return python;
 }

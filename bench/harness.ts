@@ -73,7 +73,7 @@ export async function takeTurns(
   candidates: ReadonlyMap<string, Pick<Candidate, 'turn'>>,
   { rounds, most, warmUpRounds }: Rounds,
   watch: Watch,
-  tell: (said: string) => void = () => undefined,
+  tell: (said: string) => void,
 ): Promise<Round[]> {
   const taken: Round[] = [];
   for (let round = -warmUpRounds, clean = 0; clean < rounds && round < most; round++) {
@@ -117,12 +117,13 @@ export function ratioOf(name: string, { what, ours, peers, goal }: Against, resu
 
 type Measured = Pick<TurnsReport, 'results' | 'ratios' | 'missing'>;
 
-async function runCase(name: string, one: Case, setting: Rounds, watch: Watch): Promise<Measured> {
+/** Makes the candidates, lets them take turns, and closes them. */
+export async function runCase(name: string, one: Case, setting: Rounds, watch: Watch, tell: (said: string) => void): Promise<Measured> {
   const candidates = new Map<string, Candidate>();
   const missing: TurnsReport['missing'][number][] = [];
   try {
     for (const [candidate, make] of Object.entries(one.candidates)) {
-      console.error(`${name}: ${candidate}`);
+      tell(`${name}: ${candidate}`);
       try {
         candidates.set(candidate, await make());
       } catch (error) {
@@ -130,7 +131,7 @@ async function runCase(name: string, one: Case, setting: Rounds, watch: Watch): 
         missing.push({ case: name, candidate, reason: (error as Error).message });
       }
     }
-    const rounds = await takeTurns(candidates, setting, watch, (said) => console.error(`${name}: ${said}`));
+    const rounds = await takeTurns(candidates, setting, watch, (said) => tell(`${name}: ${said}`));
     const results = [...candidates].map(([candidate, { version }]) => {
       return {
         case: name,
@@ -169,7 +170,7 @@ export async function run<Option extends string>(bench: Bench<Option>): Promise<
     for (const name of values.cases?.split(',') ?? Object.keys(cases)) {
       const one = await cases[name]?.();
       if (!one) throw new Error(`there is no case '${name}' but ${Object.keys(cases).join(', ')}`);
-      measured.push(await runCase(name, one, setting, () => watchMachine(device)));
+      measured.push(await runCase(name, one, setting, () => watchMachine(device), console.error));
     }
     const all = <Key extends keyof Measured>(key: Key): Measured[Key] =>
       measured.flatMap<unknown>((one) => one[key]) as unknown as Measured[Key];

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { figuresOf, ratioOf, takeTurns, type Turn } from '../../bench/harness.js';
+import { figuresOf, ratioOf, runCase, takeTurns, type Turn } from '../../bench/harness.js';
 import { compareReports, judge, leastChange, type Figure } from '../../lib/bench/compare.js';
 import { cpuDisturbance, cpuSecondsOf, parseCpuTimes, parseGpuState } from '../../lib/bench/disturbance.js';
 import { distinct, nameOf } from '../../lib/bench/kernels.js';
@@ -416,7 +416,7 @@ describe('bench turns', () => {
     let round = 0;
     const watch = () => Promise.resolve(() => Promise.resolve(isDisturbed(round++) ? disturbed : quiet));
     const candidates = new Map(Object.entries({ ours: candidate('ours', 1), peer: candidate('peer', 10) }));
-    return { order, rounds: await takeTurns(candidates, setting, watch) };
+    return { order, rounds: await takeTurns(candidates, setting, watch, () => undefined) };
   }
 
   it('alternate, after rounds that do not count', async () => {
@@ -437,6 +437,26 @@ describe('bench turns', () => {
     const { seconds, figures } = figuresOf('ours', rounds, setting.warmUpRounds);
     assert.deepEqual([rounds.length, seconds.values, seconds.undisturbed], [4, [2, 3, 4, 5], false]);
     assert.equal(figures['peakBytes']?.length, 4);
+  });
+
+  it('go on without a peer that can’t be made, not without ours, and close all that were made', async () => {
+    const closed: string[] = [];
+    const made = (name: string) => () => ({
+      turn: () => Promise.resolve({ seconds: 1 }),
+      close: () => Promise.resolve(void closed.push(name)),
+    });
+    const broken = () => Promise.reject(new Error('not installed'));
+    const watch = () => Promise.resolve(() => Promise.resolve(quiet));
+    const run = (candidates: Record<string, () => Promise<never> | ReturnType<ReturnType<typeof made>>>) =>
+      runCase('a', { setting: 'b', candidates }, setting, watch, () => undefined);
+    const { results, missing } = await run({ peer: broken, other: made('other'), ours: made('ours') });
+    assert.deepEqual(missing, [{ case: 'a', candidate: 'peer', reason: 'not installed' }]);
+    assert.deepEqual(
+      results.map(({ candidate, version }) => [candidate, version]),
+      [['other', null], ['ours', null]], // prettier-ignore
+    );
+    await assert.rejects(run({ another: made('another'), 'ours-bf16': broken }), /not installed/);
+    assert.deepEqual(closed, ['other', 'ours', 'another']);
   });
 
   it('compare speeds round by round and memory by its median, with what stands in for a peer that is missing', () => {
