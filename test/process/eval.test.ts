@@ -1,6 +1,6 @@
 // cornernet eval as its users meet it: formats, warnings, errors, the page.
 import { strict as assert } from 'node:assert';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,6 +13,15 @@ const set = join(fixtures, 'digits', 'val');
 const { stats: expected } = JSON.parse(readFileSync(join(fixtures, 'digits', 'expected_ap.json'), 'utf8')) as {
   stats: { plain: CocoStats };
 };
+
+/** Whether the process has loaded the addon, as Linux tells: it is detecting then. */
+function isDetecting(pid: number | undefined): boolean {
+  try {
+    return readFileSync(`/proc/${pid ?? 0}/maps`, 'utf8').includes('libtorch_cpu');
+  } catch {
+    return false; // it is not there yet
+  }
+}
 
 describe('cornernet eval', function () {
   this.timeout(300_000);
@@ -168,5 +177,34 @@ describe('cornernet eval', function () {
       /warning: 1 detections are of categories that the annotations do not have and are left out \(the first: category 99\)/,
     );
     assert.match(stderr, /warning: 1 detections reach outside their pictures/);
+  });
+
+  it('Ctrl-C and SIGTERM end it with 130, and nothing is written', async () => {
+    const kept = join(folder, 'stopped');
+    mkdirSync(kept);
+    for (const stop of ['SIGINT', 'SIGTERM'] as const) {
+      // The whole set takes many seconds.
+      const args = ['--images', set, '--annotations', join(set, 'annotations.json'), '--html', join(kept, 'page.html')];
+      const { code, signal, stdout, stderr } = await cornernet(['eval', ...args], {
+        during: (child) => {
+          const timer = setInterval(() => {
+            if (!isDetecting(child.pid)) return;
+            clearInterval(timer);
+            child.kill(stop);
+          }, 20);
+        },
+      });
+      assert.deepEqual([code, signal, stdout], [130, null, '']);
+      assert.equal(stderr, 'interrupted: nothing was written\n');
+    }
+    assert.deepEqual(readdirSync(kept), []);
+  });
+
+  it('outputs that can not be written are refused before the annotations are read', async () => {
+    for (const flag of ['--output', '--html', '--save-detections']) {
+      const { code, stderr } = await cornernet(['eval', '--annotations', 'none.json', '--detections', 'none.json', flag, folder]);
+      assert.equal(code, 1);
+      assert.match(stderr, /^ERR_WRITE: .* can't be written: it is a folder/);
+    }
   });
 });

@@ -9,7 +9,8 @@ import sharp from 'sharp';
 import { CornerNetError, Detector, draw, type DetectionResult } from '../../lib/index.js';
 import { renderHeatmaps } from '../../lib/render/heatmaps.js';
 import { overlap, placeLabels, type Labels, type Rectangle } from '../../lib/render/labels.js';
-import { root } from '../environment.js';
+import { readAnnotations } from '../../lib/coco/dataset.js';
+import { fixtures, root } from '../environment.js';
 
 const scene = join(root, 'pictures', 'scene1.jpg');
 
@@ -54,6 +55,27 @@ describe('drawing', function () {
     const pixel = async (image: Buffer): Promise<Buffer> => sharp(image).extract(at).raw().toBuffer();
     const plain = await draw(scene, { ...result, detections: [] }, { format: 'png', scale: 2 });
     assert.notDeepEqual(await pixel(png), await pixel(plain));
+  });
+
+  // docs/demo.jpg: cornernet detect test/fixtures/digits/val/0076.jpg --draw docs
+  it("in the README's picture every digit is found and nothing else", async () => {
+    const set = join(fixtures, 'digits', 'val');
+    const { images, annotations, categories } = await readAnnotations(join(set, 'annotations.json'));
+    const id = images.find(({ file_name }) => file_name === '0076.jpg')?.id;
+    const objects = annotations.filter(({ image_id }) => image_id === id);
+    const { detections } = await detector.detect(join(set, '0076.jpg'));
+    assert.deepEqual([objects.length, detections.length], [8, 8]);
+    for (const {
+      bbox: [x, y, width, height],
+      category_id,
+    } of objects) {
+      // prettier-ignore
+      const name = categories.find((category) => category.id === category_id)?.name;
+      const near = detections.filter(({ box: [x1, y1, x2, y2] }) =>
+        [x1 - x, y1 - y, x2 - x - width, y2 - y - height].every((off) => Math.abs(off) < 8),
+      );
+      assert.deepEqual(near.map(({ label }) => label), [name]); // prettier-ignore
+    }
   });
 
   it('refuses what it can not draw, and says why', async () => {
