@@ -161,22 +161,25 @@ export async function run<Option extends string>(bench: Bench<Option>): Promise<
     options: { ...own, rounds: text(String(bench.rounds)), cases: text(), json: text(), html: text() },
   }) as { values: Record<Option, string> & { rounds: string; cases?: string; json?: string; html?: string } };
   const folder = await mkdtemp(join(tmpdir(), `cornernet-${bench.kind}-`));
-  try {
+  let check: Prepared['check'];
+  const measure = async (): Promise<TurnsReport> => {
     const rounds = wholeNumber('rounds', values.rounds);
     const setting = { rounds, most: bench.onceOnly === true ? rounds : 2 * rounds, warmUpRounds: bench.warmUpRounds };
     const machine = await describeMachine();
-    const { cases, device = 'cpu', peaks = [], check } = await bench.prepare(values, folder);
+    const { cases, device = 'cpu', peaks = [], ...prepared } = await bench.prepare(values, folder);
+    check = prepared.check;
     const measured: Measured[] = [];
     for (const name of values.cases?.split(',') ?? Object.keys(cases)) {
       const one = await cases[name]?.();
       if (!one) throw new Error(`there is no case '${name}' but ${Object.keys(cases).join(', ')}`);
       measured.push(await runCase(name, one, setting, () => watchMachine(device), console.error));
     }
-    const all = <Key extends keyof Measured>(key: Key): Measured[Key] =>
-      measured.flatMap<unknown>((one) => one[key]) as unknown as Measured[Key];
-    const method = { insideTheClock: bench.insideTheClock, rounds };
+    const all = <Key extends keyof Measured>(key: Key) => measured.flatMap<unknown>((one) => one[key]) as unknown as Measured[Key];
     const found = { peaks, results: all('results'), ratios: all('ratios'), missing: all('missing') };
-    await publish({ ...reportHead(), kind: bench.kind, machine, method, ...found }, values);
+    return { ...reportHead(), kind: bench.kind, machine, method: { insideTheClock: bench.insideTheClock, rounds }, ...found };
+  };
+  try {
+    await publish(values, measure);
     check?.();
   } catch (error) {
     console.error(error);

@@ -16,7 +16,7 @@ import { expandInputs } from '../inputs/expand.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { Precision } from '../options/values.js';
-import { writeText } from '../output-file.js';
+import { checkOutputFile, writeText } from '../output-file.js';
 import { defaultWeights, listWeights } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
 import { addDetectorOptions, loadOptionsOf, numeric, weightsOption, type DetectorFlags } from '../options/flags.js';
@@ -109,8 +109,10 @@ function weightsOf(chosen: string | undefined): { weights: string; weightsName: 
   return { weights, weightsName: listWeights().some(({ id }) => id === weights) ? weights : basename(weights) };
 }
 
-/** Writes what was asked for and shows the table. */
-export async function publish(report: Report, { json, html }: Pick<CommonFlags, 'json' | 'html'>): Promise<void> {
+/** Measures, once it is known that the files can be written, writes them and shows the tables. */
+export async function publish({ json, html }: Pick<CommonFlags, 'json' | 'html'>, measure: () => Promise<Report>): Promise<void> {
+  for (const file of [json, html]) if (file !== undefined) await checkOutputFile(file);
+  const report = await measure();
   if (json !== undefined) await writeText(json, `${JSON.stringify(report)}\n`);
   if (html !== undefined) {
     const { writeReportPage } = await import('../bench/page.js'); // with the plotting library, half a second to load
@@ -133,22 +135,22 @@ function loadOf(flags: Pick<DetectorFlags, 'device' | 'threads' | 'precision'>):
 }
 
 async function runModel(flags: ModelFlags): Promise<void> {
-  const rule = ruleOf(flags);
-  const report = await benchModel({
-    ...weightsOf(flags.weights),
-    load: loadOf({
-      ...(flags.device !== undefined && { device: flags.device }),
-      ...(flags.threads !== undefined && { threads: flags.threads }),
+  await publish(flags, () =>
+    benchModel({
+      ...weightsOf(flags.weights),
+      load: loadOf({
+        ...(flags.device !== undefined && { device: flags.device }),
+        ...(flags.threads !== undefined && { threads: flags.threads }),
+      }),
+      precisions: precisionsOf(flags.precision),
+      sizes: sizesOf(flags.sizes),
+      views: wholeNumbers(flags.views, '--views', 2) as (1 | 2)[],
+      batches: wholeNumbers(flags.batch, '--batch', 1024),
+      rule: ruleOf(flags),
+      tell: (r) =>
+        say(flags, `${r.width}x${r.height} ${r.precision} views ${r.views} batch ${r.batch}: ${r.latency.summary.p50.toFixed(1)} ms`),
     }),
-    precisions: precisionsOf(flags.precision),
-    sizes: sizesOf(flags.sizes),
-    views: wholeNumbers(flags.views, '--views', 2) as (1 | 2)[],
-    batches: wholeNumbers(flags.batch, '--batch', 1024),
-    rule,
-    tell: (r) =>
-      say(flags, `${r.width}x${r.height} ${r.precision} views ${r.views} batch ${r.batch}: ${r.latency.summary.p50.toFixed(1)} ms`),
-  });
-  await publish(report, flags);
+  );
 }
 
 function addCommon(command: Command): Command {
@@ -162,19 +164,18 @@ function addCommon(command: Command): Command {
 }
 
 async function runPipeline(inputs: string[], flags: PipelineFlags): Promise<void> {
-  const load = loadOf(flags);
-  const weights = weightsOf(flags.weights);
-  const report = await benchPipeline({
-    files: await expandInputs(inputs),
-    ...weights,
-    load,
-    batchSize: flags.batch,
-    concurrency: flags.concurrency,
-    flip: flags.flip,
-    rule: ruleOf(flags),
-    tell: (rate) => say(flags, `${rate.toFixed(1)} pictures a second; now the network alone`),
-  });
-  await publish(report, flags);
+  await publish(flags, async () =>
+    benchPipeline({
+      files: await expandInputs(inputs),
+      ...weightsOf(flags.weights),
+      load: loadOf(flags),
+      batchSize: flags.batch,
+      concurrency: flags.concurrency,
+      flip: flags.flip,
+      rule: ruleOf(flags),
+      tell: (rate) => say(flags, `${rate.toFixed(1)} pictures a second; now the network alone`),
+    }),
+  );
 }
 
 /** 'auto' as Detector.load resolves it. */
@@ -200,17 +201,18 @@ async function runKernels(flags: KernelsFlags): Promise<void> {
   const unknown = operators.find((operator) => !['conv', 'pool_pair', 'upsample_add'].includes(operator));
   if (unknown !== undefined) throw new CornerNetError('ERR_OPTION', `--operators takes conv, pool_pair and upsample_add, not '${unknown}'`);
   const device = kernelDevice(flags.device);
-  const report = await benchKernels({
-    device,
-    threads: flags.threads ?? 0,
-    precisions: kernelPrecisions(flags.precision, device),
-    sizes: sizesOf(flags.sizes),
-    views: flags.views,
-    seconds: flags.duration,
-    operators,
-    tell: (r) => say(flags, `${r.precision} ${r.name} ${r.shape}: ${(1e6 * r.ours.backToBack.p50).toFixed(0)} us`),
-  });
-  await publish(report, flags);
+  await publish(flags, () =>
+    benchKernels({
+      device,
+      threads: flags.threads ?? 0,
+      precisions: kernelPrecisions(flags.precision, device),
+      sizes: sizesOf(flags.sizes),
+      views: flags.views,
+      seconds: flags.duration,
+      operators,
+      tell: (r) => say(flags, `${r.precision} ${r.name} ${r.shape}: ${(1e6 * r.ours.backToBack.p50).toFixed(0)} us`),
+    }),
+  );
 }
 
 interface CompareFlags {
@@ -219,6 +221,7 @@ interface CompareFlags {
 }
 
 async function runCompare(before: string, after: string, { json, failIfSlower }: CompareFlags): Promise<void> {
+  if (json !== undefined) await checkOutputFile(json);
   const comparison = compareReports(await readReport(before), await readReport(after));
   if (json !== undefined) await writeText(json, `${JSON.stringify(comparison)}\n`);
   for (const warning of comparison.warnings) console.log(`differs: ${warning}`);
@@ -282,7 +285,5 @@ export function register(bench: Command): void {
     .description('the tables and the page of a run that was kept')
     .argument('<report>', 'JSON of a run')
     .option('--html <file>', 'write one page with tables and plots')
-    .action(async (report: string, { html }: Pick<CommonFlags, 'html'>) =>
-      publish(await readReport(report), { ...(html !== undefined && { html }) }),
-    );
+    .action((report: string, flags: Pick<CommonFlags, 'html'>) => publish(flags, () => readReport(report)));
 }

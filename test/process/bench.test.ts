@@ -195,6 +195,7 @@ describe('cornernet bench', function () {
       [['model', '--device', 'cpu,cpu'], /^ERR_OPTION: --device takes one device/],
       [['model', '--window', '0'], /^ERR_OPTION: --window must be/],
       [['model', '--weights', join(folder, 'none.pth')], /^ERR_WEIGHTS: there are no weights/],
+      [['model', '--html', join(root, 'package.json', 'page.html')], /^ERR_WRITE: .*page\.html can't be written/],
       [['kernels', '--operators', 'sort'], /^ERR_OPTION: --operators takes conv/],
       [['kernels', '--precision', 'int8'], /^ERR_OPTION: --precision takes/],
       [['pipeline', join(folder, 'nothing.jpg'), '--precision', 'fp32', ...brief], /^ERR_INPUT: .*nothing\.jpg can't be read/],
