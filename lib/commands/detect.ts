@@ -162,6 +162,7 @@ export async function detectInputs(inputs: readonly string[], flags: DetectFlags
   const interrupt = onInterrupt(say);
   try {
     const { done, failed, undrawn, objects } = await run(entries, flags, detector, interrupt);
+    for (const warning of detector.stats.warnings) say(warning);
     if (failed > 0) say(`${failed} of ${entries.length} pictures failed`);
     if (undrawn > 0) say(`${undrawn} of ${entries.length} pictures could not be drawn`);
     if (interrupt.finish.aborted) {
