@@ -98,7 +98,7 @@ mount --bind /dev "$folder/dev"
 
 # How this machine reaches its registries: names, certificates, npm's and pip's settings.
 cp /etc/resolv.conf /etc/hosts "$folder/etc/"
-certificates=/etc/ssl/machine.crt
+certificates=/etc/machine.crt
 cp /etc/ssl/certs/ca-certificates.crt "$folder$certificates"
 for config in "$(npm config get globalconfig)" "$(npm config get userconfig)"; do
   if [ -f "$config" ]; then grep -vE '^(nodedir|cafile)' "$config" >> "$folder/root/.npmrc" || true; fi

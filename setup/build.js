@@ -1,7 +1,7 @@
 // Building the addon with CMake, unless nothing changed since the last time.
 'use strict';
 const { createHash } = require('node:crypto');
-const { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } = require('node:fs');
+const { existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } = require('node:fs');
 const { availableParallelism, freemem } = require('node:os');
 const { dirname, join, relative } = require('node:path');
 
@@ -10,11 +10,12 @@ const { addonPath, root } = require('./paths.js');
 const { must, run } = require('./run.js');
 
 const BYTES_PER_COMPILER = 1.5e9;
-const build = join(root, 'build');
-/** What the build folder was last configured with; missing after a failure. */
-const configured = join(build, 'configured');
+/** CMake's own, so that the other ways in, which build in build/, have theirs. */
+const tree = join(root, 'build', 'cmake');
+/** What it was last configured with; missing after a failure. */
+const configured = join(tree, 'configured');
 /** How the addon that is there came to be. */
-const record = join(build, 'addon.json');
+const record = join(root, 'build', 'addon.json');
 
 /** @typedef {{ made: 'prebuilt' | 'built', key: string, libtorch: import('./libtorch.js').Libtorch, files: Record<string, string> }} AddonRecord */
 
@@ -49,7 +50,7 @@ function filesBelow(path) {
     .flatMap((name) => filesBelow(join(path, name)));
 }
 
-/** What CMake is given; a build folder serves one such configuration. */
+/** What CMake is given; its folder serves one such configuration. */
 async function configuration(libtorch, { cuda, nvcc }) {
   const ninja = (await run('ninja', ['--version'])).code === 0;
   const headers = ['node-api-headers', 'node-addon-api'].map((name) => dirname(require.resolve(`${name}/package.json`, { paths: [root] })));
@@ -70,31 +71,25 @@ function keyOf(settings, testing) {
   return hash.digest('hex');
 }
 
-/** Begins anew where the folder was configured otherwise, elsewhere, or without success; the addons stay until others are linked. */
-function clearUnless(wanted) {
-  if (existsSync(configured) && readFileSync(configured, 'utf8') === wanted) return;
-  mkdirSync(build, { recursive: true });
-  for (const name of readdirSync(build)) if (name !== 'Release') rmSync(join(build, name), { recursive: true });
-}
-
 /** Configures and builds; what is there already is not built again. */
 async function makeTarget(libtorch, settings, definitions, target) {
-  clearUnless(JSON.stringify(settings));
-  rmSync(configured, { force: true });
+  // Whatever was configured otherwise, elsewhere or without success begins anew; the addons stay until others are linked.
+  const asBefore = existsSync(configured) && readFileSync(configured, 'utf8') === JSON.stringify(settings);
+  rmSync(asBefore ? configured : tree, { recursive: true, force: true });
   // Through the environment, because a definition would stay in CMake's cache and outlive a changed environment for the other ways in.
   const env = { ...process.env, ...settings.env, LIBTORCH: libtorch.folder };
   const forgotten = ['LIBTORCH', 'CORNERNET_CUDA'].flatMap((name) => ['-U', name]);
-  const given = { CMAKE_BUILD_TYPE: 'Release', CMAKE_JS_INC: settings.include, ...definitions };
+  const given = { CMAKE_BUILD_TYPE: 'Release', CMAKE_JS_INC: settings.include, CORNERNET_OUTPUT: dirname(addonPath('')), ...definitions };
   const options = Object.entries(given).map(([name, value]) => `-D${name}=${value}`);
   const jobs = Math.max(1, Math.min(availableParallelism(), Math.floor(freemem() / BYTES_PER_COMPILER)));
   await step('Building the addon', async (note) => {
-    await must('cmake', ['-S', root, '-B', build, '-G', settings.generator, ...forgotten, ...options], { env });
+    await must('cmake', ['-S', root, '-B', tree, '-G', settings.generator, ...forgotten, ...options], { env });
     writeFileSync(configured, JSON.stringify(settings));
     const onLine = (line) => {
       const progress = /^\[\s*(\d+)\/(\d+)\]|^\[\s*(\d+%)\]/.exec(line);
       if (progress) note(progress[3] ?? `${progress[1]} of ${progress[2]}`);
     };
-    await must('cmake', ['--build', build, '--target', target, '--parallel', String(jobs)], { env, onLine });
+    await must('cmake', ['--build', tree, '--target', target, '--parallel', String(jobs)], { env, onLine });
   });
 }
 
@@ -119,7 +114,7 @@ async function buildAddon(libtorch, { cuda, nvcc, testing = false }) {
 /** The addon that platform packages have (cmake/Prebuilt.cmake). @returns {Promise<string>} its path */
 async function buildPrebuilt(libtorch, { cuda, nvcc }) {
   await makeTarget(libtorch, await configuration(libtorch, { cuda, nvcc }), { CORNERNET_PREBUILT: 'ON' }, 'cornernet_prebuilt');
-  return join(build, 'prebuilt', 'cornernet.node');
+  return join(tree, 'prebuilt', 'cornernet.node');
 }
 
 module.exports = { addonRecord, buildAddon, buildPrebuilt, forgetAddon, writeRecord };

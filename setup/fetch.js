@@ -31,6 +31,7 @@ async function pipDownload(variant, folder, note) {
   for (const extra of [[], ['--index-url', `https://download.pytorch.org/whl/${variant}`]]) {
     const { code, output } = await run('python3', [...args, ...extra, requirement], { onLine: (line) => note(line.slice(0, 60)) });
     if (code === 0) return readdirSync(folder).find((name) => name.endsWith('.whl'));
+    if (code === 127) return undefined; // no Python
     failures.push(output.trim().split('\n').pop());
   }
   say(`pip has no ${requirement}: ${failures[0]}`);
