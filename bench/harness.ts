@@ -32,7 +32,7 @@ export interface Case {
   readonly against?: readonly Against[];
 }
 
-export interface Bench<Option extends string> {
+interface Bench<Option extends string> {
   readonly kind: TurnsReport['kind'];
   readonly insideTheClock: string;
   /** Of the command line, with their defaults; beside --rounds, --cases, --json and --html. */
