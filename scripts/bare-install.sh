@@ -21,7 +21,7 @@ steps_prebuilt() {
 
 source_suite=trixie
 steps_source() {
-  inside 'apt-get update && apt-get install --yes --no-install-recommends nodejs npm g++ cmake python3 python3-pip'
+  inside 'apt-get update && apt-get install --yes --no-install-recommends nodejs npm g++ cmake make python3 python3-pip'
   put_clone       # git clone
   inside 'npm start'
   inside 'npx cornernet doctor'
@@ -103,8 +103,8 @@ cp /etc/ssl/certs/ca-certificates.crt "$folder$certificates"
 for config in "$(npm config get globalconfig)" "$(npm config get userconfig)"; do
   if [ -f "$config" ]; then grep -vE '^(nodedir|cafile)' "$config" >> "$folder/root/.npmrc" || true; fi
 done
-for config in /etc/pip.conf ~/.config/pip/pip.conf ~/.pip/pip.conf; do
-  if [ -f "$config" ]; then cat "$config" >> "$folder/etc/pip.conf"; fi
+for config in ~/.config/pip/pip.conf ~/.pip/pip.conf /etc/pip.conf; do
+  if [ -f "$config" ]; then cp "$config" "$folder/etc/pip.conf" && break; fi
 done
 environment=(PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
   "npm_config_cafile=$certificates" "NODE_EXTRA_CA_CERTS=$certificates" "PIP_CERT=$certificates")

@@ -1,7 +1,7 @@
 // Building the addon with CMake, unless nothing changed since the last time.
 'use strict';
 const { createHash } = require('node:crypto');
-const { existsSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } = require('node:fs');
+const { existsSync, readFileSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } = require('node:fs');
 const { availableParallelism, freemem } = require('node:os');
 const { dirname, join, relative } = require('node:path');
 
@@ -39,7 +39,8 @@ function forgetAddon() {
 
 function writeRecord(made, key, libtorch, names) {
   const files = Object.fromEntries(names.map((name) => [name, identityOf(addonPath(name))]));
-  writeFileSync(record, JSON.stringify({ made, key, libtorch, files }));
+  writeFileSync(`${record}.${process.pid}`, JSON.stringify({ made, key, libtorch, files }));
+  renameSync(`${record}.${process.pid}`, record);
 }
 
 function filesBelow(path) {

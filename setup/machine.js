@@ -21,13 +21,16 @@ async function probeGpus() {
   return { gpus, cuda: version ? Number(version[1]) : 0 };
 }
 
-/** Whether a compiler and CMake are here; the sentence that says what isn't. */
+async function isThere(...programs) {
+  for (const program of programs) if (program && (await run(program, ['--version'])).code === 0) return true;
+  return false;
+}
+
+/** What building lacks, as a sentence; undefined when all is here. */
 async function missingTools() {
-  if ((await run('cmake', ['--version'])).code !== 0) return 'CMake is not installed';
-  for (const compiler of [process.env.CXX, 'c++', 'g++', 'clang++'].filter(Boolean)) {
-    if ((await run(compiler, ['--version'])).code === 0) return undefined;
-  }
-  return 'no C++ compiler is installed';
+  if (!(await isThere('cmake'))) return 'CMake is not installed';
+  if (!(await isThere('ninja', 'make'))) return 'neither make nor Ninja is installed';
+  return (await isThere(process.env.CXX, 'c++', 'g++', 'clang++')) ? undefined : 'no C++ compiler is installed';
 }
 
 /** nvcc, also where its toolkit did not put it on the path. @returns {Promise<{ path: string, version: number } | undefined>} */

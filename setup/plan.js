@@ -37,7 +37,7 @@ function wayTo({ version, variant }, { tools, nvcc }, { cuda, source }) {
   const prebuilt = source ? undefined : prebuiltFor({ version, variant });
   if (prebuilt) return { prebuilt };
   const orPackage = source || version !== TORCH_VERSION ? '' : `, or the package ${packageName(variant)} of this version`;
-  if (tools) return { lacks: `${tools}: install a C++20 compiler and CMake 3.18 or newer${orPackage}` };
+  if (tools) return { lacks: `${tools}: install a C++20 compiler, CMake 3.18 or newer and make${orPackage}` };
   const major = Math.floor(cudaOf(variant) ?? nvcc?.version ?? 0);
   if (!cuda || (nvcc && Math.floor(nvcc.version) === major)) return {};
   const here = nvcc

@@ -119,7 +119,7 @@ describe('the prebuilt addon', function () {
       assert.match(stderr, /the prebuilt addon .*cornernet\.node can't be loaded, so one is built: /);
       assert.match(
         stderr,
-        /ERR_LIBTORCH: the addon can't be built: CMake is not installed: install a C\+\+20 compiler and CMake 3\.18 or newer\n/,
+        /ERR_LIBTORCH: the addon can't be built: CMake is not installed: install a C\+\+20 compiler, CMake 3\.18 or newer and make\n/,
       );
     }
   });

@@ -223,7 +223,7 @@ describe('the set-up', function () {
     machine.setPython(ofCpu);
     assert.match(
       (await machine.run(`return setup('plan').makePlan()`, home)).stdout,
-      /CMake is not installed: install a C\+\+20 compiler and CMake 3\.18 or newer, or the package cornernet-linux-x64-cpu/,
+      /CMake is not installed: install a C\+\+20 compiler, CMake 3\.18 or newer and make, or the package cornernet-linux-x64-cpu/,
     );
     provide('cpu', '0.0.9');
     assert.match((await machine.run(`return setup('plan').makePlan()`, home)).stdout, /CMake is not installed/);
