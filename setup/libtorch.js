@@ -5,6 +5,7 @@ const { basename, dirname, join, resolve } = require('node:path');
 
 const { cacheFolder } = require('./paths.js');
 const { run, SetupError } = require('./run.js');
+const { VARIANTS } = require('./variant.js');
 
 const OLDEST = [2, 11];
 const NEWEST = [2, 13];
@@ -107,7 +108,7 @@ async function flawOf({ folder, version }) {
 /** The folder that somebody named. Who names one wants that one: nothing else is taken silently. @returns {Promise<Libtorch>} */
 async function namedLibtorch(name) {
   const libtorch = describe('LIBTORCH', resolve(name));
-  const flaw = await flawOf(libtorch);
+  const flaw = existsSync(libtorch.folder) ? await flawOf(libtorch) : `there is no such folder, and no such build (${VARIANTS.join(', ')})`;
   if (flaw) throw new SetupError(`LIBTORCH names ${libtorch.folder}, which can't be used: ${flaw}`);
   return libtorch;
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { unwritable } from '../output-file.js';
 import { setUp, type SetupOptions } from '../setup.js';
 
 export function register(command: Command): void {
@@ -20,7 +21,9 @@ CORNERNET_LIBTORCH_URL and CORNERNET_LIBTORCH_SHA256 name another place and chec
       try {
         console.log((await setUp(options)) ?? 'Everything is in place');
       } catch (error) {
-        throw error instanceof CornerNetError ? error : new CornerNetError('ERR_LIBTORCH', sentenceOf(error), { cause: error });
+        const { path, code } = error as NodeJS.ErrnoException;
+        if (path !== undefined && /^E(ACCES|PERM|ROFS|NOSPC|DQUOT|NOTDIR|EXIST)$/.test(code ?? '')) throw unwritable(path, error);
+        throw new CornerNetError('ERR_LIBTORCH', sentenceOf(error), { cause: error });
       }
     });
 }
