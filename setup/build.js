@@ -118,4 +118,4 @@ async function buildPrebuilt(libtorch, { cuda, nvcc }) {
   return join(tree, 'prebuilt', 'cornernet.node');
 }
 
-module.exports = { addonRecord, buildAddon, buildPrebuilt, forgetAddon, writeRecord };
+module.exports = { addonRecord, buildAddon, buildPrebuilt, forgetAddon, identityOf, writeRecord };

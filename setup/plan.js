@@ -66,6 +66,7 @@ function offers({ named, found, asked, machine, wanted }, goal) {
  * @returns {Promise<Plan>}
  */
 async function makePlan({ libtorch = process.env.LIBTORCH, source = false, tell = () => undefined } = {}) {
+  if (process.platform !== 'linux' || process.arch !== 'x64') throw new SetupError(`the native addon is made for Linux on x86-64 only`);
   const asked = VARIANTS.includes(libtorch) ? libtorch : undefined;
   const machine = { ...(await probeGpus()), nvcc: await findNvcc(), tools: await missingTools() };
   const wanted = asked ? { variant: asked, reason: 'it was asked for' } : wantedBuild(machine);

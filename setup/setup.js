@@ -1,6 +1,6 @@
 // All that the package needs to run: a LibTorch and the addon for it. `cornernet setup`, a clone's set-up and the install script call it.
 'use strict';
-const { addonRecord, buildAddon, forgetAddon, writeRecord } = require('./build.js');
+const { addonRecord, buildAddon, forgetAddon, identityOf, writeRecord } = require('./build.js');
 const { say } = require('./console.js');
 const { fetchLibtorch } = require('./fetch.js');
 const { addonPath } = require('./paths.js');
@@ -18,7 +18,7 @@ async function obstacleToAddon() {
 
 /** @returns {Promise<boolean>} whether anything had to be done */
 async function place(prebuilt, libtorch) {
-  const key = JSON.stringify([prebuilt, libtorch.folder]);
+  const key = JSON.stringify([prebuilt, identityOf(prebuilt), libtorch.folder]);
   if (addonRecord()?.key === key) return false;
   placePrebuilt(prebuilt, libtorch);
   writeRecord('prebuilt', key, libtorch, ['cornernet']);

@@ -1,13 +1,13 @@
 // The packed package as its users get it: installed into an empty folder, built there, and used from every module system.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 
 import { root } from '../environment.js';
 import { runNode } from '../support/child.js';
-import { builtAgainst } from '../support/fake-machine.js';
+import { builtAgainst, fakeMachine } from '../support/fake-machine.js';
 
 interface Packed {
   readonly filename: string;
@@ -169,6 +169,19 @@ describe('the package', function () {
       assert.equal(code, 0);
     });
   }
+
+  it('installs from git, compiled', async () => {
+    using machine = fakeMachine();
+    const env = { ...process.env, ...machine.env, HOME: process.env['HOME'], LIBTORCH: '' };
+    writeFileSync(join(machine.folder, 'package.json'), '{ "private": true }');
+    const installed = npm(['install', '--no-audit', '--no-fund', `git+file://${root}`], machine.folder, env);
+    assert.equal(installed.status, 0, installed.stderr);
+    const { code, stdout } = await runNode([join(machine.folder, 'node_modules', 'cornernet', 'dist', 'cli.js'), '--version'], { env });
+    assert.deepEqual(
+      [code, stdout],
+      [0, `${(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version}\n`],
+    );
+  });
 
   it('names its files executable and typed', () => {
     assert.ok(statSync(join(home, 'dist', 'cli.js')).mode & 0o100);
