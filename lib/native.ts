@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 import { CornerNetError, sentenceOf } from './errors.js';
+import type { LoadOptions } from './options/interfaces.js';
 
 export interface NativePicture {
   /** Packed RGB, row-major, 3 bytes a pixel. Copied on the calling thread. */
@@ -12,40 +13,19 @@ export interface NativePicture {
   height: number;
 }
 
-export interface NativeSettings {
-  mean: [number, number, number];
-  std: [number, number, number];
-  toRgb: boolean;
-  cornerTopk: number;
-  localMaximumKernel: number;
-  distanceThreshold: number;
-  maxPerImage: number;
-  nmsMethod: 'naive' | 'linear' | 'gaussian';
-  nmsIouThreshold: number;
-  nmsSigma: number;
-  nmsMinScore: number;
-}
-
-export interface NativeLoadOptions {
+/** What is absent keeps its default. */
+export interface NativeLoadOptions extends Pick<LoadOptions, 'precision' | 'threads' | 'tf32' | 'deterministic' | 'cudaGraphs'> {
   path: string;
-  device: string;
-  precision: 'auto' | 'fp32' | 'bf16' | 'fp16';
-  /** 0: the cores this process may use. */
-  threads: number;
-  tf32: boolean;
-  deterministic: boolean;
-  cudaGraphs: boolean;
+  /** Default 'auto'. */
+  device?: string;
 }
 
-export interface NativeDetectOptions {
-  flip: boolean;
-  numerics: 'mmdet2' | 'mmdet3';
-  scoreThreshold: number;
-  /** Class ids to keep; empty keeps all. */
-  classIds: number[];
-  /** Whether to measure the stages. */
-  timings: boolean;
-  settings: NativeSettings;
+type Settings = 'flip' | 'numerics' | 'scoreThreshold' | 'maxPerImage' | 'cornerTopk' | 'distanceThreshold' | 'softNms' | 'timings';
+
+/** What is absent keeps what the checkpoint's configuration states, the published one's else; `scoreThreshold` keeps 0. */
+export interface NativeDetectOptions extends Pick<LoadOptions, Settings | 'mean' | 'std' | 'toRgb'> {
+  /** Class ids to keep; empty (the default) keeps all. */
+  classIds?: readonly number[];
 }
 
 /** Milliseconds of the forward that a picture was part of. */
@@ -111,10 +91,14 @@ export interface NativeInfo {
   /** Class names the checkpoint states; empty when it names none. */
   classes: string[];
   numClasses: number;
-  numStacks: number;
-  numParameters: number;
-  framework: string;
-  settings: NativeSettings;
+}
+
+/** Counters since loading, and the bytes that the prepared weights take. */
+export interface NativeStats {
+  pictures: number;
+  forwards: number;
+  views: number;
+  weightsBytes: number;
 }
 
 export interface NativeMap {
@@ -147,31 +131,22 @@ export interface NativeDetector {
    * score and class like those of a picture. Does not wait for forwards. Rejects with ERR_INPUT what is not finite or not six numbers each.
    */
   mergeDetections(id: number, detections: Float32Array, options: NativeDetectOptions): Promise<Float32Array>;
-  heads(id: number, picture: NativePicture, settings: NativeSettings): Promise<NativeHeads>;
+  heads(id: number, picture: NativePicture, options: NativeDetectOptions): Promise<NativeHeads>;
   /** What the network has to do for `views` views of a picture of this size, operator by operator in their order. */
   work(id: number, options: { width: number; height: number; views: number }): Promise<NativeWork[]>;
   /** Drops a call that has not begun (it rejects with ERR_CLOSED); a running one is left to finish. */
   cancel(id: number): void;
-  stats(): { pictures: number; forwards: number; views: number };
-  memory(): { weightsBytes: number };
+  stats(): NativeStats;
   /** Refuses new calls, rejects queued ones with ERR_CLOSED, waits for the running one, frees, joins. Idempotent. */
   close(): Promise<void>;
-}
-
-export interface NativeCudaDevice {
-  name: string;
-  major: number;
-  minor: number;
-  memoryBytes: number;
-  /** Whether this build holds kernels for it. */
-  hasCode: boolean;
 }
 
 export interface NativeBuildInfo {
   libtorchVersion: string;
   cuda: boolean;
   cudaVersion: string;
-  devices: NativeCudaDevice[];
+  /** The CUDA devices that this process sees: their compute capability's first number, and whether this build holds kernels for them. */
+  devices: { major: number; hasCode: boolean }[];
   cpuFeatures: string[];
   cores: number;
 }
@@ -183,7 +158,7 @@ export interface NativeAddon {
   cornerPool(data: Float32Array, shape: number[], direction: 'top' | 'bottom' | 'left' | 'right', device: string): Promise<Float32Array>;
   /** As NativeDetector.work, of HourglassNet-104 with the published head. */
   networkWork(options: { width: number; height: number; views: number; precision: 'fp32' | 'bf16' | 'fp16' }): NativeWork[];
-  /** Verifies an operator against its naive twin and times it; rejects with ERR_INTERNAL when it computes something else. */
+  /** Verifies an operator against ATen's composition and times it; rejects with ERR_INTERNAL when it computes something else. */
   benchOperator(work: NativeWork, setting: NativeBenchSetting): Promise<NativeBenchReport>;
   /**
    * Rates, one a round: FLOP/s of a product of square matrices of `size` or of a convolution of `size` channels, bytes/s (read and written) of a

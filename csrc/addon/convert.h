@@ -1,31 +1,236 @@
-// Between JavaScript values and the facade's plain structs. Nothing that comes in is trusted: every type, length and size is checked.
+// Between JavaScript values and plain structs, whose fields are named once for both ways. Nothing that comes in is trusted: every type, length and
+// size is checked; what is absent or undefined keeps its default.
 #pragma once
 #include <napi.h>
 
+#include <cmath>
+#include <concepts>
+#include <functional>
+#include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "bench/bench.h"
 #include "engine/detector.h"
+#include "runtime/error.h"
 
 namespace cornernet {
 
-/// Every one throws Error(Option) or Error(Input) that names the property.
-LoadOptions load_options_from_js(const Napi::Value& value);
-DetectOptions detect_options_from_js(const Napi::Value& value);
-Settings settings_from_js(const Napi::Value& value);
-/// Copies the bytes.
+template <typename T, typename Of>
+concept Is = std::same_as<std::remove_const_t<T>, Of>;
+
+// field(name, member) for every member that crosses; lib/native.ts says what they mean.
+void fields(Is<LoadOptions> auto& options, auto&& field) {
+  field("path", options.path);
+  field("device", options.device);
+  field("precision", options.precision);
+  field("threads", options.threads);
+  field("tf32", options.tf32);
+  field("deterministic", options.deterministic);
+  field("cudaGraphs", options.cuda_graphs);
+}
+void fields(Is<SoftNmsOptions> auto& options, auto&& field) {
+  field("method", options.method);
+  field("iouThreshold", options.iou_threshold);
+  field("sigma", options.sigma);
+  field("minScore", options.min_score);
+}
+void fields(Is<DetectOptions> auto& options, auto&& field) {
+  field("flip", options.flip);
+  field("numerics", options.numerics);
+  field("scoreThreshold", options.score_threshold);
+  field("classIds", options.class_ids);
+  field("timings", options.timings);
+  field("mean", options.normalisation.mean);
+  field("std", options.normalisation.std);
+  field("toRgb", options.normalisation.to_rgb);
+  field("cornerTopk", options.decode.corner_topk);
+  field("distanceThreshold", options.decode.distance_threshold);
+  field("maxPerImage", options.nms.max_per_image);
+  field("softNms", options.nms);
+}
+void fields(Is<ForwardShape> auto& shape, auto&& field) {
+  field("width", shape.width_px);
+  field("height", shape.height_px);
+  field("views", shape.views);
+}
+void fields(Is<DetectorInfo> auto& info, auto&& field) {
+  field("device", info.device);
+  field("precision", info.precision);
+  field("threads", info.threads);
+  field("classes", info.classes);
+  field("numClasses", info.num_classes);
+}
+void fields(Is<DetectorStats> auto& stats, auto&& field) {
+  field("pictures", stats.pictures);
+  field("forwards", stats.forwards);
+  field("views", stats.views);
+  field("weightsBytes", stats.weights_bytes);
+}
+void fields(Is<StageTimes> auto& times, auto&& field) {
+  field("begun", times.begun_ms);
+  field("prepare", times.prepare);
+  field("network", times.network);
+  field("corners", times.corners);
+  field("nms", times.nms);
+  field("pictures", times.pictures);
+}
+void fields(Is<Found> auto& found, auto&& field) {
+  field("detections", found.detections);
+  field("timings", found.timings);
+}
+void fields(Is<Map> auto& map, auto&& field) {
+  field("shape", map.shape);
+  field("values", map.values);
+}
+void fields(Is<Heads> auto& heads, auto&& field) {
+  field("tlHeat", heads.tl_heat);
+  field("brHeat", heads.br_heat);
+  field("tlEmb", heads.tl_emb);
+  field("brEmb", heads.br_emb);
+  field("tlOff", heads.tl_off);
+  field("brOff", heads.br_off);
+  field("paddedWidth", heads.padded_width_px);
+  field("paddedHeight", heads.padded_height_px);
+  field("left", heads.left_px);
+  field("top", heads.top_px);
+}
+void fields(Is<Work> auto& work, auto&& field) {
+  field("op", work.op);
+  field("n", work.n);
+  field("inChannels", work.in_channels);
+  field("outChannels", work.out_channels);
+  field("height", work.height);
+  field("width", work.width);
+  field("kernel", work.kernel);
+  field("stride", work.stride);
+  field("relu", work.relu);
+  field("residual", work.residual);
+  field("flops", work.flops);
+  field("bytes", work.bytes);
+}
+void fields(Is<CudaDevice> auto& device, auto&& field) {
+  field("major", device.major);
+  field("hasCode", device.has_code);
+}
+void fields(Is<BuildInfo> auto& info, auto&& field) {
+  field("libtorchVersion", info.libtorch_version);
+  field("cuda", info.cuda);
+  field("cudaVersion", info.cuda_version);
+  field("devices", info.devices);
+  field("cpuFeatures", info.cpu_features);
+  field("cores", info.cores);
+}
+void fields(Is<bench::Setting> auto& setting, auto&& field) {
+  field("device", setting.device);
+  field("precision", setting.precision);
+  field("threads", setting.threads);
+  field("seconds", setting.seconds);
+}
+void fields(Is<bench::Timing> auto& timing, auto&& field) {
+  field("name", timing.name);
+  field("backToBack", timing.back_to_back);
+  field("cold", timing.cold);
+}
+void fields(Is<bench::Report> auto& report, auto&& field) {
+  field("candidates", report.candidates);
+  field("coldBytes", report.cold_bytes);
+  field("largestError", report.largest_error);
+}
+void fields(Is<bench::Peak> auto& peak, auto&& field) {
+  field("rates", peak.rates);
+  field("size", peak.size);
+}
+
+template <typename T>
+concept HasFields = requires(T& value) { fields(value, [](const char*, auto&) {}); };
+
+[[noreturn]] inline void refuse(const std::string& name, const std::string& expected) {
+  throw Error(ErrorCode::Option, name + " must be " + expected);
+}
+
+// Values that JavaScript has as words.
+void read(const Napi::Value& value, const std::string& name, Numerics& out);
+void read(const Napi::Value& value, const std::string& name, SoftNmsMethod& out);
+
+/// Throws Error(Option) that names the property.
+template <typename T>
+void read(const Napi::Value& value, const std::string& name, T& out) {
+  if constexpr (std::same_as<T, bool>) {
+    if (!value.IsBoolean()) refuse(name, "true or false");
+    out = value.As<Napi::Boolean>();
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
+    if (!std::isfinite(number)) refuse(name, "a finite number");
+    if (std::integral<T> && (std::trunc(number) != number || std::abs(number) > std::numeric_limits<int>::max())) refuse(name, "an integer");
+    out = static_cast<T>(number);
+  } else if constexpr (std::same_as<T, std::string>) {
+    if (!value.IsString()) refuse(name, "a string");
+    out = value.As<Napi::String>();
+  } else if constexpr (HasFields<T>) {
+    if (!value.IsObject()) refuse(name, "an object");
+    fields(out, [&](const char* key, auto& member) {
+      const Napi::Value item = value.As<Napi::Object>().Get(key);
+      if (!item.IsUndefined()) read(item, key, member);
+    });
+  } else {
+    if (!value.IsArray()) refuse(name, "an array");
+    const Napi::Array list = value.As<Napi::Array>();
+    if constexpr (requires { out.resize(0); }) out.resize(list.Length());
+    if (list.Length() != out.size()) refuse(name, "an array of " + std::to_string(out.size()) + " items");
+    for (uint32_t i = 0; i < out.size(); ++i) read(list.Get(i), name + "[" + std::to_string(i) + "]", out[i]);
+  }
+}
+
+template <typename T>
+T from_js(const Napi::Value& value, const std::string& name, T out = {}) {
+  read(value, name, out);
+  return out;
+}
+
+/// Copies. Memory of V8's own: Electron allows no other.
+template <typename T>
+Napi::Value to_js(Napi::Env env, const T& value) {
+  if constexpr (std::same_as<T, bool>) {
+    return Napi::Boolean::New(env, value);
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return Napi::Number::New(env, static_cast<double>(value));
+  } else if constexpr (std::same_as<T, std::string>) {
+    return Napi::String::New(env, value);
+  } else if constexpr (HasFields<const T>) {
+    Napi::Object object = Napi::Object::New(env);
+    fields(value, [&](const char* key, const auto& member) { object.Set(key, to_js(env, member)); });
+    return object;
+  } else if constexpr (std::same_as<T, std::vector<float>> || std::same_as<T, std::vector<double>>) {
+    auto array = Napi::TypedArrayOf<typename T::value_type>::New(env, value.size());
+    std::copy(value.begin(), value.end(), array.Data());
+    return array;
+  } else if constexpr (std::same_as<T, std::vector<Candidate>>) {  // x1, y1, x2, y2, score, class id of each
+    Napi::Float32Array array = Napi::Float32Array::New(env, value.size() * 6);
+    float* out = array.Data();
+    for (const Candidate& c : value) {
+      for (const float number : {c.x1, c.y1, c.x2, c.y2, c.score, static_cast<float>(c.class_id)}) *out++ = number;
+    }
+    return array;
+  } else {
+    Napi::Array list = Napi::Array::New(env, value.size());
+    for (uint32_t i = 0; i < value.size(); ++i) list.Set(i, to_js(env, value[i]));
+    return list;
+  }
+}
+
+/// Makes the JavaScript value of `outcome` later, on the JavaScript thread (Channel::Result).
+template <typename T>
+std::function<Napi::Value(Napi::Env)> result_of(T outcome) {
+  return [held = std::make_shared<T>(std::move(outcome))](Napi::Env env) { return to_js(env, *held); };
+}
+
+// Copies of memory; Error(Input) when it is not what it should be.
+std::vector<float> floats_from_js(const Napi::Value& value, const std::string& name);
 Picture picture_from_js(const Napi::Value& value);
 std::vector<Picture> pictures_from_js(const Napi::Value& value);
-
-Napi::Object info_to_js(Napi::Env env, const DetectorInfo& info);
-Napi::Object build_info_to_js(Napi::Env env, const BuildInfo& info);
-Napi::Object heads_to_js(Napi::Env env, const Heads& heads);
-/// x1, y1, x2, y2, score, class id per detection.
+/// As to_js gives them.
 std::vector<Candidate> detections_from_js(const Napi::Value& value);
-Napi::Float32Array detections_to_js(Napi::Env env, const std::vector<Candidate>& detections);
-/// One such array a picture, and the stages' times of each picture where they were asked for.
-Napi::Object found_to_js(Napi::Env env, const Found& found);
-/// Memory of V8's own: Electron allows no other.
-Napi::Float32Array floats_to_js(Napi::Env env, const std::vector<float>& values);
 
 }  // namespace cornernet

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "addon/channel.h"
 #include "engine/detector.h"
@@ -18,15 +19,17 @@ class DetectorWrap : public Napi::ObjectWrap<DetectorWrap> {
   void Finalize(Napi::BasicEnv env) override;
 
  private:
-  /// What the channel's thread works on. The counters are copied out after each call, so that JavaScript can read them at any time.
+  /// What the channel's thread works on. What JavaScript may read at any time is copied out under the mutex.
   struct State {
     std::unique_ptr<Detector> detector;
     std::mutex mutex;
     DetectorStats stats;
-    DetectorMemory memory;
+    std::optional<DetectOptions> defaults;  // the checkpoint's, once it is loaded
 
     Detector& loaded();
     void publish();
+    /// The defaults, changed by what JavaScript gives.
+    DetectOptions options_of(const Napi::Value& changes);
   };
 
   Napi::Value load(const Napi::CallbackInfo& info);
@@ -36,7 +39,6 @@ class DetectorWrap : public Napi::ObjectWrap<DetectorWrap> {
   Napi::Value work(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
-  Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
   std::function<void()> free_detector() const;
   /// V8 can't see the weights; told of them, it collects a forgotten detector sooner.

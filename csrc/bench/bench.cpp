@@ -53,11 +53,31 @@ std::vector<double> rates(const Place& place, double seconds, double amount, con
   return found;
 }
 
-std::vector<double> square_products(const Place& place, int64_t side, double seconds) {
-  const at::Tensor a = at::empty({side, side}, at::TensorOptions(place.dtype).device(place.device)).fill_(0.5), b = at::empty_like(a).fill_(0.25);
-  at::Tensor product = at::empty_like(a);
-  const auto edge = static_cast<double>(side);
-  return rates(place, seconds, 2 * edge * edge * edge, [&] { at::mm_out(product, a, b); });
+Peak matmul_peak(const Place& place, double seconds) {
+  // Which size a library does best differs by machine and type, so several are tried and the best counts.
+  const auto sides = place.device.is_cpu() ? std::array<int64_t, 3>{512, 1024, 2048} : std::array<int64_t, 3>{4096, 8192, 16384};
+  Peak best;
+  for (const int64_t side : sides) {
+    const at::Tensor a = at::empty({side, side}, at::TensorOptions(place.dtype).device(place.device)).fill_(0.5), b = at::empty_like(a).fill_(0.25);
+    at::Tensor product = at::empty_like(a);
+    const auto edge = static_cast<double>(side);
+    Peak peak{rates(place, seconds / sides.size(), 2 * edge * edge * edge, [&] { at::mm_out(product, a, b); }), side};
+    if (best.rates.empty() || std::ranges::max(peak.rates) > std::ranges::max(best.rates)) best = std::move(peak);
+  }
+  return best;
+}
+
+Peak conv_peak(const Place& place, double seconds) {
+  Work work{"conv", place.device.is_cpu() ? 1 : 16, 256, 256, 128, 128, 3};
+  work.bytes = 1;  // not asked for
+  const Operator conv = make_operator(work, place.dtype, place.device);
+  const double flops = 2.0 * 9 * 256 * 256 * 128 * 128 * static_cast<double>(work.n);
+  return {rates(place, seconds, flops, [&] { conv.ours(); }), work.in_channels};
+}
+
+Peak copy_peak(const Place& place, double seconds) {
+  const Runner copy = copy_of(2.0 * kColdBytes, place.device);
+  return {rates(place, seconds, 2.0 * kColdBytes, copy.run), kColdBytes};
 }
 
 }  // namespace
@@ -80,36 +100,13 @@ Report bench_operator(const Work& work, const Setting& setting) {
   });
 }
 
-Peak matmul_peak(const Setting& setting) {
+Peak measure_peak(const std::string& kind, const Setting& setting) {
   return guarded([&] {
     const Place place = place_of(setting);
-    // Which size a library does best differs by machine and type, so several are tried and the best counts.
-    const auto sides = place.device.is_cpu() ? std::array<int64_t, 3>{512, 1024, 2048} : std::array<int64_t, 3>{4096, 8192, 16384};
-    Peak best;
-    for (const int64_t side : sides) {
-      Peak peak{square_products(place, side, setting.seconds / sides.size()), side};
-      if (best.rates.empty() || std::ranges::max(peak.rates) > std::ranges::max(best.rates)) best = std::move(peak);
-    }
-    return best;
-  });
-}
-
-Peak conv_peak(const Setting& setting) {
-  return guarded([&] {
-    const Place place = place_of(setting);
-    Work work{"conv", place.device.is_cpu() ? 1 : 16, 256, 256, 128, 128, 3};
-    work.bytes = 1;  // not asked for
-    const Operator conv = make_operator(work, place.dtype, place.device);
-    const double flops = 2.0 * 9 * 256 * 256 * 128 * 128 * static_cast<double>(work.n);
-    return Peak{rates(place, setting.seconds, flops, [&] { conv.ours(); }), work.in_channels};
-  });
-}
-
-Peak copy_peak(const Setting& setting) {
-  return guarded([&] {
-    const Place place = place_of(setting);
-    const Runner copy = copy_of(2.0 * kColdBytes, place.device);
-    return Peak{rates(place, setting.seconds, 2.0 * kColdBytes, copy.run), kColdBytes};
+    if (kind == "matmul") return matmul_peak(place, setting.seconds);
+    if (kind == "conv") return conv_peak(place, setting.seconds);
+    if (kind == "copy") return copy_peak(place, setting.seconds);
+    throw Error(ErrorCode::Option, "a peak is 'matmul', 'conv' or 'copy'");
   });
 }
 

@@ -17,14 +17,14 @@ struct Setting {
 };
 
 /// One way to compute an operator. Seconds of a call, one entry a round; the candidates take turns in every round.
-struct Candidate {
+struct Timing {
   std::string name;                  // "ours", "aten", "copy" (of as many bytes)
   std::vector<double> back_to_back;  // calls one after the other on the same tensors
   std::vector<double> cold;          // single calls, each after cold_bytes were written elsewhere
 };
 
 struct Report {
-  std::vector<Candidate> candidates;
+  std::vector<Timing> candidates;
   int64_t cold_bytes = 0;
   double largest_error = 0;  // of the verification, as a fraction of what was allowed; at most 1
 };
@@ -39,10 +39,8 @@ struct Peak {
   std::vector<double> rates;  // matmul and conv: FLOP/s, copy: bytes/s (read and written)
   int64_t size = 0;           // matmul: the matrices' side, conv: channels, copy: bytes of each of the two buffers
 };
-Peak matmul_peak(const Setting& setting);
-/// A 3x3 convolution of 256 channels at 128x128: the same arithmetic, whose weights are packed once, so that some libraries come closer to the
-/// machine's limit than in a product of matrices.
-Peak conv_peak(const Setting& setting);
-Peak copy_peak(const Setting& setting);
+/// "matmul": products of square matrices. "conv": a 3x3 convolution of 256 channels at 128x128, the same arithmetic, whose weights are packed once,
+/// so that some libraries come closer to the machine's limit. "copy". Error(Option) for another word.
+Peak measure_peak(const std::string& kind, const Setting& setting);
 
 }  // namespace cornernet::bench

@@ -87,10 +87,7 @@ at::Tensor naive_upsample_add(const at::Tensor& low, const at::Tensor& skip) {
 Operator upsample_add(const Work& w, at::ScalarType dtype, at::Device device) {
   const at::Tensor skip = drawn({w.n, w.in_channels, w.height, w.width}, dtype, device, 3);
   const at::Tensor low = drawn({w.n, w.in_channels, (w.height + 1) / 2, (w.width + 1) / 2}, dtype, device, 4);
-  return {[=] { return upsample_nearest_add(low, skip); },
-          [=] {
-            return at::add(skip, at::upsample_nearest2d(low, {skip.size(2), skip.size(3)}));
-          },
+  return {[=] { return upsample_nearest_add(low, skip); }, [=] { return at::add(skip, at::upsample_nearest2d(low, {skip.size(2), skip.size(3)})); },
           [=](const at::Tensor& y) { return exact(y, naive_upsample_add(low, skip)); }};
 }
 

@@ -27,12 +27,12 @@ int calls_a_round(at::Device device, const std::function<void()>& run, double le
   return static_cast<int>(std::clamp(least_seconds / once, 1.0, static_cast<double>(kMostCalls)));
 }
 
-std::vector<Candidate> time_in_turns(at::Device device, const std::vector<Runner>& runners, at::Tensor flush, double seconds) {
+std::vector<Timing> time_in_turns(at::Device device, const std::vector<Runner>& runners, at::Tensor flush, double seconds) {
   using Clock = std::chrono::steady_clock;
-  std::vector<Candidate> candidates;
+  std::vector<Timing> timings;
   std::vector<int> calls;
   for (const Runner& runner : runners) {
-    candidates.push_back({runner.name, {}, {}});
+    timings.push_back({runner.name, {}, {}});
     calls.push_back(calls_a_round(device, runner.run, kLeastSeconds));
   }
   const auto begin = Clock::now();
@@ -40,12 +40,12 @@ std::vector<Candidate> time_in_turns(at::Device device, const std::vector<Runner
     if (round >= kLeastRounds && std::chrono::duration<double>(Clock::now() - begin).count() > seconds) break;
     for (size_t i = 0; i < runners.size(); ++i) {
       check_interrupted();
-      candidates[i].back_to_back.push_back(seconds_of(device, runners[i].run, calls[i]));
+      timings[i].back_to_back.push_back(seconds_of(device, runners[i].run, calls[i]));
       flush.fill_(static_cast<double>(round % 100));
-      candidates[i].cold.push_back(seconds_of(device, runners[i].run, 1));
+      timings[i].cold.push_back(seconds_of(device, runners[i].run, 1));
     }
   }
-  return candidates;
+  return timings;
 }
 
 }  // namespace cornernet::bench

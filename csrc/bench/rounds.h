@@ -21,7 +21,7 @@ double seconds_of(at::Device device, const std::function<void()>& run, int calls
 int calls_a_round(at::Device device, const std::function<void()>& run, double least_seconds);
 
 /// Rounds until `seconds` are over, at least kLeastRounds of them. Before each cold call `flush` is written over.
-std::vector<Candidate> time_in_turns(at::Device device, const std::vector<Runner>& runners, at::Tensor flush, double seconds);
+std::vector<Timing> time_in_turns(at::Device device, const std::vector<Runner>& runners, at::Tensor flush, double seconds);
 
 constexpr int kLeastRounds = 5, kMostRounds = 200;
 

@@ -67,8 +67,7 @@ class TensorMaker {
     const uint8_t* first = bytes.data() + tensor.offset * element;
     if (reinterpret_cast<uintptr_t>(first) % static_cast<uintptr_t>(element) != 0) return copy_unaligned(tensor, storage.key, bytes, options);
     // Nothing writes through it: the network copies what it folds and packs.
-    return at::from_blob(
-        const_cast<uint8_t*>(first), tensor.sizes, tensor.strides, [file = file_, bytes](void*) { file->forget(bytes); }, options);
+    return at::from_blob(const_cast<uint8_t*>(first), tensor.sizes, tensor.strides, [file = file_, bytes](void*) { file->forget(bytes); }, options);
   }
 
  private:
@@ -82,8 +81,7 @@ class TensorMaker {
       std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(copy->data()));
     }
     auto* first = reinterpret_cast<uint8_t*>(copy->data()) + tensor.offset * static_cast<int64_t>(options.dtype().itemsize());
-    return at::from_blob(
-        first, tensor.sizes, tensor.strides, [copy](void*) mutable { copy.reset(); }, options);
+    return at::from_blob(first, tensor.sizes, tensor.strides, [copy](void*) mutable { copy.reset(); }, options);
   }
 
   std::shared_ptr<const MappedFile> file_;
@@ -149,12 +147,6 @@ CheckpointMeta read_meta(const Value& root) {
   if (meta.classes.empty()) meta.classes = strings_of(find_in(find_in(values, {"dataset_meta"}), {"classes", "CLASSES"}));
   const Value* config = find_in(values, {"config", "cfg"});
   if (config && config->kind == Kind::String) meta.config = config->text;
-  for (const std::string_view framework : {"mmdet_version", "mmengine_version", "mmcv_version"}) {
-    const Value* version = find_in(values, {framework});
-    if (!version || version->kind != Kind::String) continue;
-    meta.framework = std::string(framework.substr(0, framework.find('_'))) + " " + std::string(version->text);
-    break;
-  }
   return meta;
 }
 

@@ -11,7 +11,6 @@ namespace cornernet {
 struct CheckpointMeta {
   std::vector<std::string> classes;  // empty when the file names none
   std::string config;                // the training configuration's text, empty when absent
-  std::string framework;             // e.g. "mmdet 2.3.0", empty when absent
 };
 
 struct Checkpoint {

@@ -127,7 +127,7 @@ CornerNetConfig derive_architecture(const NamedTensors& tensors) {
   return {derive_backbone(keys), derive_head(keys)};
 }
 
-void cross_check(const CornerNetConfig& architecture, const ConfigSettings& stated) {
+void cross_check(const CornerNetConfig& architecture, const StatedConfig& stated) {
   check_stated("num_classes", architecture.head.num_classes, stated.num_classes);
   check_stated("num_stacks", architecture.backbone.num_stacks, stated.num_stacks);
   check_stated("num_feat_levels", architecture.head.num_levels, stated.num_feat_levels);

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/config.h"
+#include "engine/config.h"
 #include "nn/cornernet.h"
 
 namespace cornernet {
@@ -16,7 +16,7 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 CornerNetConfig derive_architecture(const NamedTensors& tensors);
 
 /// Throws Error(Checkpoint) when the configuration text in the file describes another network than the tensors do.
-void cross_check(const CornerNetConfig& architecture, const ConfigSettings& stated);
+void cross_check(const CornerNetConfig& architecture, const StatedConfig& stated);
 
 /// Puts each tensor where it belongs. Throws Error(Checkpoint) listing what is missing, unexpected or of the wrong shape.
 void assign_parameters(CornerNet& network, const NamedTensors& tensors);

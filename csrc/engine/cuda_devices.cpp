@@ -55,8 +55,7 @@ CudaDevice cuda_device(int index) {
   if (cudaGetDeviceProperties(&properties, index) != cudaSuccess) {
     throw Error(ErrorCode::Device, "the properties of cuda:" + std::to_string(index) + " can't be read");
   }
-  return {properties.name, properties.major, properties.minor, static_cast<int64_t>(properties.totalGlobalMem),
-          own_code_runs_on(properties.major, properties.minor) && libtorch_runs_on(index)};
+  return {properties.name, properties.major, properties.minor, own_code_runs_on(properties.major, properties.minor) && libtorch_runs_on(index)};
 }
 
 #else

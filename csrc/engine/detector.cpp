@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/config.h"
 #include "engine/architecture.h"
+#include "engine/config.h"
 #include "engine/device.h"
 #include "engine/guarded.h"
 #include "engine/predictor.h"
@@ -23,54 +23,16 @@
 namespace cornernet {
 namespace {
 
-template <typename T>
-void take(const std::optional<T>& stated, T& setting) {
-  if (stated) setting = *stated;
-}
-
-Settings settings_of(const ConfigSettings& stated) {
-  Settings settings;
-  take(stated.mean, settings.mean);
-  take(stated.std, settings.std);
-  take(stated.to_rgb, settings.to_rgb);
-  take(stated.corner_topk, settings.corner_topk);
-  take(stated.local_maximum_kernel, settings.local_maximum_kernel);
-  take(stated.distance_threshold, settings.distance_threshold);
-  take(stated.max_per_image, settings.max_per_image);
-  take(stated.nms_method, settings.nms_method);
-  take(stated.nms_iou_threshold, settings.nms_iou_threshold);
-  take(stated.nms_sigma, settings.nms_sigma);
-  take(stated.nms_min_score, settings.nms_min_score);
-  return settings;
-}
-
 void require(bool holds, const char* sentence) {
   if (!holds) throw Error(ErrorCode::Option, sentence);
 }
 
-Normalisation normalisation_of(const Settings& settings) {
-  for (const float deviation : settings.std) require(deviation > 0, "std must be positive in every channel");
-  return {settings.mean, settings.std, settings.to_rgb};
-}
-
-DecodeOptions decode_of(const Settings& settings) {
-  require(settings.corner_topk >= 1, "cornerTopk must be at least 1");
-  require(settings.local_maximum_kernel >= 1 && settings.local_maximum_kernel % 2 == 1, "localMaximumKernel must be odd and at least 1");
-  DecodeOptions options;
-  options.corner_topk = settings.corner_topk;
-  options.local_maximum_kernel = settings.local_maximum_kernel;
-  options.distance_threshold = settings.distance_threshold;
-  return options;
-}
-
-SoftNmsOptions nms_of(const Settings& settings) {
-  static const std::map<std::string, SoftNmsMethod> kMethods{
-      {"naive", SoftNmsMethod::Naive}, {"linear", SoftNmsMethod::Linear}, {"gaussian", SoftNmsMethod::Gaussian}};
-  const auto method = kMethods.find(settings.nms_method);
-  require(method != kMethods.end(), "softNms.method must be 'gaussian', 'linear' or 'naive'");
-  require(settings.nms_sigma > 0, "softNms.sigma must be positive");
-  require(settings.max_per_image >= 1, "maxPerImage must be at least 1");
-  return {method->second, settings.nms_iou_threshold, settings.nms_sigma, settings.nms_min_score, settings.max_per_image};
+void check_options(const DetectOptions& options) {
+  for (const float deviation : options.normalisation.std) require(deviation > 0, "std must be positive in every channel");
+  require(options.decode.corner_topk >= 1, "cornerTopk must be at least 1");
+  require(options.decode.local_maximum_kernel >= 1 && options.decode.local_maximum_kernel % 2 == 1, "localMaximumKernel must be odd and at least 1");
+  require(options.nms.sigma > 0, "softNms.sigma must be positive");
+  require(options.nms.max_per_image >= 1, "maxPerImage must be at least 1");
 }
 
 PictureView view_of(const Picture& picture) {
@@ -88,10 +50,10 @@ void unmirror(std::vector<Candidate>& candidates, int width_px) {
 }
 
 /// One picture's candidates from its views (plain, mirrored) to its detections.
-std::vector<Candidate> merge_views(CandidateLists views, int width_px, bool mmdet3, const SoftNmsOptions& nms) {
+std::vector<Candidate> merge_views(CandidateLists views, int width_px, Numerics numerics, const SoftNmsOptions& nms) {
   if (views.size() == 1) return soft_nms(std::move(views[0]), nms);
   unmirror(views[1], width_px);
-  if (mmdet3) {  // 3.x thins each view by itself, takes the mirrored one first and thins again
+  if (numerics == Numerics::Mmdet3) {  // 3.x thins each view by itself, takes the mirrored one first and thins again
     for (auto& view : views) view = soft_nms(std::move(view), nms);
     std::swap(views[0], views[1]);
   }
@@ -113,14 +75,14 @@ struct Group {
   std::shared_ptr<DeviceClock> clock;  // null when nobody asked for timings
 };
 
-void finish(const Group& group, const DetectOptions& options, const SoftNmsOptions& nms, Found& found) {
+void finish(const Group& group, const DetectOptions& options, Found& found) {
   CandidateLists candidates = group.candidates();
   const auto thinning = std::chrono::steady_clock::now();
   const size_t each = candidates.size() / group.members.size();
   for (size_t m = 0; m < group.members.size(); ++m) {
     const auto first = std::make_move_iterator(candidates.begin() + static_cast<std::ptrdiff_t>(m * each));
     auto& of_picture = found.detections[group.members[m]];
-    of_picture = merge_views({first, first + static_cast<std::ptrdiff_t>(each)}, group.widths_px[m], options.mmdet3, nms);
+    of_picture = merge_views({first, first + static_cast<std::ptrdiff_t>(each)}, group.widths_px[m], options.numerics, options.nms);
     keep_wanted(of_picture, options);
   }
   if (!group.clock) return;
@@ -135,17 +97,19 @@ void finish(const Group& group, const DetectOptions& options, const SoftNmsOptio
 }  // namespace
 
 std::vector<Candidate> merge_detections(std::vector<Candidate> detections, const DetectOptions& options) {
-  auto merged = soft_nms(std::move(detections), nms_of(options.settings));
+  check_options(options);
+  auto merged = soft_nms(std::move(detections), options.nms);
   keep_wanted(merged, options);
   return merged;
 }
 
 namespace {
 
-void check_size(int width_px, int height_px, int views) {
+void check_shape(const ForwardShape& shape) {
   constexpr int kMostPx = 1 << 20, kMostViews = 1 << 16;
-  require(width_px >= 1 && height_px >= 1 && width_px <= kMostPx && height_px <= kMostPx, "width and height must be 1 to 1048576 pixels");
-  require(views >= 1 && views <= kMostViews, "views must be 1 to 65536");
+  require(shape.width_px >= 1 && shape.height_px >= 1 && shape.width_px <= kMostPx && shape.height_px <= kMostPx,
+          "width and height must be 1 to 1048576 pixels");
+  require(shape.views >= 1 && shape.views <= kMostViews, "views must be 1 to 65536");
 }
 
 Map to_map(const at::Tensor& tensor) {
@@ -160,6 +124,7 @@ Map to_map(const at::Tensor& tensor) {
 
 struct Detector::Impl {
   DetectorInfo info;
+  DetectOptions defaults;
   std::optional<Predictor> predictor;
   int64_t pictures = 0;
 
@@ -173,12 +138,11 @@ void Detector::Impl::load(const LoadOptions& options) {
   at::set_num_threads(options.threads > 0 ? options.threads : usable_cores());
 
   Checkpoint checkpoint = load_checkpoint(options.path);
-  const ConfigSettings stated = parse_config(checkpoint.meta.config);
+  StatedConfig stated = parse_config(checkpoint.meta.config);
   const CornerNetConfig architecture = derive_architecture(checkpoint.tensors);
   cross_check(architecture, stated);
   CornerNet network(architecture);
   assign_parameters(network, checkpoint.tensors);
-  for (const auto& [name, tensor] : checkpoint.tensors) info.num_parameters += tensor.is_floating_point() ? tensor.numel() : 0;
   checkpoint.tensors.clear();  // the network holds what it needs, and frees it bit by bit while it packs
 
   info.device = device.str();
@@ -186,9 +150,7 @@ void Detector::Impl::load(const LoadOptions& options) {
   info.threads = at::get_num_threads();
   info.classes = checkpoint.meta.classes;
   info.num_classes = static_cast<int>(architecture.head.num_classes);
-  info.num_stacks = static_cast<int>(architecture.backbone.num_stacks);
-  info.framework = checkpoint.meta.framework;
-  info.settings = settings_of(stated);
+  defaults = std::move(stated.options);
   predictor.emplace(std::move(network), architecture, dtype, device, CudaRules{options.tf32, options.deterministic, options.cuda_graphs});
 }
 
@@ -199,18 +161,14 @@ Detector::Detector(const LoadOptions& options) : impl_(std::make_unique<Impl>())
 Detector::~Detector() = default;
 
 const DetectorInfo& Detector::info() const { return impl_->info; }
-DetectorStats Detector::stats() const { return {impl_->pictures, impl_->predictor->forwards(), impl_->predictor->views()}; }
-DetectorMemory Detector::memory() const { return {impl_->predictor->weight_bytes()}; }
+const DetectOptions& Detector::defaults() const { return impl_->defaults; }
+DetectorStats Detector::stats() const {
+  return {impl_->pictures, impl_->predictor->forwards(), impl_->predictor->views(), impl_->predictor->weight_bytes()};
+}
 
 std::function<Found()> Detector::start(const std::vector<Picture>& pictures, const DetectOptions& options) {
   return guarded([&]() -> std::function<Found()> {
-    Predictor::Request request;
-    request.flip = options.flip;
-    request.numerics = options.mmdet3 ? Numerics::Mmdet3 : Numerics::Mmdet2;
-    request.normalisation = normalisation_of(options.settings);
-    request.decode = decode_of(options.settings);
-    const SoftNmsOptions nms = nms_of(options.settings);
-
+    check_options(options);
     // Corner pooling looks along whole rows and columns, so only pictures of one padded size may share a forward.
     std::map<std::pair<int, int>, Group> by_padded_size;
     for (size_t i = 0; i < pictures.size(); ++i) {
@@ -224,41 +182,42 @@ std::function<Found()> Detector::start(const std::vector<Picture>& pictures, con
         group.widths_px.push_back(pictures[i].width_px);
       }
       if (options.timings) group.clock = impl_->predictor->clock();
-      group.candidates = impl_->predictor->start(views, request, group.clock.get());
+      group.candidates = impl_->predictor->start(views, options, group.clock.get());
       impl_->pictures += static_cast<int64_t>(group.members.size());
       groups.push_back(std::move(group));
     }
-    return [groups = std::move(groups), count = pictures.size(), options, nms] {
+    return [groups = std::move(groups), count = pictures.size(), options] {
       return guarded([&] {
         Found found{CandidateLists(count), std::vector<StageTimes>(options.timings ? count : 0)};
-        for (const Group& group : groups) finish(group, options, nms, found);
+        for (const Group& group : groups) finish(group, options, found);
         return found;
       });
     };
   });
 }
 
-Heads Detector::heads(const Picture& picture, const Settings& settings) {
+Heads Detector::heads(const Picture& picture, const DetectOptions& options) {
   return guarded([&] {
-    const CornerMaps maps = impl_->predictor->maps(view_of(picture), normalisation_of(settings));
+    check_options(options);
+    const CornerMaps maps = impl_->predictor->maps(view_of(picture), options);
     const Placement placement = place(picture.width_px, picture.height_px);
     return Heads{to_map(maps.tl_heat), to_map(maps.br_heat),      to_map(maps.tl_emb),        to_map(maps.br_emb), to_map(maps.tl_off),
                  to_map(maps.br_off),  placement.padded_width_px, placement.padded_height_px, placement.left_px,   placement.top_px};
   });
 }
 
-std::vector<Work> Detector::work(int width_px, int height_px, int views) const {
+std::vector<Work> Detector::work(const ForwardShape& shape) const {
   return guarded([&] {
-    check_size(width_px, height_px, views);
-    return impl_->predictor->work(views, padded_size_px(height_px), padded_size_px(width_px));
+    check_shape(shape);
+    return impl_->predictor->work(shape.views, padded_size_px(shape.height_px), padded_size_px(shape.width_px));
   });
 }
 
-std::vector<Work> hourglass104_work(int width_px, int height_px, int views, const std::string& precision) {
+std::vector<Work> hourglass104_work(const ForwardShape& shape, const std::string& precision) {
   return guarded([&] {
-    check_size(width_px, height_px, views);
+    check_shape(shape);
     const auto dtype = precision == "fp32" ? at::kFloat : precision == "bf16" ? at::kBFloat16 : at::kHalf;
-    return CornerNet(CornerNetConfig{}).work(views, padded_size_px(height_px), padded_size_px(width_px), dtype);
+    return CornerNet(CornerNetConfig{}).work(shape.views, padded_size_px(shape.height_px), padded_size_px(shape.width_px), dtype);
   });
 }
 

@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "ops/candidate_lists.h"
+#include "ops/candidate.h"
+#include "ops/settings.h"
 #include "ops/work.h"
 
 namespace cornernet {
@@ -18,21 +18,6 @@ struct Picture {
   std::vector<uint8_t> rgb;
   int width_px = 0;
   int height_px = 0;
-};
-
-/// Test settings as a checkpoint's configuration states them, else the published configuration's.
-struct Settings {
-  std::array<float, 3> mean{123.675f, 116.28f, 103.53f};
-  std::array<float, 3> std{58.395f, 57.12f, 57.375f};
-  bool to_rgb = true;
-  int corner_topk = 100;
-  int local_maximum_kernel = 3;
-  float distance_threshold = 0.5f;
-  int max_per_image = 100;
-  std::string nms_method = "gaussian";  // "naive", "linear", "gaussian"
-  float nms_iou_threshold = 0.5f;
-  float nms_sigma = 0.5f;
-  float nms_min_score = 1e-3f;
 };
 
 struct LoadOptions {
@@ -46,12 +31,19 @@ struct LoadOptions {
 };
 
 struct DetectOptions {
+  Normalisation normalisation;
+  DecodeOptions decode;
+  SoftNmsOptions nms;
   bool flip = true;
-  bool mmdet3 = false;
+  Numerics numerics = Numerics::Mmdet2;
   float score_threshold = 0.f;
   std::vector<int> class_ids;  // to keep; empty keeps all
   bool timings = false;        // measures the stages: on CUDA that costs events on the stream
-  Settings settings;
+};
+
+/// Views of a picture this large.
+struct ForwardShape {
+  int width_px = 0, height_px = 0, views = 1;
 };
 
 struct DetectorInfo {
@@ -60,20 +52,12 @@ struct DetectorInfo {
   int threads = 0;
   std::vector<std::string> classes;  // from the checkpoint; empty when it names none
   int num_classes = 0;
-  int num_stacks = 0;
-  int64_t num_parameters = 0;
-  std::string framework;
-  Settings settings;
 };
 
+/// Counters since loading, and the bytes that the prepared network holds.
 struct DetectorStats {
-  int64_t pictures = 0;
-  int64_t forwards = 0;
-  int64_t views = 0;
-};
-
-struct DetectorMemory {
-  int64_t weights_bytes = 0;  // held by the prepared network
+  int64_t pictures = 0, forwards = 0, views = 0;
+  int64_t weights_bytes = 0;
 };
 
 /// A map before the sigmoid as fp32, channel-first: shape = {channels, height, width}.
@@ -109,15 +93,16 @@ class Detector {
   explicit Detector(const LoadOptions& options);
   ~Detector();
   const DetectorInfo& info() const;
+  /// Those that the checkpoint's configuration states, the published one's else.
+  const DetectOptions& defaults() const;
   DetectorStats stats() const;
-  DetectorMemory memory() const;
   /// Gives the pictures to the network and returns when the next ones may come: on the CPU that is after the forward, on CUDA before it. What comes
   /// back waits for the device, merges the views and thins them. It may be called once, on any thread, also when this detector is gone.
   std::function<Found()> start(const std::vector<Picture>& pictures, const DetectOptions& options);
   /// The last level's maps of the plain padded view.
-  Heads heads(const Picture& picture, const Settings& settings);
-  /// What the network has to do for `views` views of a picture this large, operator by operator.
-  std::vector<Work> work(int width_px, int height_px, int views) const;
+  Heads heads(const Picture& picture, const DetectOptions& options);
+  /// What the network has to do, operator by operator in their order.
+  std::vector<Work> work(const ForwardShape& shape) const;
 
  private:
   struct Impl;
@@ -125,13 +110,12 @@ class Detector {
 };
 
 /// As Detector::work, for the published HourglassNet-104 in "fp32", "bf16" or "fp16"; needs no weights.
-std::vector<Work> hourglass104_work(int width_px, int height_px, int views, const std::string& precision);
+std::vector<Work> hourglass104_work(const ForwardShape& shape, const std::string& precision);
 
 /// What a build and its machine offer, for `cornernet doctor`.
 struct CudaDevice {
   std::string name;
   int major = 0, minor = 0;
-  int64_t memory_bytes = 0;
   bool has_code = false;  // whether this build holds kernels for it
 };
 struct BuildInfo {

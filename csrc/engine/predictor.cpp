@@ -115,9 +115,9 @@ std::shared_ptr<DeviceClock> Predictor::clock() const {
   return std::make_shared<DeviceClock>(device_);
 }
 
-std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock) {
+std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>& pictures, const DetectOptions& options, DeviceClock* clock) {
   const auto on_this_stream = on_stream();
-  const int64_t views_a_picture = request.flip ? 2 : 1;
+  const int64_t views_a_picture = options.flip ? 2 : 1;
   const int height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
   int64_t step = views_that_fit(std::ssize(pictures) * views_a_picture, height_px, width_px);
   Parts parts;
@@ -125,7 +125,7 @@ std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>&
     const std::vector<PictureView> some(picture, picture + std::clamp<int64_t>(step / views_a_picture, 1, pictures.end() - picture));
     step = std::min(step, std::ssize(some) * views_a_picture);
     try {
-      Parts more = guarded([&] { return start_some(some, step, request, clock); });
+      Parts more = guarded([&] { return start_some(some, step, options, clock); });
       std::move(more.begin(), more.end(), std::back_inserter(parts));
       picture += std::ssize(some);
     } catch (const Error& error) {
@@ -145,31 +145,31 @@ std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>&
   };
 }
 
-Predictor::Parts Predictor::start_some(const std::vector<PictureView>& pictures, int64_t step, const Request& request, DeviceClock* clock) {
+Predictor::Parts Predictor::start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options, DeviceClock* clock) {
   const auto lap = [clock](Stage stage) {
     if (clock != nullptr) clock->lap(stage);
   };
-  const at::Tensor input = make_input(pictures, request.flip, request.numerics, request.normalisation, dtype_, device_);
+  const at::Tensor input = make_input(pictures, options.flip, options.numerics, options.normalisation, dtype_, device_);
   lap(kPrepare);
   Parts parts;
   for (int64_t first = 0; first < input.size(0); first += step) {
     const int64_t count = std::min(step, input.size(0) - first);
     std::vector<ViewGeometry> geometry;
     for (int64_t view = first; view < first + count; ++view) {
-      geometry.push_back(geometry_of(pictures[static_cast<size_t>(request.flip ? view / 2 : view)]));
+      geometry.push_back(geometry_of(pictures[static_cast<size_t>(options.flip ? view / 2 : view)]));
     }
     const CornerMaps maps = forward(input.narrow(0, first, count));
     lap(kNetwork);
-    parts.push_back(start_decoding(maps, geometry, request.decode));
+    parts.push_back(start_decoding(maps, geometry, options.decode));
     lap(kCorners);
   }
   return parts;
 }
 
-CornerMaps Predictor::maps(const PictureView& picture, const Normalisation& normalisation) {
+CornerMaps Predictor::maps(const PictureView& picture, const DetectOptions& options) {
   const auto on_this_stream = on_stream();
   views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px));
-  return forward(make_input({picture}, false, Numerics::Mmdet2, normalisation, dtype_, device_));
+  return forward(make_input({picture}, false, options.numerics, options.normalisation, dtype_, device_));
 }
 
 }  // namespace cornernet

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/activation_memory.h"
+#include "engine/detector.h"
 #include "engine/device_clock.h"
 #include "engine/forward_graphs.h"
 #include "nn/cornernet.h"
@@ -31,21 +32,15 @@ class Predictor {
   /// `network` holds a checkpoint's tensors and is prepared here.
   Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules);
 
-  struct Request {
-    bool flip = true;
-    Numerics numerics = Numerics::Mmdet2;
-    Normalisation normalisation;
-    DecodeOptions decode;
-  };
   /// What comes back waits for one list a view, in the pictures' pixels, views of a picture side by side (plain, mirrored); it may be called once, on
   /// any thread. All pictures share one padded size. Views that do not fit into memory together run one after the other, whether that is known
   /// before or found out; one that does not fit alone is Error(OutOfMemory). `clock`, when given, laps as kPrepare, kNetwork and kCorners.
-  std::function<CandidateLists()> start(const std::vector<PictureView>& pictures, const Request& request, DeviceClock* clock = nullptr);
+  std::function<CandidateLists()> start(const std::vector<PictureView>& pictures, const DetectOptions& options, DeviceClock* clock = nullptr);
   /// For one start(), on the stream where that will run.
   std::shared_ptr<DeviceClock> clock() const;
 
   /// The last level's maps of the plain view.
-  CornerMaps maps(const PictureView& picture, const Normalisation& normalisation);
+  CornerMaps maps(const PictureView& picture, const DetectOptions& options);
 
   std::vector<Work> work(int64_t views, int64_t height_px, int64_t width_px) const { return network_.work(views, height_px, width_px, dtype_); }
   int64_t forwards() const { return forwards_; }
@@ -57,7 +52,7 @@ class Predictor {
   int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const;
   using Parts = std::vector<std::function<CandidateLists()>>;
   /// start() of pictures that share an input, `step` views in a forward.
-  Parts start_some(const std::vector<PictureView>& pictures, int64_t step, const Request& request, DeviceClock* clock);
+  Parts start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options, DeviceClock* clock);
   CornerMaps forward(const at::Tensor& input);
   /// The forward, watched.
   CornerMaps measure(const at::Tensor& input);

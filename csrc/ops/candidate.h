@@ -1,5 +1,8 @@
 // A scored box, as decoding yields it and soft-NMS thins it.
 #pragma once
+#ifndef __CUDACC__  // device code has no standard library
+#include <vector>
+#endif
 
 namespace cornernet {
 
@@ -9,5 +12,10 @@ struct Candidate {
   float score;
   int class_id;
 };
+
+#ifndef __CUDACC__
+/// One list a view, or one a picture.
+using CandidateLists = std::vector<std::vector<Candidate>>;
+#endif
 
 }  // namespace cornernet

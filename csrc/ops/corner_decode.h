@@ -5,8 +5,9 @@
 #include <functional>
 #include <vector>
 
-#include "ops/candidate_lists.h"
+#include "ops/candidate.h"
 #include "ops/corner_pairing.h"
+#include "ops/settings.h"
 
 namespace cornernet {
 
@@ -14,13 +15,6 @@ namespace cornernet {
 /// heat [V, classes, h, w], emb [V, 1, h, w], off [V, 2, h, w] (channel 0 is x).
 struct CornerMaps {
   at::Tensor tl_heat, br_heat, tl_emb, br_emb, tl_off, br_off;
-};
-
-struct DecodeOptions {
-  int corner_topk = 100;
-  float distance_threshold = 0.5f;
-  int local_maximum_kernel = 3;
-  int max_candidates = 1000;
 };
 
 /// One list a view, in descending score (at equal scores the lower pair index first), at most max_candidates long.

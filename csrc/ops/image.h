@@ -2,27 +2,18 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
-namespace cornernet {
+#include "ops/settings.h"
 
-/// Where mmdetection 2.x and 3.x differ: NUMERICS in the documentation.
-enum class Numerics { Mmdet2, Mmdet3 };
+namespace cornernet {
 
 /// A packed 8-bit RGB picture, row-major, 3 bytes a pixel; not owned.
 struct PictureView {
   const uint8_t* rgb;
   int width_px;
   int height_px;
-};
-
-/// Per-channel mean and standard deviation in the order the network takes its channels; `to_rgb` false feeds BGR.
-struct Normalisation {
-  std::array<float, 3> mean{123.675f, 116.28f, 103.53f};
-  std::array<float, 3> std{58.395f, 57.12f, 57.375f};
-  bool to_rgb = true;
 };
 
 /// Where the picture lies in its padded view, in pixels. left and top are what decoding subtracts.

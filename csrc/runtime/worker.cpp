@@ -1,13 +1,19 @@
 #include "runtime/worker.h"
 
 #include <algorithm>
+#include <string>
+#include <system_error>
 #include <utility>
 
+#include "runtime/error.h"
 #include "runtime/interrupt.h"
 
 namespace cornernet {
 
-Worker::Worker() : thread_([this] { loop(); }) {}
+Worker::Worker() try : thread_([this] { loop(); }) {
+} catch (const std::system_error& error) {
+  throw Error(ErrorCode::OutOfMemory, std::string("no thread can be started: ") + error.what());
+}
 
 Worker::~Worker() {
   stop();

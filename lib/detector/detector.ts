@@ -99,7 +99,8 @@ export class Detector implements AsyncDisposable {
 
   /** Bytes that the prepared weights take, over all replicas. */
   get memory(): { readonly weightsBytes: number } {
-    return this.#loaded.replicas.sum((native) => native.memory());
+    const { weightsBytes } = this.#loaded.replicas.stats;
+    return { weightsBytes };
   }
 
   /** Pictures that `detectAll` takes ahead of the network unless it is told otherwise. */
@@ -110,7 +111,8 @@ export class Detector implements AsyncDisposable {
   get stats(): DetectorStats {
     const { replicas } = this.#loaded;
     const warnings = this.#sizeWarning === undefined ? replicas.warnings : [...replicas.warnings, this.#sizeWarning];
-    return { ...replicas.sum((native) => native.stats()), warnings };
+    const { pictures, forwards, views } = replicas.stats;
+    return { pictures, forwards, views, warnings };
   }
 
   /**
@@ -172,7 +174,7 @@ export class Detector implements AsyncDisposable {
     const { signal, ...changes } = checkDetectOptions(options);
     const { maxPixels, scaling, native } = this.#settings(changes);
     const picture = await abortable(signal, () => decodeImage(image, maxPixels, { ...scaling, signal }));
-    const heads = await this.#loaded.replicas.heads(picture, native.settings, signal);
+    const heads = await this.#loaded.replicas.heads(picture, native, signal);
     return { ...heads, width: picture.width, height: picture.height };
   }
 

@@ -48,7 +48,7 @@ export async function loadDetectors(weights: string, options: LoadOptions & Abor
   const wanted = typeof checked.device === 'object' ? checked.device : [checked.device ?? 'auto'];
   const devices = wanted.flatMap((device) => (device === 'cuda:*' ? everyCuda(native) : [device]));
   const cpus = devices.filter((device) => device === 'cpu' || device === 'auto').length;
-  const { precision = 'auto', tf32 = false, deterministic = false, cudaGraphs = true } = checked;
+  const { precision, tf32, deterministic, cudaGraphs } = checked;
   const threads = checked.threads ?? Math.max(1, Math.floor(native.buildInfo().cores / Math.max(1, cpus)));
   const detectors = devices.map(() => new native.Detector());
   const closeAll = (): Promise<unknown> => Promise.all(detectors.map((detector) => detector.close()));

@@ -8,7 +8,7 @@ import type {
   NativeHeads,
   NativeInfo,
   NativePicture,
-  NativeSettings,
+  NativeStats,
   NativeWork,
 } from '../native.js';
 
@@ -39,8 +39,8 @@ export class Replicas {
     return this.#call(signal, (native, id) => native.mergeDetections(id, detections, options));
   }
 
-  heads(picture: NativePicture, settings: NativeSettings, signal: AbortSignal | undefined): Promise<NativeHeads> {
-    return this.#call(signal, (native, id) => native.heads(id, picture, settings));
+  heads(picture: NativePicture, options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<NativeHeads> {
+    return this.#call(signal, (native, id) => native.heads(id, picture, options));
   }
 
   work(options: { width: number; height: number; views: number }): Promise<NativeWork[]> {
@@ -53,12 +53,12 @@ export class Replicas {
   }
 
   /** The sum over the replicas of each counter. */
-  sum<Key extends string>(read: (native: NativeDetector) => Record<Key, number>): Record<Key, number> {
-    const total: Partial<Record<Key, number>> = {};
+  get stats(): NativeStats {
+    const total = { pictures: 0, forwards: 0, views: 0, weightsBytes: 0 };
     for (const { native } of this.#replicas) {
-      for (const [key, value] of Object.entries(read(native)) as [Key, number][]) total[key] = (total[key] ?? 0) + value;
+      for (const [key, value] of Object.entries(native.stats()) as [keyof NativeStats, number][]) total[key] += value;
     }
-    return total as Record<Key, number>;
+    return total;
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
-// What a call asks of the network and of its pictures: the call's options over the load's, over the weights' own, over the checkpoint's settings.
+// What a call asks of the network and of its pictures: the call's options over the load's, over the weights' own. What none of them names is the
+// checkpoint's own setting, which the addon keeps.
 import type { Scaling } from '../images/image.js';
-import type { NativeDetectOptions, NativeInfo, NativeSettings } from '../native.js';
+import type { NativeDetectOptions } from '../native.js';
 import { resolveClasses } from '../options/check.js';
 import type { DetectOptions, LoadOptions } from '../options/interfaces.js';
 import { defaultMaxPixels } from '../options/values.js';
@@ -21,39 +22,21 @@ function merge<T extends object>(base: T, changes: Partial<T>): T {
   return { ...base, ...Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined)) };
 }
 
-function networkSettings(checkpoint: NativeSettings, wanted: LoadOptions): NativeSettings {
-  const { softNms = {} } = wanted;
-  return merge(checkpoint, {
-    mean: wanted.mean as [number, number, number] | undefined,
-    std: wanted.std as [number, number, number] | undefined,
-    toRgb: wanted.toRgb,
-    cornerTopk: wanted.cornerTopk,
-    distanceThreshold: wanted.distanceThreshold,
-    maxPerImage: wanted.maxPerImage,
-    nmsMethod: softNms.method,
-    nmsIouThreshold: softNms.iouThreshold,
-    nmsSigma: softNms.sigma,
-    nmsMinScore: softNms.minScore,
-  } as Partial<NativeSettings>);
-}
-
 /** Soft-NMS that leaves every score as it is: a box that one tile has twice is to lose no more than it loses in a whole picture. */
 function unthinned(native: NativeDetectOptions): NativeDetectOptions {
-  return { ...native, settings: { ...native.settings, nmsMethod: 'gaussian', nmsSigma: 1e30, maxPerImage: 100_000 } };
+  return { ...native, softNms: { ...native.softNms, method: 'gaussian', sigma: 1e30 }, maxPerImage: 100_000 };
 }
 
 export function callSettings(
-  { info, weights, options, classes }: { info: NativeInfo; weights: ResolvedWeights; options: LoadOptions; classes: readonly string[] },
+  { weights, options, classes }: { weights: ResolvedWeights; options: LoadOptions; classes: readonly string[] },
   changes: DetectOptions,
 ): CallSettings {
   const wanted = { ...merge<LoadOptions>(options, changes), softNms: merge(options.softNms ?? {}, changes.softNms ?? {}) };
   const native: NativeDetectOptions = {
+    ...wanted,
     flip: wanted.flip ?? weights.flip,
-    numerics: wanted.numerics ?? 'mmdet2',
     scoreThreshold: wanted.scoreThreshold ?? weights.scoreThreshold,
-    timings: wanted.timings ?? false,
     classIds: wanted.classes ? resolveClasses(wanted.classes, classes) : [],
-    settings: networkSettings(info.settings, wanted),
   };
   const { maxPixels = defaultMaxPixels, maxSide, scale, tiles } = wanted;
   return {

@@ -1,4 +1,4 @@
-#include "checkpoint/config.h"
+#include "engine/config.h"
 
 #include <string>
 
@@ -11,8 +11,12 @@ namespace {
 
 using Triple = std::array<float, 3>;
 
+bool normalised(const DetectOptions& options, const Triple& mean, const Triple& std, bool to_rgb) {
+  return options.normalisation.mean == mean && options.normalisation.std == std && options.normalisation.to_rgb == to_rgb;
+}
+
 const Registration older("config: mmdetection 2.x's text", [] {
-  const ConfigSettings settings = parse_config(R"(
+  const auto [settings, num_classes, num_stacks, num_feat_levels, corner_emb_channels] = parse_config(R"(
 # what counts is the test pipeline
 img_norm_cfg = dict(mean=[0, 0, 0], std=[1, 1, 1], to_rgb=True)
 model = dict(
@@ -21,8 +25,8 @@ model = dict(
     neck=None,
     bbox_head=dict(type='CornerHead', num_classes=80, in_channels=256, num_feat_levels=2, corner_emb_channels=1,
         loss_heatmap=dict(type='GaussianFocalLoss', alpha=2.0, gamma=4.0, loss_weight=1)),
-    test_cfg=dict(corner_topk=100, local_maximum_kernel=3, distance_threshold=0.5, score_thr=0.05, max_per_img=100,
-        nms=dict(type='soft_nms', iou_threshold=0.5, method='gaussian')))
+    test_cfg=dict(corner_topk=100, local_maximum_kernel=3, distance_threshold=0.25, score_thr=0.05, max_per_img=50,
+        nms=dict(type='soft_nms', iou_threshold=0.5, method='linear')))
 test_pipeline = [
     dict(type='LoadImageFromFile', to_float32=True),
     dict(type='MultiScaleFlipAug', scale_factor=1.0, flip=True, transforms=[
@@ -32,38 +36,45 @@ test_pipeline = [
     ])
 ]
 )");
-  check(settings.mean == Triple{123.675f, 116.28f, 103.53f} && settings.std == Triple{58.395f, 57.12f, 57.375f}, "mean or std is another");
-  check(settings.to_rgb == false, "the channel order is another");
-  check(settings.corner_topk == 100 && settings.local_maximum_kernel == 3 && settings.distance_threshold == 0.5f && settings.max_per_image == 100,
+  check(normalised(settings, {123.675f, 116.28f, 103.53f}, {58.395f, 57.12f, 57.375f}, false), "the normalisation is another");
+  check(settings.decode.corner_topk == 100 && settings.decode.local_maximum_kernel == 3 && settings.decode.distance_threshold == 0.25f &&
+            settings.nms.max_per_image == 50,
         "the test settings are others");
-  check(settings.nms_method == "gaussian" && settings.nms_iou_threshold == 0.5f && !settings.nms_sigma, "soft-NMS is another");
-  check(settings.num_classes == 80 && settings.num_stacks == 2 && settings.num_feat_levels == 2 && settings.corner_emb_channels == 1,
-        "the network is another");
+  check(settings.nms.method == SoftNmsMethod::Linear && settings.nms.iou_threshold == 0.5f && settings.nms.sigma == 0.5f, "soft-NMS is another");
+  check(num_classes == 80 && num_stacks == 2 && num_feat_levels == 2 && corner_emb_channels == 1, "the network is another");
 });
 
 const Registration unexpanded("config: a pipeline that only names its normalisation", [] {
-  const ConfigSettings settings = parse_config(
-      "img_norm_cfg = dict(\n    mean=[1.5, 2, 3e0], std=(4, 5, 6), to_rgb=True)\ntest_pipeline = [dict(type='Normalize', **img_norm_cfg)]\n");
-  check(settings.mean == Triple{1.5f, 2, 3} && settings.std == Triple{4, 5, 6} && settings.to_rgb == true, "the normalisation is lost");
+  const DetectOptions settings =
+      parse_config(
+          "img_norm_cfg = dict(\n    mean=[1.5, 2, 3e0], std=(4, 5, 6), to_rgb=False)\ntest_pipeline = [dict(type='Normalize', **img_norm_cfg)]\n")
+          .options;
+  check(normalised(settings, {1.5f, 2, 3}, {4, 5, 6}, false), "the normalisation is lost");
 });
 
 const Registration newer("config: mmdetection 3.x's text", [] {
-  const ConfigSettings settings = parse_config(R"(
-data_preprocessor = dict(bgr_to_rgb=True, mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], type='DetDataPreprocessor')
+  const DetectOptions settings = parse_config(R"(
+data_preprocessor = dict(bgr_to_rgb=False, mean=[1, 2, 3], std=[58.395, 57.12, 57.375], type='DetDataPreprocessor')
 test_cfg = dict(type='TestLoop')
 model = dict(test_cfg={'corner_topk': 50, 'max_per_img': 20, 'nms': dict(type='soft_nms', sigma=0.25, min_score=.01)})
-)");
-  check(settings.mean == Triple{123.675f, 116.28f, 103.53f} && settings.to_rgb == true, "the normalisation is lost");
-  check(settings.corner_topk == 50 && settings.max_per_image == 20 && !settings.distance_threshold, "the test settings are others");
+)")
+                                     .options;
+  check(normalised(settings, {1, 2, 3}, {58.395f, 57.12f, 57.375f}, false), "the normalisation is lost");
+  check(settings.decode.corner_topk == 50 && settings.nms.max_per_image == 20 && settings.decode.distance_threshold == 0.5f,
+        "the test settings are others");
   // What mmcv's soft_nms does when its configuration is silent.
-  check(settings.nms_method == "linear" && settings.nms_sigma == 0.25f && settings.nms_min_score == 0.01f && settings.nms_iou_threshold == 0.3f,
+  check(settings.nms.method == SoftNmsMethod::Linear && settings.nms.sigma == 0.25f && settings.nms.min_score == 0.01f &&
+            settings.nms.iou_threshold == 0.3f,
         "soft-NMS is another");
 });
 
-const Registration silent("config: what says nothing settles nothing", [] {
-  for (const char* text : {"", "a = 1", "model = dict()", "mean = [1, 2, 3]", "img_norm_cfg = dict(mean=[1, 2], std='x')"}) {
-    const ConfigSettings settings = parse_config(text);
-    check(!settings.mean && !settings.std && !settings.to_rgb && !settings.corner_topk && !settings.nms_method && !settings.num_classes, text);
+const Registration silent("config: what says nothing, or nothing readable, leaves the published settings", [] {
+  for (const char* text : {"", "a = 1", "model = dict()", "mean = [1, 2, 3]", "img_norm_cfg = dict(mean=[1, 2], std='x', to_rgb=1)",
+                           "test_cfg = dict(corner_topk=1.5, max_per_img='9', nms=dict(type='other', sigma='9'))"}) {
+    const StatedConfig stated = parse_config(text);
+    check(normalised(stated.options, {123.675f, 116.28f, 103.53f}, {58.395f, 57.12f, 57.375f}, true), text);
+    check(stated.options.decode.corner_topk == 100 && stated.options.nms.max_per_image == 100, text);
+    check(stated.options.nms.method == SoftNmsMethod::Gaussian && stated.options.nms.sigma == 0.5f && !stated.num_classes, text);
   }
 });
 
@@ -75,8 +86,9 @@ const Registration garbage("config: garbage and endless nesting are passed over"
         std::string("a=[1,,,]]]]"), std::string("a = [1, }"), std::string("a = dict(b=]"), std::string("a = {'b': ([1)}]")}) {
     parse_config(text);
   }
-  const ConfigSettings after = parse_config("x = f(1, [2], 'a)') + g\nimg_norm_cfg = dict(mean=[1, 2, 3], other=lambda x: (x, 1), std=[4, 5, 6])\n");
-  check(after.mean == Triple{1, 2, 3} && after.std == Triple{4, 5, 6}, "what follows garbage is lost");
+  const DetectOptions after =
+      parse_config("x = f(1, [2], 'a)') + g\nimg_norm_cfg = dict(mean=[1, 2, 3], other=lambda x: (x, 1), std=[4, 5, 6])\n").options;
+  check(normalised(after, {1, 2, 3}, {4, 5, 6}, true), "what follows garbage is lost");
 });
 
 }  // namespace

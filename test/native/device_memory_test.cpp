@@ -54,7 +54,9 @@ const Registration peak("engine: the peak of a computation's memory is what was 
   const at::Tensor before = bytes(16);
   const PeakMemory memory(at::Device(at::kCPU), activations);
   check(memory.bytes() == 0, "nothing was allocated yet");
-  { const at::Tensor a = bytes(3), b = bytes(2); }
+  {
+    const at::Tensor a = bytes(3), b = bytes(2);
+  }
   const at::Tensor c = bytes(4);
   check(memory.bytes() == 5 * kMegabyte, "the peak is ", memory.bytes());
 });

@@ -136,11 +136,7 @@ const Registration misfit("engine: missing, unexpected and misshapen tensors are
 });
 
 const Registration foreign("engine: other networks are refused with what is missing", [] {
-  check(contains(refused(ErrorCode::Checkpoint,
-                         [] {
-                           derive_architecture({{"layer1.0.conv1.weight", at::ones({1})}});
-                         }),
-                 "backbone.*"),
+  check(contains(refused(ErrorCode::Checkpoint, [] { derive_architecture({{"layer1.0.conv1.weight", at::ones({1})}}); }), "backbone.*"),
         "names no key");
   auto tensors = draw_state_dict(tiny_config());
   std::erase_if(tensors, [](const auto& item) { return item.first.starts_with("backbone.hourglass_modules."); });
@@ -153,7 +149,7 @@ const Registration foreign("engine: other networks are refused with what is miss
 });
 
 const Registration stated("engine: a configuration that contradicts the tensors is refused", [] {
-  ConfigSettings settings;
+  StatedConfig settings;
   settings.num_classes = 80;
   check(contains(refused(ErrorCode::Checkpoint, [&] { cross_check(tiny_config(), settings); }), "num_classes is 80, but its tensors have 3"),
         "another sentence");

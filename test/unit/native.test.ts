@@ -1,19 +1,20 @@
 // The addon by itself, called as no checked code would: what it refuses, and what it computes for tiles.
 import { strict as assert } from 'node:assert';
+import { join } from 'node:path';
 
+import { decodeImage } from '../../lib/images/image.js';
 import { loadNative, type NativeDetectOptions, type NativeDetector } from '../../lib/native.js';
 import { resolveWeights } from '../../lib/weights/weights.js';
+import { fixtures } from '../environment.js';
 
 describe('The addon', function () {
   this.timeout(60_000);
   let native: NativeDetector;
-  let options: NativeDetectOptions;
+  const options: NativeDetectOptions = { flip: false, scoreThreshold: 0.1 };
   before(async () => {
     native = new (loadNative().Detector)();
     const { path } = resolveWeights('digits');
-    const load = { path, device: 'cpu', precision: 'fp32', threads: 1, tf32: false, deterministic: false, cudaGraphs: true } as const;
-    const { settings } = await native.load(load);
-    options = { flip: false, numerics: 'mmdet2', scoreThreshold: 0.1, classIds: [], timings: false, settings };
+    await native.load({ path, device: 'cpu', precision: 'fp32', threads: 1 });
   });
   after(() => native.close());
 
@@ -30,11 +31,7 @@ describe('The addon', function () {
     assert.deepEqual([...merged.slice(0, 12)], [...Float32Array.of(...best, ...other)]);
     assert.equal(merged.length, 18);
     assert.ok(Math.abs((merged[16] as number) - 0.8 * Math.exp(-2)) < 1e-6);
-    const naive = await native.mergeDetections(2, boxes, {
-      ...options,
-      settings: { ...options.settings, nmsMethod: 'naive' },
-      classIds: [1],
-    });
+    const naive = await native.mergeDetections(2, boxes, { ...options, softNms: { method: 'naive' }, classIds: [1] });
     assert.deepEqual([...naive], [...Float32Array.of(...best)]);
     assert.equal((await native.mergeDetections(3, new Float32Array(), options)).length, 0);
   });
@@ -56,15 +53,57 @@ describe('The addon', function () {
     const forwards = [11, 12, 13].map((id) => native.detect(id, [picture], options).then(() => events.push('forward')));
     const merge = native.mergeDetections(14, new Float32Array(6), options).then(() => events.push('merge'));
     await Promise.all([...forwards, merge]);
-    assert.ok(events.indexOf('merge') < 2, events.join());
+    assert.ok(events.indexOf('merge') < 3, events.join());
 
     const many = Float32Array.from({ length: 6 * 100_000 }, (_, i) => (i % 6 === 5 ? 0 : i % 6 < 2 ? i : i % 6 < 4 ? i + 20 : 0.5));
-    const endless = native.mergeDetections(15, many, { ...options, settings: { ...options.settings, maxPerImage: 100_000 } });
+    const endless = native.mergeDetections(15, many, { ...options, maxPerImage: 100_000 });
     native.cancel(15);
     await assert.rejects(endless, { code: 'ERR_CLOSED' });
 
     const another = new (loadNative().Detector)();
+    await assert.rejects(another.mergeDetections(1, new Float32Array(6), options), { code: 'ERR_CLOSED', message: /no checkpoint/ });
     await another.close();
-    await assert.rejects(another.mergeDetections(1, new Float32Array(6), options), { code: 'ERR_CLOSED' });
+    await assert.rejects(another.detect(1, [], options), { code: 'ERR_CLOSED' });
+  });
+
+  it('takes what a call names and keeps what the checkpoint states', async () => {
+    const path = join(fixtures, 'digits', 'val', '0002.jpg');
+    const { data, width, height } = await decodeImage(path, 1_000_000);
+    const detect = async (id: number, changes: NativeDetectOptions): Promise<Float32Array | undefined> =>
+      (await native.detect(id, [{ data, width, height }], { ...options, ...changes })).detections[0];
+    const usual = await detect(21, {});
+    assert.ok((usual?.length ?? 0) > 6);
+    assert.equal((await detect(22, { maxPerImage: 1, mean: undefined }))?.length, 6);
+    assert.notDeepEqual(await detect(23, { mean: [0, 0, 0] }), usual);
+    assert.deepEqual(await detect(24, { cornerTopk: 100, softNms: {}, numerics: 'mmdet2' }), usual);
+  });
+
+  it('refuses settings that are none, by name', async () => {
+    const picture = { data: new Uint8Array(3), width: 1, height: 1 };
+    const refused = (changes: unknown, message: RegExp): Promise<void> =>
+      assert.rejects(native.detect(1, [picture], changes as NativeDetectOptions), { code: 'ERR_OPTION', message });
+    await refused(undefined, /detect options must be an object/);
+    await refused({ flip: 1 }, /flip must be true or false/);
+    await refused({ mean: [1, 2] }, /mean must be an array of 3 items/);
+    await refused({ std: [1, 2, '3'] }, /std\[2\] must be a finite number/);
+    await refused({ std: [1, 0, 1] }, /std must be positive/);
+    await refused({ cornerTopk: 1.5 }, /cornerTopk must be an integer/);
+    await refused({ maxPerImage: 0 }, /maxPerImage must be at least 1/);
+    await refused({ numerics: 'mmdet1' }, /numerics must be 'mmdet2' or 'mmdet3'/);
+    await refused({ softNms: { method: 'soft' } }, /method must be 'gaussian', 'linear' or 'naive'/);
+    await refused({ softNms: { sigma: 0 } }, /softNms.sigma must be positive/);
+    await refused({ classIds: [null] }, /classIds\[0\] must be a finite number/);
+  });
+
+  it('refuses pictures whose bytes and sides disagree', async () => {
+    const refused = (picture: unknown, code: string): Promise<void> =>
+      assert.rejects(native.detect(1, [picture as never], options), { code });
+    await refused({ data: new Uint8Array(5), width: 1, height: 2 }, 'ERR_INPUT');
+    await refused({ data: new Float32Array(6), width: 1, height: 2 }, 'ERR_INPUT');
+    await refused({ data: new Uint8Array(3), width: 0, height: 1 }, 'ERR_INPUT');
+    await refused({ data: new Uint8Array(3), width: 2 ** 30, height: 2 ** 30 }, 'ERR_INPUT');
+    await refused({ data: new Uint8Array(3), width: 1.5, height: 1 }, 'ERR_OPTION');
+    await refused(undefined, 'ERR_OPTION');
+    await assert.rejects(native.detect(1, {} as never, options), { code: 'ERR_INPUT' });
   });
 });

@@ -21,7 +21,7 @@ async function load(): Promise<{ native: NativeDetector; info: NativeInfo }> {
   const { path } = resolveWeights('digits');
   return {
     native,
-    info: await native.load({ path, device: 'cpu', precision: 'fp32', threads: 1, tf32: false, deterministic: false, cudaGraphs: true }),
+    info: await native.load({ path, device: 'cpu', precision: 'fp32', threads: 1 }),
   };
 }
 
@@ -46,14 +46,7 @@ describe('Replicas', function () {
     const replicas = new Replicas([broken, sound]);
     try {
       const picture = await decodeImage(join(fixtures, 'digits', 'val', '0002.jpg'), 1_000_000);
-      const request: NativeDetectOptions = {
-        flip: false,
-        numerics: 'mmdet2',
-        scoreThreshold: 0.3,
-        classIds: [],
-        timings: false,
-        settings: sound.info.settings,
-      };
+      const request: NativeDetectOptions = { flip: false, scoreThreshold: 0.3 };
       const { detections: expected } = await sound.native.detect(1_000_000, [picture], request);
       const found = await Promise.all([1, 2, 3, 4].map(() => replicas.detect([picture], request, undefined)));
       for (const { detections } of found) assert.deepEqual(detections, expected);
