@@ -3,11 +3,11 @@
 #include <string>
 #include <utility>
 
-#include "ops/cpu/corner_decode_kernel.h"
+#include "ops/cpu/kernels.h"
 #include "runtime/error.h"
 
 #ifdef CORNERNET_CUDA
-#include "ops/cuda/corner_decode.h"
+#include "ops/cuda/operators.h"
 #endif
 
 namespace cornernet {

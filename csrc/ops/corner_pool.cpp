@@ -4,12 +4,12 @@
 
 #include <string>
 
-#include "ops/cpu/corner_pool_kernel.h"
+#include "ops/cpu/kernels.h"
 #include "ops/supported.h"
 #include "runtime/error.h"
 
 #ifdef CORNERNET_CUDA
-#include "ops/cuda/corner_pool_kernel.h"
+#include "ops/cuda/kernels.h"
 #include "ops/cuda/stream.h"
 #endif
 
@@ -61,7 +61,7 @@ at::Tensor corner_pool(const at::Tensor& input, Direction direction) {
     return y;
   }
 #endif
-  cpu::corner_pool(x, y, scan_view(x, direction));
+  cpu::corner_pool(x, scan_view(x, direction), y);
   return y;
 }
 
@@ -80,7 +80,7 @@ at::Tensor corner_pool_backward(const at::Tensor& grad_output, const at::Tensor&
     return grad_x;
   }
 #endif
-  cpu::corner_pool_backward(grad_y, x, grad_x, scan_view(x, direction));
+  cpu::corner_pool_backward(grad_y, x, scan_view(x, direction), grad_x);
   return grad_x;
 }
 
@@ -105,7 +105,7 @@ at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, cons
     return y;
   }
 #endif
-  cpu::corner_pool_pair(a, b, y, view);
+  cpu::corner_pool_pair(a, b, view, y);
   return y;
 }
 

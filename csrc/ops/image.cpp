@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <string>
 
-#include "ops/cpu/image_kernel.h"
+#include "ops/cpu/kernels.h"
 #include "runtime/error.h"
 
 #ifdef CORNERNET_CUDA
-#include "ops/cuda/image.h"
+#include "ops/cuda/operators.h"
 #endif
 
 namespace cornernet {

@@ -4,6 +4,18 @@
 
 namespace cornernet {
 
+/// The step of every scan: at::cummax's. Whether `value`, later in scan order, takes over from `maximum`: at ties it does, NaN always does and is
+/// only replaced by NaN.
+template <typename T>
+constexpr bool takes_over(T value, T maximum) {
+  return (value >= maximum) | (value != value);
+}
+
+template <typename T>
+constexpr T running_max(T maximum, T value) {
+  return takes_over(value, maximum) ? value : maximum;
+}
+
 /// `outer` blocks of `length` rows of `inner` neighbouring elements; the scan runs over the rows, backwards when `reverse`.
 /// NCHW: vertical (N*C, H, W), horizontal (N*C*H, W, 1). Channels-last: vertical (N, H, W*C), horizontal (N*H, W, C).
 struct ScanView {

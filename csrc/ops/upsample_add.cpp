@@ -2,13 +2,13 @@
 
 #include <ATen/ops/empty_like.h>
 
-#include "ops/cpu/upsample_add_kernel.h"
+#include "ops/cpu/kernels.h"
 #include "ops/supported.h"
 #include "runtime/error.h"
 
 #ifdef CORNERNET_CUDA
+#include "ops/cuda/kernels.h"
 #include "ops/cuda/stream.h"
-#include "ops/cuda/upsample_add_kernel.h"
 #endif
 
 namespace cornernet {
@@ -44,7 +44,7 @@ at::Tensor upsample_nearest_add(const at::Tensor& low_input, const at::Tensor& s
     return y;
   }
 #endif
-  cpu::upsample_add(low, skip, y, view);
+  cpu::upsample_add(low, skip, view, y);
   return y;
 }
 

@@ -18,7 +18,6 @@
 #include "host_block.h"
 #include "op_cases.h"
 #include "ops/cuda/corner_decode_body.cuh"
-#include "ops/cuda/corner_decode_kernel.h"
 #include "test.h"
 
 using namespace cornernet;
@@ -170,7 +169,7 @@ void check_same(const std::string& name, const std::vector<Candidate>& got, cons
   }
 }
 
-template <Scalar kScalar>
+template <cuda::Scalar kScalar>
 std::vector<std::vector<Candidate>> run_bodies(const Case& c) {
   cuda::DecodeJob job{};
   const at::Tensor* const maps[6] = {&c.maps.tl_heat, &c.maps.br_heat, &c.maps.tl_emb, &c.maps.br_emb, &c.maps.tl_off, &c.maps.br_off};
@@ -220,9 +219,9 @@ const Registration on_cpu("corner_decode: every layout, type and content gives w
 const Registration bodies("corner_decode: the CUDA bodies on the CPU give what the definition says", [] {
   for (const Case& c : cases()) {
     const at::ScalarType type = c.maps.tl_heat.scalar_type();
-    const auto got = type == at::kFloat  ? run_bodies<Scalar::Float32>(c)
-                     : type == at::kHalf ? run_bodies<Scalar::Float16>(c)
-                                         : run_bodies<Scalar::BFloat16>(c);
+    const auto got = type == at::kFloat  ? run_bodies<cuda::Scalar::Float32>(c)
+                     : type == at::kHalf ? run_bodies<cuda::Scalar::Float16>(c)
+                                         : run_bodies<cuda::Scalar::BFloat16>(c);
     check_all(c, got, kSigmoidSlack);
   }
 });

@@ -5,8 +5,7 @@
 #include "guarded.h"
 #include "host_block.h"
 #include "op_cases.h"
-#include "ops/cuda/corner_pool_backward_body.cuh"
-#include "ops/cuda/corner_pool_pair_tiles.cuh"
+#include "ops/cuda/corner_pool_pair_body.cuh"
 #include "test.h"
 
 using namespace cornernet;
@@ -39,7 +38,7 @@ ScanView scan_view(const at::Tensor& x, const Layout& layout, Direction directio
 }
 
 /// The forward body that the launcher would take for this view, with packs of kLanes. Adds to what `y` holds when kAdd.
-template <Scalar kScalar, int kLanes, bool kAdd, typename Raw>
+template <cuda::Scalar kScalar, int kLanes, bool kAdd, typename Raw>
 void run_scan(const Raw* x, Raw* y, const ScanView& view, int warps, LaneOrder order) {
   const int64_t bundles = (view.inner + kWarp * kLanes - 1) / (kWarp * kLanes);
   if constexpr (kLanes <= cuda::kColumnLanes) {
@@ -55,7 +54,7 @@ void run_scan(const Raw* x, Raw* y, const ScanView& view, int warps, LaneOrder o
             [&](HostContext& context) { cuda::scan_rows<kScalar, kLanes, kAdd>(context, x, y, y, view); });
 }
 
-template <Scalar kScalar, int kLanes>
+template <cuda::Scalar kScalar, int kLanes>
 void check_scans(const std::vector<int64_t>& shape, Content content) {
   for (const Layout& layout : kLayouts) {
     const at::Tensor x = make_values(shape, content, 21).to(torch_type<kScalar>()).contiguous(layout.format);
@@ -77,7 +76,7 @@ void check_scans(const std::vector<int64_t>& shape, Content content) {
   }
 }
 
-template <Scalar kScalar, typename Tile>
+template <cuda::Scalar kScalar, typename Tile>
 void check_tile(const std::vector<int64_t>& shape, const Layout& layout, Content content, const char* tile) {
   const at::Tensor a = make_values(shape, content, 31).to(torch_type<kScalar>()).contiguous(layout.format);
   const at::Tensor b = make_values(shape, content, 32).to(torch_type<kScalar>()).contiguous(layout.format);
@@ -99,7 +98,7 @@ void check_tile(const std::vector<int64_t>& shape, const Layout& layout, Content
   }
 }
 
-template <Scalar kScalar>
+template <cuda::Scalar kScalar>
 void check_tiles() {
   using Tiles = cuda::PairTiles<typename Element<kScalar>::Raw>;
   for (const Content content : kContents) {
@@ -117,7 +116,7 @@ void check_tiles() {
   }
 }
 
-template <Scalar kScalar>
+template <cuda::Scalar kScalar>
 void check_backward_bodies() {
   for (const Layout& layout : kLayouts) {
     for (const Content content : kContents) {
@@ -144,7 +143,7 @@ void check_backward_bodies() {
   }
 }
 
-template <Scalar kScalar>
+template <cuda::Scalar kScalar>
 void check_scan_bodies() {
   for (const Content content : kContents) {
     for (const auto& shape : std::vector<std::vector<int64_t>>{{1, 1, 1, 1}, {2, 3, 5, 37}, {1, 8, 60, 8}, {1, 2, 3, 296}}) {
@@ -152,20 +151,22 @@ void check_scan_bodies() {
       check_scans<kScalar, 1>(shape, content);
       check_scans<kScalar, 2>(shape, content);
       check_scans<kScalar, 4>(shape, content);
-      if constexpr (kScalar != Scalar::Float32) check_scans<kScalar, 8>(shape, content);
+      if constexpr (kScalar != cuda::Scalar::Float32) check_scans<kScalar, 8>(shape, content);
     }
   }
 }
 
-const Registration scans32("corner_pool: the CUDA scans' bodies on the CPU equal the definition (fp32)", check_scan_bodies<Scalar::Float32>);
-const Registration scans16("corner_pool: the CUDA scans' bodies on the CPU equal the definition (fp16)", check_scan_bodies<Scalar::Float16>);
-const Registration scansb16("corner_pool: the CUDA scans' bodies on the CPU equal the definition (bf16)", check_scan_bodies<Scalar::BFloat16>);
-const Registration tiles32("corner_pool: the fused CUDA pair's body on the CPU equals the definition (fp32)", check_tiles<Scalar::Float32>);
-const Registration tiles16("corner_pool: the fused CUDA pair's body on the CPU equals the definition (fp16)", check_tiles<Scalar::Float16>);
-const Registration tilesb16("corner_pool: the fused CUDA pair's body on the CPU equals the definition (bf16)", check_tiles<Scalar::BFloat16>);
-const Registration backward32("corner_pool: the CUDA backward bodies on the CPU equal the definition (fp32)", check_backward_bodies<Scalar::Float32>);
-const Registration backward16("corner_pool: the CUDA backward bodies on the CPU equal the definition (fp16)", check_backward_bodies<Scalar::Float16>);
+const Registration scans32("corner_pool: the CUDA scans' bodies on the CPU equal the definition (fp32)", check_scan_bodies<cuda::Scalar::Float32>);
+const Registration scans16("corner_pool: the CUDA scans' bodies on the CPU equal the definition (fp16)", check_scan_bodies<cuda::Scalar::Float16>);
+const Registration scansb16("corner_pool: the CUDA scans' bodies on the CPU equal the definition (bf16)", check_scan_bodies<cuda::Scalar::BFloat16>);
+const Registration tiles32("corner_pool: the fused CUDA pair's body on the CPU equals the definition (fp32)", check_tiles<cuda::Scalar::Float32>);
+const Registration tiles16("corner_pool: the fused CUDA pair's body on the CPU equals the definition (fp16)", check_tiles<cuda::Scalar::Float16>);
+const Registration tilesb16("corner_pool: the fused CUDA pair's body on the CPU equals the definition (bf16)", check_tiles<cuda::Scalar::BFloat16>);
+const Registration backward32("corner_pool: the CUDA backward bodies on the CPU equal the definition (fp32)",
+                              check_backward_bodies<cuda::Scalar::Float32>);
+const Registration backward16("corner_pool: the CUDA backward bodies on the CPU equal the definition (fp16)",
+                              check_backward_bodies<cuda::Scalar::Float16>);
 const Registration backwardb16("corner_pool: the CUDA backward bodies on the CPU equal the definition (bf16)",
-                               check_backward_bodies<Scalar::BFloat16>);
+                               check_backward_bodies<cuda::Scalar::BFloat16>);
 
 }  // namespace

@@ -12,13 +12,13 @@
 
 namespace cornernet::testing {
 
-template <Scalar kScalar>
+template <cuda::Scalar kScalar>
 constexpr at::ScalarType torch_type() {
-  return kScalar == Scalar::Float32 ? at::kFloat : kScalar == Scalar::Float16 ? at::kHalf : at::kBFloat16;
+  return kScalar == cuda::Scalar::Float32 ? at::kFloat : kScalar == cuda::Scalar::Float16 ? at::kHalf : at::kBFloat16;
 }
 
 /// A copy of a dense tensor's memory, `offset` elements past a 16-byte boundary. The margins are NaN in every type.
-template <Scalar kScalar>
+template <cuda::Scalar kScalar>
 class Guarded {
  public:
   using Raw = typename cuda::Element<kScalar>::Raw;

@@ -102,7 +102,7 @@ const Registration body("image: the CUDA body on the CPU equals the definition",
   at::Tensor input = at::zeros({2, view.height_px, view.width_px, 3});
   const auto blocks = static_cast<unsigned>((2 * view.height_px * view.width_px + 255) / 256);
   HostBlock(256, 0, LaneOrder::Ascending).run(blocks, [&](HostContext& context) {
-    cuda::fill_pixel<Scalar::Float32>(context, &job, &table, view, input.mutable_data_ptr<float>());
+    cuda::fill_pixel<cuda::Scalar::Float32>(context, &job, &table, view, input.mutable_data_ptr<float>());
   });
   check_views(input.permute({0, 3, 1, 2}), {picture}, true, Numerics::Mmdet2, {});
 });

@@ -50,7 +50,7 @@ void check_operator(at::Device device) {
   }
 }
 
-template <Scalar kScalar, int kLanes>
+template <cuda::Scalar kScalar, int kLanes>
 void check_body(const Sizes& s, int64_t channels, at::MemoryFormat format) {
   const bool planes = format == at::MemoryFormat::Contiguous;
   if ((planes ? s.width : channels) % kLanes != 0) return;
@@ -67,7 +67,7 @@ void check_body(const Sizes& s, int64_t channels, at::MemoryFormat format) {
   check_same(to.tensor(what.str()), aten(low, skip), what.str());
 }
 
-template <Scalar kScalar>
+template <cuda::Scalar kScalar>
 void check_bodies() {
   for (const Sizes& s : kSizes) {
     for (const int64_t channels : {2, 8}) {
@@ -75,7 +75,7 @@ void check_bodies() {
         check_body<kScalar, 1>(s, channels, format);
         check_body<kScalar, 2>(s, channels, format);
         check_body<kScalar, 4>(s, channels, format);
-        if constexpr (kScalar != Scalar::Float32) check_body<kScalar, 8>(s, channels, format);
+        if constexpr (kScalar != cuda::Scalar::Float32) check_body<kScalar, 8>(s, channels, format);
       }
     }
   }
@@ -118,9 +118,9 @@ void check_strided(at::Device device) {
   check_same(upsample_nearest_add(low, skip.contiguous(at::MemoryFormat::ChannelsLast)), aten(low, skip), "two layouts");
 }
 
-const Registration body32("upsample_add: the CUDA body on the CPU equals ATen (fp32)", check_bodies<Scalar::Float32>);
-const Registration body16("upsample_add: the CUDA body on the CPU equals ATen (fp16)", check_bodies<Scalar::Float16>);
-const Registration bodyb16("upsample_add: the CUDA body on the CPU equals ATen (bf16)", check_bodies<Scalar::BFloat16>);
+const Registration body32("upsample_add: the CUDA body on the CPU equals ATen (fp32)", check_bodies<cuda::Scalar::Float32>);
+const Registration body16("upsample_add: the CUDA body on the CPU equals ATen (fp16)", check_bodies<cuda::Scalar::Float16>);
+const Registration bodyb16("upsample_add: the CUDA body on the CPU equals ATen (bf16)", check_bodies<cuda::Scalar::BFloat16>);
 
 const bool registered = [] {
   on_every_device("upsample_add: every size, type and layout gives ATen's nearest pixel and one rounding", check_operator);

@@ -1,5 +1,3 @@
-#include "ops/cpu/corner_decode_kernel.h"
-
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 
 #include "ops/corner_pairing.h"
 #include "ops/cpu/element.h"
+#include "ops/cpu/kernels.h"
 #include "ops/cpu/widest_vectors.h"
 
 namespace cornernet::cpu {

@@ -1,5 +1,3 @@
-#include "ops/cpu/corner_pool_kernel.h"
-
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "ops/cpu/element.h"
+#include "ops/cpu/kernels.h"
 #include "ops/cpu/widest_vectors.h"
 
 namespace cornernet::cpu {
@@ -24,14 +23,14 @@ constexpr int64_t kGrain = 16384;
 int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
 int64_t grain_of(int64_t elements_a_task) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, elements_a_task)); }
 
-/// What one task scans: `lanes` scans side by side, `lane_step` elements apart.
+/// What one task scans: `lanes` scans side by side.
 struct Strip {
   int64_t first;  // offset of lane 0 at the scan's start
   int64_t step;   // from a position to the next in scan order
-  int64_t length, lanes, lane_step;
+  int64_t length, lanes;
 };
 
-/// Runs work(strip) for all strips of a view, spread over threads.
+/// Runs work(strip, lane_step) for all strips of a view, spread over threads; lane_step is a constant where the loop is to be vectorised.
 template <typename Work>
 void for_every_strip(const ScanView& view, const Work& work) {
   const bool along_memory = view.inner == 1;
@@ -43,16 +42,17 @@ void for_every_strip(const ScanView& view, const Work& work) {
   at::parallel_for(0, strips, grain_of(view.length * lanes), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (along_memory) {
-        work(Strip{i * lanes * view.length + start, step, view.length, std::min(lanes, view.outer - i * lanes), view.length});
+        work(Strip{i * lanes * view.length + start, step, view.length, std::min(lanes, view.outer - i * lanes)}, view.length);
       } else {
         const int64_t lane = i % strips_a_block * lanes;
-        work(Strip{i / strips_a_block * view.length * view.inner + start + lane, step, view.length, std::min(lanes, view.inner - lane), 1});
+        const Strip strip{i / strips_a_block * view.length * view.inner + start + lane, step, view.length, std::min(lanes, view.inner - lane)};
+        with_widest_vectors([&] { work(strip, 1); });
       }
     }
   });
 }
 
-/// One position of a scan: y = max(previous, x). `lane_step` is a constant where the loop is to be vectorised.
+/// One position of a scan: y = max(previous, x).
 template <typename T>
 inline void scan_position(const T* __restrict x, const T* __restrict previous, T* __restrict y, int64_t lanes, int64_t lane_step) {
   using E = Element<T>;
@@ -70,13 +70,7 @@ inline void scan_strip(const T* x, T* y, const Strip& strip, int64_t lane_step) 
 
 template <typename T>
 void scan(const T* x, T* y, const ScanView& view) {
-  for_every_strip(view, [=](const Strip& strip) {
-    if (strip.lane_step == 1) {
-      with_widest_vectors([&] { scan_strip(x, y, strip, 1); });
-    } else {
-      scan_strip(x, y, strip, strip.lane_step);
-    }
-  });
+  for_every_strip(view, [=](const Strip& strip, int64_t lane_step) { scan_strip(x, y, strip, lane_step); });
 }
 
 /// One position on the way back: gradients are gathered until the position where the maximum was taken over.
@@ -110,13 +104,7 @@ inline void backward_strip(const T* grad_y, const T* x, T* grad_x, const Strip& 
 
 template <typename T>
 void scan_backward(const T* grad_y, const T* x, T* grad_x, const ScanView& view) {
-  for_every_strip(view, [=](const Strip& strip) {
-    if (strip.lane_step == 1) {
-      with_widest_vectors([&] { backward_strip(grad_y, x, grad_x, strip, 1); });
-    } else {
-      backward_strip(grad_y, x, grad_x, strip, strip.lane_step);
-    }
-  });
+  for_every_strip(view, [=](const Strip& strip, int64_t lane_step) { backward_strip(grad_y, x, grad_x, strip, lane_step); });
 }
 
 /// One position of a scan whose maxima are added to what y holds.
@@ -144,13 +132,7 @@ template <typename T>
 void pair_by_strips(const T* a, const T* b, T* y, const PairView& view) {
   const PairScans scans = scans_of(view);
   scan(a, y, scans.vertical);
-  for_every_strip(scans.horizontal, [=](const Strip& strip) {
-    if (strip.lane_step == 1) {
-      with_widest_vectors([&] { add_strip(b, y, strip, 1); });
-    } else {
-      add_strip(b, y, strip, strip.lane_step);
-    }
-  });
+  for_every_strip(scans.horizontal, [=](const Strip& strip, int64_t lane_step) { add_strip(b, y, strip, lane_step); });
 }
 
 /// One pixel of a channels-last pair: both maxima move on and their sum is written.
@@ -206,7 +188,7 @@ void pair_planes(const T* a, const T* b, T* y, const PairView& view) {
         const int64_t rows = std::min(kLines, view.height - i);
         const int64_t top = task * plane + (view.reverse_rows ? view.height - i - rows : i) * view.width;
         const int64_t first = top + (view.reverse_columns ? view.width - 1 : 0);
-        scan_strip(b, y, Strip{first, step, view.width, rows, view.width}, view.width);
+        scan_strip(b, y, Strip{first, step, view.width, rows}, view.width);
         with_widest_vectors([&] {
           for (int64_t r = 0; r < rows; ++r) {
             const int64_t row = top + (view.reverse_rows ? rows - 1 - r : r) * view.width;
@@ -220,18 +202,18 @@ void pair_planes(const T* a, const T* b, T* y, const PairView& view) {
 
 }  // namespace
 
-void corner_pool(const at::Tensor& x, at::Tensor& y, const ScanView& view) {
+void corner_pool(const at::Tensor& x, const ScanView& view, at::Tensor& y) {
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, x.scalar_type(), "corner_pool",
                                   [&] { scan(x.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(), view); });
 }
 
-void corner_pool_backward(const at::Tensor& grad_y, const at::Tensor& x, at::Tensor& grad_x, const ScanView& view) {
+void corner_pool_backward(const at::Tensor& grad_y, const at::Tensor& x, const ScanView& view, at::Tensor& grad_x) {
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, x.scalar_type(), "corner_pool_backward", [&] {
     scan_backward(grad_y.const_data_ptr<scalar_t>(), x.const_data_ptr<scalar_t>(), grad_x.mutable_data_ptr<scalar_t>(), view);
   });
 }
 
-void corner_pool_pair(const at::Tensor& a, const at::Tensor& b, at::Tensor& y, const PairView& view) {
+void corner_pool_pair(const at::Tensor& a, const at::Tensor& b, const PairView& view, at::Tensor& y) {
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, a.scalar_type(), "corner_pool_pair", [&] {
     const auto *from_a = a.const_data_ptr<scalar_t>(), *from_b = b.const_data_ptr<scalar_t>();
     auto* const to = y.mutable_data_ptr<scalar_t>();

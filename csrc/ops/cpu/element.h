@@ -35,15 +35,4 @@ struct Element<c10::Half> {
   static c10::Half store_exact(Wide value) { return store(value); }
 };
 
-/// Whether `value`, later in scan order, takes over from `maximum` as in at::cummax: at ties it does, NaN always does.
-template <typename Wide>
-inline bool takes_over(Wide value, Wide maximum) {
-  return (value >= maximum) | (value != value);
-}
-
-template <typename Wide>
-inline Wide running_max(Wide maximum, Wide value) {
-  return takes_over(value, maximum) ? value : maximum;
-}
-
 }  // namespace cornernet::cpu

@@ -1,11 +1,9 @@
-#include "ops/cpu/image_kernel.h"
-
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 
-#include "ops/cpu/element.h"
+#include "ops/cpu/kernels.h"
 
 namespace cornernet::cpu {
 namespace {

@@ -1,5 +1,3 @@
-#include "ops/cpu/upsample_add_kernel.h"
-
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 
@@ -7,6 +5,7 @@
 #include <vector>
 
 #include "ops/cpu/element.h"
+#include "ops/cpu/kernels.h"
 #include "ops/cpu/widest_vectors.h"
 
 namespace cornernet::cpu {
@@ -47,7 +46,7 @@ void upsample_rows(const T* low, const T* skip, T* y, const UpsampleView& view) 
 
 }  // namespace
 
-void upsample_add(const at::Tensor& low, const at::Tensor& skip, at::Tensor& y, const UpsampleView& view) {
+void upsample_add(const at::Tensor& low, const at::Tensor& skip, const UpsampleView& view, at::Tensor& y) {
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, skip.scalar_type(), "upsample_add", [&] {
     upsample_rows(low.const_data_ptr<scalar_t>(), skip.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(), view);
   });

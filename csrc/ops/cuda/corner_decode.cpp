@@ -1,6 +1,4 @@
 #ifdef CORNERNET_CUDA
-#include "ops/cuda/corner_decode.h"
-
 #include <ATen/ops/empty.h>
 #include <c10/core/Event.h>
 
@@ -9,7 +7,8 @@
 #include <limits>
 #include <memory>
 
-#include "ops/cuda/corner_decode_kernel.h"
+#include "ops/cuda/kernels.h"
+#include "ops/cuda/operators.h"
 #include "ops/cuda/stream.h"
 
 namespace cornernet::cuda {

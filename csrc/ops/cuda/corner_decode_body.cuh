@@ -2,7 +2,6 @@
 #pragma once
 #ifndef __CUDACC__
 #include <cmath>
-#include <cstring>
 #endif
 
 #include "ops/cuda/corner_decode_job.h"
@@ -12,29 +11,11 @@ namespace cornernet::cuda {
 
 CORNERNET_DEVICE float sigmoid(float logit) { return 1.f / (1.f + expf(-logit)); }
 
-CORNERNET_DEVICE uint32_t bits_of(float value) {
-#ifdef __CUDACC__
-  return __float_as_uint(value);
-#else
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return bits;
-#endif
-}
-
-CORNERNET_DEVICE float float_of(uint32_t bits) {
-#ifdef __CUDACC__
-  return __uint_as_float(bits);
-#else
-  float value;
-  std::memcpy(&value, &bits, sizeof(value));
-  return value;
-#endif
-}
-
 /// Sorts by descending score and, at equal scores, ascending index: positive floats order as their bits do. 0 stands for nothing.
-CORNERNET_DEVICE uint64_t key_of(float score, uint32_t index) { return static_cast<uint64_t>(bits_of(score)) << 32 | (0xffffffffu - index); }
-CORNERNET_DEVICE float score_of(uint64_t key) { return float_of(static_cast<uint32_t>(key >> 32)); }
+CORNERNET_DEVICE uint64_t key_of(float score, uint32_t index) {
+  return static_cast<uint64_t>(__builtin_bit_cast(uint32_t, score)) << 32 | (0xffffffffu - index);
+}
+CORNERNET_DEVICE float score_of(uint64_t key) { return __builtin_bit_cast(float, static_cast<uint32_t>(key >> 32)); }
 CORNERNET_DEVICE uint32_t index_of(uint64_t key) { return 0xffffffffu - static_cast<uint32_t>(key); }
 
 template <Scalar kScalar>

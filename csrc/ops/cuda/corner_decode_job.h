@@ -16,7 +16,8 @@ struct StridedMap {
   int64_t view_stride, channel_stride, row_stride, column_stride;
 };
 
-/// Both corners' maps: 0 is top-left, 1 bottom-right.
+/// Both corners' maps: 0 is top-left, 1 bottom-right. All are of one element type; topk <= kMaxTopk, max_candidates <= kMaxCandidates,
+/// elements() < 2^32.
 struct DecodeJob {
   StridedMap heat[2], embedding[2], offset[2];
   int views, classes, height, width;
@@ -28,5 +29,8 @@ struct DecodeJob {
   constexpr int64_t elements() const { return int64_t{1} * classes * height * width; }
   constexpr int tiles() const { return static_cast<int>((elements() + kTile - 1) / kTile); }
 };
+
+/// uint64 keys that decode_corners needs as scratch on the device.
+constexpr int64_t scratch_keys(const DecodeJob& job) { return 2 * int64_t{1} * job.views * job.topk * (job.tiles() + 1); }
 
 }  // namespace cornernet::cuda

@@ -1,7 +1,5 @@
-// Corner pooling's forward kernels and their launcher.
-#include "ops/cuda/context.cuh"
+// Corner pooling's kernels, forward and backward, and their launchers.
 #include "ops/cuda/corner_pool_body.cuh"
-#include "ops/cuda/corner_pool_kernel.h"
 #include "ops/cuda/launch.cuh"
 
 namespace cornernet::cuda {
@@ -18,68 +16,33 @@ __global__ void __launch_bounds__(kScanRowsThreads, 1) scan_rows_kernel(const Ra
   scan_rows<kScalar, kLanes, kAdd>(context, x, addend, y, view);
 }
 
-#ifdef __CUDACC_RTC__  // which compiles only what is instantiated
-template __global__ void scan_columns_kernel<Scalar::Float32, 1, false>(const float*, const float*, float*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float32, 1, false>(const float*, const float*, float*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float32, 1, true>(const float*, const float*, float*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float32, 1, true>(const float*, const float*, float*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float32, 2, false>(const float*, const float*, float*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float32, 2, false>(const float*, const float*, float*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float32, 2, true>(const float*, const float*, float*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float32, 2, true>(const float*, const float*, float*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float32, 4, false>(const float*, const float*, float*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float32, 4, false>(const float*, const float*, float*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float32, 4, true>(const float*, const float*, float*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float32, 4, true>(const float*, const float*, float*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float16, 1, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float16, 1, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float16, 1, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float16, 1, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float16, 2, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float16, 2, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float16, 2, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float16, 2, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float16, 4, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float16, 4, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::Float16, 4, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float16, 4, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float16, 8, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::Float16, 8, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::BFloat16, 1, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::BFloat16, 1, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::BFloat16, 1, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::BFloat16, 1, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::BFloat16, 2, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::BFloat16, 2, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::BFloat16, 2, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::BFloat16, 2, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::BFloat16, 4, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::BFloat16, 4, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_columns_kernel<Scalar::BFloat16, 4, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::BFloat16, 4, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::BFloat16, 8, false>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-template __global__ void scan_rows_kernel<Scalar::BFloat16, 8, true>(const uint16_t*, const uint16_t*, uint16_t*, ScanView);
-#else
+template <Scalar kScalar, typename Raw = typename Element<kScalar>::Raw>
+__global__ void __launch_bounds__(kBackwardThreads) backward_columns_kernel(const Raw* grad_y, const Raw* x, Raw* grad_x, ScanView view) {
+  DeviceContext context;
+  backward_columns<kScalar>(context, grad_y, x, grad_x, view);
+}
+
+template <Scalar kScalar, typename Raw = typename Element<kScalar>::Raw>
+__global__ void __launch_bounds__(kBackwardThreads) backward_rows_kernel(const Raw* grad_y, const Raw* x, Raw* grad_x, ScanView view) {
+  DeviceContext context;
+  backward_rows<kScalar>(context, grad_y, x, grad_x, view);
+}
+
 namespace {
 
 template <Scalar kScalar, int kLanes, bool kAdd, typename Raw>
-LaunchStatus launch_columns(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, cudaStream_t stream) {
+LaunchStatus launch_columns(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, void* stream) {
   // As few chunks as the longest block allows, then as few warps as those chunks need.
   const int64_t chunks = ceil_div(view.length, kColumnSegments * kColumnRows);
   const int threads = static_cast<int>(ceil_div(view.length, chunks * kColumnRows)) * kWarp;
-  const auto blocks = static_cast<unsigned>(view.outer * ceil_div(view.inner, kWarp * kLanes));
-  const int shared = scan_columns_shared_bytes(threads, sizeof(Raw) * kLanes);
-  const auto kernel = scan_columns_kernel<kScalar, kLanes, kAdd>;
-  kernel<<<blocks, threads, shared, stream>>>(x, addend, y, view);
-  return launched();
+  return start(scan_columns_kernel<kScalar, kLanes, kAdd>, view.outer * ceil_div(view.inner, kWarp * kLanes), threads,
+               scan_columns_shared_bytes(threads, sizeof(Raw) * kLanes), stream, x, addend, y, view);
 }
 
 template <Scalar kScalar, int kLanes, bool kAdd, typename Raw>
-LaunchStatus launch_rows(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, cudaStream_t stream) {
-  const auto blocks = static_cast<unsigned>(ceil_div(view.outer, kScanRowsThreads / kWarp * kScanRows));
-  const auto kernel = scan_rows_kernel<kScalar, kLanes, kAdd>;
-  kernel<<<blocks, kScanRowsThreads, 0, stream>>>(x, addend, y, view);
-  return launched();
+LaunchStatus launch_rows(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, void* stream) {
+  return start(scan_rows_kernel<kScalar, kLanes, kAdd>, ceil_div(view.outer, kScanRowsThreads / kWarp * kScanRows), kScanRowsThreads, 0, stream, x,
+               addend, y, view);
 }
 
 template <typename Raw>
@@ -90,7 +53,7 @@ bool packs_fit(int64_t neighbours, int lanes, const Raw* x, const Raw* addend, c
 
 /// The widest packs that are aligned; narrower ones, down to 4 bytes, where wide ones would leave lanes or multiprocessors idle.
 template <Scalar kScalar, bool kAdd, int kLanes, typename Raw>
-LaunchStatus scan_by_columns(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, cudaStream_t stream) {
+LaunchStatus scan_by_columns(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, void* stream) {
   if constexpr (kLanes > 1) {
     constexpr int64_t kStrip = kWarp * kLanes;
     const bool busy = view.inner >= kStrip && view.outer * ceil_div(view.inner, kStrip) >= 2 * multiprocessors();
@@ -103,7 +66,7 @@ LaunchStatus scan_by_columns(const Raw* x, const Raw* addend, Raw* y, const Scan
 
 /// The widest packs that are aligned and give more than half the lanes work.
 template <Scalar kScalar, bool kAdd, int kLanes, typename Raw>
-LaunchStatus scan_by_rows(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, cudaStream_t stream) {
+LaunchStatus scan_by_rows(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, void* stream) {
   if constexpr (kLanes > 1) {
     if (!packs_fit(view.length, kLanes, x, addend, y) || view.length <= kWarp * kLanes / 2) {
       return scan_by_rows<kScalar, kAdd, kLanes / 2>(x, addend, y, view, stream);
@@ -119,9 +82,8 @@ LaunchStatus scan(const void* x, const void* addend, void* y, Scalar scalar, con
     using Raw = typename Element<kScalar>::Raw;
     const auto *const from = static_cast<const Raw*>(x), *const added = static_cast<const Raw*>(addend);
     auto* const to = static_cast<Raw*>(y);
-    const auto on = static_cast<cudaStream_t>(stream);
-    if (view.inner > 1) return scan_by_columns<kScalar, kAdd, kColumnLanes>(from, added, to, view, on);
-    return scan_by_rows<kScalar, kAdd, 16 / sizeof(Raw)>(from, added, to, view, on);
+    if (view.inner > 1) return scan_by_columns<kScalar, kAdd, kColumnLanes>(from, added, to, view, stream);
+    return scan_by_rows<kScalar, kAdd, 16 / sizeof(Raw)>(from, added, to, view, stream);
   });
 }
 
@@ -134,6 +96,17 @@ LaunchStatus corner_pool(const void* x, void* y, Scalar scalar, const ScanView& 
 LaunchStatus corner_pool_add(const void* x, const void* addend, void* y, Scalar scalar, const ScanView& view, void* stream) {
   return scan<true>(x, addend, y, scalar, view, stream);
 }
-#endif
+
+LaunchStatus corner_pool_backward(const void* grad_y, const void* x, void* grad_x, Scalar scalar, const ScanView& view, void* stream) {
+  return with_scalar(scalar, [&](auto tag) {
+    constexpr Scalar kScalar = decltype(tag)::kScalar;
+    using Raw = typename Element<kScalar>::Raw;
+    const auto *const from = static_cast<const Raw*>(x), *const grads = static_cast<const Raw*>(grad_y);
+    const bool columns = view.inner > 1;
+    const int64_t blocks = columns ? ceil_div(view.outer * view.inner, kBackwardThreads) : ceil_div(view.outer, kBackwardThreads / kWarp);
+    return start(columns ? backward_columns_kernel<kScalar> : backward_rows_kernel<kScalar>, blocks, kBackwardThreads, 0, stream, grads, from,
+                 static_cast<Raw*>(grad_x), view);
+  });
+}
 
 }  // namespace cornernet::cuda

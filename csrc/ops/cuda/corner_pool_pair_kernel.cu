@@ -1,8 +1,5 @@
 // The fused kernel of two corner poolings and their sum, and the launcher that chooses between it and two kernels.
-#include "ops/cuda/context.cuh"
-#include "ops/cuda/corner_pool_kernel.h"
 #include "ops/cuda/corner_pool_pair_body.cuh"
-#include "ops/cuda/corner_pool_pair_tiles.cuh"
 #include "ops/cuda/launch.cuh"
 
 namespace cornernet::cuda {
@@ -13,26 +10,12 @@ __global__ void __launch_bounds__(kPairThreads) pool_pair_kernel(const Raw* a, c
   pool_pair<kScalar, Tile>(context, a, b, y, view);
 }
 
-#ifdef __CUDACC_RTC__  // which compiles only what is instantiated
-template __global__ void pool_pair_kernel<Scalar::Float32, PairTiles<float>::Wide>(const float*, const float*, float*, PairView);
-template __global__ void pool_pair_kernel<Scalar::Float32, PairTiles<float>::Narrow>(const float*, const float*, float*, PairView);
-template __global__ void pool_pair_kernel<Scalar::Float32, PairTiles<float>::Plane>(const float*, const float*, float*, PairView);
-template __global__ void pool_pair_kernel<Scalar::Float32, PairTiles<float>::PlaneLoose>(const float*, const float*, float*, PairView);
-template __global__ void pool_pair_kernel<Scalar::Float16, PairTiles<uint16_t>::Wide>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
-template __global__ void pool_pair_kernel<Scalar::Float16, PairTiles<uint16_t>::Narrow>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
-template __global__ void pool_pair_kernel<Scalar::Float16, PairTiles<uint16_t>::Plane>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
-template __global__ void pool_pair_kernel<Scalar::Float16, PairTiles<uint16_t>::PlaneLoose>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
-template __global__ void pool_pair_kernel<Scalar::BFloat16, PairTiles<uint16_t>::Wide>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
-template __global__ void pool_pair_kernel<Scalar::BFloat16, PairTiles<uint16_t>::Narrow>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
-template __global__ void pool_pair_kernel<Scalar::BFloat16, PairTiles<uint16_t>::Plane>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
-template __global__ void pool_pair_kernel<Scalar::BFloat16, PairTiles<uint16_t>::PlaneLoose>(const uint16_t*, const uint16_t*, uint16_t*, PairView);
-#else
 namespace {
 
 struct Operands {
   const void *a, *b;
   void* y;
-  cudaStream_t stream;
+  void* stream;
 
   bool aligned(int64_t bytes) const { return aligned_to(a, bytes) && aligned_to(b, bytes) && aligned_to(y, bytes); }
 };
@@ -48,12 +31,10 @@ bool suits(const PairView& view) {
 template <Scalar kScalar, typename Tile>
 LaunchStatus launch_tile(const Operands& on, const PairView& view) {
   using Raw = typename Element<kScalar>::Raw;
-  const int threads = static_cast<int>(pair_threads<Tile>(view.width));
-  const auto blocks = static_cast<unsigned>(view.batch * pair_slices<Tile>(view.channels));
-  const auto kernel = pool_pair_kernel<kScalar, Tile>;
-  kernel<<<blocks, threads, pair_shared_bytes<Tile>(threads), on.stream>>>(static_cast<const Raw*>(on.a), static_cast<const Raw*>(on.b),
-                                                                           static_cast<Raw*>(on.y), view);
-  return launched();
+  const int64_t threads = pair_threads<Tile>(view.width);
+  return start(pool_pair_kernel<kScalar, Tile>, view.batch * pair_slices<Tile>(view.channels), threads,
+               pair_shared_bytes<Tile>(static_cast<int>(threads)), on.stream, static_cast<const Raw*>(on.a), static_cast<const Raw*>(on.b),
+               static_cast<Raw*>(on.y), view);
 }
 
 LaunchStatus launch_both(const Operands& on, Scalar scalar, const PairView& view) {
@@ -82,9 +63,8 @@ LaunchStatus launch_pair(const Operands& on, const PairView& view) {
 }  // namespace
 
 LaunchStatus corner_pool_pair(const void* a, const void* b, void* y, Scalar scalar, const PairView& view, void* stream) {
-  const Operands on{a, b, y, static_cast<cudaStream_t>(stream)};
+  const Operands on{a, b, y, stream};
   return with_scalar(scalar, [&](auto tag) { return launch_pair<decltype(tag)::kScalar>(on, view); });
 }
-#endif
 
 }  // namespace cornernet::cuda

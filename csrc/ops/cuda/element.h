@@ -2,11 +2,19 @@
 #pragma once
 #include "ops/cuda/portable.h"
 #include "ops/fixed_width.h"
-#include "ops/scalar_type.h"
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+
+namespace cornernet {  // ops/sixteen_bits.h's, in the device's instructions
+
+CORNERNET_DEVICE float half_to_float(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
+CORNERNET_DEVICE uint16_t float_to_half(float value) { return __half_as_ushort(__float2half_rn(value)); }
+CORNERNET_DEVICE float bfloat16_to_float(uint16_t bits) { return __uint_as_float(static_cast<uint32_t>(bits) << 16); }
+CORNERNET_DEVICE uint16_t float_to_bfloat16(float value) { return __bfloat16_as_ushort(__float2bfloat16_rn(value)); }
+
+}  // namespace cornernet
 #else
 #include "ops/sixteen_bits.h"
 #endif
@@ -23,35 +31,19 @@ struct Element<Scalar::Float32> {
   static CORNERNET_DEVICE Raw store(float value) { return value; }
 };
 
-#ifdef __CUDACC__
 template <>
 struct Element<Scalar::Float16> {
   using Raw = uint16_t;
-  static CORNERNET_DEVICE float load(Raw value) { return __half2float(__ushort_as_half(value)); }
-  static CORNERNET_DEVICE Raw store(float value) { return __half_as_ushort(__float2half_rn(value)); }
+  static CORNERNET_DEVICE float load(Raw value) { return half_to_float(value); }
+  static CORNERNET_DEVICE Raw store(float value) { return float_to_half(value); }
 };
 
 template <>
 struct Element<Scalar::BFloat16> {
   using Raw = uint16_t;
-  static CORNERNET_DEVICE float load(Raw value) { return __uint_as_float(static_cast<uint32_t>(value) << 16); }
-  static CORNERNET_DEVICE Raw store(float value) { return __bfloat16_as_ushort(__float2bfloat16_rn(value)); }
+  static CORNERNET_DEVICE float load(Raw value) { return bfloat16_to_float(value); }
+  static CORNERNET_DEVICE Raw store(float value) { return float_to_bfloat16(value); }
 };
-#else
-template <>
-struct Element<Scalar::Float16> {
-  using Raw = uint16_t;
-  static float load(Raw value) { return half_to_float(value); }
-  static Raw store(float value) { return float_to_half(value); }
-};
-
-template <>
-struct Element<Scalar::BFloat16> {
-  using Raw = uint16_t;
-  static float load(Raw value) { return bfloat16_to_float(value); }
-  static Raw store(float value) { return float_to_bfloat16(value); }
-};
-#endif
 
 /// Neighbouring elements that move in one load or store of up to 16 bytes.
 template <typename Raw, int kCount>

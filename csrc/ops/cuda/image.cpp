@@ -1,6 +1,4 @@
 #ifdef CORNERNET_CUDA
-#include "ops/cuda/image.h"
-
 #include <ATen/ops/empty.h>
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
@@ -8,7 +6,8 @@
 #include <cstring>
 #include <map>
 
-#include "ops/cuda/image_kernel.h"
+#include "ops/cuda/kernels.h"
+#include "ops/cuda/operators.h"
 #include "ops/cuda/stream.h"
 
 namespace cornernet::cuda {

@@ -1,31 +1,39 @@
-// Host-side helpers of the launchers: checking a launch and choosing a grid. Not for NVRTC.
+// Host-side helpers of the launchers: choosing a grid, and starting a kernel. NVRTC, which has no host, compiles the launchers as device code that is
+// never run: so it meets every kernel that they start.
 #pragma once
 #ifndef __CUDACC_RTC__
 #include <cuda_runtime_api.h>
+#endif
 
-#include <algorithm>
-
-#include "ops/cuda/launch_status.h"
-#include "ops/fixed_width.h"
-#include "ops/scalar_type.h"
+#include "ops/cuda/context.cuh"
+#include "ops/cuda/kernels.h"
 
 namespace cornernet::cuda {
 
-/// To be called right after a launch: configuration errors show here, faults of running kernels at a later call.
-inline LaunchStatus launched() {
-  const cudaError_t error = cudaGetLastError();
-  return {static_cast<int>(error), cudaGetErrorString(error)};
-}
+constexpr int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
 
-inline int64_t ceil_div(int64_t n, int64_t d) { return (n + d - 1) / d; }
-
-inline bool aligned_to(const void* pointer, int64_t bytes) { return reinterpret_cast<uintptr_t>(pointer) % bytes == 0; }
+inline bool aligned_to(const void* pointer, int64_t bytes) { return reinterpret_cast<uint64_t>(pointer) % static_cast<uint64_t>(bytes) == 0; }
 
 /// Multiprocessors of the current device; 1 when it can't be asked, and the launch that follows then reports why.
 inline int multiprocessors() {
-  int device = 0, count = 1;
+  int count = 1;
+#ifndef __CUDACC_RTC__
+  int device = 0;
   if (cudaGetDevice(&device) == cudaSuccess) cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+#endif
   return count;
+}
+
+/// Configuration errors show here, faults of running kernels at a later call.
+template <typename... Parameters, typename... Arguments>
+LaunchStatus start(void (*kernel)(Parameters...), int64_t blocks, int64_t threads, size_t shared_bytes, void* stream, Arguments... arguments) {
+#ifdef __CUDACC_RTC__
+  return {kernel == nullptr, ""};
+#else
+  kernel<<<static_cast<unsigned>(blocks), static_cast<unsigned>(threads), shared_bytes, static_cast<cudaStream_t>(stream)>>>(arguments...);
+  const cudaError_t error = cudaGetLastError();
+  return {static_cast<int>(error), cudaGetErrorString(error)};
+#endif
 }
 
 template <Scalar kValue>
@@ -33,19 +41,18 @@ struct ScalarTag {
   static constexpr Scalar kScalar = kValue;
 };
 
-/// start(ScalarTag<scalar>{})
-template <typename Start>
-LaunchStatus with_scalar(Scalar scalar, Start&& start) {
+/// launch(ScalarTag<scalar>{})
+template <typename Launch>
+LaunchStatus with_scalar(Scalar scalar, Launch&& launch) {
   switch (scalar) {
     case Scalar::Float32:
-      return start(ScalarTag<Scalar::Float32>{});
+      return launch(ScalarTag<Scalar::Float32>{});
     case Scalar::Float16:
-      return start(ScalarTag<Scalar::Float16>{});
+      return launch(ScalarTag<Scalar::Float16>{});
     case Scalar::BFloat16:
-      return start(ScalarTag<Scalar::BFloat16>{});
+      return launch(ScalarTag<Scalar::BFloat16>{});
   }
-  return {static_cast<int>(cudaErrorInvalidValue), "unknown element type"};
+  return {1, "unknown element type"};
 }
 
 }  // namespace cornernet::cuda
-#endif

@@ -1,4 +1,5 @@
-// Lets a kernel's body compile as plain C++ too, so that its index arithmetic runs in tests on a machine without a GPU.
+// What device code and the C++ around it share, without a header of torch's or CUDA's; a kernel's body also compiles as plain C++, so that its index
+// arithmetic runs in tests on a machine without a GPU.
 #pragma once
 
 // A body marked so is device code for nvcc and NVRTC, and an ordinary inline function for every other compiler.
@@ -11,5 +12,8 @@
 namespace cornernet::cuda {
 
 constexpr int kWarp = 32;
+
+/// The element types of the kernels.
+enum class Scalar { Float32, Float16, BFloat16 };
 
 }  // namespace cornernet::cuda

@@ -1,16 +1,12 @@
-// The step of every scan: at::cummax's running maximum.
+// What the scans' bodies share: the neutral element, and a warp's scan.
 #pragma once
 #include "ops/cuda/element.h"
+#include "ops/scan_view.h"
 
 namespace cornernet::cuda {
 
 /// The neutral element: -infinity, by its bits (NVRTC has neither <limits> nor INFINITY).
 CORNERNET_DEVICE float lowest() { return __builtin_bit_cast(float, 0xff800000u); }
-
-/// Whether `value`, later in scan order, takes over from `maximum`: at ties it does, NaN always does and is only replaced by NaN.
-CORNERNET_DEVICE bool takes_over(float value, float maximum) { return value >= maximum || value != value; }
-
-CORNERNET_DEVICE float running_max(float maximum, float value) { return takes_over(value, maximum) ? value : maximum; }
 
 /// A warp's scan of values kStride lanes apart: the maximum up to and with this lane's; `before` gets the one without it.
 template <int kStride, typename Context>

@@ -6,8 +6,7 @@
 
 #include <string>
 
-#include "ops/cuda/launch_status.h"
-#include "ops/scalar_type.h"
+#include "ops/cuda/kernels.h"
 #include "runtime/error.h"
 
 namespace cornernet::cuda {

@@ -1,8 +1,6 @@
 // The kernel of nearest upsampling and addition, and its launcher.
-#include "ops/cuda/context.cuh"
 #include "ops/cuda/launch.cuh"
 #include "ops/cuda/upsample_add_body.cuh"
-#include "ops/cuda/upsample_add_kernel.h"
 
 namespace cornernet::cuda {
 
@@ -12,42 +10,28 @@ __global__ void __launch_bounds__(kUpsampleThreads) upsample_add_kernel(const Ra
   add_upsampled<kScalar, kLanes>(context, low, skip, y, view, packs);
 }
 
-#ifdef __CUDACC_RTC__  // which compiles only what is instantiated
-template __global__ void upsample_add_kernel<Scalar::Float32, 1>(const float*, const float*, float*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::Float32, 2>(const float*, const float*, float*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::Float32, 4>(const float*, const float*, float*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::Float16, 1>(const uint16_t*, const uint16_t*, uint16_t*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::Float16, 2>(const uint16_t*, const uint16_t*, uint16_t*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::Float16, 4>(const uint16_t*, const uint16_t*, uint16_t*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::Float16, 8>(const uint16_t*, const uint16_t*, uint16_t*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::BFloat16, 1>(const uint16_t*, const uint16_t*, uint16_t*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::BFloat16, 2>(const uint16_t*, const uint16_t*, uint16_t*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::BFloat16, 4>(const uint16_t*, const uint16_t*, uint16_t*, UpsampleView, uint32_t);
-template __global__ void upsample_add_kernel<Scalar::BFloat16, 8>(const uint16_t*, const uint16_t*, uint16_t*, UpsampleView, uint32_t);
-#else
 namespace {
 
 /// As many planes a launch as 32-bit pack numbers reach.
 template <Scalar kScalar, int kLanes, typename Raw>
-LaunchStatus launch_packs(const Raw* low, const Raw* skip, Raw* y, UpsampleView view, cudaStream_t stream) {
+LaunchStatus launch_packs(const Raw* low, const Raw* skip, Raw* y, UpsampleView view, void* stream) {
   constexpr int64_t kMostPacks = int64_t{1} << 30;
   const int64_t packs_a_plane = view.height * view.width * view.channels / kLanes;
-  if (packs_a_plane > kMostPacks) return {static_cast<int>(cudaErrorInvalidValue), "a map of more than 2^30 packs"};
+  if (packs_a_plane > kMostPacks) return {1, "a map of more than 2^30 packs"};
   const int64_t planes = view.batch;
   for (int64_t plane = 0; plane < planes; plane += view.batch) {
-    view.batch = std::min(planes - plane, kMostPacks / packs_a_plane);
+    view.batch = planes - plane < kMostPacks / packs_a_plane ? planes - plane : kMostPacks / packs_a_plane;
     const auto packs = static_cast<uint32_t>(view.batch * packs_a_plane);
-    const auto blocks = static_cast<unsigned>(ceil_div(packs, kUpsampleThreads * kUpsamplePacks));
     const int64_t from = plane * view.low_height * view.low_width * view.channels, to = plane * packs_a_plane * kLanes;
-    const auto kernel = upsample_add_kernel<kScalar, kLanes>;
-    kernel<<<blocks, kUpsampleThreads, 0, stream>>>(low + from, skip + to, y + to, view, packs);
-    if (const LaunchStatus status = launched(); status.code != 0) return status;
+    const LaunchStatus status = start(upsample_add_kernel<kScalar, kLanes>, ceil_div(packs, kUpsampleThreads * kUpsamplePacks), kUpsampleThreads, 0,
+                                      stream, low + from, skip + to, y + to, view, packs);
+    if (status.code != 0) return status;
   }
   return {};
 }
 
 template <Scalar kScalar, int kLanes, typename Raw>
-LaunchStatus launch_widest(const Raw* low, const Raw* skip, Raw* y, const UpsampleView& view, cudaStream_t stream) {
+LaunchStatus launch_widest(const Raw* low, const Raw* skip, Raw* y, const UpsampleView& view, void* stream) {
   constexpr int64_t kBytes = sizeof(Raw) * kLanes;
   const bool whole = (view.channels == 1 ? view.width : view.channels) % kLanes == 0;
   if constexpr (kLanes > 1) {
@@ -64,9 +48,8 @@ LaunchStatus upsample_add(const void* low, const void* skip, void* y, Scalar sca
   return with_scalar(scalar, [&](auto tag) {
     using Raw = typename Element<decltype(tag)::kScalar>::Raw;
     return launch_widest<decltype(tag)::kScalar, 16 / sizeof(Raw)>(static_cast<const Raw*>(low), static_cast<const Raw*>(skip), static_cast<Raw*>(y),
-                                                                   view, static_cast<cudaStream_t>(stream));
+                                                                   view, stream);
   });
 }
-#endif
 
 }  // namespace cornernet::cuda

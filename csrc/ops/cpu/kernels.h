@@ -1,0 +1,28 @@
+// The CPU side of every operator. Tensors are checked, dense and of one dtype and layout; the last one is written.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "ops/corner_decode.h"
+#include "ops/image_job.h"
+#include "ops/scan_view.h"
+#include "ops/upsample_view.h"
+
+namespace cornernet::cpu {
+
+void corner_pool(const at::Tensor& x, const ScanView& view, at::Tensor& y);
+void corner_pool_backward(const at::Tensor& grad_y, const at::Tensor& x, const ScanView& view, at::Tensor& grad_x);
+/// y = (a pooled along rows, downwards or upwards) + (b pooled along columns).
+void corner_pool_pair(const at::Tensor& a, const at::Tensor& b, const PairView& view, at::Tensor& y);
+
+/// y = skip + nearest(low, size of skip).
+void upsample_add(const at::Tensor& low, const at::Tensor& skip, const UpsampleView& view, at::Tensor& y);
+
+/// Fills every element; `input` is channels-last.
+void make_input(const std::vector<PictureJob>& pictures, const LevelTable& table, const InputView& view, at::Tensor& input);
+
+/// Maps that live on another device are copied here first.
+CandidateLists decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+
+}  // namespace cornernet::cpu
