@@ -90,7 +90,7 @@ Report bench_operator(const Work& work, const Setting& setting) {
     report.largest_error = measured.error(measured.ours());
     if (!(report.largest_error <= 1)) {
       throw Error(ErrorCode::Internal,
-                  work.op + " differs from its definition by " + std::to_string(report.largest_error) + " times what is allowed");
+                  work.op + " differs from ATen's composition by " + std::to_string(report.largest_error) + " times what is allowed");
     }
     const at::Tensor flush = at::empty({kColdBytes / 4}, at::TensorOptions(at::kFloat).device(place.device));
     report.cold_bytes = kColdBytes;

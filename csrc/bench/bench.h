@@ -29,7 +29,7 @@ struct Report {
   double largest_error = 0;  // of the verification, as a fraction of what was allowed; at most 1
 };
 
-/// Verifies the operator against its naive twin, then times it against the ATen composition that it replaces. Error(Internal) when it is wrong,
+/// Holds the operator against the ATen composition that it replaces, in fp32, then times both. Error(Internal) when it is wrong,
 /// Error(Option) for an operator that is unknown.
 Report bench_operator(const Work& work, const Setting& setting);
 

@@ -1,24 +1,26 @@
 #include "bench/operators.h"
 
 #include <ATen/Context.h>
+#include <ATen/ops/abs.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/cummax.h>
+#include <ATen/ops/div.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/flip.h>
+#include <ATen/ops/max.h>
+#include <ATen/ops/mul.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/sub.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
-#include <algorithm>
-#include <cmath>
 #include <limits>
 #include <random>
 
-#include "bench/naive_pool.h"
 #include "ops/conv.h"
 #include "ops/corner_pool.h"
 #include "ops/upsample_add.h"
-#include "ops/upsample_view.h"
 #include "runtime/error.h"
 
 namespace cornernet::bench {
@@ -33,67 +35,28 @@ at::Tensor drawn(at::IntArrayRef shape, at::ScalarType dtype, at::Device device,
   return x.to(device, dtype).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-/// An element of an [N, C, H, W] tensor in fp64, wherever and however it lies.
-class Reader {
- public:
-  explicit Reader(const at::Tensor& x) : x_(x.cpu().to(at::kDouble).contiguous()), values_(x_.const_data_ptr<double>()) {}
-  double at(int64_t n, int64_t c, int64_t y, int64_t x) const { return values_[((n * x_.size(1) + c) * x_.size(2) + y) * x_.size(3) + x]; }
-  int64_t size(int64_t dim) const { return x_.size(dim); }
-
- private:
-  at::Tensor x_;
-  const double* values_;
-};
-
-/// 0 when equal element for element (the operators that only choose, and sums rounded once), infinite otherwise.
-double exact(const at::Tensor& got, const at::Tensor& expected) {
-  const Reader a(got), b(expected);
-  for (int64_t n = 0; n < a.size(0); ++n)
-    for (int64_t c = 0; c < a.size(1); ++c)
-      for (int64_t y = 0; y < a.size(2); ++y)
-        for (int64_t x = 0; x < a.size(3); ++x)
-          if (a.at(n, c, y, x) != b.at(n, c, y, x)) return std::numeric_limits<double>::infinity();
-  return 0;
+/// 0 when equal element for element to what is rounded here (operators that only choose, and sums rounded once), infinite otherwise.
+double exact_error(const at::Tensor& y, const at::Tensor& expected) {
+  return at::equal(y, expected.to(y.scalar_type())) ? 0 : std::numeric_limits<double>::infinity();
 }
-
-/// Every sixteenth channel: the naive twin takes quadratic time.
-at::Tensor sample(const at::Tensor& x) { return x.slice(1, 0, x.size(1), 16); }
 
 /// Scans from the last element to the first.
 at::Tensor cummax_backwards(const at::Tensor& x, int64_t axis) { return at::flip(std::get<0>(at::cummax(at::flip(x, {axis}), axis)), {axis}); }
 
 Operator pool_pair(const Work& w, at::ScalarType dtype, at::Device device) {
   const at::Tensor a = drawn({w.n, w.in_channels, w.height, w.width}, dtype, device, 1), b = drawn(a.sizes(), dtype, device, 2);
-  return {[=] { return corner_pool_pair(a, Direction::Top, b, Direction::Left); },
-          [=] { return at::add(cummax_backwards(a, 2), cummax_backwards(b, 3)); },
-          [=](const at::Tensor& y) { return exact(sample(y), naive::naive_pair(sample(a), Direction::Top, sample(b), Direction::Left)); }};
-}
-
-/// skip + the pixel of `low` that each pixel repeats, summed in fp32 and rounded once.
-at::Tensor naive_upsample_add(const at::Tensor& low, const at::Tensor& skip) {
-  const Reader from(low), to(skip);
-  at::Tensor sum = at::empty(skip.sizes(), at::kFloat);
-  float* out = sum.data_ptr<float>();
-  const float scale_y = nearest_scale(from.size(2), to.size(2)), scale_x = nearest_scale(from.size(3), to.size(3));
-  for (int64_t n = 0; n < to.size(0); ++n)
-    for (int64_t c = 0; c < to.size(1); ++c)
-      for (int64_t y = 0; y < to.size(2); ++y)
-        for (int64_t x = 0; x < to.size(3); ++x)
-          *out++ = static_cast<float>(to.at(n, c, y, x)) +
-                   static_cast<float>(from.at(n, c, nearest_source(y, scale_y, from.size(2)), nearest_source(x, scale_x, from.size(3))));
-  return sum.to(skip.scalar_type());
+  const auto aten = [](const at::Tensor& down, const at::Tensor& across) { return at::add(cummax_backwards(down, 2), cummax_backwards(across, 3)); };
+  return {[=] { return corner_pool_pair(a, Direction::Top, b, Direction::Left); }, [=] { return aten(a, b); },
+          [=](const at::Tensor& y) { return exact_error(y, aten(a.to(at::kFloat), b.to(at::kFloat))); }};
 }
 
 Operator upsample_add(const Work& w, at::ScalarType dtype, at::Device device) {
   const at::Tensor skip = drawn({w.n, w.in_channels, w.height, w.width}, dtype, device, 3);
   const at::Tensor low = drawn({w.n, w.in_channels, (w.height + 1) / 2, (w.width + 1) / 2}, dtype, device, 4);
-  return {[=] { return upsample_nearest_add(low, skip); }, [=] { return at::add(skip, at::upsample_nearest2d(low, {skip.size(2), skip.size(3)})); },
-          [=](const at::Tensor& y) { return exact(y, naive_upsample_add(low, skip)); }};
+  const auto aten = [](const at::Tensor& x, const at::Tensor& onto) { return at::add(onto, at::upsample_nearest2d(x, onto.sizes().slice(2))); };
+  return {[=] { return upsample_nearest_add(low, skip); }, [=] { return aten(low, skip); },
+          [=](const at::Tensor& y) { return exact_error(y, aten(low.to(at::kFloat), skip.to(at::kFloat))); }};
 }
-
-struct ConvTensors {
-  at::Tensor x, weight, bias, residual;
-};
 
 /// What each product may be off by: fp32's sums, or TF32's rounding of both factors to 11 bits where torch's default lets cuDNN use it.
 double allowed_of_a_product(const at::Tensor& result) {
@@ -101,50 +64,31 @@ double allowed_of_a_product(const at::Tensor& result) {
   return tf32 ? 1.0 / 1024 : 1e-5;
 }
 
-/// Some outputs, summed in fp64 by the definition. Allowed: rounding the result to its dtype once, and what the products may be off by.
-double conv_error(const Work& w, const ConvTensors& t, const at::Tensor& result) {
-  const double unit = result.scalar_type() == at::kFloat ? 0.0 : result.scalar_type() == at::kHalf ? 1.0 / 1024 : 1.0 / 128;
-  const Reader x(t.x), weight(t.weight), bias(t.bias), y(result);
-  const Reader residual(w.residual ? t.residual : t.bias);
-  const double product_unit = allowed_of_a_product(result);
-  std::mt19937 random(5);
-  double largest = 0;
-  for (int i = 0; i < 64; ++i) {
-    const int64_t n = random() % y.size(0), c = random() % y.size(1), row = random() % y.size(2), column = random() % y.size(3);
-    double sum = bias.at(0, c, 0, 0), size = std::abs(sum);
-    for (int64_t in = 0; in < w.in_channels; ++in)
-      for (int64_t ky = 0; ky < w.kernel; ++ky)
-        for (int64_t kx = 0; kx < w.kernel; ++kx) {
-          const int64_t from_y = row * w.stride + ky - w.kernel / 2, from_x = column * w.stride + kx - w.kernel / 2;
-          if (from_y < 0 || from_x < 0 || from_y >= w.height || from_x >= w.width) continue;
-          const double product = weight.at(c, in, ky, kx) * x.at(n, in, from_y, from_x);
-          sum += product;
-          size += std::abs(product);
-        }
-    if (w.residual) sum += residual.at(n, c, row, column);
-    if (w.relu) sum = std::max(sum, 0.0);
-    largest = std::max(largest, std::abs(y.at(n, c, row, column) - sum) / (unit * std::abs(sum) + product_unit * size + 1e-30));
-  }
-  return largest;
-}
-
 Operator conv(const Work& w, at::ScalarType dtype, at::Device device) {
   const auto side = [&](int64_t size) { return (size + 2 * (w.kernel / 2) - w.kernel) / w.stride + 1; };
-  ConvTensors t;
-  t.x = drawn({w.n, w.in_channels, w.height, w.width}, dtype, device, 6);
-  t.weight = drawn({w.out_channels, w.in_channels, w.kernel, w.kernel}, dtype, device, 7);
-  t.bias = drawn({1, w.out_channels, 1, 1}, dtype, device, 8);
-  if (w.residual) t.residual = drawn({w.n, w.out_channels, side(w.height), side(w.width)}, dtype, device, 9);
-  const at::Tensor bias = t.bias.reshape({w.out_channels});
-  const PackedConv packed(t.weight.contiguous(), bias, w.stride, dtype, device);
-  const int64_t padding = w.kernel / 2;
-  return {[=] { return w.residual ? packed.forward_add_relu(t.x, t.residual) : packed.forward(t.x, w.relu); },
-          [=] {
-            at::Tensor y = at::conv2d(t.x, t.weight, bias, w.stride, padding);
-            if (w.residual) y = at::add(y, t.residual);
-            return w.relu ? at::relu(y) : y;
-          },
-          [=](const at::Tensor& y) { return conv_error(w, t, y); }};
+  const at::Tensor x = drawn({w.n, w.in_channels, w.height, w.width}, dtype, device, 6);
+  const at::Tensor weight = drawn({w.out_channels, w.in_channels, w.kernel, w.kernel}, dtype, device, 7);
+  const at::Tensor bias = drawn({1, w.out_channels, 1, 1}, dtype, device, 8).reshape({w.out_channels});
+  const at::Tensor residual = w.residual ? drawn({w.n, w.out_channels, side(w.height), side(w.width)}, dtype, device, 9) : at::Tensor();
+  const PackedConv packed(weight.contiguous(), bias, w.stride, dtype, device);
+  const auto product = [w](const at::Tensor& from, const at::Tensor& with, const at::Tensor& onto) {
+    return at::conv2d(from, with, onto, w.stride, w.kernel / 2);
+  };
+  const auto finish = [w](const at::Tensor& sum, const at::Tensor& other) {
+    const at::Tensor y = w.residual ? at::add(sum, other) : sum;
+    return w.relu ? at::relu(y) : y;
+  };
+  // In fp32. Allowed: rounding the result to its dtype once, and what the products, of this size together, may be off by.
+  const auto wide = [](const at::Tensor& t) { return t.defined() ? t.to(at::kFloat) : t; };
+  const auto error = [=](const at::Tensor& y) {
+    const double unit = y.scalar_type() == at::kFloat ? 0.0 : y.scalar_type() == at::kHalf ? 1.0 / 1024 : 1.0 / 128;
+    const at::Tensor expected = finish(product(wide(x), wide(weight), wide(bias)), wide(residual));
+    const at::Tensor size = product(at::abs(wide(x)), at::abs(wide(weight)), at::abs(wide(bias)));
+    const at::Tensor allowed = at::add(at::add(at::mul(at::abs(expected), unit), at::mul(size, allowed_of_a_product(y))), 1e-30);
+    return at::max(at::div(at::abs(at::sub(wide(y), expected)), allowed)).item<double>();
+  };
+  return {[=] { return w.residual ? packed.forward_add_relu(x, residual) : packed.forward(x, w.relu); },
+          [=] { return finish(product(x, weight, bias), residual); }, error};
 }
 
 void require(bool holds, const char* sentence) {

@@ -1,4 +1,4 @@
-// The operators that are measured: for each its inputs, our way, ATen's way, and the proof that ours is right.
+// The operators that are measured: for each our way, ATen's way on the same inputs, and the proof that ours is right.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -10,7 +10,7 @@ namespace cornernet::bench {
 
 struct Operator {
   std::function<at::Tensor()> ours, aten;
-  /// Compares a result of ours with the definition; returns the largest error as a fraction of what is allowed.
+  /// Compares a result with what ATen gives in fp32; returns the largest error as a fraction of what is allowed.
   std::function<double(const at::Tensor& result)> error;
 };
 

@@ -26,8 +26,8 @@ export interface KernelsBenchOptions {
 
 const insideTheClock =
   'one call of an operator on tensors in the device’s memory, channels-last, the result’s allocation included; by CUDA events on a GPU. ' +
-  'Shapes: those of HourglassNet-104 with the last head level, each once. Before timing, the result is held against the definition in fp64 ' +
-  '(convolutions: 64 outputs drawn at random; the others: all of the channels that are looked at). ' +
+  'Shapes: those of HourglassNet-104 with the last head level, each once. Before timing, the result is held against what ' +
+  'ATen gives in fp32 (convolutions within the rounding of their products and of the result; the others bit for bit). ' +
   'ours, aten and copy (of as many bytes) take turns in every round; cold: single calls after as many bytes as stated were written elsewhere. ' +
   'FLOPs: additions, multiplications and comparisons; bytes: every input read once, the result written once.';
 
@@ -80,7 +80,7 @@ async function measureOne(work: NetworkWork, calls: number, setting: NativeBench
   };
 }
 
-/** @throws {CornerNetError} `ERR_DEVICE`; `ERR_INTERNAL` when an operator computes something else than its definition says. */
+/** @throws {CornerNetError} `ERR_DEVICE`; `ERR_INTERNAL` when an operator computes something else than ATen. */
 export async function benchKernels(options: KernelsBenchOptions): Promise<KernelsReport> {
   const native = loadNative();
   const machine = await describeMachine();

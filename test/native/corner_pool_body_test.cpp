@@ -1,7 +1,7 @@
 // The CUDA kernels' bodies, run on the CPU, against the naive twin.
 #include "ops/cuda/corner_pool_body.cuh"
 
-#include "bench/naive_pool.h"
+#include "naive_pool.h"
 #include "guarded.h"
 #include "host_block.h"
 #include "op_cases.h"
@@ -9,7 +9,6 @@
 #include "test.h"
 
 using namespace cornernet;
-using namespace cornernet::naive;
 using namespace cornernet::testing;
 using cuda::Element;
 using cuda::kWarp;

@@ -10,13 +10,12 @@
 #include <array>
 #include <atomic>
 
-#include "bench/naive_pool.h"
+#include "naive_pool.h"
 #include "op_cases.h"
 #include "runtime/error.h"
 #include "test.h"
 
 using namespace cornernet;
-using namespace cornernet::naive;
 using namespace cornernet::testing;
 
 namespace {

@@ -1,4 +1,4 @@
-// Corner pooling as its definition says it, element by element: the oracle that tests and benchmarks hold the operator against.
+// Corner pooling as its definition says it, element by element: the oracle that tests hold the operator against.
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/add.h>
@@ -8,7 +8,7 @@
 
 #include "ops/corner_pool.h"
 
-namespace cornernet::naive {
+namespace cornernet::testing {
 
 constexpr Direction kDirections[] = {Direction::Top, Direction::Bottom, Direction::Left, Direction::Right};
 
@@ -83,4 +83,4 @@ inline at::Tensor naive_pair(const at::Tensor& a, Direction direction_a, const a
   return at::add(naive_pool(a, direction_a).to(wide), naive_pool(b, direction_b).to(wide)).to(a.scalar_type());
 }
 
-}  // namespace cornernet::naive
+}  // namespace cornernet::testing
