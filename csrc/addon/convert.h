@@ -138,7 +138,7 @@ void fields(Is<bench::Report> auto& report, auto&& field) {
   field("coldBytes", report.cold_bytes);
   field("largestError", report.largest_error);
 }
-void fields(Is<bench::Peak> auto& peak, auto&& field) {
+void fields(Is<bench::PeakRates> auto& peak, auto&& field) {
   field("rates", peak.rates);
   field("size", peak.size);
 }

@@ -24,12 +24,12 @@ namespace {
 constexpr int64_t kColdBytes = int64_t{256} << 20;
 constexpr double kPeakRoundSeconds = 0.05;
 
-struct Place {
+struct Target {
   at::Device device;
   at::ScalarType dtype;
 };
 
-Place place_of(const Setting& setting) {
+Target target_of(const Setting& setting) {
   const at::Device device = resolve_device(setting.device);
   // For the calling thread's teams, which is the one that measures.
   at::set_num_threads(setting.threads > 0 ? setting.threads : usable_cores());
@@ -45,67 +45,67 @@ Runner copy_of(double bytes, at::Device device) {
 }
 
 /// The rate of each round in which `run` does `amount`.
-std::vector<double> rates(const Place& place, double seconds, double amount, const std::function<void()>& run) {
-  const int calls = calls_a_round(place.device, run, kPeakRoundSeconds);
+std::vector<double> rates(const Target& target, double seconds, double amount, const std::function<void()>& run) {
+  const int calls = calls_a_round(target.device, run, kPeakRoundSeconds);
   const int rounds = std::clamp(static_cast<int>(seconds / kPeakRoundSeconds), kLeastRounds, kMostRounds);
   std::vector<double> found;
-  for (int round = 0; round < rounds; ++round) found.push_back(amount / seconds_of(place.device, run, calls));
+  for (int round = 0; round < rounds; ++round) found.push_back(amount / seconds_of(target.device, run, calls));
   return found;
 }
 
-Peak matmul_peak(const Place& place, double seconds) {
+PeakRates matmul_peak(const Target& target, double seconds) {
   // Which size a library does best differs by machine and type, so several are tried and the best counts.
-  const auto sides = place.device.is_cpu() ? std::array<int64_t, 3>{512, 1024, 2048} : std::array<int64_t, 3>{4096, 8192, 16384};
-  Peak best;
+  const auto sides = target.device.is_cpu() ? std::array<int64_t, 3>{512, 1024, 2048} : std::array<int64_t, 3>{4096, 8192, 16384};
+  PeakRates best;
   for (const int64_t side : sides) {
-    const at::Tensor a = at::empty({side, side}, at::TensorOptions(place.dtype).device(place.device)).fill_(0.5), b = at::empty_like(a).fill_(0.25);
+    const at::Tensor a = at::empty({side, side}, at::TensorOptions(target.dtype).device(target.device)).fill_(0.5), b = at::empty_like(a).fill_(0.25);
     at::Tensor product = at::empty_like(a);
     const auto edge = static_cast<double>(side);
-    Peak peak{rates(place, seconds / sides.size(), 2 * edge * edge * edge, [&] { at::mm_out(product, a, b); }), side};
+    PeakRates peak{rates(target, seconds / sides.size(), 2 * edge * edge * edge, [&] { at::mm_out(product, a, b); }), side};
     if (best.rates.empty() || std::ranges::max(peak.rates) > std::ranges::max(best.rates)) best = std::move(peak);
   }
   return best;
 }
 
-Peak conv_peak(const Place& place, double seconds) {
-  Work work{"conv", place.device.is_cpu() ? 1 : 16, 256, 256, 128, 128, 3};
+PeakRates conv_peak(const Target& target, double seconds) {
+  Work work{"conv", target.device.is_cpu() ? 1 : 16, 256, 256, 128, 128, 3};
   work.bytes = 1;  // not asked for
-  const Operator conv = make_operator(work, place.dtype, place.device);
+  const Operator conv = make_operator(work, target.dtype, target.device);
   const double flops = 2.0 * 9 * 256 * 256 * 128 * 128 * static_cast<double>(work.n);
-  return {rates(place, seconds, flops, [&] { conv.ours(); }), work.in_channels};
+  return {rates(target, seconds, flops, [&] { conv.ours(); }), work.in_channels};
 }
 
-Peak copy_peak(const Place& place, double seconds) {
-  const Runner copy = copy_of(2.0 * kColdBytes, place.device);
-  return {rates(place, seconds, 2.0 * kColdBytes, copy.run), kColdBytes};
+PeakRates copy_peak(const Target& target, double seconds) {
+  const Runner copy = copy_of(2.0 * kColdBytes, target.device);
+  return {rates(target, seconds, 2.0 * kColdBytes, copy.run), kColdBytes};
 }
 
 }  // namespace
 
 Report bench_operator(const Work& work, const Setting& setting) {
   return guarded([&] {
-    const Place place = place_of(setting);
-    const Operator measured = make_operator(work, place.dtype, place.device);
+    const Target target = target_of(setting);
+    const Operator measured = make_operator(work, target.dtype, target.device);
     Report report;
     report.largest_error = measured.error(measured.ours());
     if (!(report.largest_error <= 1)) {
       throw Error(ErrorCode::Internal,
                   work.op + " differs from ATen's composition by " + std::to_string(report.largest_error) + " times what is allowed");
     }
-    const at::Tensor flush = at::empty({kColdBytes / 4}, at::TensorOptions(at::kFloat).device(place.device));
+    const at::Tensor flush = at::empty({kColdBytes / 4}, at::TensorOptions(at::kFloat).device(target.device));
     report.cold_bytes = kColdBytes;
-    std::vector<Runner> runners{{"ours", [&] { measured.ours(); }}, {"aten", [&] { measured.aten(); }}, copy_of(work.bytes, place.device)};
-    report.candidates = time_in_turns(place.device, runners, flush, setting.seconds);
+    std::vector<Runner> runners{{"ours", [&] { measured.ours(); }}, {"aten", [&] { measured.aten(); }}, copy_of(work.bytes, target.device)};
+    report.candidates = time_in_turns(target.device, runners, flush, setting.seconds);
     return report;
   });
 }
 
-Peak measure_peak(const std::string& kind, const Setting& setting) {
+PeakRates measure_peak(const std::string& kind, const Setting& setting) {
   return guarded([&] {
-    const Place place = place_of(setting);
-    if (kind == "matmul") return matmul_peak(place, setting.seconds);
-    if (kind == "conv") return conv_peak(place, setting.seconds);
-    if (kind == "copy") return copy_peak(place, setting.seconds);
+    const Target target = target_of(setting);
+    if (kind == "matmul") return matmul_peak(target, setting.seconds);
+    if (kind == "conv") return conv_peak(target, setting.seconds);
+    if (kind == "copy") return copy_peak(target, setting.seconds);
     throw Error(ErrorCode::Option, "a peak is 'matmul', 'conv' or 'copy'");
   });
 }

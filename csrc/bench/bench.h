@@ -35,12 +35,12 @@ Report bench_operator(const Work& work, const Setting& setting);
 
 /// What this machine can do at most: rates of one round each.
 /// The best round is the peak; of several sizes of matrices the best one is returned.
-struct Peak {
+struct PeakRates {
   std::vector<double> rates;  // matmul and conv: FLOP/s, copy: bytes/s (read and written)
   int64_t size = 0;           // matmul: the matrices' side, conv: channels, copy: bytes of each of the two buffers
 };
 /// "matmul": products of square matrices. "conv": a 3x3 convolution of 256 channels at 128x128, the same arithmetic, whose weights are packed once,
 /// so that some libraries come closer to the machine's limit. "copy". Error(Option) for another word.
-Peak measure_peak(const std::string& kind, const Setting& setting);
+PeakRates measure_peak(const std::string& kind, const Setting& setting);
 
 }  // namespace cornernet::bench

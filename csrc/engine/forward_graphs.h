@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "ops/corner_decode.h"
-#include "runtime/recently_used.h"
+#include "runtime/lru_cache.h"
 
 namespace cornernet {
 
@@ -31,7 +31,7 @@ class ForwardGraphs {
   struct Graph;
   CornerMaps record_and_run(const at::Tensor& input, const Forward& forward);
 
-  RecentlyUsed<std::vector<int64_t>, std::unique_ptr<Graph>> graphs_;  // by the input's sizes; null for what can't be recorded
+  LruCache<std::vector<int64_t>, std::unique_ptr<Graph>> graphs_;  // by the input's sizes; null for what can't be recorded
   std::pair<uint64_t, uint64_t> pool_{};
 };
 

@@ -5,10 +5,13 @@
 
 namespace cornernet {
 
-enum class ErrorCode { Option, Input, TooLarge, Checkpoint, LibTorch, Device, OutOfMemory, Closed, Internal };
+enum class ErrorCode { Option, Input, Checkpoint, Device, OutOfMemory, Closed, Internal };
 
-/// The code as users see it, e.g. "ERR_CHECKPOINT".
-const char* code_name(ErrorCode code);
+/// The code as users see it (lib/errors.ts).
+constexpr const char* code_name(ErrorCode code) {
+  constexpr const char* kNames[] = {"ERR_OPTION", "ERR_INPUT", "ERR_CHECKPOINT", "ERR_DEVICE", "ERR_OUT_OF_MEMORY", "ERR_CLOSED", "ERR_INTERNAL"};
+  return kNames[static_cast<int>(code)];
+}
 
 class Error : public std::runtime_error {
  public:

@@ -1,9 +1,9 @@
 // The CUDA kernels' bodies, run on the CPU, against the naive twin.
 #include "ops/cuda/corner_pool_body.cuh"
 
-#include "naive_pool.h"
-#include "guarded.h"
+#include "canary_memory.h"
 #include "host_block.h"
+#include "naive_pool.h"
 #include "op_cases.h"
 #include "ops/cuda/corner_pool_pair_body.cuh"
 #include "test.h"
@@ -63,7 +63,7 @@ void check_scans(const std::vector<int64_t>& shape, Content content) {
       if ((view.inner > 1 ? view.inner : view.length) % kLanes != 0 || (view.inner > 1 && kLanes > cuda::kColumnLanes)) continue;
       for (const LaneOrder order : kOrders) {
         const std::string what = name_of(content) + std::string(layout.name) + name_of(direction) + " by " + std::to_string(kLanes);
-        Guarded<kScalar> from(x), to(x), sum(addend);
+        CanaryMemory<kScalar> from(x), to(x), sum(addend);
         const int warps = order == LaneOrder::Ascending ? 2 : 3;
         run_scan<kScalar, kLanes, false>(from.data(), to.data(), view, warps, order);
         check_same(to.tensor(what), naive_pool(x, direction), what);
@@ -86,7 +86,7 @@ void check_tile(const std::vector<int64_t>& shape, const Layout& layout, Content
       for (const LaneOrder order : kOrders) {
         std::ostringstream what;
         what << tile << " " << at::IntArrayRef(shape) << " " << name_of(content) << " " << name_of(vertical) << " " << name_of(horizontal);
-        Guarded<kScalar> from_a(a, offset), from_b(b, offset), to(a, offset);
+        CanaryMemory<kScalar> from_a(a, offset), from_b(b, offset), to(a, offset);
         const int threads = static_cast<int>(cuda::pair_threads<Tile>(view.width));
         HostBlock block(threads, cuda::pair_shared_bytes<Tile>(threads), order);
         block.run(static_cast<unsigned>(view.batch * cuda::pair_slices<Tile>(view.channels)),
@@ -125,7 +125,7 @@ void check_backward_bodies() {
         for (const Direction direction : kDirections) {
           const ScanView view = scan_view(x, layout, direction);
           const std::string what = name_of(content) + std::string(layout.name) + name_of(direction);
-          Guarded<kScalar> from(x), grads(grad), to(x);
+          CanaryMemory<kScalar> from(x), grads(grad), to(x);
           HostBlock block(2 * kWarp, 0, LaneOrder::Ascending);
           const int64_t lines = view.inner > 1 ? view.outer * view.inner : view.outer * kWarp;
           block.run(static_cast<unsigned>((lines + 2 * kWarp - 1) / (2 * kWarp)), [&](HostContext& context) {

@@ -5,7 +5,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/upsample_nearest2d.h>
 
-#include "guarded.h"
+#include "canary_memory.h"
 #include "host_block.h"
 #include "op_cases.h"
 #include "ops/cuda/upsample_add_body.cuh"
@@ -59,7 +59,7 @@ void check_body(const Sizes& s, int64_t channels, at::MemoryFormat format) {
   const UpsampleView view{planes ? 2 * channels : 2, s.low_height, s.low_width, s.height, s.width, planes ? 1 : channels};
   std::ostringstream what;
   what << low.sizes() << " to " << skip.sizes() << " by " << kLanes << (planes ? " NCHW" : " NHWC");
-  Guarded<kScalar> from(low), onto(skip), to(skip);
+  CanaryMemory<kScalar> from(low), onto(skip), to(skip);
   const auto packs = static_cast<uint32_t>(skip.numel() / kLanes);
   HostBlock block(32, 0, LaneOrder::Ascending);
   block.run((packs + 32 * cuda::kUpsamplePacks - 1) / (32 * cuda::kUpsamplePacks),

@@ -112,6 +112,17 @@ describe('structure', () => {
     );
   });
 
+  it('knows only error codes that lib/errors.ts declares', () => {
+    const codes = (path: string): string[] => readFileSync(join(root, path), 'utf8').match(/\bERR_[A-Z_]+\b/g) ?? [];
+    const declared = codes('lib/errors.ts');
+    const ours = codes('csrc/runtime/error.h');
+    assert.deepEqual(
+      ours.filter((code) => !declared.includes(code)),
+      [],
+    );
+    assert.ok(ours.includes('ERR_CHECKPOINT'));
+  });
+
   it('CUDA sources include no torch header, and CUDA syntax is nowhere else', () => {
     const isCuda = ({ path }: Source): boolean => /\.cuh?$/.test(path);
     assert.deepEqual(

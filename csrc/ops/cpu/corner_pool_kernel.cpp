@@ -30,9 +30,9 @@ struct Strip {
   int64_t length, lanes;
 };
 
-/// Runs work(strip, lane_step) for all strips of a view, spread over threads; lane_step is a constant where the loop is to be vectorised.
-template <typename Work>
-void for_every_strip(const ScanView& view, const Work& work) {
+/// Runs scan(strip, lane_step) for all strips of a view, spread over threads; lane_step is a constant where the loop is to be vectorised.
+template <typename Scan>
+void for_every_strip(const ScanView& view, const Scan& scan) {
   const bool along_memory = view.inner == 1;
   const int64_t step = view.reverse ? -view.inner : view.inner;
   const int64_t start = view.reverse ? (view.length - 1) * view.inner : 0;
@@ -42,11 +42,11 @@ void for_every_strip(const ScanView& view, const Work& work) {
   at::parallel_for(0, strips, grain_of(view.length * lanes), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       if (along_memory) {
-        work(Strip{i * lanes * view.length + start, step, view.length, std::min(lanes, view.outer - i * lanes)}, view.length);
+        scan(Strip{i * lanes * view.length + start, step, view.length, std::min(lanes, view.outer - i * lanes)}, view.length);
       } else {
         const int64_t lane = i % strips_a_block * lanes;
         const Strip strip{i / strips_a_block * view.length * view.inner + start + lane, step, view.length, std::min(lanes, view.inner - lane)};
-        with_widest_vectors([&] { work(strip, 1); });
+        with_widest_vectors([&] { scan(strip, 1); });
       }
     }
   });

@@ -19,11 +19,11 @@ constexpr at::ScalarType torch_type() {
 
 /// A copy of a dense tensor's memory, `offset` elements past a 16-byte boundary. The margins are NaN in every type.
 template <cuda::Scalar kScalar>
-class Guarded {
+class CanaryMemory {
  public:
   using Raw = typename cuda::Element<kScalar>::Raw;
 
-  explicit Guarded(const at::Tensor& like, int offset = 0)
+  explicit CanaryMemory(const at::Tensor& like, int offset = 0)
       : like_(like), offset_(offset), blocks_((like.numel() + 3 * kMargin) * sizeof(Raw) / 16 + 1) {
     std::memset(blocks_.data(), 0xff, blocks_.size() * 16);
     std::memcpy(data(), like.const_data_ptr(), like.numel() * sizeof(Raw));

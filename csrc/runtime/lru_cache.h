@@ -1,4 +1,4 @@
-// A bounded map that lets go of what was used longest ago.
+// A bounded map that lets go of what was used longest ago: an LRU cache.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -9,10 +9,10 @@ namespace cornernet {
 
 /// For few entries: finding looks at each.
 template <typename Key, typename Value>
-class RecentlyUsed {
+class LruCache {
  public:
   /// `most` is at least 1.
-  explicit RecentlyUsed(size_t most) : most_(most) {}
+  explicit LruCache(size_t most) : most_(most) {}
 
   /// Null where there is none; else it is the last to go now.
   Value* find(const Key& key) {
