@@ -22,32 +22,6 @@ using pickle::Value;
 
 [[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, what); }
 
-at::ScalarType scalar_type(pickle::Dtype dtype) {
-  switch (dtype) {
-    case pickle::Dtype::Float32:
-      return at::kFloat;
-    case pickle::Dtype::Float64:
-      return at::kDouble;
-    case pickle::Dtype::Float16:
-      return at::kHalf;
-    case pickle::Dtype::BFloat16:
-      return at::kBFloat16;
-    case pickle::Dtype::Int64:
-      return at::kLong;
-    case pickle::Dtype::Int32:
-      return at::kInt;
-    case pickle::Dtype::Int16:
-      return at::kShort;
-    case pickle::Dtype::Int8:
-      return at::kChar;
-    case pickle::Dtype::UInt8:
-      return at::kByte;
-    case pickle::Dtype::Bool:
-      return at::kBool;
-  }
-  fail("a tensor has an unknown type");
-}
-
 /// Makes tensors that view the mapped file, and let go of their part of it when they are freed.
 class TensorMaker {
  public:
@@ -58,12 +32,12 @@ class TensorMaker {
     const auto found = container_.storages.find(std::string(storage.key));
     if (found == container_.storages.end()) fail("the bytes of " + name + " are missing: there is no storage " + std::string(storage.key));
     const Bytes bytes = found->second;
-    const int64_t element = pickle::element_size(storage.dtype);
+    const int64_t element = static_cast<int64_t>(c10::elementSize(storage.dtype));
     if (bytes.size() != static_cast<uint64_t>(storage.numel * element)) {
       fail("the storage of " + name + " has " + std::to_string(bytes.size()) + " bytes, not the " + std::to_string(storage.numel * element) +
            " that it is described with");
     }
-    const auto options = at::TensorOptions(scalar_type(storage.dtype));
+    const auto options = at::TensorOptions(storage.dtype);
     const uint8_t* first = bytes.data() + tensor.offset * element;
     if (reinterpret_cast<uintptr_t>(first) % static_cast<uintptr_t>(element) != 0) return copy_unaligned(tensor, storage.key, bytes, options);
     // Nothing writes through it: the network copies what it folds and packs.

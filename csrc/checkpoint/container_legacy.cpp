@@ -81,7 +81,7 @@ Container open_legacy(Bytes file, pickle::Machine& machine) {
            " by its description");
     }
     rest = rest.subspan(sizeof(numel));
-    const auto size = static_cast<uint64_t>(numel * pickle::element_size(storage.dtype));
+    const auto size = static_cast<uint64_t>(numel) * c10::elementSize(storage.dtype);
     if (size > rest.size()) {
       fail("storage " + std::string(storage.key) + " needs " + std::to_string(size) + " bytes, but " + std::to_string(rest.size()) +
            " are left (the file is cut off?)");

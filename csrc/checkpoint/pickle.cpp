@@ -90,6 +90,12 @@ class Machine::Run {
     stack_.pop_back();
     return value;
   }
+  /// In the order in which they were pushed.
+  std::vector<Value*> pop_some(size_t n) {
+    std::vector<Value*> items(n);
+    for (size_t i = n; i-- > 0;) items[i] = pop();
+    return items;
+  }
   Value* top() const {
     require(stack_.size() > floor(), "a value is missing on the stack");
     return stack_.back();
@@ -105,10 +111,6 @@ class Machine::Run {
 
   // Opcodes
   void step(uint8_t opcode);
-  bool step_scalar(uint8_t opcode);
-  bool step_container(uint8_t opcode);
-  bool step_memo(uint8_t opcode);
-  bool step_object(uint8_t opcode);
 
   void push_long(std::string_view digits) {
     if (digits.size() > sizeof(int64_t)) {
@@ -119,21 +121,17 @@ class Machine::Run {
     for (size_t i = digits.size(); i-- > 0;) value = value << 8 | static_cast<uint8_t>(digits[i]);
     push_int(static_cast<int64_t>(value));
   }
-  void tuple_of(size_t n) {
-    std::vector<Value*> items(n);
-    for (size_t i = n; i-- > 0;) items[i] = pop();
-    push(Kind::Tuple)->items = std::move(items);
+  void push_items(Kind kind, std::vector<Value*> items) { push(kind)->items = std::move(items); }
+  void append(const std::vector<Value*>& items) {
+    if (top()->kind == Kind::Opaque) return;  // a deque, a set of some class: what is in it isn't needed
+    require(top()->kind == Kind::List, "items are appended to something that is no list");
+    top()->items.insert(top()->items.end(), items.begin(), items.end());
   }
-  void append(Value* to, const std::vector<Value*>& items) {
-    if (to->kind == Kind::Opaque) return;  // a deque, a set of some class: what is in it isn't needed
-    require(to->kind == Kind::List, "items are appended to something that is no list");
-    to->items.insert(to->items.end(), items.begin(), items.end());
-  }
-  void set_items(Value* to, const std::vector<Value*>& items) {
+  void set_items(const std::vector<Value*>& items) {
     require(items.size() % 2 == 0, "a key has no value");
-    if (to->kind == Kind::Opaque) return;
-    require(to->kind == Kind::Dict, "items are set on something that is no dictionary");
-    to->items.insert(to->items.end(), items.begin(), items.end());
+    if (top()->kind == Kind::Opaque) return;
+    require(top()->kind == Kind::Dict, "items are set on something that is no dictionary");
+    top()->items.insert(top()->items.end(), items.begin(), items.end());
   }
   void remember(uint64_t slot) { memo_[slot] = top(); }
   void recall(uint64_t slot) {
@@ -141,11 +139,18 @@ class Machine::Run {
     require(found != memo_.end(), "it recalls a value that was never remembered");
     push(found->second);
   }
-  Value* global(std::string_view module, std::string_view name) {
-    Value* value = machine_.make(Kind::Global);
+  void push_global(std::string_view module, std::string_view name) {
+    Value* value = push(Kind::Global);
     value->module = module;
     value->text = name;
-    return value;
+  }
+  /// From a callee, its arguments and, with NEWOBJ_EX, keywords.
+  void push_object(const std::vector<Value*>& operands) { push(construct(*operands[0], *operands[1], maker(), failure())); }
+  Maker maker() {
+    return [this](Kind kind) { return machine_.make(kind); };
+  }
+  Failure failure() const {
+    return [this](const std::string& what) { fail(what); };
   }
 
   Machine& machine_;
@@ -157,214 +162,97 @@ class Machine::Run {
 };
 
 void Machine::Run::step(uint8_t opcode) {
-  if (step_scalar(opcode) || step_container(opcode) || step_memo(opcode) || step_object(opcode)) return;
-  fail("opcode " + std::to_string(opcode) + " is not one that checkpoints use");
-}
-
-bool Machine::Run::step_scalar(uint8_t opcode) {
-  switch (opcode) {
-    case 0x80:
-      require(byte() <= 5, "its pickle protocol is newer than 5");
-      return true;
-    case 0x95:
-      little<uint64_t>();
-      return true;  // FRAME: a hint for buffering
-    case 'N':
-      push(Kind::None);
-      return true;
-    case 0x88:
-      push_int(1, Kind::Bool);
-      return true;
-    case 0x89:
-      push_int(0, Kind::Bool);
-      return true;
-    case 'J':
-      push_int(little<int32_t>());
-      return true;
-    case 'K':
-      push_int(byte());
-      return true;
-    case 'M':
-      push_int(little<uint16_t>());
-      return true;
-    case 0x8a:
-      push_long(take(byte()));
-      return true;
-    case 0x8b:
-      push_long(take(little<uint32_t>()));
-      return true;
-    case 'G': {
-      uint64_t bits = 0;  // big-endian
-      for (const char c : take(8)) bits = bits << 8 | static_cast<uint8_t>(c);
-      push(Kind::Float)->real = std::bit_cast<double>(bits);
-      return true;
-    }
-    case 'X':
-    case 'T':
-    case 'B':
-      push_text(take(little<uint32_t>()));
-      return true;
-    case 0x8c:
-    case 'U':
-    case 'C':
-      push_text(take(byte()));
-      return true;
-    case 0x8d:
-    case 0x8e:
-    case 0x96:
-      push_text(take(little<uint64_t>()));
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool Machine::Run::step_container(uint8_t opcode) {
-  switch (opcode) {
-    case '(':
-      marks_.push_back(stack_.size());
-      return true;
-    case '0':
-      pop();
-      return true;
-    case '1':
-      pop_to_mark();
-      return true;
-    case '2':
-      push(top());
-      return true;
-    case ']':
-      push(Kind::List);
-      return true;
-    case '}':
-      push(Kind::Dict);
-      return true;
-    case ')':
-      push(Kind::Tuple);
-      return true;
-    case 't': {
-      auto items = pop_to_mark();
-      push(Kind::Tuple)->items = std::move(items);
-      return true;
-    }
-    case 'l': {
-      auto items = pop_to_mark();
-      push(Kind::List)->items = std::move(items);
-      return true;
-    }
-    case 'd': {
-      const auto items = pop_to_mark();
-      set_items(push(Kind::Dict), items);
-      return true;
-    }
-    case 0x85:
-      tuple_of(1);
-      return true;
-    case 0x86:
-      tuple_of(2);
-      return true;
-    case 0x87:
-      tuple_of(3);
-      return true;
-    case 'a': {
-      Value* item = pop();
-      append(top(), {item});
-      return true;
-    }
-    case 'e': {
-      const auto items = pop_to_mark();
-      append(top(), items);
-      return true;
-    }
-    case 's': {
-      Value* value = pop();
-      Value* key = pop();
-      set_items(top(), {key, value});
-      return true;
-    }
-    case 'u': {
-      const auto items = pop_to_mark();
-      set_items(top(), items);
-      return true;
-    }
-    case 0x8f:
-      push(Kind::Opaque)->text = "set";
-      return true;
-    case 0x90:
-      pop_to_mark();
-      require(top()->kind == Kind::Opaque, "items are added to something that is no set");
-      return true;
-    case 0x91:
-      pop_to_mark();
-      push(Kind::Opaque)->text = "frozenset";
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool Machine::Run::step_memo(uint8_t opcode) {
-  switch (opcode) {
-    case 'q':
-      remember(byte());
-      return true;
-    case 'r':
-      remember(little<uint32_t>());
-      return true;
-    case 0x94:
-      remember(memo_.size());
-      return true;
-    case 'h':
-      recall(byte());
-      return true;
-    case 'j':
-      recall(little<uint32_t>());
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool Machine::Run::step_object(uint8_t opcode) {
-  const auto describe = [this](const std::string& what) { fail(what); };
-  const Maker make = [this](Kind kind) { return machine_.make(kind); };
-  switch (opcode) {
-    case 'c': {
-      const auto module = line();
-      push(global(module, line()));
-      return true;
-    }
-    case 0x93: {
-      const Value* name = pop();
-      const Value* module = pop();
-      require(name->kind == Kind::String && module->kind == Kind::String, "a global's name is no string");
-      push(global(module->text, name->text));
-      return true;
-    }
-    case 'Q':
-      push(resolve_persistent_id(*pop(), make, describe));
-      return true;
-    case 'R':
-    case 0x81: {  // REDUCE, NEWOBJ: nothing is called; what we know is built, all else becomes an inert object
-      const Value* arguments = pop();
-      push(construct(*pop(), *arguments, make, describe));
-      return true;
-    }
-    case 0x92: {
-      pop();
-      const Value* arguments = pop();
-      push(construct(*pop(), *arguments, make, describe));
-      return true;
-    }
-    case 'b': {  // BUILD: an object's state; an ordered dictionary carries its _metadata so
-      pop();
-      const Kind kind = top()->kind;
-      require(kind == Kind::Opaque || kind == Kind::Dict || kind == Kind::Tensor, "a state is set on a plain value");
-      return true;
-    }
-    default:
-      return false;
-  }
+  using Step = void (*)(Run&);
+  static const std::unordered_map<uint8_t, Step> kSteps{
+      // Scalars
+      {0x80, [](Run& r) { r.require(r.byte() <= 5, "its pickle protocol is newer than 5"); }},
+      {0x95, [](Run& r) { r.little<uint64_t>(); }},  // FRAME: a hint for buffering
+      {'N', [](Run& r) { r.push(Kind::None); }},
+      {0x88, [](Run& r) { r.push_int(1, Kind::Bool); }},
+      {0x89, [](Run& r) { r.push_int(0, Kind::Bool); }},
+      {'J', [](Run& r) { r.push_int(r.little<int32_t>()); }},
+      {'K', [](Run& r) { r.push_int(r.byte()); }},
+      {'M', [](Run& r) { r.push_int(r.little<uint16_t>()); }},
+      {0x8a, [](Run& r) { r.push_long(r.take(r.byte())); }},
+      {0x8b, [](Run& r) { r.push_long(r.take(r.little<uint32_t>())); }},
+      {'G', [](Run& r) { r.push(Kind::Float)->real = std::bit_cast<double>(__builtin_bswap64(r.little<uint64_t>())); }},  // big-endian
+      // Strings and bytes
+      {'X', [](Run& r) { r.push_text(r.take(r.little<uint32_t>())); }},
+      {'T', [](Run& r) { r.push_text(r.take(r.little<uint32_t>())); }},
+      {'B', [](Run& r) { r.push_text(r.take(r.little<uint32_t>())); }},
+      {0x8c, [](Run& r) { r.push_text(r.take(r.byte())); }},
+      {'U', [](Run& r) { r.push_text(r.take(r.byte())); }},
+      {'C', [](Run& r) { r.push_text(r.take(r.byte())); }},
+      {0x8d, [](Run& r) { r.push_text(r.take(r.little<uint64_t>())); }},
+      {0x8e, [](Run& r) { r.push_text(r.take(r.little<uint64_t>())); }},
+      {0x96, [](Run& r) { r.push_text(r.take(r.little<uint64_t>())); }},
+      // The stack
+      {'(', [](Run& r) { r.marks_.push_back(r.stack_.size()); }},
+      {'0', [](Run& r) { r.pop(); }},
+      {'1', [](Run& r) { r.pop_to_mark(); }},
+      {'2', [](Run& r) { r.push(r.top()); }},
+      // Containers
+      {']', [](Run& r) { r.push(Kind::List); }},
+      {'}', [](Run& r) { r.push(Kind::Dict); }},
+      {')', [](Run& r) { r.push(Kind::Tuple); }},
+      {'t', [](Run& r) { r.push_items(Kind::Tuple, r.pop_to_mark()); }},
+      {'l', [](Run& r) { r.push_items(Kind::List, r.pop_to_mark()); }},
+      {'d',
+       [](Run& r) {
+         const auto items = r.pop_to_mark();
+         r.push(Kind::Dict);
+         r.set_items(items);
+       }},
+      {0x85, [](Run& r) { r.push_items(Kind::Tuple, r.pop_some(1)); }},
+      {0x86, [](Run& r) { r.push_items(Kind::Tuple, r.pop_some(2)); }},
+      {0x87, [](Run& r) { r.push_items(Kind::Tuple, r.pop_some(3)); }},
+      {'a', [](Run& r) { r.append(r.pop_some(1)); }},
+      {'e', [](Run& r) { r.append(r.pop_to_mark()); }},
+      {'s', [](Run& r) { r.set_items(r.pop_some(2)); }},
+      {'u', [](Run& r) { r.set_items(r.pop_to_mark()); }},
+      {0x8f, [](Run& r) { r.push(Kind::Opaque)->text = "set"; }},
+      {0x90,
+       [](Run& r) {
+         r.pop_to_mark();
+         r.require(r.top()->kind == Kind::Opaque, "items are added to something that is no set");
+       }},
+      {0x91,
+       [](Run& r) {
+         r.pop_to_mark();
+         r.push(Kind::Opaque)->text = "frozenset";
+       }},
+      // The memo
+      {'q', [](Run& r) { r.remember(r.byte()); }},
+      {'r', [](Run& r) { r.remember(r.little<uint32_t>()); }},
+      {0x94, [](Run& r) { r.remember(r.memo_.size()); }},
+      {'h', [](Run& r) { r.recall(r.byte()); }},
+      {'j', [](Run& r) { r.recall(r.little<uint32_t>()); }},
+      // Objects: nothing is called; what we know is built, all else becomes an inert object
+      {'c',
+       [](Run& r) {
+         const auto module = r.line();
+         r.push_global(module, r.line());
+       }},
+      {0x93,
+       [](Run& r) {
+         const auto names = r.pop_some(2);
+         r.require(names[0]->kind == Kind::String && names[1]->kind == Kind::String, "a global's name is no string");
+         r.push_global(names[0]->text, names[1]->text);
+       }},
+      {'Q', [](Run& r) { r.push(resolve_persistent_id(*r.pop(), r.maker(), r.failure())); }},
+      {'R', [](Run& r) { r.push_object(r.pop_some(2)); }},
+      {0x81, [](Run& r) { r.push_object(r.pop_some(2)); }},
+      {0x92, [](Run& r) { r.push_object(r.pop_some(3)); }},
+      {'b',
+       [](Run& r) {  // BUILD: an object's state; an ordered dictionary carries its _metadata so
+         r.pop();
+         const Kind kind = r.top()->kind;
+         r.require(kind == Kind::Opaque || kind == Kind::Dict || kind == Kind::Tensor, "a state is set on a plain value");
+       }},
+  };
+  const auto known = kSteps.find(opcode);
+  if (known == kSteps.end()) fail("opcode " + std::to_string(opcode) + " is not one that checkpoints use");
+  known->second(*this);
 }
 
 const Value& Machine::load(std::span<const uint8_t> bytes, size_t& consumed) {

@@ -1,5 +1,7 @@
 // Python's pickle as data: a machine of the few opcodes that checkpoints use, which builds values and never calls anything.
 #pragma once
+#include <c10/core/ScalarType.h>
+
 #include <cstdint>
 #include <deque>
 #include <span>
@@ -11,13 +13,9 @@
 
 namespace cornernet::pickle {
 
-/// A dtype as checkpoints name it by its storage class ("FloatStorage").
-enum class Dtype { Float32, Float64, Float16, BFloat16, Int64, Int32, Int16, Int8, UInt8, Bool };
-int64_t element_size(Dtype dtype);
-
 /// What a persistent id names: elements kept elsewhere in the file.
 struct StorageRef {
-  Dtype dtype;
+  c10::ScalarType dtype;
   std::string_view key;
   int64_t numel;
 };

@@ -1,26 +1,15 @@
 #include "checkpoint/pickle_objects.h"
 
-#include <array>
 #include <optional>
 #include <utility>
 
 namespace cornernet::pickle {
 namespace {
 
-struct StorageClass {
-  std::string_view name;
-  Dtype dtype;
-};
-constexpr std::array<StorageClass, 10> kStorageClasses{{{"FloatStorage", Dtype::Float32},
-                                                        {"DoubleStorage", Dtype::Float64},
-                                                        {"HalfStorage", Dtype::Float16},
-                                                        {"BFloat16Storage", Dtype::BFloat16},
-                                                        {"LongStorage", Dtype::Int64},
-                                                        {"IntStorage", Dtype::Int32},
-                                                        {"ShortStorage", Dtype::Int16},
-                                                        {"CharStorage", Dtype::Int8},
-                                                        {"ByteStorage", Dtype::UInt8},
-                                                        {"BoolStorage", Dtype::Bool}}};
+constexpr std::pair<std::string_view, c10::ScalarType> kStorageClasses[] = {
+    {"FloatStorage", c10::kFloat}, {"DoubleStorage", c10::kDouble}, {"HalfStorage", c10::kHalf},   {"BFloat16Storage", c10::kBFloat16},
+    {"LongStorage", c10::kLong},   {"IntStorage", c10::kInt},       {"ShortStorage", c10::kShort}, {"CharStorage", c10::kChar},
+    {"ByteStorage", c10::kByte},   {"BoolStorage", c10::kBool}};
 
 constexpr size_t kMaxDimensions = 16;
 
@@ -28,10 +17,10 @@ bool is_global(const Value& value, std::string_view module, std::string_view nam
   return value.kind == Kind::Global && value.module == module && value.text == name;
 }
 
-std::optional<Dtype> storage_dtype(const Value& value) {
+std::optional<c10::ScalarType> storage_dtype(const Value& value) {
   if (value.kind != Kind::Global || value.module != "torch") return std::nullopt;
-  for (const StorageClass& known : kStorageClasses) {
-    if (value.text == known.name) return known.dtype;
+  for (const auto& [name, dtype] : kStorageClasses) {
+    if (value.text == name) return dtype;
   }
   return std::nullopt;
 }
@@ -86,26 +75,6 @@ Value* opaque(const Value& callee, const Maker& make) {
 
 }  // namespace
 
-int64_t element_size(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::Float64:
-    case Dtype::Int64:
-      return 8;
-    case Dtype::Float32:
-    case Dtype::Int32:
-      return 4;
-    case Dtype::Float16:
-    case Dtype::BFloat16:
-    case Dtype::Int16:
-      return 2;
-    case Dtype::Int8:
-    case Dtype::UInt8:
-    case Dtype::Bool:
-      return 1;
-  }
-  return 1;
-}
-
 Value* construct(const Value& callee, const Value& arguments, const Maker& make, const Failure& fail) {
   if (callee.kind != Kind::Global && callee.kind != Kind::Opaque) fail("something that is no class or function is called");
   if (arguments.kind != Kind::Tuple) fail("a call's arguments are no tuple");
@@ -140,7 +109,7 @@ Value* resolve_persistent_id(const Value& id, const Maker& make, const Failure& 
   if (!dtype) fail("a storage has an unknown type" + (items[1]->kind == Kind::Global ? " (" + items[1]->qualified_name() + ")" : std::string()));
   if (items[2]->kind != Kind::String || items[4]->kind != Kind::Int) fail("a storage's key or size has the wrong type");
   int64_t bytes;
-  if (items[4]->integer < 0 || __builtin_mul_overflow(items[4]->integer, element_size(*dtype), &bytes))
+  if (items[4]->integer < 0 || __builtin_mul_overflow(items[4]->integer, static_cast<int64_t>(c10::elementSize(*dtype)), &bytes))
     fail("a storage's size is negative or overflows");
   if (items.size() > 5 && items[5]->kind != Kind::None) fail("a storage is a view of another, which torch stopped writing in 2017");
   Value* storage = make(Kind::Storage);
