@@ -8,13 +8,16 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <functional>
 #include <utility>
 
 #include "bench/operators.h"
-#include "bench/rounds.h"
 #include "engine/device.h"
+#include "engine/device_clock.h"
 #include "engine/guarded.h"
 #include "runtime/error.h"
+#include "runtime/interrupt.h"
 #include "runtime/machine.h"
 
 namespace cornernet::bench {
@@ -23,6 +26,51 @@ namespace {
 // More than the caches of one core hold, and quick to write. A server's shared last level may be larger still: the report states the bytes.
 constexpr int64_t kColdBytes = int64_t{256} << 20;
 constexpr double kPeakRoundSeconds = 0.05;
+constexpr double kLeastSeconds = 0.005;  // of back-to-back calls: long against the clock's microsecond and an event's
+constexpr int kLeastRounds = 5, kMostRounds = 200, kMostCalls = 1000;
+
+struct Runner {
+  std::string name;
+  std::function<void()> run;
+};
+
+/// Seconds of one of `calls` calls, by the device's own clock.
+double seconds_of(at::Device device, const std::function<void()>& run, int calls) {
+  DeviceClock clock(device);
+  for (int i = 0; i < calls; ++i) run();
+  clock.lap(0);
+  return clock.milliseconds(1)[0] / 1000 / calls;
+}
+
+/// How many calls of `run` fill a round of `least_seconds`, after two warm-up calls.
+int calls_a_round(at::Device device, const std::function<void()>& run, double least_seconds) {
+  seconds_of(device, run, 1);
+  const double once = std::max(seconds_of(device, run, 1), 1e-7);
+  return static_cast<int>(std::clamp(least_seconds / once, 1.0, static_cast<double>(kMostCalls)));
+}
+
+/// The runners take turns, so that what disturbs the machine disturbs all of them alike: rounds until `seconds` are over, at least kLeastRounds of
+/// them. Before each cold call `flush` is written over.
+std::vector<Timing> time_in_turns(at::Device device, const std::vector<Runner>& runners, at::Tensor flush, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<Timing> timings;
+  std::vector<int> calls;
+  for (const Runner& runner : runners) {
+    timings.push_back({runner.name, {}, {}});
+    calls.push_back(calls_a_round(device, runner.run, kLeastSeconds));
+  }
+  const auto begin = Clock::now();
+  for (int round = 0; round < kMostRounds; ++round) {
+    if (round >= kLeastRounds && std::chrono::duration<double>(Clock::now() - begin).count() > seconds) break;
+    for (size_t i = 0; i < runners.size(); ++i) {
+      check_interrupted();
+      timings[i].back_to_back.push_back(seconds_of(device, runners[i].run, calls[i]));
+      flush.fill_(static_cast<double>(round % 100));
+      timings[i].cold.push_back(seconds_of(device, runners[i].run, 1));
+    }
+  }
+  return timings;
+}
 
 struct Target {
   at::Device device;

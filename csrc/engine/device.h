@@ -1,11 +1,20 @@
-// Which device and precision a request means on this machine.
+// The CUDA devices this process sees, and which device and precision a request means on this machine.
 #pragma once
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
 #include <string>
 
+#include "engine/detector.h"
+
 namespace cornernet {
+
+bool built_with_cuda();
+/// LibTorch's CUDA version ("13.0"), empty without.
+std::string cuda_version();
+int cuda_device_count();
+/// The device's properties; `has_code` is proven by running one of LibTorch's kernels and looking up ours, which costs a CUDA context.
+CudaDevice cuda_device(int index);
 
 /// "auto" may choose the CPU; "cuda" and "cuda:N" never fall back: Error(Device) says why they can't be had. Error(Option) for other words.
 c10::Device resolve_device(const std::string& name);

@@ -7,7 +7,6 @@
 #include <limits>
 #include <map>
 
-#include "engine/cuda_devices.h"
 #include "engine/detector.h"
 #include "engine/device.h"
 #include "ops/corner_pool.h"

@@ -58,9 +58,7 @@ void CornerNet::prepare(at::ScalarType dtype, at::Device device) {
 CornerMaps CornerNet::forward(const at::Tensor& x) const { return head_[last_level_].forward(backbone_.forward(x, last_level_)); }
 
 std::vector<Work> CornerNet::work(int64_t views, int64_t height, int64_t width, at::ScalarType dtype) const {
-  WorkLog log;
-  forward(at::empty({views, 3, height, width}, at::TensorOptions(dtype).device(at::kMeta)));
-  return log.take();
+  return log_work([&] { forward(at::empty({views, 3, height, width}, at::TensorOptions(dtype).device(at::kMeta))); });
 }
 
 }  // namespace cornernet

@@ -8,7 +8,11 @@
 namespace cornernet {
 namespace {
 
-thread_local WorkLog* current = nullptr;
+thread_local std::vector<Work>* log = nullptr;
+
+void note(Work work) {
+  if (log != nullptr) log->push_back(std::move(work));
+}
 
 double elements(const at::Tensor& x) { return static_cast<double>(x.numel()); }
 double element_bytes(const at::Tensor& x) { return static_cast<double>(x.element_size()); }
@@ -25,11 +29,14 @@ Work shaped(const char* op, const at::Tensor& x) {
 
 }  // namespace
 
-WorkLog::WorkLog() { current = this; }
-WorkLog::~WorkLog() { current = nullptr; }
-
-void note_work(Work work) {
-  if (current != nullptr) current->noted_.push_back(std::move(work));
+std::vector<Work> log_work(const std::function<void()>& forward) {
+  std::vector<Work> noted;
+  log = &noted;
+  const struct Stop {
+    ~Stop() { log = nullptr; }
+  } stop;
+  forward();
+  return noted;
 }
 
 at::Tensor noted_conv(const at::Tensor& x, int64_t out_channels, int64_t kernel, int64_t stride, bool relu, bool residual) {
@@ -45,7 +52,7 @@ at::Tensor noted_conv(const at::Tensor& x, int64_t out_channels, int64_t kernel,
   // A product and a sum for each weight at each place, the bias's sum, and one each for the residual and the ReLU.
   work.flops = 2 * weights * elements(y) / static_cast<double>(out_channels) + elements(y) * (1 + (relu ? 1 : 0) + (residual ? 1 : 0));
   work.bytes = element_bytes(x) * (elements(x) + weights + static_cast<double>(out_channels) + elements(y) * (residual ? 2 : 1));
-  note_work(std::move(work));
+  note(std::move(work));
   return y;
 }
 
@@ -53,7 +60,7 @@ at::Tensor noted_pool_pair(const at::Tensor& a) {
   Work work = shaped("pool_pair", a);
   work.flops = 3 * elements(a);  // two comparisons and a sum
   work.bytes = 3 * elements(a) * element_bytes(a);
-  note_work(std::move(work));
+  note(std::move(work));
   return at::empty_like(a);
 }
 
@@ -61,7 +68,7 @@ at::Tensor noted_upsample_add(const at::Tensor& low, const at::Tensor& skip) {
   Work work = shaped("upsample_add", skip);
   work.flops = elements(skip);
   work.bytes = (elements(low) + 2 * elements(skip)) * element_bytes(skip);
-  note_work(std::move(work));
+  note(std::move(work));
   return at::empty_like(skip);
 }
 

@@ -1,10 +1,16 @@
-// What the operators run on: refuses other devices and element types with a sentence, before a kernel sees their memory.
+// What the operators run on: refuses other devices and element types with a sentence, before a kernel sees their memory, and picks the kernel.
 #pragma once
 #include <ATen/core/Tensor.h>
 
 #include <string>
 
+#include "ops/cpu/kernels.h"
+#include "ops/cuda/kernels.h"
 #include "runtime/error.h"
+
+#ifdef CORNERNET_CUDA
+#include "ops/cuda/stream.h"
+#endif
 
 namespace cornernet {
 
@@ -20,6 +26,25 @@ inline void check_supported(const at::Tensor& tensor, const std::string& what) {
   const at::ScalarType type = tensor.scalar_type();
   if (type == at::kFloat || type == at::kHalf || type == at::kBFloat16 || (type == at::kDouble && tensor.is_cpu())) return;
   throw Error(ErrorCode::Input, what + ": dtype " + c10::toString(type) + " is not supported on " + device);
+}
+
+inline bool channels_last(const at::Tensor& x) { return x.is_contiguous(at::MemoryFormat::ChannelsLast) && !x.is_contiguous(); }
+
+/// The layout, dense, that a tensor has or comes closest to.
+inline at::MemoryFormat format_of(const at::Tensor& x) { return channels_last(x) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous; }
+
+/// Calls launch(scalar, stream) of a CUDA kernel where `y` is, or compute() on the CPU; nothing for an empty `y`, which it returns.
+template <typename Launch, typename Compute>
+at::Tensor run_where(at::Tensor y, [[maybe_unused]] const Launch& launch, const Compute& compute) {
+  if (y.numel() == 0) return y;
+#ifdef CORNERNET_CUDA
+  if (y.is_cuda()) {
+    cuda::launch(y, [&](void* stream) { return launch(cuda::scalar_of(y), stream); });
+    return y;
+  }
+#endif
+  compute();
+  return y;
 }
 
 }  // namespace cornernet

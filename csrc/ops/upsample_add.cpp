@@ -2,14 +2,10 @@
 
 #include <ATen/ops/empty_like.h>
 
-#include "ops/cpu/kernels.h"
+#include <string>
+
 #include "ops/supported.h"
 #include "runtime/error.h"
-
-#ifdef CORNERNET_CUDA
-#include "ops/cuda/kernels.h"
-#include "ops/cuda/stream.h"
-#endif
 
 namespace cornernet {
 namespace {
@@ -28,24 +24,18 @@ at::Tensor upsample_nearest_add(const at::Tensor& low_input, const at::Tensor& s
   require(low_input.scalar_type() == skip_input.scalar_type() && low_input.device() == skip_input.device(),
           "both maps must agree in dtype and device");
   require(low_input.numel() > 0 || skip_input.numel() == 0, "the smaller map is empty");
-  const bool channels_last = skip_input.is_contiguous(at::MemoryFormat::ChannelsLast) && !skip_input.is_contiguous();
-  const auto format = channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  const at::MemoryFormat format = format_of(skip_input);
   const at::Tensor low = low_input.contiguous(format), skip = skip_input.contiguous(format);
   at::Tensor y = at::empty_like(skip);
-  if (y.numel() == 0) return y;
+  const bool last = channels_last(skip);
   const int64_t n = skip.size(0), c = skip.size(1);
-  const UpsampleView view = channels_last ? UpsampleView{n, low.size(2), low.size(3), skip.size(2), skip.size(3), c}
-                                          : UpsampleView{n * c, low.size(2), low.size(3), skip.size(2), skip.size(3), 1};
-#ifdef CORNERNET_CUDA
-  if (skip.is_cuda()) {
-    cuda::launch(skip, [&](void* stream) {
-      return cuda::upsample_add(low.const_data_ptr(), skip.const_data_ptr(), y.mutable_data_ptr(), cuda::scalar_of(skip), view, stream);
-    });
-    return y;
-  }
-#endif
-  cpu::upsample_add(low, skip, view, y);
-  return y;
+  const UpsampleView view{last ? n : n * c, low.size(2), low.size(3), skip.size(2), skip.size(3), last ? c : 1};
+  return run_where(
+      y,
+      [&](auto scalar, void* stream) {
+        return cuda::upsample_add(low.const_data_ptr(), skip.const_data_ptr(), y.mutable_data_ptr(), scalar, view, stream);
+      },
+      [&] { cpu::upsample_add(low, skip, view, y); });
 }
 
 }  // namespace cornernet

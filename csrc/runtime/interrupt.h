@@ -2,12 +2,17 @@
 #pragma once
 #include <atomic>
 
+#include "runtime/error.h"
+
 namespace cornernet {
 
-/// The flag that check_interrupted() looks at on this thread; null (the default) means never interrupted.
-void watch_interrupt(const std::atomic<bool>* flag);
+/// What check_interrupted() looks at on this thread; null is never interrupted.
+inline thread_local const std::atomic<bool>* interrupt_flag = nullptr;
 
 /// Throws Error(Closed) when this thread's flag is set.
-void check_interrupted();
+inline void check_interrupted() {
+  if (interrupt_flag && interrupt_flag->load(std::memory_order_relaxed))
+    throw Error(ErrorCode::Closed, "the computation was given up: it was cancelled or its thread is ending");
+}
 
 }  // namespace cornernet

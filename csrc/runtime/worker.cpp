@@ -66,7 +66,7 @@ void Worker::join() {
 }
 
 void Worker::loop() {
-  watch_interrupt(&interrupted_);
+  interrupt_flag = &interrupted_;
   for (;;) {
     Task task;
     {

@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/cuda_devices.h"
 #include "engine/device.h"
 #include "runtime/error.h"
 #include "test.h"
