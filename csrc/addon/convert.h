@@ -20,128 +20,64 @@ namespace cornernet {
 template <typename T, typename Of>
 concept Is = std::same_as<std::remove_const_t<T>, Of>;
 
-// field(name, member) for every member that crosses; lib/native.ts says what they mean.
+/// field(name, member) for each pair of them.
+template <typename Field, typename Member, typename... Rest>
+void each(Field& field, const char* name, Member& member, Rest&... rest) {
+  field(name, member);
+  if constexpr (sizeof...(rest) > 0) each(field, rest...);
+}
+
+// The members that cross, by the names that lib/native.ts explains.
 void fields(Is<LoadOptions> auto& options, auto&& field) {
-  field("path", options.path);
-  field("device", options.device);
-  field("precision", options.precision);
-  field("threads", options.threads);
-  field("tf32", options.tf32);
-  field("deterministic", options.deterministic);
-  field("cudaGraphs", options.cuda_graphs);
+  each(field, "path", options.path, "device", options.device, "precision", options.precision, "threads", options.threads, "tf32", options.tf32,
+       "deterministic", options.deterministic, "cudaGraphs", options.cuda_graphs);
 }
 void fields(Is<SoftNmsOptions> auto& options, auto&& field) {
-  field("method", options.method);
-  field("iouThreshold", options.iou_threshold);
-  field("sigma", options.sigma);
-  field("minScore", options.min_score);
+  each(field, "method", options.method, "iouThreshold", options.iou_threshold, "sigma", options.sigma, "minScore", options.min_score);
 }
 void fields(Is<DetectOptions> auto& options, auto&& field) {
-  field("flip", options.flip);
-  field("numerics", options.numerics);
-  field("scoreThreshold", options.score_threshold);
-  field("classIds", options.class_ids);
-  field("timings", options.timings);
-  field("mean", options.normalisation.mean);
-  field("std", options.normalisation.std);
-  field("toRgb", options.normalisation.to_rgb);
-  field("cornerTopk", options.decode.corner_topk);
-  field("distanceThreshold", options.decode.distance_threshold);
-  field("maxPerImage", options.nms.max_per_image);
-  field("softNms", options.nms);
+  each(field, "flip", options.flip, "numerics", options.numerics, "scoreThreshold", options.score_threshold, "classIds", options.class_ids, "timings",
+       options.timings, "mean", options.normalisation.mean, "std", options.normalisation.std, "toRgb", options.normalisation.to_rgb, "cornerTopk",
+       options.decode.corner_topk, "distanceThreshold", options.decode.distance_threshold, "maxPerImage", options.nms.max_per_image, "softNms",
+       options.nms);
 }
-void fields(Is<ForwardShape> auto& shape, auto&& field) {
-  field("width", shape.width_px);
-  field("height", shape.height_px);
-  field("views", shape.views);
-}
+void fields(Is<ForwardShape> auto& shape, auto&& field) { each(field, "width", shape.width_px, "height", shape.height_px, "views", shape.views); }
 void fields(Is<DetectorInfo> auto& info, auto&& field) {
-  field("device", info.device);
-  field("precision", info.precision);
-  field("threads", info.threads);
-  field("classes", info.classes);
-  field("numClasses", info.num_classes);
+  each(field, "device", info.device, "precision", info.precision, "threads", info.threads, "classes", info.classes, "numClasses", info.num_classes);
 }
 void fields(Is<DetectorStats> auto& stats, auto&& field) {
-  field("pictures", stats.pictures);
-  field("forwards", stats.forwards);
-  field("views", stats.views);
-  field("weightsBytes", stats.weights_bytes);
+  each(field, "pictures", stats.pictures, "forwards", stats.forwards, "views", stats.views, "weightsBytes", stats.weights_bytes);
 }
 void fields(Is<StageTimes> auto& times, auto&& field) {
-  field("begun", times.begun_ms);
-  field("prepare", times.prepare);
-  field("network", times.network);
-  field("corners", times.corners);
-  field("nms", times.nms);
-  field("pictures", times.pictures);
+  each(field, "begun", times.begun_ms, "prepare", times.prepare, "network", times.network, "corners", times.corners, "nms", times.nms, "pictures",
+       times.pictures);
 }
-void fields(Is<Found> auto& found, auto&& field) {
-  field("detections", found.detections);
-  field("timings", found.timings);
-}
-void fields(Is<Map> auto& map, auto&& field) {
-  field("shape", map.shape);
-  field("values", map.values);
-}
+void fields(Is<Found> auto& found, auto&& field) { each(field, "detections", found.detections, "timings", found.timings); }
+void fields(Is<Map> auto& map, auto&& field) { each(field, "shape", map.shape, "values", map.values); }
 void fields(Is<Heads> auto& heads, auto&& field) {
-  field("tlHeat", heads.tl_heat);
-  field("brHeat", heads.br_heat);
-  field("tlEmb", heads.tl_emb);
-  field("brEmb", heads.br_emb);
-  field("tlOff", heads.tl_off);
-  field("brOff", heads.br_off);
-  field("paddedWidth", heads.padded_width_px);
-  field("paddedHeight", heads.padded_height_px);
-  field("left", heads.left_px);
-  field("top", heads.top_px);
+  each(field, "tlHeat", heads.tl_heat, "brHeat", heads.br_heat, "tlEmb", heads.tl_emb, "brEmb", heads.br_emb, "tlOff", heads.tl_off, "brOff",
+       heads.br_off, "paddedWidth", heads.padded_width_px, "paddedHeight", heads.padded_height_px, "left", heads.left_px, "top", heads.top_px);
 }
 void fields(Is<Work> auto& work, auto&& field) {
-  field("op", work.op);
-  field("n", work.n);
-  field("inChannels", work.in_channels);
-  field("outChannels", work.out_channels);
-  field("height", work.height);
-  field("width", work.width);
-  field("kernel", work.kernel);
-  field("stride", work.stride);
-  field("relu", work.relu);
-  field("residual", work.residual);
-  field("flops", work.flops);
-  field("bytes", work.bytes);
+  each(field, "op", work.op, "n", work.n, "inChannels", work.in_channels, "outChannels", work.out_channels, "height", work.height, "width",
+       work.width, "kernel", work.kernel, "stride", work.stride, "relu", work.relu, "residual", work.residual, "flops", work.flops, "bytes",
+       work.bytes);
 }
-void fields(Is<CudaDevice> auto& device, auto&& field) {
-  field("major", device.major);
-  field("hasCode", device.has_code);
-}
+void fields(Is<CudaDevice> auto& device, auto&& field) { each(field, "major", device.major, "hasCode", device.has_code); }
 void fields(Is<BuildInfo> auto& info, auto&& field) {
-  field("libtorchVersion", info.libtorch_version);
-  field("cuda", info.cuda);
-  field("cudaVersion", info.cuda_version);
-  field("devices", info.devices);
-  field("cpuFeatures", info.cpu_features);
-  field("cores", info.cores);
+  each(field, "libtorchVersion", info.libtorch_version, "cuda", info.cuda, "cudaVersion", info.cuda_version, "devices", info.devices, "cpuFeatures",
+       info.cpu_features, "cores", info.cores);
 }
 void fields(Is<bench::Setting> auto& setting, auto&& field) {
-  field("device", setting.device);
-  field("precision", setting.precision);
-  field("threads", setting.threads);
-  field("seconds", setting.seconds);
+  each(field, "device", setting.device, "precision", setting.precision, "threads", setting.threads, "seconds", setting.seconds);
 }
 void fields(Is<bench::Timing> auto& timing, auto&& field) {
-  field("name", timing.name);
-  field("backToBack", timing.back_to_back);
-  field("cold", timing.cold);
+  each(field, "name", timing.name, "backToBack", timing.back_to_back, "cold", timing.cold);
 }
 void fields(Is<bench::Report> auto& report, auto&& field) {
-  field("candidates", report.candidates);
-  field("coldBytes", report.cold_bytes);
-  field("largestError", report.largest_error);
+  each(field, "candidates", report.candidates, "coldBytes", report.cold_bytes, "largestError", report.largest_error);
 }
-void fields(Is<bench::PeakRates> auto& peak, auto&& field) {
-  field("rates", peak.rates);
-  field("size", peak.size);
-}
+void fields(Is<bench::PeakRates> auto& peak, auto&& field) { each(field, "rates", peak.rates, "size", peak.size); }
 
 template <typename T>
 concept HasFields = requires(T& value) { fields(value, [](const char*, auto&) {}); };

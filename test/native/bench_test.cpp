@@ -82,7 +82,7 @@ const Registration counted("bench: the counted network has the shapes of the com
   check(network.work(2, 127, 63, at::kBFloat16)[0].bytes * 2 == before[0].bytes, "half the element is not half the bytes");
 });
 
-const int kOperators = (on_every_device("bench: an operator's verification passes what is right and notices what is wrong", check_operators), 0);
-const int kClock = (on_every_device("bench: a device's clock adds up laps by key", check_clock), 0);
+const OnEveryDevice operators("bench: an operator's verification passes what is right and notices what is wrong", check_operators);
+const OnEveryDevice clocks("bench: a device's clock adds up laps by key", check_clock);
 
 }  // namespace

@@ -17,6 +17,16 @@ constexpr at::ScalarType torch_type() {
   return kScalar == cuda::Scalar::Float32 ? at::kFloat : kScalar == cuda::Scalar::Float16 ? at::kHalf : at::kBFloat16;
 }
 
+/// Registers `body.operator()<scalar>()` for every element type of the kernels.
+struct OnEveryScalar {
+  template <typename Body>
+  OnEveryScalar(const std::string& name, Body body) {
+    registry().push_back({name + " (fp32)", [body] { body.template operator()<cuda::Scalar::Float32>(); }});
+    registry().push_back({name + " (fp16)", [body] { body.template operator()<cuda::Scalar::Float16>(); }});
+    registry().push_back({name + " (bf16)", [body] { body.template operator()<cuda::Scalar::BFloat16>(); }});
+  }
+};
+
 /// A copy of a dense tensor's memory, `offset` elements past a 16-byte boundary. The margins are NaN in every type.
 template <cuda::Scalar kScalar>
 class CanaryMemory {

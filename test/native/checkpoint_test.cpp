@@ -9,7 +9,6 @@
 #include <limits>
 #include <random>
 
-#include "errors.h"
 #include "test.h"
 
 using namespace cornernet;

@@ -14,7 +14,6 @@
 #include <limits>
 #include <string>
 
-#include "errors.h"
 #include "host_block.h"
 #include "op_cases.h"
 #include "ops/cuda/corner_decode_body.cuh"

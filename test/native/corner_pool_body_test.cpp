@@ -155,17 +155,11 @@ void check_scan_bodies() {
   }
 }
 
-const Registration scans32("corner_pool: the CUDA scans' bodies on the CPU equal the definition (fp32)", check_scan_bodies<cuda::Scalar::Float32>);
-const Registration scans16("corner_pool: the CUDA scans' bodies on the CPU equal the definition (fp16)", check_scan_bodies<cuda::Scalar::Float16>);
-const Registration scansb16("corner_pool: the CUDA scans' bodies on the CPU equal the definition (bf16)", check_scan_bodies<cuda::Scalar::BFloat16>);
-const Registration tiles32("corner_pool: the fused CUDA pair's body on the CPU equals the definition (fp32)", check_tiles<cuda::Scalar::Float32>);
-const Registration tiles16("corner_pool: the fused CUDA pair's body on the CPU equals the definition (fp16)", check_tiles<cuda::Scalar::Float16>);
-const Registration tilesb16("corner_pool: the fused CUDA pair's body on the CPU equals the definition (bf16)", check_tiles<cuda::Scalar::BFloat16>);
-const Registration backward32("corner_pool: the CUDA backward bodies on the CPU equal the definition (fp32)",
-                              check_backward_bodies<cuda::Scalar::Float32>);
-const Registration backward16("corner_pool: the CUDA backward bodies on the CPU equal the definition (fp16)",
-                              check_backward_bodies<cuda::Scalar::Float16>);
-const Registration backwardb16("corner_pool: the CUDA backward bodies on the CPU equal the definition (bf16)",
-                               check_backward_bodies<cuda::Scalar::BFloat16>);
+const OnEveryScalar scans("corner_pool: the CUDA scans' bodies on the CPU equal the definition",
+                          []<cuda::Scalar kScalar> { check_scan_bodies<kScalar>(); });
+const OnEveryScalar tiles("corner_pool: the fused CUDA pair's body on the CPU equals the definition",
+                          []<cuda::Scalar kScalar> { check_tiles<kScalar>(); });
+const OnEveryScalar backward("corner_pool: the CUDA backward bodies on the CPU equal the definition",
+                             []<cuda::Scalar kScalar> { check_backward_bodies<kScalar>(); });
 
 }  // namespace

@@ -113,29 +113,18 @@ void check_against_cummax(at::Device device) {
   }
 }
 
-/// The code of the error that `call` throws, or "none".
-template <typename Call>
-std::string code_of(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return code_name(error.code());
-  }
-  return "none";
-}
-
 const Registration refusals("corner_pool: wrong input is refused with a code", [] {
   const at::Tensor x = make_values({1, 2, 3, 4}, Content::Random, 1);
-  const auto refused = [](auto&& call, const char* what) { check(code_of(call) == "ERR_INPUT", what, ": ", code_of(call)); };
-  refused([&] { corner_pool(at::Tensor(), Direction::Top); }, "no tensor");
-  refused([&] { corner_pool(x[0], Direction::Top); }, "three dimensions");
-  refused([&] { corner_pool(x.to(at::kInt), Direction::Top); }, "integers");
-  refused([&] { corner_pool_backward(x.to(at::kHalf), x, Direction::Top); }, "a gradient of another dtype");
-  refused([&] { corner_pool_backward(x.slice(3, 0, 2), x, Direction::Top); }, "a gradient of another shape");
-  refused([&] { corner_pool_pair(x, Direction::Top, x, Direction::Bottom); }, "two vertical directions");
-  refused([&] { corner_pool_pair(x, Direction::Left, x, Direction::Right); }, "two horizontal directions");
-  refused([&] { corner_pool_pair(x, Direction::Top, x.to(at::kBFloat16), Direction::Left); }, "two dtypes");
-  refused([&] { corner_pool_pair(x, Direction::Top, x.slice(2, 0, 2), Direction::Left); }, "two shapes");
+  const auto refuses = [](const char* part, auto call) { check(contains(refused(ErrorCode::Input, call), part), part); };
+  refuses("missing", [&] { corner_pool(at::Tensor(), Direction::Top); });
+  refuses("four dimensions", [&] { corner_pool(x[0], Direction::Top); });
+  refuses("dtype Int", [&] { corner_pool(x.to(at::kInt), Direction::Top); });
+  refuses("agree", [&] { corner_pool_backward(x.to(at::kHalf), x, Direction::Top); });
+  refuses("agree", [&] { corner_pool_backward(x.slice(3, 0, 2), x, Direction::Top); });
+  refuses("one vertical and one horizontal", [&] { corner_pool_pair(x, Direction::Top, x, Direction::Bottom); });
+  refuses("one vertical and one horizontal", [&] { corner_pool_pair(x, Direction::Left, x, Direction::Right); });
+  refuses("agree", [&] { corner_pool_pair(x, Direction::Top, x.to(at::kBFloat16), Direction::Left); });
+  refuses("agree", [&] { corner_pool_pair(x, Direction::Top, x.slice(2, 0, 2), Direction::Left); });
 });
 
 void check_strided(at::Device device) {
@@ -172,13 +161,10 @@ const Registration spread("corner_pool: LibTorch's loops, which the operators us
   check(visits[0] == 1 && visits[1] == 1 && visits[2] == 1, "threads 0, 1, 2 ran ", visits[0], ", ", visits[1], ", ", visits[2], " times");
 });
 
-const bool registered = [] {
-  on_every_device("corner_pool: every direction, type, layout and content gives what the definition says", check_forward);
-  on_every_device("corner_pool: a gradient goes to the latest maximum", check_backward);
-  on_every_device("corner_pool: the pair and its sum equal two poolings, an fp32 addition and one rounding", check_pairs);
-  on_every_device("corner_pool: forward and backward equal at::cummax", check_against_cummax);
-  on_every_device("corner_pool: views that are dense in neither layout give the same results", check_strided);
-  return true;
-}();
+const OnEveryDevice forward("corner_pool: every direction, type, layout and content gives what the definition says", check_forward);
+const OnEveryDevice gradient("corner_pool: a gradient goes to the latest maximum", check_backward);
+const OnEveryDevice pair("corner_pool: the pair and its sum equal two poolings, an fp32 addition and one rounding", check_pairs);
+const OnEveryDevice cummax("corner_pool: forward and backward equal at::cummax", check_against_cummax);
+const OnEveryDevice strided("corner_pool: views that are dense in neither layout give the same results", check_strided);
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include <random>
 
 #include "engine/detector.h"
-#include "errors.h"
 #include "op_cases.h"
 #include "test.h"
 

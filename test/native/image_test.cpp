@@ -5,7 +5,6 @@
 
 #include <random>
 
-#include "errors.h"
 #include "host_block.h"
 #include "op_cases.h"
 #include "ops/cuda/image_body.cuh"
@@ -84,7 +83,7 @@ const Registration placed("image: pictures are padded to n | 127 and placed as t
   check(odd.padded_width_px == 127 && odd.left_px == 0 && odd.top_px == 0, "a picture of its own padded size lies elsewhere");
 });
 
-const int kViews = (on_every_device("image: views equal the reference's steps", check_all), 0);
+const OnEveryDevice views("image: views equal the reference's steps", check_all);
 
 const Registration body("image: the CUDA body on the CPU equals the definition", [] {
   const Drawn picture = draw(130, 90, 7);

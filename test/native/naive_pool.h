@@ -13,20 +13,11 @@ namespace cornernet::testing {
 constexpr Direction kDirections[] = {Direction::Top, Direction::Bottom, Direction::Left, Direction::Right};
 
 inline const char* name_of(Direction direction) {
-  switch (direction) {
-    case Direction::Top:
-      return "top";
-    case Direction::Bottom:
-      return "bottom";
-    case Direction::Left:
-      return "left";
-    case Direction::Right:
-      return "right";
-  }
-  return "";
+  constexpr const char* kNames[] = {"top", "bottom", "left", "right"};
+  return kNames[static_cast<int>(direction)];
 }
 
-/// Calls visit(line, position) -> flat index for the elements of a plane line by line: position 0 is where the scan starts.
+/// The flat index of a plane's elements line by line: position 0 is where the scan starts.
 struct NaiveLines {
   int64_t lines, length, line_step, step, start;
 

@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "engine/architecture.h"
-#include "errors.h"
 #include "nn/cornernet.h"
 #include "op_cases.h"
 #include "ops/conv.h"
@@ -174,10 +173,7 @@ const Registration turns("nn: sizes that take turns pack the weights once each",
   check(forward_all() == 0, "weights were packed again");
 });
 
-const bool registered = [] {
-  on_every_device("nn: folding and packing leave the maps as they are, for odd sizes and sizes that change", check_folded);
-  on_every_device("nn: 16-bit precisions stay near fp32", check_sixteen_bits);
-  return true;
-}();
+const OnEveryDevice folded("nn: folding and packing leave the maps as they are, for odd sizes and sizes that change", check_folded);
+const OnEveryDevice sixteen_bits("nn: 16-bit precisions stay near fp32", check_sixteen_bits);
 
 }  // namespace

@@ -19,19 +19,8 @@ namespace cornernet::testing {
 enum class Content { Random, Ties, Constant, Nan, Infinite };
 
 inline const char* name_of(Content content) {
-  switch (content) {
-    case Content::Random:
-      return "random";
-    case Content::Ties:
-      return "ties";
-    case Content::Constant:
-      return "constant";
-    case Content::Nan:
-      return "NaN";
-    case Content::Infinite:
-      return "infinite";
-  }
-  return "";
+  constexpr const char* kNames[] = {"random", "ties", "constant", "NaN", "infinite"};
+  return kNames[static_cast<int>(content)];
 }
 
 constexpr Content kContents[] = {Content::Random, Content::Ties, Content::Constant, Content::Nan, Content::Infinite};
@@ -68,13 +57,15 @@ inline void skip_without_gpu() {
 }
 
 /// Registers `body(device)` for the CPU and for the GPU, where it skips without one.
-inline void on_every_device(const std::string& name, std::function<void(at::Device)> body) {
-  registry().push_back({name + " (CPU)", [body] { body(at::kCPU); }});
-  registry().push_back({name + " (GPU)", [body] {
-                          skip_without_gpu();
-                          body(at::Device(at::kCUDA, 0));
-                        }});
-}
+struct OnEveryDevice {
+  OnEveryDevice(const std::string& name, std::function<void(at::Device)> body) {
+    registry().push_back({name + " (CPU)", [body] { body(at::kCPU); }});
+    registry().push_back({name + " (GPU)", [body] {
+                            skip_without_gpu();
+                            body(at::Device(at::kCUDA, 0));
+                          }});
+  }
+};
 
 /// at::set_num_threads until the end of a scope.
 class Threads {

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/error.h"
+
 namespace cornernet::testing {
 
 struct NativeTest {
@@ -38,5 +40,20 @@ void check(bool condition, const Parts&... what) {
   (message << ... << what);
   throw std::runtime_error(message.str());
 }
+
+/// The sentence of the Error that `body` throws; the test fails when it throws none, or one of another code.
+template <typename Body>
+std::string refused(ErrorCode code, Body body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    check(error.code() == code, "got ", code_name(error.code()), ": ", error.what());
+    return error.what();
+  }
+  check(false, "nothing was refused");
+  return "";
+}
+
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace cornernet::testing

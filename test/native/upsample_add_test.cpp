@@ -81,25 +81,15 @@ void check_bodies() {
   }
 }
 
-template <typename Call>
-void refused(Call&& call, const char* what) {
-  std::string code = "none";
-  try {
-    call();
-  } catch (const Error& error) {
-    code = code_name(error.code());
-  }
-  check(code == "ERR_INPUT", what, ": ", code);
-}
-
 const Registration refusals("upsample_add: wrong input is refused with a code", [] {
   const at::Tensor x = make_values({1, 2, 3, 4}, Content::Random, 1);
-  refused([&] { upsample_nearest_add(at::Tensor(), x); }, "no tensor");
-  refused([&] { upsample_nearest_add(x[0], x); }, "three dimensions");
-  refused([&] { upsample_nearest_add(x.to(at::kInt), x.to(at::kInt)); }, "integers");
-  refused([&] { upsample_nearest_add(x.to(at::kHalf), x); }, "two dtypes");
-  refused([&] { upsample_nearest_add(x.slice(1, 0, 1), x); }, "other channels");
-  refused([&] { upsample_nearest_add(x.slice(2, 0, 0), x); }, "nothing to repeat");
+  const auto refuses = [](const char* part, auto call) { check(contains(refused(ErrorCode::Input, call), part), part); };
+  refuses("missing", [&] { upsample_nearest_add(at::Tensor(), x); });
+  refuses("four dimensions", [&] { upsample_nearest_add(x[0], x); });
+  refuses("dtype Int", [&] { upsample_nearest_add(x.to(at::kInt), x.to(at::kInt)); });
+  refuses("dtype and device", [&] { upsample_nearest_add(x.to(at::kHalf), x); });
+  refuses("batch and channels", [&] { upsample_nearest_add(x.slice(1, 0, 1), x); });
+  refuses("smaller map is empty", [&] { upsample_nearest_add(x.slice(2, 0, 0), x); });
 });
 
 const Registration threads_test("upsample_add: results do not depend on the number of threads", [] {
@@ -118,14 +108,8 @@ void check_strided(at::Device device) {
   check_same(upsample_nearest_add(low, skip.contiguous(at::MemoryFormat::ChannelsLast)), aten(low, skip), "two layouts");
 }
 
-const Registration body32("upsample_add: the CUDA body on the CPU equals ATen (fp32)", check_bodies<cuda::Scalar::Float32>);
-const Registration body16("upsample_add: the CUDA body on the CPU equals ATen (fp16)", check_bodies<cuda::Scalar::Float16>);
-const Registration bodyb16("upsample_add: the CUDA body on the CPU equals ATen (bf16)", check_bodies<cuda::Scalar::BFloat16>);
-
-const bool registered = [] {
-  on_every_device("upsample_add: every size, type and layout gives ATen's nearest pixel and one rounding", check_operator);
-  on_every_device("upsample_add: a view that is dense in neither layout, and two layouts, give the same results", check_strided);
-  return true;
-}();
+const OnEveryScalar bodies("upsample_add: the CUDA body on the CPU equals ATen", []<cuda::Scalar kScalar> { check_bodies<kScalar>(); });
+const OnEveryDevice sizes("upsample_add: every size, type and layout gives ATen's nearest pixel and one rounding", check_operator);
+const OnEveryDevice strided("upsample_add: a view that is dense in neither layout, and two layouts, give the same results", check_strided);
 
 }  // namespace

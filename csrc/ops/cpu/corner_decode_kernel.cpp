@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <queue>
 
 #include "ops/corner_pairing.h"
 #include "ops/cpu/element.h"
@@ -35,30 +36,29 @@ struct Peak {
   bool before(const Peak& other) const { return score > other.score || (score == other.score && index < other.index); }
 };
 
-/// The best peaks met so far; the worst of them is on top of a heap.
+/// The best peaks met so far, the worst of them on top.
 class TopPeaks {
  public:
   explicit TopPeaks(size_t limit) : limit_(limit) {}
-  bool wants(const Peak& peak) const { return peaks_.size() < limit_ || peak.before(peaks_.front()); }
+  bool wants(const Peak& peak) const { return peaks_.size() < limit_ || peak.before(peaks_.top()); }
   /// No score below it is wanted any more.
-  float floor() const { return peaks_.size() < limit_ ? 0.f : peaks_.front().score; }
+  float floor() const { return peaks_.size() < limit_ ? 0.f : peaks_.top().score; }
   void add(const Peak& peak) {
-    if (peaks_.size() == limit_) {
-      std::pop_heap(peaks_.begin(), peaks_.end(), order);
-      peaks_.pop_back();
-    }
-    peaks_.push_back(peak);
-    std::push_heap(peaks_.begin(), peaks_.end(), order);
+    if (peaks_.size() == limit_) peaks_.pop();
+    peaks_.push(peak);
   }
   std::vector<Peak> sorted() && {
-    std::sort_heap(peaks_.begin(), peaks_.end(), order);
-    return std::move(peaks_);
+    std::vector<Peak> best(peaks_.size());
+    for (size_t i = best.size(); i-- > 0; peaks_.pop()) best[i] = peaks_.top();
+    return best;
   }
 
  private:
-  static bool order(const Peak& a, const Peak& b) { return a.before(b); }
+  struct Order {
+    bool operator()(const Peak& a, const Peak& b) const { return a.before(b); }
+  };
   size_t limit_;
-  std::vector<Peak> peaks_;
+  std::priority_queue<Peak, std::vector<Peak>, Order> peaks_;
 };
 
 /// A logit that every score of at least `floor` exceeds, with room for the roundings of both.

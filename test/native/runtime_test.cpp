@@ -1,13 +1,20 @@
-// The LRU cache.
-#include "runtime/lru_cache.h"
-
+// The room that knows nothing of models: errors and the LRU cache.
 #include <memory>
 #include <string>
 
+#include "runtime/error.h"
+#include "runtime/lru_cache.h"
 #include "test.h"
 
 namespace cornernet::testing {
 namespace {
+
+const Registration codes("runtime: an error carries its code's public name and its sentence", [] {
+  const Error error(ErrorCode::Checkpoint, "a sentence");
+  check(std::string(code_name(error.code())) == "ERR_CHECKPOINT", "got ", code_name(error.code()));
+  check(std::string(code_name(ErrorCode::Internal)) == "ERR_INTERNAL", "got ", code_name(ErrorCode::Internal));
+  check(std::string(error.what()) == "a sentence", "got ", error.what());
+});
 
 const Registration order("runtime: an LRU cache lets go of what was used longest ago", [] {
   LruCache<std::string, int> cache(2);
