@@ -55,8 +55,8 @@ void fields(Is<StageTimes> auto& times, auto&& field) {
 void fields(Is<Found> auto& found, auto&& field) { each(field, "detections", found.detections, "timings", found.timings); }
 void fields(Is<Map> auto& map, auto&& field) { each(field, "shape", map.shape, "values", map.values); }
 void fields(Is<Heads> auto& heads, auto&& field) {
-  each(field, "tlHeat", heads.tl_heat, "brHeat", heads.br_heat, "tlEmb", heads.tl_emb, "brEmb", heads.br_emb, "tlOff", heads.tl_off, "brOff",
-       heads.br_off, "paddedWidth", heads.padded_width_px, "paddedHeight", heads.padded_height_px, "left", heads.left_px, "top", heads.top_px);
+  each(field, "tlHeat", heads.tl.heat, "brHeat", heads.br.heat, "tlEmb", heads.tl.emb, "brEmb", heads.br.emb, "tlOff", heads.tl.off, "brOff",
+       heads.br.off, "paddedWidth", heads.padded_width_px, "paddedHeight", heads.padded_height_px, "left", heads.left_px, "top", heads.top_px);
 }
 void fields(Is<Work> auto& work, auto&& field) {
   each(field, "op", work.op, "n", work.n, "inChannels", work.in_channels, "outChannels", work.out_channels, "height", work.height, "width",

@@ -199,10 +199,10 @@ std::function<Found()> Detector::start(const std::vector<Picture>& pictures, con
 Heads Detector::heads(const Picture& picture, const DetectOptions& options) {
   return guarded([&] {
     check_options(options);
-    const CornerMaps maps = impl_->predictor->maps(view_of(picture), options);
+    const HeadMaps maps = impl_->predictor->maps(view_of(picture), options);
     const Placement placement = place(picture.width_px, picture.height_px);
-    return Heads{to_map(maps.tl_heat), to_map(maps.br_heat),      to_map(maps.tl_emb),        to_map(maps.br_emb), to_map(maps.tl_off),
-                 to_map(maps.br_off),  placement.padded_width_px, placement.padded_height_px, placement.left_px,   placement.top_px};
+    const auto corner = [](const CornerMaps& of) { return Heads::Corner{to_map(of.heat), to_map(of.emb), to_map(of.off)}; };
+    return Heads{corner(maps.tl), corner(maps.br), placement.padded_width_px, placement.padded_height_px, placement.left_px, placement.top_px};
   });
 }
 

@@ -67,7 +67,10 @@ struct Map {
 };
 
 struct Heads {
-  Map tl_heat, br_heat, tl_emb, br_emb, tl_off, br_off;
+  struct Corner {
+    Map heat, emb, off;
+  };
+  Corner tl, br;
   int padded_width_px = 0, padded_height_px = 0, left_px = 0, top_px = 0;
 };
 

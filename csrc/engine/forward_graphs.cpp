@@ -19,7 +19,7 @@ constexpr size_t kMostGraphs = 32;
 
 struct ForwardGraphs::Graph {
   at::Tensor input;
-  CornerMaps maps;
+  HeadMaps maps;
   at::cuda::CUDAGraph recording;
 };
 
@@ -36,7 +36,7 @@ void give_up(at::cuda::CUDAGraph& recording) {
 
 }  // namespace
 
-CornerMaps ForwardGraphs::run(const at::Tensor& input, const Forward& forward) {
+HeadMaps ForwardGraphs::run(const at::Tensor& input, const Forward& forward) {
   const std::unique_ptr<Graph>* const found = graphs_.find(input.sizes().vec());
   if (found == nullptr) return record_and_run(input, forward);
   if (!*found) return forward(input);
@@ -45,7 +45,7 @@ CornerMaps ForwardGraphs::run(const at::Tensor& input, const Forward& forward) {
   return (*found)->maps;
 }
 
-CornerMaps ForwardGraphs::record_and_run(const at::Tensor& input, const Forward& forward) {
+HeadMaps ForwardGraphs::record_and_run(const at::Tensor& input, const Forward& forward) {
   graphs_.make_room();
   if (graphs_.empty()) pool_ = at::cuda::graph_pool_handle();  // a pool whose last graph went is not to be used again
   auto graph = std::make_unique<Graph>();
@@ -67,7 +67,7 @@ CornerMaps ForwardGraphs::record_and_run(const at::Tensor& input, const Forward&
     return graphs_.insert(input.sizes().vec(), std::move(graph))->maps;
   }
   graph.reset();
-  CornerMaps maps = forward(input);  // throws what the recording met, if it was more than not to be recordable
+  HeadMaps maps = forward(input);  // throws what the recording met, if it was more than not to be recordable
   graphs_.insert(input.sizes().vec(), nullptr);
   return maps;
 }
@@ -82,7 +82,7 @@ void ForwardGraphs::clear() {
 
 struct ForwardGraphs::Graph {};
 
-CornerMaps ForwardGraphs::run(const at::Tensor& input, const Forward& forward) { return forward(input); }
+HeadMaps ForwardGraphs::run(const at::Tensor& input, const Forward& forward) { return forward(input); }
 void ForwardGraphs::clear() { graphs_.clear(); }
 
 #endif

@@ -80,7 +80,7 @@ int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t widt
   return std::clamp<int64_t>(available / one, 1, views);
 }
 
-CornerMaps Predictor::forward(const at::Tensor& input) {
+HeadMaps Predictor::forward(const at::Tensor& input) {
   if (device_.is_cuda()) apply(rules_);
   ++forwards_;
   views_ += input.size(0);
@@ -94,10 +94,10 @@ CornerMaps Predictor::forward(const at::Tensor& input) {
   return network_.forward(input);
 }
 
-CornerMaps Predictor::measure(const at::Tensor& input) {
+HeadMaps Predictor::measure(const at::Tensor& input) {
   const int64_t packed_before = packed_layouts();
   const PeakMemory peak(device_, activations_);
-  CornerMaps maps = network_.forward(input);
+  HeadMaps maps = network_.forward(input);
   if (packed_layouts() != packed_before) {  // many sizes take turns: the next time will do
     forwards_of_[input.sizes().vec()] = 1;
     return maps;
@@ -158,7 +158,7 @@ Predictor::Parts Predictor::start_some(const std::vector<PictureView>& pictures,
     for (int64_t view = first; view < first + count; ++view) {
       geometry.push_back(geometry_of(pictures[static_cast<size_t>(options.flip ? view / 2 : view)]));
     }
-    const CornerMaps maps = forward(input.narrow(0, first, count));
+    const HeadMaps maps = forward(input.narrow(0, first, count));
     lap(kNetwork);
     parts.push_back(start_decoding(maps, geometry, options.decode));
     lap(kCorners);
@@ -166,7 +166,7 @@ Predictor::Parts Predictor::start_some(const std::vector<PictureView>& pictures,
   return parts;
 }
 
-CornerMaps Predictor::maps(const PictureView& picture, const DetectOptions& options) {
+HeadMaps Predictor::maps(const PictureView& picture, const DetectOptions& options) {
   const auto on_this_stream = on_stream();
   views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px));
   return forward(make_input({picture}, false, options.numerics, options.normalisation, dtype_, device_));

@@ -40,7 +40,7 @@ class Predictor {
   std::shared_ptr<DeviceClock> clock() const;
 
   /// The last level's maps of the plain view.
-  CornerMaps maps(const PictureView& picture, const DetectOptions& options);
+  HeadMaps maps(const PictureView& picture, const DetectOptions& options);
 
   std::vector<Work> work(int64_t views, int64_t height_px, int64_t width_px) const { return network_.work(views, height_px, width_px, dtype_); }
   int64_t forwards() const { return forwards_; }
@@ -53,9 +53,9 @@ class Predictor {
   using Parts = std::vector<std::function<CandidateLists()>>;
   /// start() of pictures that share an input, `step` views in a forward.
   Parts start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options, DeviceClock* clock);
-  CornerMaps forward(const at::Tensor& input);
+  HeadMaps forward(const at::Tensor& input);
   /// The forward, watched.
-  CornerMaps measure(const at::Tensor& input);
+  HeadMaps measure(const at::Tensor& input);
   /// Of the stream that belongs to this network, on CUDA: nothing waits for other users of the device.
   c10::OptionalStreamGuard on_stream() const { return c10::OptionalStreamGuard(stream_); }
 

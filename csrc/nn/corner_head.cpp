@@ -37,41 +37,23 @@ void Branch::visit(const std::string& prefix, const ConvVisitor& visitor) {
 
 at::Tensor Branch::forward(const at::Tensor& x) const { return out_.forward(conv_.forward(x)); }
 
-CornerHeadLevel::CornerHeadLevel(const CornerHeadConfig& config)
-    : tl_pool_(config, Direction::Top, Direction::Left),
-      br_pool_(config, Direction::Bottom, Direction::Right),
-      tl_heat_(config.in_channels, config.branch_channels, config.num_classes),
-      br_heat_(config.in_channels, config.branch_channels, config.num_classes),
-      tl_off_(config.in_channels, config.branch_channels, 2),
-      br_off_(config.in_channels, config.branch_channels, 2),
-      tl_emb_(config.in_channels, config.branch_channels, 1),
-      br_emb_(config.in_channels, config.branch_channels, 1) {}
+CornerBranches::CornerBranches(const CornerHeadConfig& config, Direction vertical, Direction horizontal)
+    : pool_(config, vertical, horizontal),
+      heat_(config.in_channels, config.branch_channels, config.num_classes),
+      emb_(config.in_channels, config.branch_channels, 1),
+      off_(config.in_channels, config.branch_channels, 2) {}
 
-void CornerHeadLevel::visit(const std::string& prefix, size_t level, const ConvVisitor& visitor) {
-  const auto key = [&](const char* name) { return prefix + name + "." + std::to_string(level) + "."; };
-  tl_pool_.visit(key("tl_pool"), visitor);
-  br_pool_.visit(key("br_pool"), visitor);
-  tl_heat_.visit(key("tl_heat"), visitor);
-  br_heat_.visit(key("br_heat"), visitor);
-  tl_off_.visit(key("tl_off"), visitor);
-  br_off_.visit(key("br_off"), visitor);
-  tl_emb_.visit(key("tl_emb"), visitor);
-  br_emb_.visit(key("br_emb"), visitor);
+void CornerBranches::visit(const std::string& prefix, size_t level, const ConvVisitor& visitor) {
+  const std::string index = "." + std::to_string(level) + ".";
+  pool_.visit(prefix + "pool" + index, visitor);
+  heat_.visit(prefix + "heat" + index, visitor);
+  emb_.visit(prefix + "emb" + index, visitor);
+  off_.visit(prefix + "off" + index, visitor);
 }
 
-CornerMaps CornerHeadLevel::forward(const at::Tensor& features) const {
-  CornerMaps maps;
-  {
-    const at::Tensor tl = tl_pool_.forward(features);
-    maps.tl_heat = tl_heat_.forward(tl);
-    maps.tl_emb = tl_emb_.forward(tl);
-    maps.tl_off = tl_off_.forward(tl);
-  }
-  const at::Tensor br = br_pool_.forward(features);
-  maps.br_heat = br_heat_.forward(br);
-  maps.br_emb = br_emb_.forward(br);
-  maps.br_off = br_off_.forward(br);
-  return maps;
+CornerMaps CornerBranches::forward(const at::Tensor& features) const {
+  const at::Tensor pooled = pool_.forward(features);
+  return {heat_.forward(pooled), emb_.forward(pooled), off_.forward(pooled)};
 }
 
 }  // namespace cornernet

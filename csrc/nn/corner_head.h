@@ -41,18 +41,33 @@ class Branch {
   NormedConv conv_, out_;
 };
 
-/// The predictions of one level, one feature map of the backbone each.
-class CornerHeadLevel {
+/// One kind of corner's predictions.
+class CornerBranches {
  public:
-  explicit CornerHeadLevel(const CornerHeadConfig& config);
+  CornerBranches(const CornerHeadConfig& config, Direction vertical, Direction horizontal);
   /// Keys hold the level's index in their middle: bbox_head.tl_pool.<level>.conv1...
   void visit(const std::string& prefix, size_t level, const ConvVisitor& visitor);
-  /// features: [N, in_channels, h, w].
   CornerMaps forward(const at::Tensor& features) const;
 
  private:
-  BiCornerPool tl_pool_, br_pool_;
-  Branch tl_heat_, br_heat_, tl_off_, br_off_, tl_emb_, br_emb_;
+  BiCornerPool pool_;
+  Branch heat_, emb_, off_;
+};
+
+/// The predictions of one level, one feature map of the backbone each.
+class CornerHeadLevel {
+ public:
+  explicit CornerHeadLevel(const CornerHeadConfig& config)
+      : tl_(config, Direction::Top, Direction::Left), br_(config, Direction::Bottom, Direction::Right) {}
+  void visit(const std::string& prefix, size_t level, const ConvVisitor& visitor) {
+    tl_.visit(prefix + "tl_", level, visitor);
+    br_.visit(prefix + "br_", level, visitor);
+  }
+  /// features: [N, in_channels, h, w].
+  HeadMaps forward(const at::Tensor& features) const { return {tl_.forward(features), br_.forward(features)}; }
+
+ private:
+  CornerBranches tl_, br_;
 };
 
 }  // namespace cornernet

@@ -55,7 +55,7 @@ void CornerNet::prepare(at::ScalarType dtype, at::Device device) {
   for (const NormedConv* conv : used) weight_bytes_ += conv->weight_bytes();
 }
 
-CornerMaps CornerNet::forward(const at::Tensor& x) const { return head_[last_level_].forward(backbone_.forward(x, last_level_)); }
+HeadMaps CornerNet::forward(const at::Tensor& x) const { return head_[last_level_].forward(backbone_.forward(x, last_level_)); }
 
 std::vector<Work> CornerNet::work(int64_t views, int64_t height, int64_t width, at::ScalarType dtype) const {
   return log_work([&] { forward(at::empty({views, 3, height, width}, at::TensorOptions(dtype).device(at::kMeta))); });

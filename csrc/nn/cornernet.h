@@ -22,7 +22,7 @@ class CornerNet {
   /// Folds, casts and packs what inference runs for `device`, and releases everything else. Needs every parameter.
   void prepare(at::ScalarType dtype, at::Device device);
   /// x: [N, 3, H, W] as ops/image.h makes it. The last level's maps, [N, channels, (H + 3) / 4, (W + 3) / 4].
-  CornerMaps forward(const at::Tensor& x) const;
+  HeadMaps forward(const at::Tensor& x) const;
   /// What a forward of [views, 3, height, width] in `dtype` has to do, operator by operator in their order; needs no parameter and computes nothing.
   std::vector<Work> work(int64_t views, int64_t height, int64_t width, at::ScalarType dtype) const;
   /// Of the packed network.

@@ -17,28 +17,29 @@ void require(bool holds, const std::string& sentence) {
   if (!holds) throw Error(ErrorCode::Input, "corner decoding: " + sentence);
 }
 
-void check(const CornerMaps& maps, size_t views, const DecodeOptions& options) {
-  const at::Tensor& heat = maps.tl_heat;
+void check(const HeadMaps& maps, size_t views, const DecodeOptions& options) {
+  const at::Tensor& heat = maps.tl.heat;
   require(heat.dim() == 4 && heat.numel() > 0, "a heatmap must have four dimensions [views, classes, h, w] and at least one element");
   require(heat.size(0) == static_cast<int64_t>(views), "there must be one geometry a view");
   const auto agrees = [&](const at::Tensor& map, int64_t channels) {
-    return map.dim() == 4 && map.size(0) == heat.size(0) && map.size(1) == channels && map.size(2) == heat.size(2) && map.size(3) == heat.size(3) &&
-           map.device() == heat.device();
+    return map.sizes() == at::IntArrayRef{heat.size(0), channels, heat.size(2), heat.size(3)} && map.device() == heat.device();
   };
-  require(agrees(maps.br_heat, heat.size(1)), "the two heatmaps must agree in shape and device");
-  require(agrees(maps.tl_emb, 1) && agrees(maps.br_emb, 1), "embeddings must have one channel and the heatmaps' size and device");
-  require(agrees(maps.tl_off, 2) && agrees(maps.br_off, 2), "offsets must have two channels and the heatmaps' size and device");
+  for (const CornerMaps* const corner : {&maps.tl, &maps.br}) {
+    require(agrees(corner->heat, heat.size(1)), "the two heatmaps must agree in shape and device");
+    require(agrees(corner->emb, 1), "embeddings must have one channel and the heatmaps' size and device");
+    require(agrees(corner->off, 2), "offsets must have two channels and the heatmaps' size and device");
+  }
   require(options.corner_topk >= 1 && options.max_candidates >= 1, "top-k and the number of candidates must be at least 1");
   require(options.local_maximum_kernel >= 1 && options.local_maximum_kernel % 2 == 1, "the local maximum's kernel must be odd");
 }
 
 }  // namespace
 
-CandidateLists decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+CandidateLists decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   return start_decoding(maps, views, options)();
 }
 
-std::function<CandidateLists()> start_decoding(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   check(maps, views.size(), options);
 #ifdef CORNERNET_CUDA
   if (cuda::can_decode(maps, options)) return cuda::start_decoding(maps, views, options);

@@ -11,16 +11,21 @@
 
 namespace cornernet {
 
-/// The last level's maps before the sigmoid, any dtype, contiguous or channels-last, on one device:
-/// heat [V, classes, h, w], emb [V, 1, h, w], off [V, 2, h, w] (channel 0 is x).
+/// One kind of corner's maps before the sigmoid, any dtype, contiguous or channels-last: heat [V, classes, h, w], emb [V, 1, h, w],
+/// off [V, 2, h, w] (channel 0 is x).
 struct CornerMaps {
-  at::Tensor tl_heat, br_heat, tl_emb, br_emb, tl_off, br_off;
+  at::Tensor heat, emb, off;
+};
+
+/// The last level's, on one device.
+struct HeadMaps {
+  CornerMaps tl, br;
 };
 
 /// One list a view, in descending score (at equal scores the lower pair index first), at most max_candidates long.
-CandidateLists decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+CandidateLists decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 /// The same without waiting for the device: what comes back waits for it. It may be called once, on any thread, when `maps` are long gone.
-std::function<CandidateLists()> start_decoding(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet

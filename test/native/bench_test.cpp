@@ -74,10 +74,10 @@ const Registration counted("bench: the counted network has the shapes of the com
   const auto after = network.work(2, 127, 63, at::kFloat);
   check(before.size() == after.size() && !before.empty(), "preparing changes the counted operators: ", before.size(), " and ", after.size());
   const at::Tensor meta = at::empty({2, 3, 127, 63}, at::TensorOptions(at::kFloat).device(at::kMeta));
-  const CornerMaps shapes = network.forward(meta);
-  const CornerMaps maps = network.forward(at::zeros({2, 3, 127, 63}).contiguous(at::MemoryFormat::ChannelsLast));
-  check(shapes.tl_heat.sizes() == maps.tl_heat.sizes() && shapes.br_off.sizes() == maps.br_off.sizes(),
-        "the maps' shapes differ: ", shapes.tl_heat.sizes(), " and ", maps.tl_heat.sizes());
+  const HeadMaps shapes = network.forward(meta);
+  const HeadMaps maps = network.forward(at::zeros({2, 3, 127, 63}).contiguous(at::MemoryFormat::ChannelsLast));
+  check(shapes.tl.heat.sizes() == maps.tl.heat.sizes() && shapes.br.off.sizes() == maps.br.off.sizes(),
+        "the maps' shapes differ: ", shapes.tl.heat.sizes(), " and ", maps.tl.heat.sizes());
   check(network.work(4, 127, 63, at::kFloat)[0].flops == 2 * before[0].flops, "twice the views are not twice the work");
   check(network.work(2, 127, 63, at::kBFloat16)[0].bytes * 2 == before[0].bytes, "half the element is not half the bytes");
 });

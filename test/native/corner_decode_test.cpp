@@ -56,8 +56,8 @@ std::vector<Peak> naive_peaks(const at::Tensor& logits, const DecodeOptions& opt
   return peaks;
 }
 
-std::vector<Corner> naive_corners(const at::Tensor& heat, const at::Tensor& emb, const at::Tensor& off, const ViewGeometry& g,
-                                  const DecodeOptions& options) {
+std::vector<Corner> naive_corners(const CornerMaps& maps, int64_t view, const ViewGeometry& g, const DecodeOptions& options) {
+  const at::Tensor heat = maps.heat[view], emb = maps.emb[view], off = maps.off[view];
   const int64_t height = heat.size(1), width = heat.size(2);
   std::vector<Corner> corners;
   for (const Peak& peak : naive_peaks(heat, options)) {
@@ -70,9 +70,8 @@ std::vector<Corner> naive_corners(const at::Tensor& heat, const at::Tensor& emb,
   return corners;
 }
 
-std::vector<Candidate> naive_decode(const CornerMaps& maps, int64_t view, const ViewGeometry& geometry, const DecodeOptions& options) {
-  const auto tls = naive_corners(maps.tl_heat[view], maps.tl_emb[view], maps.tl_off[view], geometry, options);
-  const auto brs = naive_corners(maps.br_heat[view], maps.br_emb[view], maps.br_off[view], geometry, options);
+std::vector<Candidate> naive_decode(const HeadMaps& maps, int64_t view, const ViewGeometry& geometry, const DecodeOptions& options) {
+  const auto tls = naive_corners(maps.tl, view, geometry, options), brs = naive_corners(maps.br, view, geometry, options);
   std::vector<Candidate> pairs;
   for (const Corner& tl : tls) {
     for (const Corner& br : brs) {
@@ -87,14 +86,15 @@ std::vector<Candidate> naive_decode(const CornerMaps& maps, int64_t view, const 
 
 struct Case {
   std::string name;
-  CornerMaps maps;
+  HeadMaps maps;
   std::vector<ViewGeometry> views;
   DecodeOptions options;
 };
 
-CornerMaps draw_maps(int64_t views, int64_t classes, int64_t height, int64_t width, at::MemoryFormat format, at::ScalarType type) {
+HeadMaps draw_maps(int64_t views, int64_t classes, int64_t height, int64_t width, at::MemoryFormat format, at::ScalarType type) {
   const auto map = [&](int64_t channels, double scale) { return at::randn({views, channels, height, width}).mul(scale).to(type).contiguous(format); };
-  return {map(classes, 2), map(classes, 2), map(1, 0.4), map(1, 0.4), map(2, 0.3), map(2, 0.3)};
+  const auto corner = [&] { return CornerMaps{map(classes, 2), map(1, 0.4), map(2, 0.3)}; };
+  return {corner(), corner()};
 }
 
 std::vector<ViewGeometry> geometry_of(int64_t views) {
@@ -106,8 +106,8 @@ std::vector<ViewGeometry> geometry_of(int64_t views) {
 std::vector<Case> cases() {
   at::manual_seed(5);
   std::vector<Case> list;
-  const auto add = [&](const std::string& name, CornerMaps maps, DecodeOptions options = {}) {
-    const int64_t views = maps.tl_heat.size(0);
+  const auto add = [&](const std::string& name, HeadMaps maps, DecodeOptions options = {}) {
+    const int64_t views = maps.tl.heat.size(0);
     list.push_back({name, std::move(maps), geometry_of(views), options});
   };
   for (const auto format : {at::MemoryFormat::ChannelsLast, at::MemoryFormat::Contiguous}) {
@@ -116,22 +116,22 @@ std::vector<Case> cases() {
     add("bf16 " + layout, draw_maps(2, 5, 16, 17, format, at::kBFloat16));
     add("fp16 " + layout, draw_maps(1, 5, 16, 17, format, at::kHalf));
   }
-  CornerMaps maps = draw_maps(1, 3, 20, 20, at::MemoryFormat::ChannelsLast, at::kFloat);
-  maps.tl_heat.fill_(0.5f);
-  maps.br_heat.fill_(0.25f);
+  HeadMaps maps = draw_maps(1, 3, 20, 20, at::MemoryFormat::ChannelsLast, at::kFloat);
+  maps.tl.heat.fill_(0.5f);
+  maps.br.heat.fill_(0.25f);
   add("one plateau", maps);
   maps = draw_maps(1, 3, 20, 20, at::MemoryFormat::ChannelsLast, at::kFloat);
-  maps.tl_heat.mul_(20).add_(20);  // sigmoids that round to 1
-  maps.br_heat.mul_(20).add_(20);
+  maps.tl.heat.mul_(20).add_(20);  // sigmoids that round to 1
+  maps.br.heat.mul_(20).add_(20);
   add("saturated", maps);
   maps = draw_maps(1, 3, 12, 12, at::MemoryFormat::ChannelsLast, at::kFloat);
-  maps.tl_heat[0][1].fill_(-kInfinity);
-  maps.tl_heat[0][0][3][3] = kNan;
-  maps.br_heat[0][2].fill_(kNan);
-  maps.br_heat[0][0][0][5] = kInfinity;
+  maps.tl.heat[0][1].fill_(-kInfinity);
+  maps.tl.heat[0][0][3][3] = kNan;
+  maps.br.heat[0][2].fill_(kNan);
+  maps.br.heat[0][0][0][5] = kInfinity;
   add("NaN and infinity", maps);
   maps = draw_maps(1, 2, 8, 8, at::MemoryFormat::ChannelsLast, at::kFloat);
-  maps.tl_heat.fill_(-kInfinity);
+  maps.tl.heat.fill_(-kInfinity);
   add("nothing at all", maps);
   add("one cell", draw_maps(1, 1, 1, 1, at::MemoryFormat::Contiguous, at::kFloat));
   DecodeOptions options;
@@ -171,15 +171,17 @@ void check_same(const std::string& name, const std::vector<Candidate>& got, cons
 template <cuda::Scalar kScalar>
 std::vector<std::vector<Candidate>> run_bodies(const Case& c) {
   cuda::DecodeJob job{};
-  const at::Tensor* const maps[6] = {&c.maps.tl_heat, &c.maps.br_heat, &c.maps.tl_emb, &c.maps.br_emb, &c.maps.tl_off, &c.maps.br_off};
-  cuda::StridedMap* const described[6] = {&job.heat[0], &job.heat[1], &job.embedding[0], &job.embedding[1], &job.offset[0], &job.offset[1]};
-  for (int i = 0; i < 6; ++i)
-    *described[i] = {maps[i]->const_data_ptr(), maps[i]->stride(0), maps[i]->stride(1), maps[i]->stride(2), maps[i]->stride(3)};
-  job.views = static_cast<int>(c.maps.tl_heat.size(0));
-  job.classes = static_cast<int>(c.maps.tl_heat.size(1));
-  job.height = static_cast<int>(c.maps.tl_heat.size(2));
-  job.width = static_cast<int>(c.maps.tl_heat.size(3));
-  job.channels_last = c.maps.tl_heat.stride(1) == 1;
+  const auto strided = [](const at::Tensor& map) {
+    return cuda::StridedMap{map.const_data_ptr(), map.stride(0), map.stride(1), map.stride(2), map.stride(3)};
+  };
+  const auto describe = [&](const CornerMaps& maps) { return cuda::StridedMaps{strided(maps.heat), strided(maps.emb), strided(maps.off)}; };
+  job.side[0] = describe(c.maps.tl);
+  job.side[1] = describe(c.maps.br);
+  job.views = static_cast<int>(c.maps.tl.heat.size(0));
+  job.classes = static_cast<int>(c.maps.tl.heat.size(1));
+  job.height = static_cast<int>(c.maps.tl.heat.size(2));
+  job.width = static_cast<int>(c.maps.tl.heat.size(3));
+  job.channels_last = c.maps.tl.heat.stride(1) == 1;
   job.topk = static_cast<int>(std::min<int64_t>(c.options.corner_topk, job.elements()));
   job.radius = c.options.local_maximum_kernel / 2;
   job.max_candidates = c.options.max_candidates;
@@ -217,7 +219,7 @@ const Registration on_cpu("corner_decode: every layout, type and content gives w
 
 const Registration bodies("corner_decode: the CUDA bodies on the CPU give what the definition says", [] {
   for (const Case& c : cases()) {
-    const at::ScalarType type = c.maps.tl_heat.scalar_type();
+    const at::ScalarType type = c.maps.tl.heat.scalar_type();
     const auto got = type == at::kFloat  ? run_bodies<cuda::Scalar::Float32>(c)
                      : type == at::kHalf ? run_bodies<cuda::Scalar::Float16>(c)
                                          : run_bodies<cuda::Scalar::BFloat16>(c);
@@ -228,10 +230,8 @@ const Registration bodies("corner_decode: the CUDA bodies on the CPU give what t
 const Registration on_gpu("corner_decode: every layout, type and content gives what the definition says (GPU)", [] {
   skip_without_gpu();
   for (const Case& c : cases()) {
-    const auto move = [](const at::Tensor& map) { return map.to(at::kCUDA); };
-    const CornerMaps& m = c.maps;
-    const CornerMaps moved{move(m.tl_heat), move(m.br_heat), move(m.tl_emb), move(m.br_emb), move(m.tl_off), move(m.br_off)};
-    check_all(c, decode_corners(moved, c.views, c.options), kSigmoidSlack);
+    const auto move = [](const CornerMaps& m) { return CornerMaps{m.heat.to(at::kCUDA), m.emb.to(at::kCUDA), m.off.to(at::kCUDA)}; };
+    check_all(c, decode_corners({move(c.maps.tl), move(c.maps.br)}, c.views, c.options), kSigmoidSlack);
   }
 });
 
@@ -248,7 +248,7 @@ const Registration threads("corner_decode: results do not depend on the number o
 });
 
 const Registration wrong("corner_decode: wrong input is refused with a code", [] {
-  const CornerMaps good = draw_maps(2, 3, 8, 8, at::MemoryFormat::ChannelsLast, at::kFloat);
+  const HeadMaps good = draw_maps(2, 3, 8, 8, at::MemoryFormat::ChannelsLast, at::kFloat);
   const auto refuse = [&](const std::string& part, auto change) {
     Case c{"", good, geometry_of(2), {}};
     change(c);
@@ -256,12 +256,12 @@ const Registration wrong("corner_decode: wrong input is refused with a code", []
     check(contains(sentence, part), sentence);
   };
   refuse("geometry", [](Case& c) { c.views.pop_back(); });
-  refuse("two heatmaps", [](Case& c) { c.maps.br_heat = at::zeros({2, 4, 8, 8}); });
-  refuse("embeddings", [](Case& c) { c.maps.tl_emb = at::zeros({2, 2, 8, 8}); });
-  refuse("offsets", [](Case& c) { c.maps.br_off = at::zeros({2, 2, 8, 7}); });
+  refuse("two heatmaps", [](Case& c) { c.maps.br.heat = at::zeros({2, 4, 8, 8}); });
+  refuse("embeddings", [](Case& c) { c.maps.tl.emb = at::zeros({2, 2, 8, 8}); });
+  refuse("offsets", [](Case& c) { c.maps.br.off = at::zeros({2, 2, 8, 7}); });
   refuse("top-k", [](Case& c) { c.options.corner_topk = 0; });
   refuse("odd", [](Case& c) { c.options.local_maximum_kernel = 2; });
-  refuse("four dimensions", [](Case& c) { c.maps.tl_heat = at::zeros({3, 8, 8}); });
+  refuse("four dimensions", [](Case& c) { c.maps.tl.heat = at::zeros({3, 8, 8}); });
 });
 
 }  // namespace

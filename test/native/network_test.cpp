@@ -24,10 +24,10 @@ CornerNet network_of(const CornerNetConfig& config, const NamedTensors& tensors)
   return network;
 }
 
-std::vector<at::Tensor> list(const CornerMaps& maps) { return {maps.tl_heat, maps.br_heat, maps.tl_emb, maps.br_emb, maps.tl_off, maps.br_off}; }
+std::vector<at::Tensor> list(const HeadMaps& maps) { return {maps.tl.heat, maps.br.heat, maps.tl.emb, maps.br.emb, maps.tl.off, maps.br.off}; }
 
 /// The largest difference of any map, in units of that map's largest value.
-double relative_difference(const CornerMaps& a, const CornerMaps& b) {
+double relative_difference(const HeadMaps& a, const HeadMaps& b) {
   double largest = 0;
   const auto left = list(a), right = list(b);
   for (size_t i = 0; i < left.size(); ++i) {
@@ -65,13 +65,13 @@ void check_sixteen_bits(at::Device device) {
   CornerNet exact = network_of(config, tensors);
   exact.prepare(at::kFloat, at::kCPU);
   const at::Tensor x = at::randn({1, 3, 127, 127}).contiguous(at::MemoryFormat::ChannelsLast);
-  const CornerMaps expected = exact.forward(x);
+  const HeadMaps expected = exact.forward(x);
   for (const at::ScalarType type : precisions_on(device)) {
     if (type == at::kFloat) continue;
     CornerNet rounded = network_of(config, tensors);
     rounded.prepare(type, device);
-    const CornerMaps maps = rounded.forward(x.to(device, type));
-    check(maps.tl_heat.scalar_type() == type, "the maps are not ", type);
+    const HeadMaps maps = rounded.forward(x.to(device, type));
+    check(maps.tl.heat.scalar_type() == type, "the maps are not ", type);
     const double difference = relative_difference(expected, maps);
     // bf16's 8 bits of mantissa round by 0.4%, fp16's 11 by 0.05%, through about twenty layers, and drawn weights amplify more than trained ones.
     check(difference < (type == at::kBFloat16 ? 0.2 : 0.025), "maps in ", type, " differ by ", difference);

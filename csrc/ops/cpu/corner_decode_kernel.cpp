@@ -147,12 +147,11 @@ std::vector<Peak> best_peaks(const at::Tensor& logits, int64_t view, const Decod
   return PeakSearch<float>(logits, view, radius).best(topk);
 }
 
-std::vector<Corner> corners_of(const at::Tensor& logits, const at::Tensor& embeddings, const at::Tensor& offsets, int64_t view,
-                               const ViewGeometry& geometry, const DecodeOptions& options) {
-  const int64_t height = logits.size(2), width = logits.size(3);
-  const Plane<float> embedding(embeddings, view), offset(offsets, view);
+std::vector<Corner> corners_of(const CornerMaps& maps, int64_t view, const ViewGeometry& geometry, const DecodeOptions& options) {
+  const int64_t height = maps.heat.size(2), width = maps.heat.size(3);
+  const Plane<float> embedding(maps.emb, view), offset(maps.off, view);
   std::vector<Corner> corners;
-  for (const Peak& peak : best_peaks(logits, view, options)) {
+  for (const Peak& peak : best_peaks(maps.heat, view, options)) {
     const int64_t x = peak.index % width, y = peak.index / width % height;
     corners.push_back({picture_coordinate(static_cast<float>(x), offset.at(0, y, x), geometry.scale_x, geometry.left_px),
                        picture_coordinate(static_cast<float>(y), offset.at(1, y, x), geometry.scale_y, geometry.top_px), peak.score,
@@ -182,16 +181,16 @@ at::Tensor readable(const at::Tensor& map, at::ScalarType type = at::kFloat) {
 
 }  // namespace
 
-CandidateLists decode_corners(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
-  const auto type = maps.tl_heat.scalar_type() == at::kBFloat16 && maps.br_heat.scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
-  const at::Tensor logits[2] = {readable(maps.tl_heat, type), readable(maps.br_heat, type)};
-  const at::Tensor embeddings[2] = {readable(maps.tl_emb), readable(maps.br_emb)};
-  const at::Tensor offsets[2] = {readable(maps.tl_off), readable(maps.br_off)};
+CandidateLists decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+  const auto readable_maps = [](const CornerMaps& corner) {
+    const auto type = corner.heat.scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
+    return CornerMaps{readable(corner.heat, type), readable(corner.emb), readable(corner.off)};
+  };
+  const CornerMaps sides[2] = {readable_maps(maps.tl), readable_maps(maps.br)};
   std::vector<std::vector<Corner>> corners(2 * views.size());
   at::parallel_for(0, static_cast<int64_t>(corners.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      corners[static_cast<size_t>(i)] =
-          corners_of(logits[i % 2], embeddings[i % 2], offsets[i % 2], i / 2, views[static_cast<size_t>(i / 2)], options);
+      corners[static_cast<size_t>(i)] = corners_of(sides[i % 2], i / 2, views[static_cast<size_t>(i / 2)], options);
     }
   });
   CandidateLists candidates;

@@ -34,21 +34,17 @@ at::Tensor copied_back(const at::Tensor& values) {
   return host;
 }
 
-DecodeJob describe(const CornerMaps& maps, const DecodeOptions& options) {
+DecodeJob describe(const HeadMaps& maps, const DecodeOptions& options) {
   DecodeJob job{};
-  const at::Tensor* const heats[2] = {&maps.tl_heat, &maps.br_heat};
-  const at::Tensor* const embeddings[2] = {&maps.tl_emb, &maps.br_emb};
-  const at::Tensor* const offsets[2] = {&maps.tl_off, &maps.br_off};
-  for (int side = 0; side < 2; ++side) {
-    job.heat[side] = strided(*heats[side]);
-    job.embedding[side] = strided(*embeddings[side]);
-    job.offset[side] = strided(*offsets[side]);
+  for (const int side : {0, 1}) {
+    const CornerMaps& corner = side == 0 ? maps.tl : maps.br;
+    job.side[side] = {strided(corner.heat), strided(corner.emb), strided(corner.off)};
   }
-  job.views = static_cast<int>(maps.tl_heat.size(0));
-  job.classes = static_cast<int>(maps.tl_heat.size(1));
-  job.height = static_cast<int>(maps.tl_heat.size(2));
-  job.width = static_cast<int>(maps.tl_heat.size(3));
-  job.channels_last = maps.tl_heat.stride(1) == 1;
+  job.views = static_cast<int>(maps.tl.heat.size(0));
+  job.classes = static_cast<int>(maps.tl.heat.size(1));
+  job.height = static_cast<int>(maps.tl.heat.size(2));
+  job.width = static_cast<int>(maps.tl.heat.size(3));
+  job.channels_last = maps.tl.heat.stride(1) == 1;
   job.topk = static_cast<int>(std::min<int64_t>(options.corner_topk, job.elements()));
   job.radius = options.local_maximum_kernel / 2;
   job.max_candidates = options.max_candidates;
@@ -58,24 +54,24 @@ DecodeJob describe(const CornerMaps& maps, const DecodeOptions& options) {
 
 }  // namespace
 
-bool can_decode(const CornerMaps& maps, const DecodeOptions& options) {
-  const at::ScalarType type = maps.tl_heat.scalar_type();
-  const auto same_type = [&](const at::Tensor& map) { return map.scalar_type() == type; };
-  return maps.tl_heat.is_cuda() && options.corner_topk <= kMaxTopk && options.max_candidates <= kMaxCandidates &&
-         maps.tl_heat[0].numel() < std::numeric_limits<uint32_t>::max() && same_type(maps.br_heat) && same_type(maps.tl_emb) &&
-         same_type(maps.br_emb) && same_type(maps.tl_off) && same_type(maps.br_off);
+bool can_decode(const HeadMaps& maps, const DecodeOptions& options) {
+  const auto all_of = [type = maps.tl.heat.scalar_type()](const CornerMaps& corner) {
+    return corner.heat.scalar_type() == type && corner.emb.scalar_type() == type && corner.off.scalar_type() == type;
+  };
+  return maps.tl.heat.is_cuda() && options.corner_topk <= kMaxTopk && options.max_candidates <= kMaxCandidates &&
+         maps.tl.heat[0].numel() < std::numeric_limits<uint32_t>::max() && all_of(maps.tl) && all_of(maps.br);
 }
 
-std::function<CandidateLists()> start_decoding(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
-  const at::Device device = maps.tl_heat.device();
+std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+  const at::Device device = maps.tl.heat.device();
   DecodeJob job = describe(maps, options);
   const at::Tensor geometry = uploaded(views, device);
   job.geometry = static_cast<const ViewGeometry*>(geometry.const_data_ptr());
   const at::Tensor scratch = bytes_on(device, scratch_keys(job) * static_cast<int64_t>(sizeof(uint64_t)));
   const at::Tensor found = bytes_on(device, int64_t{1} * job.views * job.max_candidates * static_cast<int64_t>(sizeof(Candidate)));
   const at::Tensor counts = at::empty({job.views}, at::TensorOptions(at::kInt).device(device));
-  launch(maps.tl_heat, [&](void* stream) {
-    return decode_corners(job, scalar_of(maps.tl_heat), static_cast<uint64_t*>(scratch.mutable_data_ptr()),
+  launch(maps.tl.heat, [&](void* stream) {
+    return decode_corners(job, scalar_of(maps.tl.heat), static_cast<uint64_t*>(scratch.mutable_data_ptr()),
                           static_cast<Candidate*>(found.mutable_data_ptr()), counts.mutable_data_ptr<int>(), stream);
   });
   const at::Tensor host_found = copied_back(found), host_counts = copied_back(counts);

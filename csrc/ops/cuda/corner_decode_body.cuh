@@ -76,7 +76,7 @@ CORNERNET_DEVICE void best_of_tile(Context& context, const DecodeJob& job, uint6
   const auto map = static_cast<int>(context.block() / job.tiles());
   for (int slot = context.thread(); slot < kTile; slot += context.threads()) {
     const int64_t walked = int64_t{1} * tile * kTile + slot;
-    keys[slot] = walked < job.elements() ? peak_key<kScalar>(job, job.heat[map % 2], map / 2, walked) : 0;
+    keys[slot] = walked < job.elements() ? peak_key<kScalar>(job, job.side[map % 2].heat, map / 2, walked) : 0;
   }
   sort_tile(context, keys);
   for (int i = context.thread(); i < job.topk; i += context.threads()) tile_keys[int64_t{1} * context.block() * job.topk + i] = keys[i];
@@ -107,9 +107,10 @@ CORNERNET_DEVICE Corner corner_of(const DecodeJob& job, int side, int view, uint
   const uint32_t index = index_of(key), cells = static_cast<uint32_t>(job.height) * static_cast<uint32_t>(job.width);
   const auto y = static_cast<int>(index % cells / job.width), x = static_cast<int>(index % job.width);
   const ViewGeometry geometry = job.geometry[view];
-  return {picture_coordinate(static_cast<float>(x), element_at<kScalar>(job.offset[side], view, 0, y, x), geometry.scale_x, geometry.left_px),
-          picture_coordinate(static_cast<float>(y), element_at<kScalar>(job.offset[side], view, 1, y, x), geometry.scale_y, geometry.top_px),
-          score_of(key), element_at<kScalar>(job.embedding[side], view, 0, y, x), static_cast<int>(index / cells)};
+  const StridedMaps& maps = job.side[side];
+  return {picture_coordinate(static_cast<float>(x), element_at<kScalar>(maps.offset, view, 0, y, x), geometry.scale_x, geometry.left_px),
+          picture_coordinate(static_cast<float>(y), element_at<kScalar>(maps.offset, view, 1, y, x), geometry.scale_y, geometry.top_px),
+          score_of(key), element_at<kScalar>(maps.embedding, view, 0, y, x), static_cast<int>(index / cells)};
 }
 
 /// Shared memory of best_boxes: the keys, then both sides' corners.

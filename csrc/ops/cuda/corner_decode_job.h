@@ -16,10 +16,15 @@ struct StridedMap {
   int64_t view_stride, channel_stride, row_stride, column_stride;
 };
 
+/// One kind of corner's.
+struct StridedMaps {
+  StridedMap heat, embedding, offset;
+};
+
 /// Both corners' maps: 0 is top-left, 1 bottom-right. All are of one element type; topk <= kMaxTopk, max_candidates <= kMaxCandidates,
 /// elements() < 2^32.
 struct DecodeJob {
-  StridedMap heat[2], embedding[2], offset[2];
+  StridedMaps side[2];
   int views, classes, height, width;
   bool channels_last;  // of the heatmaps: the order in which their elements are walked
   int topk, radius, max_candidates;

@@ -14,8 +14,8 @@ namespace cornernet::cuda {
 void make_input(std::vector<PictureJob> pictures, const LevelTable& table, const InputView& view, at::Tensor& input);
 
 /// Whether the kernels' bounds hold these maps and options; else the CPU decodes.
-bool can_decode(const CornerMaps& maps, const DecodeOptions& options);
+bool can_decode(const HeadMaps& maps, const DecodeOptions& options);
 /// Only the candidates come back from the device, into pinned memory; what is returned waits for them.
-std::function<CandidateLists()> start_decoding(const CornerMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet::cuda
