@@ -2,7 +2,7 @@
 import { abortable } from '../abort.js';
 import { cocoClasses } from '../coco/categories.js';
 import { CornerNetError, fromNative } from '../errors.js';
-import { loadNative, type NativeAddon, type NativeInfo } from '../native.js';
+import { loadNative, type NativeAddon, type NativeDetector, type NativeInfo } from '../native.js';
 import { checkLoadOptions, resolveClasses } from '../options/check.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { Abortable, Device } from '../options/values.js';
@@ -50,20 +50,22 @@ export async function loadDetectors(weights: string, options: LoadOptions & Abor
   const cpus = devices.filter((device) => device === 'cpu' || device === 'auto').length;
   const { precision, tf32, deterministic, cudaGraphs } = checked;
   const threads = checked.threads ?? Math.max(1, Math.floor(native.buildInfo().cores / Math.max(1, cpus)));
-  const detectors = devices.map(() => new native.Detector());
+  const detectors: NativeDetector[] = [];
   const closeAll = (): Promise<unknown> => Promise.all(detectors.map((detector) => detector.close()));
   try {
     const infos = await abortable(signal, () =>
       fromNative(
         Promise.all(
-          detectors.map((detector, i) =>
-            detector.load({ path: resolved.path, device: devices[i] ?? 'auto', precision, threads, tf32, deterministic, cudaGraphs }),
-          ),
+          devices.map(async (device) => {
+            const detector = new native.Detector();
+            detectors.push(detector);
+            return detector.load({ path: resolved.path, device, precision, threads, tf32, deterministic, cudaGraphs });
+          }),
         ),
       ),
     );
     const first = infos[0] as NativeInfo;
-    const replicas = new Replicas(infos.map((info, i) => ({ info, native: detectors[i] as (typeof detectors)[number] })));
+    const replicas = new Replicas(infos.map((info, i) => ({ info, native: detectors[i] as NativeDetector })));
     const classes = classNames(first, checked.classNames);
     if (checked.classes) resolveClasses(checked.classes, classes);
     return { replicas, info: first, weights: resolved, options: checked, classes };

@@ -40,6 +40,29 @@ describe('ends of processes', function () {
     );
   });
 
+  it('no thread and no memory to be had: errors with a code, and the process works on', async () => {
+    const ended = await runScript(`
+      const { spawnSync } = require('node:child_process');
+      const { readFileSync } = require('node:fs');
+      const limit = (bytes) => {
+        const { status, stderr, error } = spawnSync('prlimit', ['--pid', String(process.pid), '--as=' + bytes + ':']);
+        if (status !== 0) throw error ?? new Error(String(stderr));
+      };
+      const big = new Float32Array(2 ** 26);
+      await cornernet.cornerPool(new Float32Array(1), [1, 1], 'top');
+      const used = 1024 * Number(/VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+      const tell = ({ name, code, message }) => console.log(name, code, message);
+      limit(used + 6 * 2 ** 20); // less than a thread's stack
+      await Detector.load().catch(tell);
+      await cornernet.cornerPool(big, [8192, 8192], 'top').catch(tell);
+      limit('unlimited');
+      const detector = await Detector.load();
+      console.log((await detector.detect(picture())).width);
+    `);
+    assertClean(ended);
+    assert.match(ended.stdout, /^(CornerNetError ERR_OUT_OF_MEMORY [^\n]+\n){2}120\n$/);
+  });
+
   it('an exception in mid-detect is the only thing reported', async () => {
     const ended = await runScript(`
       const detector = await Detector.load();
