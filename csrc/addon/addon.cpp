@@ -65,7 +65,7 @@ class Addon : public Napi::Addon<Addon> {
   /// On the environment's own thread for operators called by themselves.
   Napi::Value submit(const Napi::CallbackInfo& info, std::function<Channel::Result()> work) {
     if (!channel_) channel_ = channels_.open(info.Env(), "cornernet operators");
-    return channel_->submit(info.This().As<Napi::Object>(), 0, std::move(work));
+    return channel_->submit(info.This(), 0, std::move(work));
   }
 
   Channels channels_;

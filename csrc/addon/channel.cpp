@@ -54,15 +54,15 @@ Channel::~Channel() {
   napi_release_threadsafe_function(deliverer_, napi_tsfn_release);
 }
 
-Napi::Promise Channel::submit(Napi::Object owner, int64_t id, std::function<Result()> work) {
+Napi::Promise Channel::submit(const Napi::Value& owner, int64_t id, std::function<Result()> work) {
   return enqueue(worker_, owner, id, [work = std::move(work)](const Call& call) mutable { complete(call, std::exchange(work, nullptr)); });
 }
 
-Napi::Promise Channel::submit_aside(Napi::Object owner, int64_t id, std::function<Result()> work) {
+Napi::Promise Channel::submit_aside(const Napi::Value& owner, int64_t id, std::function<Result()> work) {
   return enqueue(finisher_, owner, id, [work = std::move(work)](const Call& call) mutable { complete(call, std::exchange(work, nullptr)); });
 }
 
-Napi::Promise Channel::submit_in_two(Napi::Object owner, int64_t id, std::function<std::function<Result()>()> work) {
+Napi::Promise Channel::submit_in_two(const Napi::Value& owner, int64_t id, std::function<std::function<Result()>()> work) {
   return enqueue(worker_, owner, id, [this, id, work = std::move(work)](const Call& call) mutable {
     std::function<Result()> rest;
     try {
@@ -77,13 +77,13 @@ Napi::Promise Channel::submit_in_two(Napi::Object owner, int64_t id, std::functi
   });
 }
 
-Napi::Promise Channel::enqueue(Worker& thread, Napi::Object owner, int64_t id, std::function<void(const Call&)> run) {
+Napi::Promise Channel::enqueue(Worker& thread, const Napi::Value& owner, int64_t id, std::function<void(const Call&)> run) {
   // Shared, because std::function copies what it holds, and both outcomes need it.
   const auto call = std::make_shared<std::unique_ptr<Completion>>(std::make_unique<Completion>());
   Completion& completion = **call;
   completion.channel = shared_from_this();
   completion.deferred.emplace(Napi::Promise::Deferred::New(env_));
-  completion.owner = Napi::Persistent(owner);
+  completion.owner = Napi::Persistent(owner.As<Napi::Object>());
   const Napi::Promise promise = completion.deferred->Promise();
   if (stop_requested_ || closed_ || !thread.post({id, [call, run = std::move(run)] { run(call); }, [call] { fail(call, dropped()); }})) {
     return rejected(env_, closed("the detector is closed"));

@@ -22,11 +22,11 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Channel& operator=(const Channel&) = delete;
 
   /// A promise of what `work` returns, which runs on the channel's thread; what it throws rejects. `owner` is kept alive until then.
-  Napi::Promise submit(Napi::Object owner, int64_t id, std::function<Result()> work);
+  Napi::Promise submit(const Napi::Value& owner, int64_t id, std::function<Result()> work);
   /// The same in two steps: what `work` returns runs on a second thread, calls in order, while the first thread takes the next call.
-  Napi::Promise submit_in_two(Napi::Object owner, int64_t id, std::function<std::function<Result()>()> work);
+  Napi::Promise submit_in_two(const Napi::Value& owner, int64_t id, std::function<std::function<Result()>()> work);
   /// As submit, on the second thread: for what needn't wait for the calls on the first.
-  Napi::Promise submit_aside(Napi::Object owner, int64_t id, std::function<Result()> work);
+  Napi::Promise submit_aside(const Napi::Value& owner, int64_t id, std::function<Result()> work);
   /// Drops the call of this id, which rejects with ERR_CLOSED: at once when it waits, at its next step when it runs.
   void cancel(int64_t id);
   /// Refuses new calls, rejects waiting ones, lets the running one finish, runs `last` on the thread and ends it. Every call's promise resolves then.
@@ -42,7 +42,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   using Call = std::shared_ptr<std::unique_ptr<Completion>>;
   explicit Channel(Napi::Env env) : env_(env) {}
   /// A call, its promise, and how a thread is given it.
-  Napi::Promise enqueue(Worker& thread, Napi::Object owner, int64_t id, std::function<void(const Call&)> run);
+  Napi::Promise enqueue(Worker& thread, const Napi::Value& owner, int64_t id, std::function<void(const Call&)> run);
   static void complete(const Call& call, std::function<Result()> work);
   static void fail(const Call& call, std::exception_ptr failure);
   void post(Completion* completion);

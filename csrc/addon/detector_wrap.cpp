@@ -65,7 +65,7 @@ std::function<void()> DetectorWrap::free_detector() const {
 Napi::Value DetectorWrap::load(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     const auto options = from_js<LoadOptions>(info[0], "load options");
-    return channel_->submit(info.This().As<Napi::Object>(), 0, [this, state = state_, options]() -> Channel::Result {
+    return channel_->submit(info.This(), 0, [this, state = state_, options]() -> Channel::Result {
       state->detector = std::make_unique<Detector>(options);
       state->publish();
       {
@@ -85,7 +85,7 @@ Napi::Value DetectorWrap::detect(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     auto pictures = std::make_shared<std::vector<Picture>>(pictures_from_js(info[1]));
     const DetectOptions options = state_->options_of(info[2]);
-    return channel_->submit_in_two(info.This().As<Napi::Object>(), call_id(info),
+    return channel_->submit_in_two(info.This(), call_id(info),
                                    [state = state_, pictures = std::move(pictures), options]() -> std::function<Channel::Result()> {
                                      auto finish = state->loaded().start(*pictures, options);
                                      state->publish();
@@ -98,7 +98,7 @@ Napi::Value DetectorWrap::merge_detections(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     auto detections = std::make_shared<std::vector<Candidate>>(detections_from_js(info[1]));
     const DetectOptions options = state_->options_of(info[2]);
-    return channel_->submit_aside(info.This().As<Napi::Object>(), call_id(info), [detections = std::move(detections), options] {
+    return channel_->submit_aside(info.This(), call_id(info), [detections = std::move(detections), options] {
       return result_of(cornernet::merge_detections(std::move(*detections), options));
     });
   });
@@ -108,7 +108,7 @@ Napi::Value DetectorWrap::heads(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     auto picture = std::make_shared<Picture>(picture_from_js(info[1]));
     const DetectOptions options = state_->options_of(info[2]);
-    return channel_->submit(info.This().As<Napi::Object>(), call_id(info), [state = state_, picture = std::move(picture), options] {
+    return channel_->submit(info.This(), call_id(info), [state = state_, picture = std::move(picture), options] {
       auto heads = state->loaded().heads(*picture, options);
       state->publish();
       return result_of(std::move(heads));
@@ -118,7 +118,7 @@ Napi::Value DetectorWrap::heads(const Napi::CallbackInfo& info) {
 
 Napi::Value DetectorWrap::work(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    return channel_->submit(info.This().As<Napi::Object>(), call_id(info), [state = state_, shape = from_js<ForwardShape>(info[1], "work options")] {
+    return channel_->submit(info.This(), call_id(info), [state = state_, shape = from_js<ForwardShape>(info[1], "work options")] {
       return result_of(state->loaded().work(shape));
     });
   });

@@ -125,8 +125,8 @@ CheckpointMeta read_meta(const Value& root) {
 }
 
 Checkpoint read(const std::shared_ptr<const MappedFile>& file) {
-  pickle::Machine machine("the checkpoint's pickle");
-  const Container container = is_zip(file->bytes()) ? open_zip(file->bytes(), machine) : open_legacy(file->bytes(), machine);
+  pickle::Unpickler unpickler("the checkpoint's pickle");
+  const Container container = is_zip(file->bytes()) ? open_zip(file->bytes(), unpickler) : open_legacy(file->bytes(), unpickler);
   TensorMaker maker(file, container);
   return {read_tensors(*container.root, maker), read_meta(*container.root)};
 }

@@ -11,7 +11,7 @@ namespace cornernet {
 
 using Bytes = std::span<const uint8_t>;
 
-/// A checkpoint file taken apart. Spans point into the file, pickled values into `machine`.
+/// A checkpoint file taken apart. Spans point into the file, pickled values into `unpickler`.
 struct Container {
   const pickle::Value* root = nullptr;
   /// By storage key; each is as long as its record.
@@ -20,8 +20,8 @@ struct Container {
 
 bool is_zip(Bytes file);
 /// torch >= 1.6: an uncompressed zip archive with one record a storage.
-Container open_zip(Bytes file, pickle::Machine& machine);
+Container open_zip(Bytes file, pickle::Unpickler& unpickler);
 /// Before: pickles one after the other, then the storages.
-Container open_legacy(Bytes file, pickle::Machine& machine);
+Container open_legacy(Bytes file, pickle::Unpickler& unpickler);
 
 }  // namespace cornernet

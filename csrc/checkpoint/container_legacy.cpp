@@ -16,9 +16,9 @@ constexpr int64_t kProtocol = 1001;
 using Storages = std::unordered_map<std::string_view, const pickle::Value*>;
 
 /// The storages that the pickles name, those of skipped objects too: a list of keys says in which order their bytes come, but not how long they are.
-Storages described_storages(const pickle::Machine& machine) {
+Storages described_storages(const pickle::Unpickler& unpickler) {
   Storages storages;
-  for (const pickle::Value& value : machine.values()) {
+  for (const pickle::Value& value : unpickler.values()) {
     if (value.kind != pickle::Kind::Storage) continue;
     const auto [known, fresh] = storages.emplace(value.storage.key, &value);
     if (!fresh && (known->second->storage.numel != value.storage.numel || known->second->storage.dtype != value.storage.dtype)) {
@@ -31,10 +31,10 @@ Storages described_storages(const pickle::Machine& machine) {
 /// Pickles one after the other.
 class Stream {
  public:
-  Stream(Bytes file, pickle::Machine& machine) : file_(file), machine_(machine) {}
+  Stream(Bytes file, pickle::Unpickler& unpickler) : file_(file), unpickler_(unpickler) {}
   const pickle::Value& next() {
     size_t consumed = 0;
-    const pickle::Value& value = machine_.load(file_.subspan(position_), consumed);
+    const pickle::Value& value = unpickler_.load(file_.subspan(position_), consumed);
     position_ += consumed;
     return value;
   }
@@ -42,7 +42,7 @@ class Stream {
 
  private:
   Bytes file_;
-  pickle::Machine& machine_;
+  pickle::Unpickler& unpickler_;
   size_t position_ = 0;
 };
 
@@ -60,14 +60,14 @@ void check_header(Stream& stream) {
 
 }  // namespace
 
-Container open_legacy(Bytes file, pickle::Machine& machine) {
-  Stream stream(file, machine);
+Container open_legacy(Bytes file, pickle::Unpickler& unpickler) {
+  Stream stream(file, unpickler);
   check_header(stream);
   Container container;
   container.root = &stream.next();
   const pickle::Value& keys = stream.next();
   if (keys.kind != pickle::Kind::List) fail("the checkpoint's list of storages is missing");
-  const Storages described = described_storages(machine);
+  const Storages described = described_storages(unpickler);
   Bytes rest = stream.rest();
   for (const pickle::Value* key : keys.items) {
     const auto found = key->kind == pickle::Kind::String ? described.find(key->text) : described.end();

@@ -106,7 +106,7 @@ std::unordered_map<std::string_view, Bytes> read_records(Bytes file) {
 
 bool is_zip(Bytes file) { return file.size() >= 4 && read<uint32_t>(file, 0) == kLocalHeader; }
 
-Container open_zip(Bytes file, pickle::Machine& machine) {
+Container open_zip(Bytes file, pickle::Unpickler& unpickler) {
   constexpr std::string_view kPickle = "/data.pkl", kData = "/data/", kByteOrder = "/byteorder";
   const auto records = read_records(file);
   const auto object = std::find_if(records.begin(), records.end(), [&](const auto& record) {
@@ -120,7 +120,7 @@ Container open_zip(Bytes file, pickle::Machine& machine) {
   }
   Container container;
   size_t consumed = 0;
-  container.root = &machine.load(object->second, consumed);
+  container.root = &unpickler.load(object->second, consumed);
   for (const auto& [name, bytes] : records) {
     if (name.starts_with(folder + std::string(kData))) container.storages.emplace(name.substr(folder.size() + kData.size()), bytes);
   }

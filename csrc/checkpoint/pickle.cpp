@@ -20,7 +20,7 @@ const Value* Value::find(std::string_view key) const {
 
 std::string Value::qualified_name() const { return std::string(module) + "." + std::string(text); }
 
-Value* Machine::make(Kind kind) {
+Value* Unpickler::make(Kind kind) {
   if (values_.size() >= kMaxValues) throw Error(ErrorCode::Checkpoint, origin_ + " holds more than " + std::to_string(kMaxValues) + " objects");
   values_.emplace_back();
   values_.back().kind = kind;
@@ -28,9 +28,9 @@ Value* Machine::make(Kind kind) {
 }
 
 /// One pass over one pickle: the stack, the marks and the memo.
-class Machine::Run {
+class Unpickler::Run {
  public:
-  Run(Machine& machine, std::span<const uint8_t> bytes) : machine_(machine), bytes_(bytes) {}
+  Run(Unpickler& unpickler, std::span<const uint8_t> bytes) : unpickler_(unpickler), bytes_(bytes) {}
 
   const Value& run() {
     for (;;) {
@@ -45,7 +45,7 @@ class Machine::Run {
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(ErrorCode::Checkpoint, machine_.origin_ + " is damaged or not a checkpoint: " + what + " at byte " + std::to_string(opcode_at_));
+    throw Error(ErrorCode::Checkpoint, unpickler_.origin_ + " is damaged or not a checkpoint: " + what + " at byte " + std::to_string(opcode_at_));
   }
   void require(bool holds, const char* what) const {
     if (!holds) fail(what);
@@ -79,7 +79,7 @@ class Machine::Run {
     stack_.push_back(value);
     return value;
   }
-  Value* push(Kind kind) { return push(machine_.make(kind)); }
+  Value* push(Kind kind) { return push(unpickler_.make(kind)); }
   void push_int(int64_t integer, Kind kind = Kind::Int) { push(kind)->integer = integer; }
   void push_text(std::string_view text) { push(Kind::String)->text = text; }
   /// Values above the last mark may be popped, the ones below it not.
@@ -147,13 +147,13 @@ class Machine::Run {
   /// From a callee, its arguments and, with NEWOBJ_EX, keywords.
   void push_object(const std::vector<Value*>& operands) { push(construct(*operands[0], *operands[1], maker(), failure())); }
   Maker maker() {
-    return [this](Kind kind) { return machine_.make(kind); };
+    return [this](Kind kind) { return unpickler_.make(kind); };
   }
   Failure failure() const {
     return [this](const std::string& what) { fail(what); };
   }
 
-  Machine& machine_;
+  Unpickler& unpickler_;
   std::span<const uint8_t> bytes_;
   size_t position_ = 0, opcode_at_ = 0;
   std::vector<Value*> stack_;
@@ -161,7 +161,7 @@ class Machine::Run {
   std::unordered_map<uint64_t, Value*> memo_;
 };
 
-void Machine::Run::step(uint8_t opcode) {
+void Unpickler::Run::step(uint8_t opcode) {
   using Step = void (*)(Run&);
   static const std::unordered_map<uint8_t, Step> kSteps{
       // Scalars
@@ -255,7 +255,7 @@ void Machine::Run::step(uint8_t opcode) {
   known->second(*this);
 }
 
-const Value& Machine::load(std::span<const uint8_t> bytes, size_t& consumed) {
+const Value& Unpickler::load(std::span<const uint8_t> bytes, size_t& consumed) {
   Run run(*this, bytes);
   const Value& value = run.run();
   consumed = run.position();

@@ -1,4 +1,4 @@
-// Python's pickle as data: a machine of the few opcodes that checkpoints use, which builds values and never calls anything.
+// Python's pickle as data: an unpickler of the few opcodes that checkpoints use, which builds values and never calls anything.
 #pragma once
 #include <c10/core/ScalarType.h>
 
@@ -31,7 +31,7 @@ struct TensorRef {
 
 enum class Kind { None, Bool, Int, BigInt, Float, String, Tuple, List, Dict, Global, Storage, Tensor, Opaque };
 
-/// Values live in the Machine that made them; strings are views of the pickle's own bytes.
+/// Values live in the Unpickler that made them; strings are views of the pickle's own bytes.
 struct Value {
   Kind kind = Kind::None;
   int64_t integer = 0;        // Bool, Int
@@ -48,10 +48,10 @@ struct Value {
   std::string qualified_name() const;
 };
 
-class Machine {
+class Unpickler {
  public:
   /// `origin` names the stream in errors.
-  explicit Machine(std::string origin) : origin_(std::move(origin)) {}
+  explicit Unpickler(std::string origin) : origin_(std::move(origin)) {}
 
   /// Reads one pickle from the start of `bytes` and returns its value; `consumed` is where it ended. Throws Error(Checkpoint).
   const Value& load(std::span<const uint8_t> bytes, size_t& consumed);

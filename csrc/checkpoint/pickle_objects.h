@@ -7,7 +7,7 @@
 
 namespace cornernet::pickle {
 
-/// Makes a value of the machine's.
+/// Makes a value of the unpickler's.
 using Maker = std::function<Value*(Kind)>;
 /// Throws Error(Checkpoint) with the place in the stream.
 using Failure = std::function<void(const std::string&)>;

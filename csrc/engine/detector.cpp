@@ -201,7 +201,7 @@ Heads Detector::heads(const Picture& picture, const DetectOptions& options) {
     check_options(options);
     const HeadMaps maps = impl_->predictor->maps(view_of(picture), options);
     const Placement placement = place(picture.width_px, picture.height_px);
-    const auto corner = [](const CornerMaps& of) { return Heads::Corner{to_map(of.heat), to_map(of.emb), to_map(of.off)}; };
+    const auto corner = [](const CornerMaps& of) { return Heads::Side{to_map(of.heat), to_map(of.emb), to_map(of.off)}; };
     return Heads{corner(maps.tl), corner(maps.br), placement.padded_width_px, placement.padded_height_px, placement.left_px, placement.top_px};
   });
 }

@@ -67,10 +67,10 @@ struct Map {
 };
 
 struct Heads {
-  struct Corner {
+  struct Side {
     Map heat, emb, off;
   };
-  Corner tl, br;
+  Side tl, br;
   int padded_width_px = 0, padded_height_px = 0, left_px = 0, top_px = 0;
 };
 

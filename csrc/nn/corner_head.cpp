@@ -44,11 +44,11 @@ CornerBranches::CornerBranches(const CornerHeadConfig& config, Direction vertica
       off_(config.in_channels, config.branch_channels, 2) {}
 
 void CornerBranches::visit(const std::string& prefix, size_t level, const ConvVisitor& visitor) {
-  const std::string index = "." + std::to_string(level) + ".";
-  pool_.visit(prefix + "pool" + index, visitor);
-  heat_.visit(prefix + "heat" + index, visitor);
-  emb_.visit(prefix + "emb" + index, visitor);
-  off_.visit(prefix + "off" + index, visitor);
+  const std::string index = std::to_string(level) + ".";
+  pool_.visit(prefix + "pool." + index, visitor);
+  heat_.visit(prefix + "heat." + index, visitor);
+  emb_.visit(prefix + "emb." + index, visitor);
+  off_.visit(prefix + "off." + index, visitor);
 }
 
 CornerMaps CornerBranches::forward(const at::Tensor& features) const {

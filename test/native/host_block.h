@@ -16,56 +16,7 @@ namespace cornernet::testing {
 /// The order in which the threads between two barriers run; a body that forgets a barrier gives different results.
 enum class LaneOrder { Ascending, Descending };
 
-class HostBlock;
-
-/// csrc/ops/cuda/context.cuh's interface on the host.
-class HostContext {
- public:
-  HostContext(HostBlock& owner, int thread) : owner_(owner), thread_(thread) {}
-  int thread() const { return thread_; }
-  int threads() const;
-  unsigned block() const;
-  void sync();
-  unsigned char* shared();
-  template <typename T>
-  T shuffle_up(T value, int lanes) {
-    return exchange(value, thread_ % 32 - lanes);
-  }
-  template <typename T>
-  T shuffle_down(T value, int lanes) {
-    return exchange(value, thread_ % 32 + lanes);
-  }
-  template <typename T>
-  T shuffle(T value, int lane) {
-    return exchange(value, lane % 32);
-  }
-  unsigned ballot(bool yes) {
-    unsigned votes = 0;
-    publish(yes ? 1 : 0);
-    for (int lane = 0; lane < 32; ++lane) votes |= static_cast<unsigned>(published(lane)) << lane;
-    return votes;
-  }
-
- private:
-  /// Shuffles from a lane outside the warp give the caller's own value, as on a GPU.
-  template <typename T>
-  T exchange(T value, int lane) {
-    static_assert(sizeof(T) <= sizeof(uint64_t));
-    uint64_t bits = 0;
-    std::memcpy(&bits, &value, sizeof(T));
-    publish(bits);
-    if (lane < 0 || lane > 31) return value;
-    bits = published(lane);
-    std::memcpy(&value, &bits, sizeof(T));
-    return value;
-  }
-  void publish(uint64_t bits);
-  uint64_t published(int lane) const;
-
-  HostBlock& owner_;
-  int thread_;
-  int phase_ = 0;
-};
+class HostContext;
 
 class HostBlock {
  public:
@@ -98,14 +49,7 @@ class HostBlock {
     unsigned char bytes[16];
   };
 
-  static void enter(unsigned high, unsigned low, int thread) {
-    auto* owner = reinterpret_cast<HostBlock*>(static_cast<uintptr_t>(high) << 32 | low);
-    HostContext context(*owner, thread);
-    (*owner->body_)(context);
-    owner->lanes_[thread].done = true;
-    ++owner->progress_;
-    _longjmp(owner->scheduler_, 1);
-  }
+  static void enter(unsigned high, unsigned low, int thread);
 
   void run_one() {
     const auto self = reinterpret_cast<uintptr_t>(this);
@@ -170,15 +114,66 @@ class HostBlock {
   int64_t progress_ = 0;
 };
 
-inline int HostContext::threads() const { return static_cast<int>(owner_.lanes_.size()); }
-inline unsigned HostContext::block() const { return owner_.block_; }
-inline void HostContext::sync() { owner_.wait(owner_.block_barrier_); }
-inline unsigned char* HostContext::shared() { return owner_.shared_[0].bytes; }
-inline void HostContext::publish(uint64_t bits) {
-  phase_ ^= 1;  // two slots: a quick lane's next value must not cover what a slow lane has yet to read
-  owner_.lanes_[thread_].slots[phase_] = bits;
-  owner_.wait(owner_.warp_barriers_[thread_ / 32]);
+/// csrc/ops/cuda/context.cuh's interface on the host.
+class HostContext {
+ public:
+  HostContext(HostBlock& owner, int thread) : owner_(owner), thread_(thread) {}
+  int thread() const { return thread_; }
+  int threads() const { return static_cast<int>(owner_.lanes_.size()); }
+  unsigned block() const { return owner_.block_; }
+  void sync() { owner_.wait(owner_.block_barrier_); }
+  unsigned char* shared() { return owner_.shared_[0].bytes; }
+  template <typename T>
+  T shuffle_up(T value, int lanes) {
+    return exchange(value, thread_ % 32 - lanes);
+  }
+  template <typename T>
+  T shuffle_down(T value, int lanes) {
+    return exchange(value, thread_ % 32 + lanes);
+  }
+  template <typename T>
+  T shuffle(T value, int lane) {
+    return exchange(value, lane % 32);
+  }
+  unsigned ballot(bool yes) {
+    unsigned votes = 0;
+    publish(yes ? 1 : 0);
+    for (int lane = 0; lane < 32; ++lane) votes |= static_cast<unsigned>(published(lane)) << lane;
+    return votes;
+  }
+
+ private:
+  /// Shuffles from a lane outside the warp give the caller's own value, as on a GPU.
+  template <typename T>
+  T exchange(T value, int lane) {
+    static_assert(sizeof(T) <= sizeof(uint64_t));
+    uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof(T));
+    publish(bits);
+    if (lane < 0 || lane > 31) return value;
+    bits = published(lane);
+    std::memcpy(&value, &bits, sizeof(T));
+    return value;
+  }
+  void publish(uint64_t bits) {
+    phase_ ^= 1;  // two slots: a quick lane's next value must not cover what a slow lane has yet to read
+    owner_.lanes_[thread_].slots[phase_] = bits;
+    owner_.wait(owner_.warp_barriers_[thread_ / 32]);
+  }
+  uint64_t published(int lane) const { return owner_.lanes_[thread_ / 32 * 32 + lane].slots[phase_]; }
+
+  HostBlock& owner_;
+  int thread_;
+  int phase_ = 0;
+};
+
+inline void HostBlock::enter(unsigned high, unsigned low, int thread) {
+  auto* owner = reinterpret_cast<HostBlock*>(static_cast<uintptr_t>(high) << 32 | low);
+  HostContext context(*owner, thread);
+  (*owner->body_)(context);
+  owner->lanes_[thread].done = true;
+  ++owner->progress_;
+  _longjmp(owner->scheduler_, 1);
 }
-inline uint64_t HostContext::published(int lane) const { return owner_.lanes_[thread_ / 32 * 32 + lane].slots[phase_]; }
 
 }  // namespace cornernet::testing
