@@ -99,7 +99,8 @@ void read(const Napi::Value& value, const std::string& name, T& out) {
   } else if constexpr (std::is_arithmetic_v<T>) {
     const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
     if (!std::isfinite(number)) refuse(name, "a finite number");
-    if (std::integral<T> && (std::trunc(number) != number || std::abs(number) > std::numeric_limits<int>::max())) refuse(name, "an integer");
+    constexpr double kMost = sizeof(T) > sizeof(int) ? 0x1p53 : std::numeric_limits<int>::max();
+    if (std::integral<T> && (std::trunc(number) != number || std::abs(number) > kMost)) refuse(name, "an integer");
     out = static_cast<T>(number);
   } else if constexpr (std::same_as<T, std::string>) {
     if (!value.IsString()) refuse(name, "a string");

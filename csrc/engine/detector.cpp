@@ -94,17 +94,6 @@ void finish(const Group& group, const DetectOptions& options, Found& found) {
   }
 }
 
-}  // namespace
-
-std::vector<Candidate> merge_detections(std::vector<Candidate> detections, const DetectOptions& options) {
-  check_options(options);
-  auto merged = soft_nms(std::move(detections), options.nms);
-  keep_wanted(merged, options);
-  return merged;
-}
-
-namespace {
-
 void check_shape(const ForwardShape& shape) {
   constexpr int kMostPx = 1 << 20, kMostViews = 1 << 16;
   require(shape.width_px >= 1 && shape.height_px >= 1 && shape.width_px <= kMostPx && shape.height_px <= kMostPx,
@@ -121,6 +110,13 @@ Map to_map(const at::Tensor& tensor) {
 }
 
 }  // namespace
+
+std::vector<Candidate> merge_detections(std::vector<Candidate> detections, const DetectOptions& options) {
+  check_options(options);
+  auto merged = soft_nms(std::move(detections), options.nms);
+  keep_wanted(merged, options);
+  return merged;
+}
 
 struct Detector::Impl {
   DetectorInfo info;

@@ -1,6 +1,5 @@
 // The facade's functions that need no network: what the build offers, and corner pooling by itself.
 #include <ATen/ops/from_blob.h>
-#include <c10/core/InferenceMode.h>
 #include <torch/headeronly/version.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "engine/detector.h"
 #include "engine/device.h"
+#include "engine/guarded.h"
 #include "ops/corner_pool.h"
 #include "runtime/error.h"
 #include "runtime/machine.h"
@@ -43,13 +43,13 @@ std::vector<float> corner_pool_f32(const std::vector<float>& data, const std::ve
     throw Error(ErrorCode::Input, "the shape has " + std::to_string(elements) + " elements, the data " + std::to_string(data.size()));
   }
   if (data.empty()) return {};
-  const c10::InferenceMode inference;
-  const c10::Device where = resolve_device(device);
   const int64_t height = shape[shape.size() - 2], width = shape.back();
-  // The kernels only read what they are given.
-  const at::Tensor x = at::from_blob(const_cast<float*>(data.data()), {elements / (height * width), 1, height, width}, at::TensorOptions(at::kFloat));
-  const at::Tensor pooled = corner_pool(x.to(where), found->second).cpu().contiguous();
-  return {pooled.const_data_ptr<float>(), pooled.const_data_ptr<float>() + elements};
+  return guarded([&] {
+    // The kernels only read what they are given.
+    const at::Tensor x = at::from_blob(const_cast<float*>(data.data()), {elements / (height * width), 1, height, width});
+    const at::Tensor pooled = corner_pool(x.to(resolve_device(device)), found->second).cpu().contiguous();
+    return std::vector<float>(pooled.const_data_ptr<float>(), pooled.const_data_ptr<float>() + elements);
+  });
 }
 
 }  // namespace cornernet

@@ -35,10 +35,6 @@ void check(const HeadMaps& maps, size_t views, const DecodeOptions& options) {
 
 }  // namespace
 
-CandidateLists decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
-  return start_decoding(maps, views, options)();
-}
-
 std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   check(maps, views.size(), options);
 #ifdef CORNERNET_CUDA

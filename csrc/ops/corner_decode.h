@@ -22,10 +22,8 @@ struct HeadMaps {
   CornerMaps tl, br;
 };
 
-/// One list a view, in descending score (at equal scores the lower pair index first), at most max_candidates long.
-CandidateLists decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
-
-/// The same without waiting for the device: what comes back waits for it. It may be called once, on any thread, when `maps` are long gone.
+/// One list a view, in descending score (at equal scores the lower pair index first), at most max_candidates long. Does not wait for the device:
+/// what comes back does. It may be called once, on any thread, when `maps` are long gone.
 std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet

@@ -214,7 +214,7 @@ void check_all(const Case& c, const std::vector<std::vector<Candidate>>& got, fl
 constexpr float kSigmoidSlack = 2.4e-7f;
 
 const Registration on_cpu("corner_decode: every layout, type and content gives what the definition says (CPU)", [] {
-  for (const Case& c : cases()) check_all(c, decode_corners(c.maps, c.views, c.options), kSigmoidSlack);
+  for (const Case& c : cases()) check_all(c, start_decoding(c.maps, c.views, c.options)(), kSigmoidSlack);
 });
 
 const Registration bodies("corner_decode: the CUDA bodies on the CPU give what the definition says", [] {
@@ -231,7 +231,7 @@ const Registration on_gpu("corner_decode: every layout, type and content gives w
   skip_without_gpu();
   for (const Case& c : cases()) {
     const auto move = [](const CornerMaps& m) { return CornerMaps{m.heat.to(at::kCUDA), m.emb.to(at::kCUDA), m.off.to(at::kCUDA)}; };
-    check_all(c, decode_corners({move(c.maps.tl), move(c.maps.br)}, c.views, c.options), kSigmoidSlack);
+    check_all(c, start_decoding({move(c.maps.tl), move(c.maps.br)}, c.views, c.options)(), kSigmoidSlack);
   }
 });
 
@@ -239,9 +239,9 @@ const Registration threads("corner_decode: results do not depend on the number o
   const int before = at::get_num_threads();
   for (const Case& c : cases()) {
     at::set_num_threads(1);
-    const auto one = decode_corners(c.maps, c.views, c.options);
+    const auto one = start_decoding(c.maps, c.views, c.options)();
     at::set_num_threads(3);
-    const auto three = decode_corners(c.maps, c.views, c.options);
+    const auto three = start_decoding(c.maps, c.views, c.options)();
     for (size_t v = 0; v < one.size(); ++v) check_same(c.name, three[v], one[v], 0);
   }
   at::set_num_threads(before);
@@ -252,7 +252,7 @@ const Registration wrong("corner_decode: wrong input is refused with a code", []
   const auto refuse = [&](const std::string& part, auto change) {
     Case c{"", good, geometry_of(2), {}};
     change(c);
-    const std::string sentence = refused(ErrorCode::Input, [&] { decode_corners(c.maps, c.views, c.options); });
+    const std::string sentence = refused(ErrorCode::Input, [&] { start_decoding(c.maps, c.views, c.options)(); });
     check(contains(sentence, part), sentence);
   };
   refuse("geometry", [](Case& c) { c.views.pop_back(); });
