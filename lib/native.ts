@@ -151,7 +151,11 @@ export interface NativeBuildInfo {
   cores: number;
 }
 
+/** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
+const boundary = 2;
+
 export interface NativeAddon {
+  boundary: number;
   Detector: new () => NativeDetector;
   buildInfo(): NativeBuildInfo;
   /** Corner pooling of fp32 data shaped [..., height, width] on `device`. */
@@ -187,7 +191,7 @@ let loaded: NativeAddon | undefined;
 
 /**
  * Loads the addon, once.
- * @throws {CornerNetError} `ERR_NOT_BUILT` with every path that was tried, `ERR_LIBTORCH` when the addon is there but LibTorch can't be loaded.
+ * @throws {CornerNetError} `ERR_NOT_BUILT` with every path that was tried, or when it is another version's; `ERR_LIBTORCH` when the addon is there but LibTorch can't be loaded.
  */
 export function loadNative(): NativeAddon {
   if (loaded) return loaded;
@@ -204,12 +208,15 @@ export function loadNative(): NativeAddon {
   // OpenMP threads that wait spin by default for milliseconds, which on a busy machine starves the one they wait for (a small forward then takes
   // 200 ms instead of 5). Tens of microseconds lose nothing on a quiet one. Read by libgomp when it is loaded; a user's own setting stands.
   if (process.env['OMP_WAIT_POLICY'] === undefined) process.env['GOMP_SPINCOUNT'] ??= '20000';
+  let addon: NativeAddon;
   try {
-    loaded = createRequire(__filename)(path) as NativeAddon;
+    addon = createRequire(__filename)(path) as NativeAddon;
   } catch (error) {
     const sentence = sentenceOf(error);
     const code = /lib(torch|c10|gomp|cud)/.test(sentence) ? 'ERR_LIBTORCH' : 'ERR_NOT_BUILT';
     throw new CornerNetError(code, `the native addon ${path} can't be loaded: ${sentence}; ${remedy}`, { cause: error });
   }
-  return loaded;
+  if (addon.boundary !== boundary)
+    throw new CornerNetError('ERR_NOT_BUILT', `the native addon ${path} was built from another version of cornernet: ${remedy}`);
+  return (loaded = addon);
 }

@@ -16,10 +16,14 @@
 
 namespace cornernet {
 
+/// The boundary's number, which lib/native.ts expects: raised with every change that an addon built before can't serve.
+constexpr int kBoundary = 2;
+
 class Addon : public Napi::Addon<Addon> {
  public:
   Addon(Napi::Env env, Napi::Object exports) : channels_(env) {
-    DefineAddon(exports, {InstanceValue("Detector", DetectorWrap::define(env, &channels_)), InstanceMethod("buildInfo", &Addon::build_info),
+    DefineAddon(exports, {InstanceValue("boundary", Napi::Number::New(env, kBoundary)),
+                          InstanceValue("Detector", DetectorWrap::define(env, &channels_)), InstanceMethod("buildInfo", &Addon::build_info),
                           InstanceMethod("cornerPool", &Addon::corner_pool), InstanceMethod("networkWork", &Addon::network_work),
                           InstanceMethod("benchOperator", &Addon::bench_operator), InstanceMethod("benchPeak", &Addon::bench_peak)});
   }

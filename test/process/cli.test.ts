@@ -350,6 +350,13 @@ describe('cornernet', function () {
     assert.match((await cornernet(['detect', '--help'], { env })).stdout, /Output:[^]*Device:[^]*Examples:[^]*Exit codes:/);
   });
 
+  it('an addon of another version is told apart from one that is broken', async () => {
+    const env = { ...process.env, CORNERNET_ADDON: join(root, 'build', 'Release', 'cornernet_testing.node') };
+    const { code, stderr } = await cornernet(['detect', ...scenes], { env });
+    assert.equal(code, 1);
+    assert.match(stderr, /cornernet_testing\.node was built from another version of cornernet: run `npx cornernet setup`/);
+  });
+
   it('help loads nothing but the command line itself', async () => {
     const script = `process.argv.splice(1, 0, 'cornernet', '--help');
       process.on('exit', () => console.error(JSON.stringify(Object.keys(require.cache))));
