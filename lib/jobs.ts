@@ -1,7 +1,6 @@
 // The door `cornernet/jobs`: batch jobs over any number of pictures, on one machine or many.
 export { runBatch } from './jobs/run.js';
-export type { BatchJob } from './jobs/run.js';
 export { runWorker } from './jobs/queue/worker.js';
-export type { WorkerOptions } from './jobs/queue/worker.js';
 export { queueStatus } from './jobs/queue/status.js';
+export type * from './jobs/interfaces.js';
 export type * from './jobs/types.js';

@@ -1,13 +1,13 @@
-// Writes lib/options/interfaces.ts, the public types of the options with their documentation, from the table that validation and flags use.
+// Writes lib/options/interfaces.ts and lib/jobs/interfaces.ts, the public types of the options with their documentation, from the tables that
+// validation and flags use.
 //   npx tsx scripts/generate-options.ts [--check]
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { format, resolveConfig } from 'prettier';
 
+import { batchTable, queueTable, workerTable } from '../lib/jobs/options.js';
 import { callTable, detectAllTable, loadTable, softNmsTable, tilesTable, type OptionTable } from '../lib/options/table.js';
-
-const file = join(__dirname, '..', 'lib', 'options', 'interfaces.ts');
 
 function member([name, { type, about, standard, required }]: [string, OptionTable[string]]): string {
   const sentence = `${about.charAt(0).toUpperCase()}${about.slice(1)}.${required ? '' : ` Default: ${standard}.`}`;
@@ -18,7 +18,7 @@ function declare(name: string, parents: string, about: string, table: OptionTabl
   return `/** ${about} */\nexport interface ${name}${parents} {\n${Object.entries(table).map(member).join('\n')}\n}`;
 }
 
-const text = `// What a detector can be asked for. Written by scripts/generate-options.ts from table.ts: change that.
+const detector = `// What a detector can be asked for. Written by scripts/generate-options.ts from table.ts: change that.
 import type { Abortable, Device, Numerics, Precision } from './values.js';
 
 ${declare('SoftNmsOptions', '', 'Soft non-maximum suppression, as mmcv computes it.', softNmsTable)}
@@ -32,14 +32,26 @@ ${declare('LoadOptions', ' extends DetectOptions', 'Options of `Detector.load`.'
 ${declare('DetectAllOptions', ' extends DetectOptions, Abortable', 'Options of `Detector.detectAll`.', detectAllTable)}
 `;
 
-async function main(): Promise<void> {
+const jobs = `// What jobs, queues and workers can be asked for. Written by scripts/generate-options.ts from options.ts: change that.
+import type { LoadOptions } from '../options/interfaces.js';
+import type { BatchFormat, RunControls, Shard } from './types.js';
+
+${declare('QueueOptions', '', 'A queue in Redis, through which a job has its pictures computed elsewhere.', queueTable)}
+
+${declare('BatchJob', '', 'What `runBatch` works on.', batchTable)}
+
+${declare('WorkerOptions', ' extends RunControls', 'Options of `runWorker`.', workerTable)}
+`;
+
+async function write(room: string, text: string): Promise<void> {
+  const file = join(__dirname, '..', 'lib', room, 'interfaces.ts');
   const wanted = await format(text, { ...(await resolveConfig(file)), parser: 'typescript' });
   if (!process.argv.includes('--check')) {
     writeFileSync(file, wanted);
   } else if (readFileSync(file, 'utf8') !== wanted) {
-    console.error('lib/options/interfaces.ts is older than table.ts: run npx tsx scripts/generate-options.ts');
+    console.error(`lib/${room}/interfaces.ts is older than its table: run npx tsx scripts/generate-options.ts`);
     process.exitCode = 1;
   }
 }
 
-void main();
+void Promise.all([write('options', detector), write('jobs', jobs)]);

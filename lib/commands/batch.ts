@@ -1,25 +1,16 @@
 // cornernet batch: any number of pictures into a job folder, going on where it was cut off.
 import { Option, type Command } from 'commander';
 
+import { batchTable, queueTable } from '../jobs/options.js';
 import { runBatch } from '../jobs/run.js';
-import type { BatchFormat, BatchSummary, Shard } from '../jobs/types.js';
-import { CornerNetError } from '../errors.js';
-import { addDetectorOptions, loadOptionsOf, numeric, type DetectorFlags } from '../options/flags.js';
+import type { BatchSummary } from '../jobs/types.js';
+import { addDetectorOptions, addTableOptions, loadOptionsOf, tableOptionsOf, type DetectorFlags } from '../options/flags.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { showBatchProgress, type ProgressStyle } from './progress.js';
-import { addQueueOptions, queueOptionsOf, type QueueFlags } from './queue-options.js';
+import { queueOptionsOf } from './queue-options.js';
 
-interface BatchFlags extends DetectorFlags, QueueFlags {
-  readonly output: string;
-  readonly format?: BatchFormat;
-  readonly annotations?: string;
-  readonly limit?: number;
-  readonly shard?: Shard;
-  readonly retryErrors?: boolean;
-  readonly maxErrors?: number;
-  readonly progress: ProgressStyle;
-}
+type BatchFlags = DetectorFlags & { readonly output: string; readonly progress: ProgressStyle };
 
 const help = `
 The job's folder holds job.json (what the job is), results-*.jsonl (a line a picture, as \`cornernet detect\` writes), errors.jsonl,
@@ -34,33 +25,18 @@ Examples:
 
 Exit codes: 0 all done, 1 wrong usage or not begun, 2 some pictures failed, 130 after Ctrl-C; the job can go on after all of them.`;
 
-function parseShard(text: string): Shard {
-  const [, index, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
-  if (index !== undefined && count !== undefined) return { index: Number(index), count: Number(count) };
-  throw new CornerNetError('ERR_OPTION', `--shard takes i/n, as in 2/8, not '${text}'`);
-}
-
 export function register(command: Command): void {
-  command
-    .argument('[inputs...]', 'pictures, folders, globs, lists of paths (.txt, .lst, .list), tar files, or - for a list on standard input')
-    .requiredOption('-o, --output <folder>', "the job's folder")
-    .addOption(new Option('-f, --format <format>', 'what else to write at the end').choices(['jsonl', 'coco', 'csv']))
-    .option('--annotations <file>', 'COCO annotations whose picture and category ids --format coco uses')
-    .addOption(numeric('--limit <n>', 'at most so many pictures (of the shard)'))
-    .addOption(new Option('--shard <i/n>', 'every nth picture from the ith, for n machines that share nothing').argParser(parseShard))
-    .option('--retry-errors', 'try the pictures again that failed')
-    .addOption(numeric('--max-errors <n>', 'stop when more pictures than this have failed'))
+  addTableOptions(command.argument('[inputs...]', batchTable.inputs.about), batchTable)
     .addOption(
       new Option('--progress <style>', 'auto (a bar, or a line every few seconds), json (an event a line on standard output) or none')
         .choices(['auto', 'json', 'none'])
         .default('auto'),
     )
-    .option('--root <folder>', 'with --queue: the folder that holds all pictures, wherever workers have it (default: the current one)')
     .addHelpText('after', help)
     .action(async (inputs: string[], flags: BatchFlags) => {
       process.exitCode = await batch(inputs, flags);
     });
-  addQueueOptions(command);
+  addTableOptions(command, queueTable);
   addDetectorOptions(command);
 }
 
@@ -75,10 +51,10 @@ async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
   const interrupt = onInterrupt(say);
   const progress = showBatchProgress(flags.progress);
   try {
-    const { output, weights, format, annotations, limit, shard, retryErrors, maxErrors } = flags;
-    const job = { inputs, output, weights, options: loadOptionsOf(flags), format, annotations, limit, shard, retryErrors, maxErrors };
+    const { output, weights } = flags;
+    const job = { inputs, output, weights, options: loadOptionsOf(flags), queue: queueOptionsOf(flags) };
     const summary = await runBatch(
-      { ...job, queue: queueOptionsOf(flags) },
+      { ...tableOptionsOf(batchTable, flags), ...job },
       { signal: interrupt.signal, finish: interrupt.finish, onProgress: progress.show, onMessage: say },
     );
     progress.stop();

@@ -1,25 +1,18 @@
-// The command line's words for a queue.
-import type { Command } from 'commander';
-
-import type { QueueOptions } from '../jobs/types.js';
-import { given } from '../options/flags.js';
-
-export interface QueueFlags {
-  readonly queue?: string;
-  readonly queueName?: string;
-  readonly queueCa?: string;
-  readonly root?: string;
-}
-
-export function addQueueOptions(command: Command): Command {
-  return command
-    .option('--queue <url>', 'the queue: redis://[user:password@]host[:port][/db], or rediss:// with TLS (default: $CORNERNET_QUEUE)')
-    .option('--queue-name <name>', 'which of several queues in one Redis (default: cornernet)')
-    .option('--queue-ca <file>', "PEM file of the authority that signed the server's certificate (default: the system's)");
-}
+// The queue that a command line names.
+import { CornerNetError } from '../errors.js';
+import type { QueueOptions } from '../jobs/interfaces.js';
+import { queueTable } from '../jobs/options.js';
+import { tableOptionsOf } from '../options/flags.js';
 
 /** Undefined without a queue. The environment keeps a password out of the list of processes. */
-export function queueOptionsOf(flags: QueueFlags): QueueOptions | undefined {
-  const url = flags.queue ?? process.env['CORNERNET_QUEUE'];
-  return url === undefined || url === '' ? undefined : given({ url, name: flags.queueName, ca: flags.queueCa, root: flags.root });
+export function queueOptionsOf(flags: object): QueueOptions | undefined {
+  const { url = process.env['CORNERNET_QUEUE'], ...others } = tableOptionsOf(queueTable, flags) as Partial<QueueOptions>;
+  return url === undefined || url === '' ? undefined : { url, ...others };
+}
+
+/** @throws {CornerNetError} `ERR_OPTION` without a queue. */
+export function requiredQueueOf(flags: object): QueueOptions {
+  const queue = queueOptionsOf(flags);
+  if (queue) return queue;
+  throw new CornerNetError('ERR_OPTION', 'name the queue: --queue redis://host, or CORNERNET_QUEUE');
 }

@@ -3,18 +3,17 @@ import Table from 'cli-table3';
 import { Option, type Command } from 'commander';
 
 import { queueStatus } from '../jobs/queue/status.js';
-import { CornerNetError } from '../errors.js';
-import { addQueueOptions, queueOptionsOf, type QueueFlags } from './queue-options.js';
+import { queueTable } from '../jobs/options.js';
+import { addTableOptions } from '../options/flags.js';
+import { requiredQueueOf } from './queue-options.js';
 
 export function register(command: Command): void {
   command.addOption(new Option('--format <format>', 'how').choices(['table', 'json']).default('table')).action(show);
-  addQueueOptions(command);
+  addTableOptions(command, queueTable, ['root']);
 }
 
-async function show(flags: QueueFlags & { readonly format: 'table' | 'json' }): Promise<void> {
-  const queue = queueOptionsOf(flags);
-  if (!queue) throw new CornerNetError('ERR_OPTION', 'name the queue: --queue redis://host, or CORNERNET_QUEUE');
-  const status = await queueStatus(queue);
+async function show(flags: { readonly format: 'table' | 'json' }): Promise<void> {
+  const status = await queueStatus(requiredQueueOf(flags));
   if (flags.format === 'json') {
     console.log(JSON.stringify(status));
     return;

@@ -1,74 +1,20 @@
 // A batch job: every picture of a frozen list gets exactly one record, however often the job is cut off and started again.
-import { z } from 'zod';
-
 import { CornerNetError } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import { listInputs, PassedOver } from '../inputs/expand.js';
 import { packageVersion } from '../native.js';
-import { checkLoadOptions } from '../options/check.js';
-import type { LoadOptions } from '../options/interfaces.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
-import { validated } from '../validation.js';
+import type { BatchJob } from './interfaces.js';
 import { compareJob, readJob, settingsOf, writeJob, type JobFile, type JobRequest } from './job.js';
 import { freezeList, FrozenList } from './list.js';
 import { lockFolder } from './lock.js';
 import { Meter } from './meter.js';
+import { checkJob } from './options.js';
 import { finishOutputs } from './outputs.js';
 import { JobRecords } from './records.js';
 import { QueueEngine } from './queue/engine.js';
 import { SupervisedDetector, type Engine } from './supervisor.js';
-import type { BatchFormat, BatchSummary, QueueOptions, RunBatchOptions, Shard } from './types.js';
-
-/** What {@link runBatch} works on. */
-export interface BatchJob {
-  /** Pictures, folders, globs, text files of one path a line (.txt, .lst, .list), tar files, or - for a list on standard input. None: those the job was begun with. */
-  readonly inputs?: readonly string[] | undefined;
-  /** The job's folder; made when it isn't there, gone on with when it is. */
-  readonly output: string;
-  /** As in `Detector.load`. */
-  readonly weights?: string | undefined;
-  /** The detector's options. */
-  readonly options?: LoadOptions | undefined;
-  /** What is written beside `results-*.jsonl` at the end. Default 'jsonl': nothing. */
-  readonly format?: BatchFormat | undefined;
-  /** COCO annotations whose picture and category ids the 'coco' format uses. */
-  readonly annotations?: string | undefined;
-  /** At most so many pictures (of the shard). */
-  readonly limit?: number | undefined;
-  /** Every `count`th picture, from the `index`th (from 1). */
-  readonly shard?: Shard | undefined;
-  /** Tries the pictures again that failed. Default false. */
-  readonly retryErrors?: boolean | undefined;
-  /** Stops when more pictures than this have failed. Default: never. */
-  readonly maxErrors?: number | undefined;
-  /** Has workers on other machines compute the pictures. */
-  readonly queue?: QueueOptions | undefined;
-}
-
-const jobOptions = z.strictObject({
-  inputs: z.array(z.string().min(1)).readonly().optional(),
-  output: z.string().min(1),
-  weights: z.string().optional(),
-  options: z.unknown().optional(),
-  format: z.enum(['jsonl', 'coco', 'csv']).optional(),
-  annotations: z.string().optional(),
-  limit: z.int().min(1).optional(),
-  shard: z
-    .strictObject({ index: z.int().min(1), count: z.int().min(1) })
-    .refine(({ index, count }) => index <= count, 'its index is beyond its count')
-    .optional(),
-  retryErrors: z.boolean().optional(),
-  maxErrors: z.int().min(0).optional(),
-  queue: z
-    .strictObject({ url: z.string(), name: z.string().min(1).optional(), root: z.string().optional(), ca: z.string().optional() })
-    .optional(),
-});
-
-/** @throws {CornerNetError} `ERR_OPTION`. */
-function checkJob(job: unknown): BatchJob {
-  const checked = validated(jobOptions, job, { code: 'ERR_OPTION', what: 'batch option' });
-  return { ...checked, options: checkLoadOptions(checked.options ?? {}) };
-}
+import type { BatchSummary, RunBatchOptions } from './types.js';
 
 /** Sends what is pending through the engine; ends when nothing is, when told to finish, or at the first failure that isn't a picture's. */
 async function work(

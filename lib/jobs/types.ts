@@ -60,18 +60,6 @@ export interface RunBatchOptions extends RunControls {
   readonly onProgress?: ((progress: BatchProgress) => void) | undefined;
 }
 
-/** Where the queue is. */
-export interface QueueOptions {
-  /** `redis://` or, with TLS, `rediss://`, as in `rediss://user:password@host:6379/0`. */
-  readonly url: string;
-  /** Name of the queue, for several in one Redis. Default 'cornernet'. */
-  readonly name?: string | undefined;
-  /** Folder that paths in the queue are relative to: nothing outside it is sent or read. Default: the current folder. */
-  readonly root?: string | undefined;
-  /** PEM file of the authority that signed the server's certificate. Default: the system's. */
-  readonly ca?: string | undefined;
-}
-
 /** What a worker tells of itself. */
 export interface WorkerState {
   readonly host: string;

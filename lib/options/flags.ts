@@ -57,7 +57,7 @@ const listOf = (text: string): string[] => text.split(',').map((item) => item.tr
 function commandOptions({ name, row }: Flag): Option[] {
   const { flag, about, standard, group } = row;
   const dash = `--${dashed(name)}`;
-  const described = `${about} (default: ${standard})`;
+  const described = standard === '' ? about : `${about} (default: ${standard})`;
   const switches = {
     on: [new Option(dash, described)],
     off: [new Option(`--no-${dashed(name)}`, `turn off: ${about} (default: ${standard})`)],
@@ -73,8 +73,9 @@ function commandOptions({ name, row }: Flag): Option[] {
   };
   const kind = flag ?? 'text';
   const placeholder = row.placeholder ?? (kind.startsWith('number') ? 'n' : kind);
-  const option = new Option(`${dash} <${placeholder}>`, described).helpGroup(`${group}:`);
-  option.parseArg = (text) => parsers[kind]?.(text) as never;
+  const flags = `${row.short === undefined ? '' : `-${row.short}, `}${dash} <${placeholder}>`;
+  const option = new Option(flags, described).helpGroup(`${group}:`).makeOptionMandatory(row.required === true && standard === '');
+  option.parseArg = (text) => (row.parse ?? parsers[kind])?.(text) as never;
   return [option];
 }
 
@@ -90,6 +91,21 @@ export function addDetectorOptions(command: Command, names?: readonly (keyof Loa
     for (const option of commandOptions(flag)) command.addOption(option);
   }
   return command;
+}
+
+/** Adds the flags of a table, but for those that are named. */
+export function addTableOptions(command: Command, table: OptionTable, without: readonly string[] = []): Command {
+  for (const flag of flagsOf(table).filter(({ name }) => !without.includes(name))) {
+    for (const option of commandOptions({ ...flag, name: flag.row.flagName ?? flag.name })) command.addOption(option);
+  }
+  return command;
+}
+
+/** The options of a table that the flags give. */
+export function tableOptionsOf(table: OptionTable, flags: object): Record<string, unknown> {
+  const all = flags as Readonly<Record<string, unknown>>;
+  const taken = Object.entries(table).filter(([, { flag }]) => flag !== undefined);
+  return given(Object.fromEntries(taken.map(([name, { flagName }]) => [name, all[flagName ?? name]])));
 }
 
 /** Only what was given: the API has the defaults. */

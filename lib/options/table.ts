@@ -18,13 +18,18 @@ export interface OptionRow<T = unknown> {
   readonly type: string;
   /** What it does, for the help and the reference alike. */
   readonly about: string;
-  /** The default in words. */
+  /** The default in words; empty where there is none. */
   readonly standard: string;
   /** Heading in the help. */
   readonly group: string;
   readonly flag?: FlagKind;
   /** Whether the group of options that it belongs to can't do without it. */
   readonly required?: true;
+  /** The flag's name (camelCase) where it is not the option's, and its letter. */
+  readonly flagName?: string;
+  readonly short?: string;
+  /** The value of the flag's text. */
+  readonly parse?: (text: string) => unknown;
   /** What stands for the value in the help. */
   readonly placeholder?: string;
 }

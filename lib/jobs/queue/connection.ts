@@ -5,7 +5,7 @@ import type { Queue } from 'bullmq';
 import type { RedisOptions } from 'ioredis';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
-import type { QueueOptions } from '../types.js';
+import type { QueueOptions } from '../interfaces.js';
 
 const defaultQueueName = 'cornernet';
 

@@ -1,6 +1,7 @@
 // What a queue holds and who works on it.
+import type { QueueOptions } from '../interfaces.js';
 import { parseLine } from '../lines.js';
-import type { QueueOptions, QueueStatus, WorkerState } from '../types.js';
+import type { QueueStatus, WorkerState } from '../types.js';
 import { openQueue } from './connection.js';
 import { workerSchema } from './protocol.js';
 

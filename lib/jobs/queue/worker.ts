@@ -7,11 +7,12 @@ import type { Job, Queue } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import { checkLoadOptions } from '../../options/check.js';
-import type { LoadOptions } from '../../options/interfaces.js';
 import { findWeights, resolveWeights, sha256 } from '../../weights/weights.js';
+import type { WorkerOptions } from '../interfaces.js';
+import { checkWorker } from '../options.js';
 import { failedOutcome, type PictureOutcome } from '../outcome.js';
 import { SupervisedDetector } from '../supervisor.js';
-import type { QueueOptions, RunControls, WorkerState } from '../types.js';
+import type { WorkerState } from '../types.js';
 import { openQueue, sayGoodbye, type OpenQueue } from './connection.js';
 import { chunkSchema, parseMessage, type Chunk, type Reply } from './protocol.js';
 import { QueueRoot } from './root.js';
@@ -21,14 +22,6 @@ const lockMs = 15_000;
 /** Chunks at once: one in the network, others being read. */
 const chunksAtOnce = 3;
 const tellMs = 2_000;
-
-export interface WorkerOptions extends RunControls {
-  readonly queue: QueueOptions;
-  /** Where this machine computes: `device`, `threads`, `batchSize`, `precision` where the job leaves it open. */
-  readonly options?: Pick<LoadOptions, 'device' | 'threads' | 'batchSize'> | undefined;
-  /** Weights file to use for jobs whose checkpoint has its checksum. Default: the one that the job names, an id or a path below the root. */
-  readonly weights?: string | undefined;
-}
 
 /** The detector of the job whose chunks come in; another job's takes its place when all its chunks are done. */
 class Engines {
@@ -198,11 +191,12 @@ function anyAborted(...signals: (AbortSignal | undefined)[]): Promise<void> {
  * chunk goes back for other workers.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
-  const { signal, finish, onMessage: say = () => undefined } = options;
-  const root = new QueueRoot(options.queue.root);
-  const { queue, connection, packages } = await openQueue(options.queue, say);
+  const checked = checkWorker(options);
+  const { signal, finish, onMessage: say = () => undefined } = checked;
+  const root = new QueueRoot(checked.queue.root);
+  const { queue, connection, packages } = await openQueue(checked.queue, say);
   const presence = new Presence(queue);
-  const engines = new Engines(options, root, say);
+  const engines = new Engines(checked, root, say);
   const failure = new AbortController();
   const worker = new packages.Worker(
     queue.name,

@@ -1,0 +1,187 @@
+// The tables of a job's, a queue's and a worker's options: their validation is here, flags and help come from them in the commands, and
+// scripts/generate-options.ts writes their types (interfaces.ts).
+import { z } from 'zod';
+
+import { CornerNetError } from '../errors.js';
+import { checkLoadOptions } from '../options/check.js';
+import { loadTable, shapeOf, type OptionTable } from '../options/table.js';
+import { validated } from '../validation.js';
+import type { BatchJob, WorkerOptions } from './interfaces.js';
+import type { Shard } from './types.js';
+
+const text = z.string().min(1);
+
+export const queueTable = {
+  url: {
+    schema: z.string(),
+    type: 'string',
+    about: 'where the queue is: redis://[user:password@]host[:port][/db], or rediss:// with TLS',
+    standard: '$CORNERNET_QUEUE',
+    group: 'Queue',
+    flag: 'text',
+    flagName: 'queue',
+    placeholder: 'url',
+    required: true,
+  },
+  name: {
+    schema: text,
+    type: 'string',
+    about: 'which of several queues in one Redis',
+    standard: 'cornernet',
+    group: 'Queue',
+    flag: 'text',
+    flagName: 'queueName',
+    placeholder: 'name',
+  },
+  root: {
+    schema: text,
+    type: 'string',
+    about:
+      'the folder that holds all pictures, wherever each machine has it: paths in the queue are relative to it, nothing outside is sent or read',
+    standard: 'the current folder',
+    group: 'Queue',
+    flag: 'text',
+    placeholder: 'folder',
+  },
+  ca: {
+    schema: text,
+    type: 'string',
+    about: "PEM file of the authority that signed the server's certificate",
+    standard: "the system's",
+    group: 'Queue',
+    flag: 'text',
+    flagName: 'queueCa',
+    placeholder: 'file',
+  },
+} as const satisfies OptionTable;
+
+const queueSchema = z.strictObject({ ...shapeOf(queueTable), url: queueTable.url.schema });
+
+function parseShard(given: string): Shard {
+  const [, index, count] = /^(\d+)\/(\d+)$/.exec(given) ?? [];
+  if (index !== undefined && count !== undefined) return { index: Number(index), count: Number(count) };
+  throw new CornerNetError('ERR_OPTION', `--shard takes i/n, as in 2/8, not '${given}'`);
+}
+
+export const batchTable = {
+  inputs: {
+    schema: z.array(text).readonly(),
+    type: 'readonly string[]',
+    about: 'pictures, folders, globs, lists of paths (.txt, .lst, .list), tar files, or - for a list on standard input',
+    standard: 'those the job was begun with',
+    group: 'Job',
+  },
+  output: {
+    schema: text,
+    type: 'string',
+    about: "the job's folder: made when it isn't there, gone on with when it is",
+    standard: '',
+    group: 'Job',
+    flag: 'text',
+    short: 'o',
+    placeholder: 'folder',
+    required: true,
+  },
+  weights: { schema: z.string(), type: 'string', about: 'as in `Detector.load`', standard: 'the digits', group: 'Job' },
+  options: { schema: z.unknown(), type: 'LoadOptions', about: "the detector's options", standard: 'as in `Detector.load`', group: 'Job' },
+  format: {
+    schema: z.enum(['jsonl', 'coco', 'csv']),
+    type: 'BatchFormat',
+    about: 'what is written beside results-*.jsonl at the end: coco or csv',
+    standard: 'jsonl: nothing',
+    group: 'Job',
+    flag: 'text',
+    short: 'f',
+    placeholder: 'format',
+  },
+  annotations: {
+    schema: z.string(),
+    type: 'string',
+    about: 'COCO annotations whose picture and category ids the format coco uses',
+    standard: 'positions and class ids',
+    group: 'Job',
+    flag: 'text',
+    placeholder: 'file',
+  },
+  limit: {
+    schema: z.int().min(1),
+    type: 'number',
+    about: 'at most so many pictures (of the shard)',
+    standard: 'all',
+    group: 'Job',
+    flag: 'number',
+  },
+  shard: {
+    schema: z
+      .strictObject({ index: z.int().min(1), count: z.int().min(1) })
+      .refine(({ index, count }) => index <= count, 'its index is beyond its count'),
+    type: 'Shard',
+    about: 'every nth picture from the ith, for n machines that share nothing',
+    standard: 'all',
+    group: 'Job',
+    flag: 'text',
+    placeholder: 'i/n',
+    parse: parseShard,
+  },
+  retryErrors: {
+    schema: z.boolean(),
+    type: 'boolean',
+    about: 'try the pictures again that failed',
+    standard: 'off',
+    group: 'Job',
+    flag: 'on',
+  },
+  maxErrors: {
+    schema: z.int().min(0),
+    type: 'number',
+    about: 'stop when more pictures than this have failed',
+    standard: 'never',
+    group: 'Job',
+    flag: 'number',
+  },
+  queue: {
+    schema: queueSchema,
+    type: 'QueueOptions',
+    about: 'has workers on other machines compute the pictures',
+    standard: 'none: they are computed here',
+    group: 'Queue',
+  },
+} as const satisfies OptionTable;
+
+const { device, threads, batchSize } = loadTable;
+
+export const workerTable = {
+  queue: { schema: queueSchema, type: 'QueueOptions', about: 'where the work comes from', standard: '', group: 'Queue', required: true },
+  options: {
+    schema: z.strictObject(shapeOf({ device, threads, batchSize })),
+    type: "Pick<LoadOptions, 'device' | 'threads' | 'batchSize'>",
+    about: 'where this machine computes',
+    standard: 'as in `Detector.load`',
+    group: 'Device',
+  },
+  weights: {
+    schema: text,
+    type: 'string',
+    about: "where the job's weights are on this machine; only for jobs whose checkpoint has the same checksum",
+    standard: 'the id, or the path below the root, that the job names',
+    group: 'Queue',
+    flag: 'text',
+    short: 'w',
+    placeholder: 'id|file',
+  },
+} as const satisfies OptionTable;
+
+const batchSchema = z.strictObject({ ...shapeOf(batchTable), output: batchTable.output.schema });
+const workerSchema = z.strictObject({ ...shapeOf(workerTable), queue: queueSchema });
+
+/** @throws {CornerNetError} `ERR_OPTION`. */
+export function checkJob(job: unknown): BatchJob {
+  const checked = validated(batchSchema, job, { code: 'ERR_OPTION', what: 'batch option' });
+  return { ...checked, options: checkLoadOptions(checked.options ?? {}) };
+}
+
+/** As {@link checkJob}, of a worker; its controls pass through. */
+export function checkWorker({ signal, finish, onMessage, ...options }: WorkerOptions): WorkerOptions {
+  const checked = validated(workerSchema, options, { code: 'ERR_OPTION', what: 'worker option' });
+  return { ...checked, options: checkLoadOptions(checked.options ?? {}), signal, finish, onMessage };
+}
