@@ -4,58 +4,49 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { checkLoadOptions } from '../options/check.js';
-import { loadTable, shapeOf, type OptionTable } from '../options/table.js';
+import { loadTable, shapeOf, type OptionRow } from '../options/table.js';
 import { validated } from '../validation.js';
 import type { BatchJob, WorkerOptions } from './interfaces.js';
 import type { Shard } from './types.js';
 
 const text = z.string().min(1);
 
-export const queueTable = {
+/** The rows with what heads them in the help. */
+function headed<const Rows extends Readonly<Record<string, Omit<OptionRow, 'group'>>>>(group: string, rows: Rows) {
+  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, { ...row, group }])) as {
+    readonly [Name in keyof Rows]: Rows[Name] & { readonly group: string };
+  };
+}
+
+export const queueTable = headed('Queue', {
   url: {
-    schema: z.string(),
-    type: 'string',
+    ...{ schema: z.string(), type: 'string', required: true, flag: 'text', flagName: 'queue', placeholder: 'url' },
     about: 'where the queue is: redis://[user:password@]host[:port][/db], or rediss:// with TLS',
     standard: '$CORNERNET_QUEUE',
-    group: 'Queue',
-    flag: 'text',
-    flagName: 'queue',
-    placeholder: 'url',
-    required: true,
   },
   name: {
-    schema: text,
-    type: 'string',
+    ...{ schema: text, type: 'string', flag: 'text', flagName: 'queueName', placeholder: 'name' },
     about: 'which of several queues in one Redis',
     standard: 'cornernet',
-    group: 'Queue',
-    flag: 'text',
-    flagName: 'queueName',
-    placeholder: 'name',
   },
   root: {
-    schema: text,
-    type: 'string',
+    ...{ schema: text, type: 'string', flag: 'text', placeholder: 'folder' },
     about:
       'the folder that holds all pictures, wherever each machine has it: paths in the queue are relative to it, nothing outside is sent or read',
     standard: 'the current folder',
-    group: 'Queue',
-    flag: 'text',
-    placeholder: 'folder',
   },
   ca: {
-    schema: text,
-    type: 'string',
+    ...{ schema: text, type: 'string', flag: 'text', flagName: 'queueCa', placeholder: 'file' },
     about: "PEM file of the authority that signed the server's certificate",
     standard: "the system's",
-    group: 'Queue',
-    flag: 'text',
-    flagName: 'queueCa',
-    placeholder: 'file',
   },
-} as const satisfies OptionTable;
+});
 
 const queueSchema = z.strictObject({ ...shapeOf(queueTable), url: queueTable.url.schema });
+
+const shardSchema = z
+  .strictObject({ index: z.int().min(1), count: z.int().min(1) })
+  .refine(({ index, count }) => index <= count, 'its index is beyond its count');
 
 function parseShard(given: string): Shard {
   const [, index, count] = /^(\d+)\/(\d+)$/.exec(given) ?? [];
@@ -63,113 +54,63 @@ function parseShard(given: string): Shard {
   throw new CornerNetError('ERR_OPTION', `--shard takes i/n, as in 2/8, not '${given}'`);
 }
 
-export const batchTable = {
+export const batchTable = headed('Job', {
   inputs: {
-    schema: z.array(text).readonly(),
-    type: 'readonly string[]',
+    ...{ schema: z.array(text).readonly(), type: 'readonly string[]' },
     about: 'pictures, folders, globs, lists of paths (.txt, .lst, .list), tar files, or - for a list on standard input',
     standard: 'those the job was begun with',
-    group: 'Job',
   },
   output: {
-    schema: text,
-    type: 'string',
+    ...{ schema: text, type: 'string', required: true, flag: 'text', short: 'o', placeholder: 'folder' },
     about: "the job's folder: made when it isn't there, gone on with when it is",
     standard: '',
-    group: 'Job',
-    flag: 'text',
-    short: 'o',
-    placeholder: 'folder',
-    required: true,
   },
-  weights: { schema: z.string(), type: 'string', about: 'as in `Detector.load`', standard: 'the digits', group: 'Job' },
-  options: { schema: z.unknown(), type: 'LoadOptions', about: "the detector's options", standard: 'as in `Detector.load`', group: 'Job' },
+  weights: { schema: z.string(), type: 'string', about: 'as in `Detector.load`', standard: 'the digits' },
+  options: { schema: z.unknown(), type: 'LoadOptions', about: "the detector's options", standard: 'as in `Detector.load`' },
   format: {
-    schema: z.enum(['jsonl', 'coco', 'csv']),
-    type: 'BatchFormat',
+    ...{ schema: z.enum(['jsonl', 'coco', 'csv']), type: 'BatchFormat', flag: 'text', short: 'f', placeholder: 'format' },
     about: 'what is written beside results-*.jsonl at the end: coco or csv',
     standard: 'jsonl: nothing',
-    group: 'Job',
-    flag: 'text',
-    short: 'f',
-    placeholder: 'format',
   },
   annotations: {
-    schema: z.string(),
-    type: 'string',
+    ...{ schema: z.string(), type: 'string', flag: 'text', placeholder: 'file' },
     about: 'COCO annotations whose picture and category ids the format coco uses',
     standard: 'positions and class ids',
-    group: 'Job',
-    flag: 'text',
-    placeholder: 'file',
   },
-  limit: {
-    schema: z.int().min(1),
-    type: 'number',
-    about: 'at most so many pictures (of the shard)',
-    standard: 'all',
-    group: 'Job',
-    flag: 'number',
-  },
+  limit: { schema: z.int().min(1), type: 'number', flag: 'number', about: 'at most so many pictures (of the shard)', standard: 'all' },
   shard: {
-    schema: z
-      .strictObject({ index: z.int().min(1), count: z.int().min(1) })
-      .refine(({ index, count }) => index <= count, 'its index is beyond its count'),
-    type: 'Shard',
+    ...{ schema: shardSchema, type: 'Shard', flag: 'text', placeholder: 'i/n', parse: parseShard },
     about: 'every nth picture from the ith, for n machines that share nothing',
     standard: 'all',
-    group: 'Job',
-    flag: 'text',
-    placeholder: 'i/n',
-    parse: parseShard,
   },
-  retryErrors: {
-    schema: z.boolean(),
-    type: 'boolean',
-    about: 'try the pictures again that failed',
-    standard: 'off',
-    group: 'Job',
-    flag: 'on',
-  },
+  retryErrors: { schema: z.boolean(), type: 'boolean', flag: 'on', about: 'try the pictures again that failed', standard: 'off' },
   maxErrors: {
-    schema: z.int().min(0),
-    type: 'number',
+    ...{ schema: z.int().min(0), type: 'number', flag: 'number' },
     about: 'stop when more pictures than this have failed',
     standard: 'never',
-    group: 'Job',
-    flag: 'number',
   },
   queue: {
-    schema: queueSchema,
-    type: 'QueueOptions',
+    ...{ schema: queueSchema, type: 'QueueOptions' },
     about: 'has workers on other machines compute the pictures',
     standard: 'none: they are computed here',
-    group: 'Queue',
   },
-} as const satisfies OptionTable;
+});
 
 const { device, threads, batchSize } = loadTable;
 
-export const workerTable = {
-  queue: { schema: queueSchema, type: 'QueueOptions', about: 'where the work comes from', standard: '', group: 'Queue', required: true },
+export const workerTable = headed('Queue', {
+  queue: { schema: queueSchema, type: 'QueueOptions', required: true, about: 'where the work comes from', standard: '' },
   options: {
-    schema: z.strictObject(shapeOf({ device, threads, batchSize })),
-    type: "Pick<LoadOptions, 'device' | 'threads' | 'batchSize'>",
+    ...{ schema: z.strictObject(shapeOf({ device, threads, batchSize })), type: "Pick<LoadOptions, 'device' | 'threads' | 'batchSize'>" },
     about: 'where this machine computes',
     standard: 'as in `Detector.load`',
-    group: 'Device',
   },
   weights: {
-    schema: text,
-    type: 'string',
+    ...{ schema: text, type: 'string', flag: 'text', short: 'w', placeholder: 'id|file' },
     about: "where the job's weights are on this machine; only for jobs whose checkpoint has the same checksum",
     standard: 'the id, or the path below the root, that the job names',
-    group: 'Queue',
-    flag: 'text',
-    short: 'w',
-    placeholder: 'id|file',
   },
-} as const satisfies OptionTable;
+});
 
 const batchSchema = z.strictObject({ ...shapeOf(batchTable), output: batchTable.output.schema });
 const workerSchema = z.strictObject({ ...shapeOf(workerTable), queue: queueSchema });

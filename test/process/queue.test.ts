@@ -232,7 +232,8 @@ describe('cornernet batch --queue', function () {
       child.kill('SIGINT');
     }
     assert.equal((await batch.ended).code, 130);
-    assert.equal((await one.ended).code, 0);
+    const { code, stderr } = await one.ended;
+    assert.equal(code, 0, stderr);
   });
 
   it('a password is used, a wrong one and no server are clear errors', async function () {

@@ -233,5 +233,5 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       () => queue.disconnect(),
     );
   }
-  failure.signal.throwIfAborted();
+  if (signal?.aborted !== true) failure.signal.throwIfAborted(); // chunks that are given up fail by that alone
 }
