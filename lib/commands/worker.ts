@@ -21,11 +21,12 @@ export function register(command: Command): void {
 async function work(flags: WorkerFlags): Promise<number> {
   const queue = requiredQueueOf(flags);
   const say = (text: string): void => console.error(`cornernet: ${text}`);
-  const { finish, signal, release } = onInterrupt(say);
+  const interrupt = onInterrupt(say);
+  const { finish, signal } = interrupt;
   try {
     await runWorker({ ...tableOptionsOf(workerTable, flags), queue, options: loadOptionsOf(flags), finish, signal, onMessage: say });
     return exitCodes.done;
   } finally {
-    release();
+    interrupt.release();
   }
 }
