@@ -1,7 +1,7 @@
 // The packed package as its users get it: installed into an empty folder, built there, and used from every module system.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 
@@ -107,6 +107,21 @@ describe('the package', function () {
     const doctor = await runNode([join(home, 'dist', 'cli.js'), 'doctor'], { cwd: app, env });
     assert.equal(doctor.code, 1);
     assert.match(doctor.stdout, /FIX {2}Addon[^]*npx cornernet setup/);
+  });
+
+  it('is light: few modules until a picture comes, few megabytes of packages beside its own', async () => {
+    const count =
+      'console.log(Object.keys(require.cache).length, process.moduleLoadList.length - before, Object.keys(require.cache).filter((file) => /sharp|bullmq|ioredis|undici/.test(file)).length)';
+    for (const door of ['cornernet', 'cornernet/coco']) {
+      const { stdout } = await runNode(['-e', `const before = process.moduleLoadList.length; require('${door}'); ${count}`], { cwd: app });
+      const [own = NaN, nodes = NaN, heavy = NaN] = stdout.split(' ').map(Number);
+      assert.ok(own + nodes <= 150 && heavy === 0, `${door} loads ${own} modules of packages, ${nodes} of Node's, ${heavy} heavy ones`);
+    }
+    const bytes = readdirSync(join(app, 'node_modules'), { recursive: true, withFileTypes: true })
+      .map((entry) => [entry, join(entry.parentPath, entry.name)] as const)
+      .filter(([entry, path]) => entry.isFile() && !path.startsWith(home))
+      .reduce((sum, [, path]) => sum + statSync(path).size, 0);
+    assert.ok(bytes > 1e6 && bytes <= 30e6, `${(bytes / 1e6).toFixed(1)} MB of packages`);
   });
 
   it('builds where a LibTorch is, with its install script', async () => {
