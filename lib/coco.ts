@@ -1,4 +1,5 @@
 // The door `cornernet/coco`: COCO's classes, annotations, results and average precision.
+/** @module cornernet/coco */
 export { cocoCategoryIds, cocoClasses } from './coco/categories.js';
 export { evaluateDetections } from './coco/evaluate.js';
 export type { CocoEvaluation, CocoStats } from './coco/evaluate.js';

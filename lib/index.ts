@@ -1,4 +1,5 @@
 // The front door: the detector, corner pooling, drawing and writing of results, weights, errors.
+/** @module cornernet */
 export { Detector } from './detector/detector.js';
 export type { Detection, DetectionResult, DetectorStats, FailedResult, HeadMap, Heads, NetworkWork } from './detector/result.js';
 export type { Timings } from './detector/timings.js';

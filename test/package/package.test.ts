@@ -82,6 +82,19 @@ describe('the package', function () {
     );
   });
 
+  it('has everything that its README and the documents beside it link to', () => {
+    const paths = new Set(packed.files.map(({ path }) => path));
+    const documents = [...paths].filter((path) => path.endsWith('.md'));
+    assert.ok(documents.length > 5);
+    const missing = documents.flatMap((document) =>
+      [...readFileSync(join(root, document), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+        .map(([, link = '']) => join(dirname(document), link))
+        .filter((path) => !paths.has(path))
+        .map((path) => `${document} links to ${path}`),
+    );
+    assert.deepEqual(missing, []);
+  });
+
   it('installs where there is no LibTorch: one line says what to do, importing and help work', async () => {
     // A PATH with Node and npm, but no Python whose torch could be found.
     const tools = join(folder, 'tools');
