@@ -91,7 +91,8 @@ suite=${SUITE:-$([ "$way" = prebuilt ] && echo "$prebuilt_suite" || echo "$sourc
 echo "# a bare $suite"
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/$' | head -1)
 debootstrap --variant=minbase "$suite" "$folder" "$mirror" > /dev/null
-work=/root/app
+home=/home/app
+work=$home/work
 mkdir -p "$folder$work"
 mount -t proc proc "$folder/proc"
 mount --bind /dev "$folder/dev"
@@ -101,12 +102,12 @@ cp /etc/resolv.conf /etc/hosts "$folder/etc/"
 certificates=/etc/machine.crt
 cp /etc/ssl/certs/ca-certificates.crt "$folder$certificates"
 for config in "$(npm config get globalconfig)" "$(npm config get userconfig)"; do
-  if [ -f "$config" ]; then grep -vE '^(nodedir|cafile)' "$config" >> "$folder/root/.npmrc" || true; fi
+  if [ -f "$config" ]; then grep -vE '^(nodedir|cafile)' "$config" >> "$folder$home/.npmrc" || true; fi
 done
 for config in ~/.config/pip/pip.conf ~/.pip/pip.conf /etc/pip.conf; do
   if [ -f "$config" ]; then cp "$config" "$folder/etc/pip.conf" && break; fi
 done
-environment=(PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+environment=(PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "HOME=$home" LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
   "npm_config_cafile=$certificates" "NODE_EXTRA_CA_CERTS=$certificates" "PIP_CERT=$certificates")
 while IFS= read -r variable; do environment+=("$variable"); done < <(env | grep -iE '^(https?_proxy|no_proxy|pip_(index_url|extra_index_url)|npm_config_registry)=' || true)
 
