@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "ops/supported.h"
+#include "ops/dispatch.h"
 #include "runtime/error.h"
 
 namespace cornernet {

@@ -93,6 +93,17 @@ describe('structure', () => {
     assert.deepEqual(wrong, []);
   });
 
+  it('csrc includes nothing of ours outside itself', () => {
+    const quoted = native.flatMap(({ path, text }) =>
+      [...text.matchAll(/#include "([^"]+)"/g)].map((match) => ({ path, include: match[1] ?? '' })),
+    );
+    assert.ok(quoted.length > 200);
+    assert.deepEqual(
+      quoted.filter(({ include }) => !native.some(({ path }) => path === join('csrc', include))),
+      [],
+    );
+  });
+
   it('only the addon knows napi', () => {
     assert.deepEqual(
       offenders(native, (source) => room(source.path) !== 'addon' && includesOf(source).includes('napi.h')),
