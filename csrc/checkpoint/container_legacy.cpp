@@ -28,30 +28,13 @@ Storages described_storages(const pickle::Unpickler& unpickler) {
   return storages;
 }
 
-/// Pickles one after the other.
-class Stream {
- public:
-  Stream(Bytes file, pickle::Unpickler& unpickler) : file_(file), unpickler_(unpickler) {}
-  const pickle::Value& next() {
-    size_t consumed = 0;
-    const pickle::Value& value = unpickler_.load(file_.subspan(position_), consumed);
-    position_ += consumed;
-    return value;
-  }
-  Bytes rest() const { return file_.subspan(position_); }
-
- private:
-  Bytes file_;
-  pickle::Unpickler& unpickler_;
-  size_t position_ = 0;
-};
-
-void check_header(Stream& stream) {
-  const pickle::Value& magic = stream.next();
+/// `rest` is left behind it.
+void check_header(Bytes& rest, pickle::Unpickler& unpickler) {
+  const pickle::Value& magic = unpickler.load(rest);
   if (magic.kind != pickle::Kind::BigInt || magic.text != kMagic) fail("the file is not a checkpoint: torch.save's magic number is missing");
-  const pickle::Value& protocol = stream.next();
+  const pickle::Value& protocol = unpickler.load(rest);
   if (protocol.kind != pickle::Kind::Int || protocol.integer != kProtocol) fail("the checkpoint's protocol is not torch.save's 1001");
-  const pickle::Value& system = stream.next();
+  const pickle::Value& system = unpickler.load(rest);
   const pickle::Value* little = system.find("little_endian");
   if (little && little->kind == pickle::Kind::Bool && little->integer == 0) {
     fail("the checkpoint was written on a big-endian machine, which is not supported");
@@ -61,14 +44,13 @@ void check_header(Stream& stream) {
 }  // namespace
 
 Container open_legacy(Bytes file, pickle::Unpickler& unpickler) {
-  Stream stream(file, unpickler);
-  check_header(stream);
+  Bytes rest = file;
+  check_header(rest, unpickler);
   Container container;
-  container.root = &stream.next();
-  const pickle::Value& keys = stream.next();
+  container.root = &unpickler.load(rest);
+  const pickle::Value& keys = unpickler.load(rest);
   if (keys.kind != pickle::Kind::List) fail("the checkpoint's list of storages is missing");
   const Storages described = described_storages(unpickler);
-  Bytes rest = stream.rest();
   for (const pickle::Value* key : keys.items) {
     const auto found = key->kind == pickle::Kind::String ? described.find(key->text) : described.end();
     if (found == described.end()) fail("the file holds a storage that its object does not describe");

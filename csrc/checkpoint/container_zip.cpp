@@ -119,8 +119,8 @@ Container open_zip(Bytes file, pickle::Unpickler& unpickler) {
     throw Error(ErrorCode::Checkpoint, "the checkpoint was written on a big-endian machine, which is not supported");
   }
   Container container;
-  size_t consumed = 0;
-  container.root = &unpickler.load(object->second, consumed);
+  Bytes object_pickle = object->second;
+  container.root = &unpickler.load(object_pickle);
   for (const auto& [name, bytes] : records) {
     if (name.starts_with(folder + std::string(kData))) container.storages.emplace(name.substr(folder.size() + kData.size()), bytes);
   }

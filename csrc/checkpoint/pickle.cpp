@@ -255,10 +255,10 @@ void Unpickler::Run::step(uint8_t opcode) {
   known->second(*this);
 }
 
-const Value& Unpickler::load(std::span<const uint8_t> bytes, size_t& consumed) {
+const Value& Unpickler::load(std::span<const uint8_t>& bytes) {
   Run run(*this, bytes);
   const Value& value = run.run();
-  consumed = run.position();
+  bytes = bytes.subspan(run.position());
   return value;
 }
 

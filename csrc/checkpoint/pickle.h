@@ -53,8 +53,8 @@ class Unpickler {
   /// `origin` names the stream in errors.
   explicit Unpickler(std::string origin) : origin_(std::move(origin)) {}
 
-  /// Reads one pickle from the start of `bytes` and returns its value; `consumed` is where it ended. Throws Error(Checkpoint).
-  const Value& load(std::span<const uint8_t> bytes, size_t& consumed);
+  /// Reads one pickle off the front of `bytes` and returns its value. Throws Error(Checkpoint).
+  const Value& load(std::span<const uint8_t>& bytes);
   /// Every value made so far, whether anything refers to it or not.
   const std::deque<Value>& values() const { return values_; }
 

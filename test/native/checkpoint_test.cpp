@@ -207,7 +207,7 @@ const Registration amplified("checkpoint: a small file that names one thing over
   const std::string numel = "J\x00\x00\x04\x00"s;  // 2^18 floats
   std::string tensors = "ctorch._utils\n_rebuild_tensor_v2\n((" + unicode("storage") + "ctorch\nFloatStorage\n" + unicode("0") + unicode("cpu") +
                         numel + "tQK\x00"s + numel + "\x85K\x01\x85\x89NtRq\x01" + "0}";
-  for (int i = 0; i < 500; ++i) tensors += unicode(std::string("t") + std::to_string(i)) + "h\x01s";
+  for (int i = 0; i < 500; ++i) tensors += unicode(std::to_string(i) + "t") + "h\x01s";
   for (int padding = 0; padding < 4; ++padding) {  // at least three of them leave the storage unaligned; 500 copies would be 524 MB
     std::string file = legacy(unicode(std::string(static_cast<size_t>(padding), ' ')) + "0" + tensors, "\x80\x02](" + unicode("0") + "e.");
     file += "\x00\x00\x04\x00\x00\x00\x00\x00"s + std::string(size_t{4} << 18, '\0');
