@@ -67,6 +67,15 @@ async function targetOf(path: string): Promise<Target> {
   return { file, aside: join(dirname(file), fittingName(basename(file), `.${process.pid}.part`)), mode: there?.mode };
 }
 
+/** Level by level: Node's own recursive mkdir never returns below a folder such as /proc, which takes none. */
+export async function makeFolder(folder: string): Promise<void> {
+  if ((await statIfThere(folder))?.isDirectory() === true) return;
+  await makeFolder(dirname(resolve(folder)));
+  await mkdir(folder).catch(async (error: unknown) => {
+    if ((await statIfThere(folder))?.isDirectory() !== true) throw error; // else somebody else was quicker
+  });
+}
+
 class FileOutput implements TextOutput {
   readonly #path: string;
   #open: Promise<{ readonly target: Target; readonly stream: Writable }> | undefined;
@@ -99,7 +108,7 @@ class FileOutput implements TextOutput {
   #opened(): Promise<{ readonly target: Target; readonly stream: Writable }> {
     return (this.#open ??= (async () => {
       const target = await targetOf(this.#path);
-      if (target.aside !== undefined) await mkdir(dirname(target.file), { recursive: true });
+      if (target.aside !== undefined) await makeFolder(dirname(target.file));
       const stream = createWriteStream(target.aside ?? target.file);
       stream.on('error', () => undefined); // each write reports its own
       return { target, stream };

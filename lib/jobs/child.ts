@@ -24,6 +24,7 @@ export interface ChildInfo {
 export type FromChild =
   | ({ readonly type: 'ready' } & ChildInfo)
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
+  | { readonly type: 'warning'; readonly text: string }
   | { readonly type: 'outcome'; readonly id: number; readonly outcome: PictureOutcome };
 
 function send(message: FromChild): void {
@@ -62,12 +63,16 @@ async function serve(detector: Detector, inbox: Inbox): Promise<void> {
   const { device, precision, classes } = detector;
   const libtorch = loadNative().buildInfo().libtorchVersion;
   send({ type: 'ready', device, precision, classes, libtorch, window: 2 * detector.concurrency });
+  let told = 0;
   for await (const result of detector.detectAll(inbox.pull((id, entry) => order.push({ id, entry })))) {
     const { id, entry } = order.shift() as { id: number; entry: Entry };
     // A CUDA device that failed stays failed for its process: another one starts anew.
     if ('error' in result && result.error.code === 'ERR_DEVICE') throw result.error;
     const outcome: PictureOutcome = 'error' in result ? failedOutcome(entry, result.error) : { ...result, image: entry.path };
     send({ type: 'outcome', id, outcome });
+    const { warnings } = detector.stats;
+    for (const text of warnings.slice(told)) send({ type: 'warning', text });
+    told = warnings.length;
   }
 }
 

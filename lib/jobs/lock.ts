@@ -1,5 +1,5 @@
 // One process at a time works on a job folder.
-import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
-import { unwritable } from '../output-file.js';
+import { makeFolder, unwritable } from '../output-file.js';
 import { parseLine } from './lines.js';
 
 /** How often the owner shows other machines that it lives, and after how long they take it for dead. */
@@ -54,7 +54,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   const file = join(folder, 'lock.json');
   const aside = `${file}.${process.pid}.part`;
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
   } catch (error) {
     throw unwritable(folder, error);
   }

@@ -118,6 +118,8 @@ const workerSchema = z.strictObject({ ...shapeOf(workerTable), queue: queueSchem
 /** @throws {CornerNetError} `ERR_OPTION`. */
 export function checkJob(job: unknown): BatchJob {
   const checked = validated(batchSchema, job, { code: 'ERR_OPTION', what: 'batch option' });
+  if (checked.annotations !== undefined && checked.format !== 'coco')
+    throw new CornerNetError('ERR_OPTION', "batch option annotations is for the format 'coco' only");
   return { ...checked, options: checkLoadOptions(checked.options ?? {}) };
 }
 

@@ -124,6 +124,8 @@ export class SupervisedDetector implements Engine {
         this.#feed();
       } else if (message.type === 'failed') {
         if (!this.#ready) this.#giveUp(new CornerNetError(message.code as CornerNetErrorCode, message.message));
+      } else if (message.type === 'warning') {
+        this.#say(message.text);
       } else {
         this.#pauseMs = 0;
         this.#settle(message.id, message.outcome);

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
+import sharp from 'sharp';
 import { pack } from 'tar-stream';
 
 import { fixtures, root } from '../environment.js';
@@ -96,6 +97,17 @@ describe('cornernet batch', function () {
     const failed = errorsOf(join(folder, 'other')).length;
     assert.ok(failed > 3 && failed < 500, `${failed} failed`);
     assert.match(stopped.stderr, /stopped with \d+ of 500 pictures to do; go on with: cornernet batch --output/);
+  });
+
+  it('says when a picture is far larger than what the weights were trained on; refuses ids that no format would use', async () => {
+    const large = join(folder, 'large.png');
+    await sharp({ create: { width: 900, height: 40, channels: 3, background: 'grey' } }).toFile(large);
+    const { code, stderr } = await cornernet(['batch', large, '--output', job]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /large\.png is 900x40 pixels large and the weights were trained on about 192/);
+    const refused = await cornernet(['batch', large, '--output', join(folder, 'other'), '--annotations', 'a.json']);
+    assert.deepEqual([refused.code, existsSync(join(folder, 'other'))], [1, false], refused.stderr);
+    assert.match(refused.stderr, /^ERR_OPTION: batch option annotations is for the format 'coco' only/m);
   });
 
   it('goes on after a cut at every byte of the last record', async () => {
