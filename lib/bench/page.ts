@@ -1,9 +1,9 @@
 // The benchmark's page: the tables, and plots of what they say, in one file.
-import { barChart, chart, type Point, type Series } from '../report/chart.js';
+import { barChart, chart, type Point, type PlotSeries } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { writeText } from '../output-file.js';
 import { computePeak, roof } from './peaks.js';
-import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report, Series as Measured, TurnsReport } from './schema.js';
+import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report, Series, TurnsReport } from './schema.js';
 import { stages } from './spans.js';
 import { percentile, sorted } from './statistics.js';
 import { describeReport, percent, remarks, furtherTables, resultTable, short } from './tables.js';
@@ -23,7 +23,7 @@ const configuration = (r: ModelResult): string => `${r.precision}, ${r.width}x${
 const withBatch = (r: ModelResult): string => `${configuration(r)}, batch ${r.batch}`;
 
 function throughputPlot({ results }: ModelReport): string {
-  const series = groupBy(results, configuration).map(([name, group]): Series => ({
+  const series = groupBy(results, configuration).map(([name, group]): PlotSeries => ({
     name,
     mark: 'line and dots',
     points: group.map((r) => ({ x: r.batch, y: r.picturesPerSecond, ...doubt(remarks(r.latency)) })),
@@ -38,7 +38,7 @@ function throughputPlot({ results }: ModelReport): string {
 
 /** Where each call of a hundred lies: the distribution without bins. */
 function latencyPlot({ results }: ModelReport): string {
-  const series = results.map((r): Series => {
+  const series = results.map((r): PlotSeries => {
     const inOrder = sorted(r.latency.values);
     const points = Array.from({ length: 101 }, (_, i): Point => ({ x: percentile(inOrder, i / 100), y: i }));
     points.push({ ...(points[100] as Point), ...doubt(remarks(r.latency)) });
@@ -53,8 +53,8 @@ function latencyPlot({ results }: ModelReport): string {
 }
 
 /** What each window measured, also those that the figures leave out. */
-function windowsSection(measured: readonly (readonly [name: string, Measured])[], unit: string): Section {
-  const series = measured.map(([name, { windows }]): Series => {
+function windowsSection(measured: readonly (readonly [name: string, Series])[], unit: string): Section {
+  const series = measured.map(([name, { windows }]): PlotSeries => {
     let seconds = 0;
     const points = windows.map((window): Point => {
       seconds += window.seconds;
@@ -73,7 +73,7 @@ function windowsSection(measured: readonly (readonly [name: string, Measured])[]
 function stagesPlot({ results }: ModelReport): string {
   const names = ['prepare', 'network', 'corners', 'nms', 'rest'] as const;
   const begins = results.map(() => 0);
-  const series = names.map((name): Series => ({
+  const series = names.map((name): PlotSeries => ({
     name,
     mark: 'bars',
     points: results.map((r, y) => {
@@ -106,7 +106,7 @@ function rooflinePlot(peaks: readonly Peak[], placed: readonly Placed[]): string
     ([low, high], { flops, bytes }) => [Math.min(low, flops / bytes), Math.max(high, flops / bytes)],
     [0.1, 1000],
   );
-  const lines = peaks.map((peak): Series => {
+  const lines = peaks.map((peak): PlotSeries => {
     const ridge = computePeak(peak) / peak.copy;
     const points = [least, ridge, Math.max(most, ridge)].map((x, i): Point => ({
       x,
@@ -115,7 +115,7 @@ function rooflinePlot(peaks: readonly Peak[], placed: readonly Placed[]): string
     }));
     return { name: `${peak.precision} roof`, mark: 'line', points };
   });
-  const dots = groupBy(placed, ({ group }) => group).map(([name, group]): Series => ({
+  const dots = groupBy(placed, ({ group }) => group).map(([name, group]): PlotSeries => ({
     name,
     mark: 'dots',
     points: group.map((one) => ({ x: one.flops / one.bytes, y: one.achieved / 1e9, title: one.name, ...doubt(one.doubts) })),
@@ -144,7 +144,7 @@ function modelSections(report: ModelReport): Section[] {
 }
 
 function speedUpPlot({ results }: KernelsReport): string {
-  const series = (['backToBack', 'cold'] as const).map((kind): Series => ({
+  const series = (['backToBack', 'cold'] as const).map((kind): PlotSeries => ({
     name: kind === 'cold' ? 'cold' : 'back to back',
     mark: 'dots',
     points: results.map((r, y) => ({ x: r.aten[kind].p50 / r.ours[kind].p50, y, ...doubt(r.disturbed.join(', ')) })),
@@ -174,7 +174,7 @@ function timelinePlot({ results }: PipelineReport): string {
   const spans = results.flatMap((result) => result.timeline);
   const series = stages
     .filter((stage) => stage !== 'wait')
-    .map((stage): Series => ({
+    .map((stage): PlotSeries => ({
       name: stage,
       mark: 'bars',
       points: spans.filter((span) => span.stage === stage).map(({ picture, begin, end }) => ({ x: end, y: picture, from: begin })),

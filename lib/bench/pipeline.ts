@@ -52,7 +52,7 @@ interface Ran {
 }
 
 /** What a run of the pipeline leaves. */
-interface Run {
+interface PipelineRun {
   readonly pictures: Ran[];
   /** When the errors of those that failed were written. */
   readonly failures: Span[];
@@ -66,12 +66,12 @@ interface Run {
 class WindowCutter {
   readonly #rule: Rule;
   readonly #batch: number;
-  readonly #run: Run;
+  readonly #run: PipelineRun;
   #begin = 0;
   #count = 0;
   #endWatch: (() => Promise<Disturbance>) | undefined;
 
-  constructor(rule: Rule, batch: number, run: Run) {
+  constructor(rule: Rule, batch: number, run: PipelineRun) {
     this.#rule = rule;
     this.#batch = batch;
     this.#run = run;
@@ -113,8 +113,8 @@ async function writeTimed(writer: ResultWriter, result: DetectionResult | Failed
   return { begin, end: performance.now() };
 }
 
-async function runPipeline(detector: Detector, options: PipelineBenchOptions, writer: ResultWriter): Promise<Run> {
-  const run: Run = { pictures: [], failures: [], measured: [], warmUp: 0, begin: 0, end: 0 };
+async function runPipeline(detector: Detector, options: PipelineBenchOptions, writer: ResultWriter): Promise<PipelineRun> {
+  const run: PipelineRun = { pictures: [], failures: [], measured: [], warmUp: 0, begin: 0, end: 0 };
   const cutter = new WindowCutter(options.rule, options.batchSize, run);
   const repeated = function* (): Generator<string> {
     for (;;) yield* options.files;
@@ -134,7 +134,7 @@ async function runPipeline(detector: Detector, options: PipelineBenchOptions, wr
 }
 
 /** Each stage within the measured time. */
-function stageResults({ pictures, begin, end }: Run): PipelineResult['stages'] {
+function stageResults({ pictures, begin, end }: PipelineRun): PipelineResult['stages'] {
   const measured = { begin, end };
   return stages.map((stage) => {
     const spans = pictures.map(({ timings, write }) => (stage === 'write' ? write : (spansOf(timings).get(stage) as Span)));
@@ -150,7 +150,7 @@ function stageResults({ pictures, begin, end }: Run): PipelineResult['stages'] {
 
 type NamedSpan = readonly [PipelineResult['timeline'][number]['stage'], Span];
 
-function timelineOf({ pictures, failures, begin }: Run): PipelineResult['timeline'] {
+function timelineOf({ pictures, failures, begin }: PipelineRun): PipelineResult['timeline'] {
   const ran = pictures.map(({ timings, write }): NamedSpan[] => [...spansOf(timings), ['write', write]]);
   const failed = failures.map((write): NamedSpan[] => [['failed', { begin: write.begin, end: write.begin }], ['write', write]]); // prettier-ignore
   const beginOf = (spans: readonly NamedSpan[]): number => spans[0]?.[1].begin ?? 0;
@@ -163,7 +163,11 @@ function timelineOf({ pictures, failures, begin }: Run): PipelineResult['timelin
 }
 
 /** Pictures a second of the network with nothing beside it, over the sizes that were run. */
-async function networkAlone(detector: Detector, { flip, batchSize: batch }: PipelineBenchOptions, { pictures }: Run): Promise<number> {
+async function networkAlone(
+  detector: Detector,
+  { flip, batchSize: batch }: PipelineBenchOptions,
+  { pictures }: PipelineRun,
+): Promise<number> {
   const bySize = new Map<string, { size: PictureSize; count: number }>();
   for (const { size } of pictures) {
     const key = paddedSize(size);
@@ -190,7 +194,7 @@ export function loopDelayOf(histogram: IntervalHistogram): PipelineResult['loopD
 function toResult(
   detector: Detector,
   options: PipelineBenchOptions,
-  run: Run,
+  run: PipelineRun,
   throughput: Series,
   alone: number,
 ): Omit<PipelineResult, 'loopDelay'> {

@@ -37,7 +37,7 @@ interface TileFound {
   readonly timings: NativeTimings | undefined;
 }
 
-interface Run extends Pick<PipelineLimits, 'batchSize' | 'concurrency'> {
+interface DetectRun extends Pick<PipelineLimits, 'batchSize' | 'concurrency'> {
   readonly signal: AbortSignal | undefined;
   /** Whether the first picture that fails ends the whole with a {@link PictureFailure}. */
   readonly endAtFailure?: boolean;
@@ -218,7 +218,7 @@ export class Detector implements AsyncDisposable {
   async *#run(
     sources: Iterator<ImageSource> | AsyncIterator<ImageSource>,
     settings: CallSettings,
-    { signal, endAtFailure, ...limits }: Run,
+    { signal, endAtFailure, ...limits }: DetectRun,
   ): AsyncGenerator<DetectionResult | FailedResult, void, void> {
     signal?.throwIfAborted();
     const aborter = new AbortController();

@@ -11,12 +11,12 @@ export interface Tile extends Size {
 export interface Tiling {
   /** In rows. */
   readonly tiles: readonly Tile[];
-  readonly columns: readonly Span[];
-  readonly rows: readonly Span[];
+  readonly columns: readonly TileSpan[];
+  readonly rows: readonly TileSpan[];
 }
 
 /** Of a tile along one axis, and which of its ends are cuts through the picture. */
-interface Span {
+interface TileSpan {
   readonly start: number;
   readonly end: number;
   readonly startIsCut: boolean;
@@ -27,7 +27,7 @@ interface Span {
 const cellPx = 4;
 
 /** The last one is flush with the picture's end. */
-function spansOf(side: number, size: number, overlap: number): Span[] {
+function spansOf(side: number, size: number, overlap: number): TileSpan[] {
   const starts: number[] = [];
   for (let start = 0; start === 0 || start + overlap < side; start += size - overlap)
     starts.push(Math.max(0, Math.min(start, side - size)));
@@ -58,7 +58,7 @@ export function cropped(picture: NativePicture, { left, top, width, height }: Ti
   return { data, width, height };
 }
 
-function holds({ start, end, startIsCut, endIsCut }: Span, first: number, last: number): boolean {
+function holds({ start, end, startIsCut, endIsCut }: TileSpan, first: number, last: number): boolean {
   return first >= start + (startIsCut ? cellPx : 0) && last <= end - (endIsCut ? cellPx : 0);
 }
 
@@ -71,7 +71,7 @@ export function joined({ tiles, columns, rows }: Tiling, found: readonly Float32
   const values: number[] = [];
   found.forEach((boxes, i) => {
     const { left, top } = tiles[i] as Tile;
-    const [column, row] = [columns[i % columns.length] as Span, rows[Math.floor(i / columns.length)] as Span];
+    const [column, row] = [columns[i % columns.length] as TileSpan, rows[Math.floor(i / columns.length)] as TileSpan];
     for (let at = 0; at < boxes.length; at += 6) {
       const [x1 = 0, y1 = 0, x2 = 0, y2 = 0, score = 0, classId = 0] = boxes.subarray(at, at + 6);
       const [across, down] = [[x1 + left, x2 + left] as const, [y1 + top, y2 + top] as const];

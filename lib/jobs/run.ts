@@ -57,7 +57,7 @@ async function work(
 }
 
 /** One start of a job whose folder is locked. */
-class Run {
+class JobRun {
   readonly #job: BatchJob;
   readonly #options: RunBatchOptions;
   readonly #say: (text: string) => void;
@@ -184,7 +184,7 @@ export async function runBatch(job: BatchJob, options: RunBatchOptions = {}): Pr
   options.signal?.throwIfAborted();
   const lock = await lockFolder(checked.output);
   try {
-    return await new Run(checked, options).toEnd();
+    return await new JobRun(checked, options).toEnd();
   } finally {
     await lock.release();
   }

@@ -29,7 +29,7 @@ const longestPauseMs = 5_000;
 /** What a process does to itself; every other signal comes from outside. */
 const ownSignals: readonly (NodeJS.Signals | null)[] = ['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGABRT', 'SIGTRAP', 'SIGSYS'];
 
-interface Task {
+interface Submission {
   readonly id: number;
   readonly entry: Entry;
   readonly settle: (outcome: PictureOutcome) => void;
@@ -42,8 +42,8 @@ export class SupervisedDetector implements Engine {
   readonly #weights: string | undefined;
   readonly #options: LoadOptions;
   readonly #say: (text: string) => void;
-  readonly #tasks = new Map<number, Task>();
-  readonly #sent = new Set<Task>();
+  readonly #tasks = new Map<number, Submission>();
+  readonly #sent = new Set<Submission>();
   #child: ChildProcess | undefined;
   #info: ChildInfo | undefined;
   #nextId = 1;
@@ -91,7 +91,7 @@ export class SupervisedDetector implements Engine {
         fail(this.#failure);
         return;
       }
-      const task: Task = { id: this.#nextId++, entry, settle, fail, deaths: 0, suspect: false };
+      const task: Submission = { id: this.#nextId++, entry, settle, fail, deaths: 0, suspect: false };
       this.#tasks.set(task.id, task);
       this.#feed();
     });
@@ -160,7 +160,7 @@ export class SupervisedDetector implements Engine {
     for (const task of this.#tasks.values()) if (!this.#sent.has(task)) this.#sendTask(task);
   }
 
-  #sendTask(task: Task): void {
+  #sendTask(task: Submission): void {
     this.#sent.add(task);
     this.#send({ type: 'detect', id: task.id, entry: task.entry });
   }
@@ -191,7 +191,7 @@ export class SupervisedDetector implements Engine {
     this.#pauseMs = Math.min(longestPauseMs, Math.max(100, 2 * this.#pauseMs));
   }
 
-  #blame(inHand: readonly Task[], how: string): void {
+  #blame(inHand: readonly Submission[], how: string): void {
     for (const task of inHand) task.suspect = true;
     const [alone] = inHand;
     if (!alone || inHand.length > 1 || ++alone.deaths < deathsOfPoison) return;

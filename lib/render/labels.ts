@@ -49,7 +49,7 @@ function* atBox({ left, top, width, height }: Rectangle, label: { readonly width
 }
 
 /** Anywhere in the picture, the nearest first. */
-function elsewhere(frame: Rectangle, label: { readonly width: number; readonly height: number }, canvas: Canvas): Rectangle[] {
+function elsewhere(frame: Rectangle, label: { readonly width: number; readonly height: number }, canvas: LabelArea): Rectangle[] {
   const along = (room: number, size: number): number[] => {
     const steps = Math.max(1, Math.ceil((stepsALabel * room) / size));
     return Array.from({ length: steps + 1 }, (_, step) => (step * room) / steps);
@@ -59,13 +59,13 @@ function elsewhere(frame: Rectangle, label: { readonly width: number; readonly h
   return places.map((place) => ({ place, far: gap(place, frame) })).sort((a, b) => a.far - b.far).map(({ place }) => place); // prettier-ignore
 }
 
-interface Canvas {
+interface LabelArea {
   readonly width: number;
   readonly height: number;
 }
 
 /** Moved inside the canvas along its nearest way. */
-function inside({ left, top, width, height }: Rectangle, canvas: Canvas): Rectangle {
+function inside({ left, top, width, height }: Rectangle, canvas: LabelArea): Rectangle {
   return {
     left: Math.max(0, Math.min(left, canvas.width - width)),
     top: Math.max(0, Math.min(top, canvas.height - height)),
@@ -74,7 +74,7 @@ function inside({ left, top, width, height }: Rectangle, canvas: Canvas): Rectan
   };
 }
 
-function placeAt(labelled: readonly Labelled[], canvas: Canvas, fontPx: number): Labels {
+function placeAt(labelled: readonly Labelled[], canvas: LabelArea, fontPx: number): Labels {
   const padPx = Math.max(1, Math.round(fontPx / 4));
   const height = fontPx + 2 * padPx;
   const taken: Rectangle[] = [];
@@ -102,7 +102,7 @@ function placeAt(labelled: readonly Labelled[], canvas: Canvas, fontPx: number):
  * smallest the last go without.
  * @param fontPx letter size that is wished for.
  */
-export function placeLabels(labelled: readonly Labelled[], canvas: Canvas, fontPx: number): Labels {
+export function placeLabels(labelled: readonly Labelled[], canvas: LabelArea, fontPx: number): Labels {
   for (let size = fontPx; ; size = Math.max(smallestFontPx, Math.floor(0.8 * size))) {
     const labels = placeAt(labelled, canvas, size);
     if (size <= smallestFontPx || !labels.places.includes(undefined)) return labels;

@@ -18,7 +18,7 @@ export interface Point {
   readonly remark?: string;
 }
 
-export interface Series {
+export interface PlotSeries {
   readonly name: string;
   readonly mark: 'line' | 'dots' | 'line and dots' | 'bars';
   readonly points: readonly Point[];
@@ -42,7 +42,7 @@ export interface Chart {
   readonly x: Axis;
   /** An axis of values, or rows from the top. */
   readonly y: Axis | { readonly rows: readonly string[] };
-  readonly series: readonly Series[];
+  readonly series: readonly PlotSeries[];
 }
 
 /** Maps values to pixels. */
@@ -112,8 +112,8 @@ function fill(index: number): string {
   return `fill="${palette[index % palette.length] ?? ''}"`;
 }
 
-function key(series: readonly Series[], hasRemarks: boolean): string {
-  const swatch = ({ mark }: Series, i: number): string =>
+function key(series: readonly PlotSeries[], hasRemarks: boolean): string {
+  const swatch = ({ mark }: PlotSeries, i: number): string =>
     (mark === 'bars' ? `<rect y="1" width="22" height="10" ${fill(i)}/>` : '') +
     (mark.startsWith('line') ? `<path d="M0 6H22" fill="none" stroke-width="2" ${stroke(i)}/>` : '') +
     (mark.endsWith('dots') ? `<circle cx="11" cy="6" r="4" ${fill(i)}/>` : '');
@@ -141,7 +141,7 @@ function frame({ x, y }: Pick<Chart, 'x' | 'y'>, across: Scale, up: Scale, left:
   return parts.join('');
 }
 
-function titled(tag: string, { name }: Series, { title, remark }: Point): string {
+function titled(tag: string, { name }: PlotSeries, { title, remark }: Point): string {
   const words = [title ?? name, ...(remark === undefined ? [] : [remark])].join(': ');
   return `<${tag}><title>${escapeHtml(words)}</title></${tag.split(' ')[0] ?? ''}>`;
 }
@@ -152,7 +152,7 @@ function hasPlace({ x, y, from = 0 }: Point, across: Scale, up: Scale): boolean 
 
 const cross = symbol(symbolTimes, 80)() ?? '';
 
-function drawn(series: Series, index: number, across: Scale, up: Scale & { thickness?: number }): string {
+function drawn(series: PlotSeries, index: number, across: Scale, up: Scale & { thickness?: number }): string {
   const { mark, points } = series;
   const parts: string[] = [];
   if (mark.startsWith('line')) {
@@ -177,7 +177,7 @@ function drawn(series: Series, index: number, across: Scale, up: Scale & { thick
 }
 
 /** A sentence on the values that have no place on the axes. */
-function undrawn(series: readonly Series[], across: Scale, up: Scale): string {
+function undrawn(series: readonly PlotSeries[], across: Scale, up: Scale): string {
   const left = series.flatMap(({ name, points }) =>
     points.filter((point) => !hasPlace(point, across, up)).map(({ x, y, title }) => `${title ?? name} (${x}, ${y})`),
   );

@@ -196,6 +196,17 @@ describe('structure', () => {
     );
   });
 
+  it('no two types have one name', () => {
+    const names = typescript.flatMap(({ text }) =>
+      [...text.matchAll(/^(?:export )?(?:abstract )?(?:interface|class|type) (\w+)/gm)].map(([, name]) => name),
+    );
+    assert.ok(names.length > 100);
+    assert.deepEqual(
+      names.filter((name, i) => names.indexOf(name) !== i),
+      [],
+    );
+  });
+
   it('every file opens with a sentence that says what it is', () => {
     const headers = native.filter(({ path }) => /\.h$|\.cuh$/.test(path));
     assert.deepEqual(

@@ -26,7 +26,7 @@ const chunkOptions = {
   removeOnComplete: { age: 3_600 },
 };
 
-interface Task {
+interface QueuedPicture {
   readonly entry: Entry;
   readonly settle: (outcome: PictureOutcome) => void;
   readonly fail: (error: unknown) => void;
@@ -38,8 +38,8 @@ export class QueueEngine implements Engine {
   readonly #root: QueueRoot;
   readonly #common: Omit<Chunk, 'entries'>;
   readonly #run = randomUUID();
-  readonly #out = new Map<string, Task[]>();
-  #filling: Task[] = [];
+  readonly #out = new Map<string, QueuedPicture[]>();
+  #filling: QueuedPicture[] = [];
   #next = 0;
   #fill: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
@@ -102,7 +102,7 @@ export class QueueEngine implements Engine {
     );
   }
 
-  async #add(id: string, tasks: readonly Task[]): Promise<void> {
+  async #add(id: string, tasks: readonly QueuedPicture[]): Promise<void> {
     const chunk: Chunk = { ...this.#common, entries: tasks.map(({ entry }) => this.#root.relativeEntry(entry)) };
     await this.#queue.add('chunk', chunk, { jobId: id, ...chunkOptions });
   }
