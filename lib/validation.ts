@@ -24,18 +24,14 @@ function at(value: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function keysOf(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let inner: unknown = schema;
-  const unwrap = (): void => {
-    for (let next = inner as { unwrap?: () => unknown } | undefined; typeof next?.unwrap === 'function'; next = inner as never) {
-      inner = next.unwrap();
-    }
+  type Wrapper = { unwrap?: () => unknown; options?: readonly unknown[]; shape?: Record<PropertyKey, unknown> } | undefined;
+  const unwrapped = (outer: unknown): Wrapper => {
+    const { unwrap, options } = (outer ?? {}) as NonNullable<Wrapper>;
+    const inner = unwrap ? unwrap.call(outer) : options?.at(-1);
+    return inner === undefined ? (outer as Wrapper) : unwrapped(inner);
   };
-  unwrap();
-  for (const key of path) {
-    inner = (inner as { shape?: Record<PropertyKey, unknown> }).shape?.[key];
-    unwrap();
-  }
-  return Object.keys((inner as { shape?: object } | undefined)?.shape ?? {});
+  const at = path.reduce<unknown>((outer, key) => unwrapped(outer)?.shape?.[key], schema);
+  return Object.keys(unwrapped(at)?.shape ?? {});
 }
 
 interface Refusal {
@@ -46,15 +42,16 @@ interface Refusal {
   readonly unknownKey?: (key: string) => string | undefined;
 }
 
-/** The sentence of the first thing that is wrong, without what it is about. */
+/** The sentence of the first thing that is wrong, without what it is about. A union that has none of its own gives that of its last member. */
 function complaint(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue, unknownKey: Refusal['unknownKey']): string {
+  const inner = issue.code === 'invalid_union' && issue.message === 'Invalid input' ? issue.errors.at(-1)?.[0] : undefined;
+  if (inner) return complaint(schema, value, { ...inner, path: [...issue.path, ...inner.path] }, unknownKey);
   if (issue.code === 'unrecognized_keys') {
     const [key = ''] = issue.keys;
     const place = [...issue.path, key].join('.');
     return `${place} is unknown${unknownKey?.(key) ?? suggestion(key, keysOf(schema, issue.path))}`;
   }
   const place = issue.path.join('.') || 'the whole';
-  // An element of a union fails in ways of its own; the union's own sentence names all of them.
   return `${place} is ${shown(at(value, issue.path))}: ${issue.message}`;
 }
 

@@ -25,7 +25,7 @@ ${declare('SoftNmsOptions', '', 'Soft non-maximum suppression, as mmcv computes 
 
 ${declare('TileOptions', '', 'A large picture in overlapping squares.', tilesTable)}
 
-${declare('DetectOptions', '', 'Options that each call may set anew; unset ones keep what `Detector.load` was given.', callTable)}
+${declare('DetectOptions', '', 'Options that each call may set anew; unset ones keep what `Detector.load` was given, and `false` takes back its `classes`, `maxSide` or `tiles`.', callTable)}
 
 ${declare('LoadOptions', ' extends DetectOptions', 'Options of `Detector.load`.', loadTable)}
 

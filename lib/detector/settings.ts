@@ -43,7 +43,7 @@ export function callSettings(
     native,
     ofTiles: tiles ? unthinned(native) : native,
     maxPixels,
-    scaling: { maxSide, scale },
-    tiles: tiles && { size: tiles.size, overlap: tiles.overlap ?? Math.floor(tiles.size / 4) },
+    scaling: { maxSide: maxSide || undefined, scale },
+    tiles: tiles ? { size: tiles.size, overlap: tiles.overlap ?? Math.floor(tiles.size / 4) } : undefined,
   };
 }

@@ -21,7 +21,7 @@ export interface TileOptions {
   readonly overlap?: number | undefined;
 }
 
-/** Options that each call may set anew; unset ones keep what `Detector.load` was given. */
+/** Options that each call may set anew; unset ones keep what `Detector.load` was given, and `false` takes back its `classes`, `maxSide` or `tiles`. */
 export interface DetectOptions {
   /** Also look at the mirrored picture and merge (test-time augmentation). Default: the weights' own configuration: on for the published ones. */
   readonly flip?: boolean | undefined;
@@ -38,17 +38,17 @@ export interface DetectOptions {
   /** Soft non-maximum suppression. Default: the checkpoint's, else mmdetection's. */
   readonly softNms?: SoftNmsOptions | undefined;
   /** Classes to keep, by name or id; the others are left out. Default: all. */
-  readonly classes?: readonly (string | number)[] | undefined;
+  readonly classes?: readonly (string | number)[] | false | undefined;
   /** Measure the stages; each result then has them (on CUDA this adds events and one wait a forward). Default: off. */
   readonly timings?: boolean | undefined;
   /** Refuse pictures with more pixels. Default: 50,000,000. */
   readonly maxPixels?: number | undefined;
   /** Scale larger pictures down so that their longer side has so many pixels; boxes stay in the picture's own pixels. Default: off. */
-  readonly maxSide?: number | undefined;
+  readonly maxSide?: number | false | undefined;
   /** Scale pictures by this factor (0.05 to 4) before the network, or by less where maxSide asks for it; boxes stay in the picture's own pixels. Default: 1. */
   readonly scale?: number | undefined;
   /** Cut large pictures into overlapping tiles, whose boxes are merged by soft non-maximum suppression; after maxSide and scale. Default: off. */
-  readonly tiles?: TileOptions | undefined;
+  readonly tiles?: TileOptions | false | undefined;
 }
 
 /** Options of `Detector.load`. */

@@ -38,6 +38,8 @@ export type OptionTable = Readonly<Record<string, OptionRow>>;
 
 const whole = (most: number): z.ZodInt => z.int().min(1).max(most);
 const deviceSentence = "must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'cuda:*', or an array of them";
+/** Off by itself; in a call `false` takes back what `load` was given. */
+const orFalse = <T extends z.ZodType>(schema: T): z.ZodUnion<readonly [z.ZodLiteral<false>, T]> => z.union([z.literal(false), schema]);
 const device = z.string().regex(/^(auto|cpu|cuda(:(\d{1,3}|\*))?)$/, deviceSentence);
 
 /** `softNms`: soft non-maximum suppression, as mmcv computes it. */
@@ -159,11 +161,13 @@ export const callTable = {
     group: 'Results',
   },
   classes: {
-    schema: z
-      .array(z.union([z.string(), z.int().min(0)]))
-      .min(1)
-      .readonly(),
-    type: 'readonly (string | number)[]',
+    schema: orFalse(
+      z
+        .array(z.union([z.string(), z.int().min(0)]))
+        .min(1)
+        .readonly(),
+    ),
+    type: 'readonly (string | number)[] | false',
     about: 'classes to keep, by name or id; the others are left out',
     standard: 'all',
     group: 'Results',
@@ -186,8 +190,8 @@ export const callTable = {
     flag: 'number',
   },
   maxSide: {
-    schema: z.int().min(16).max(65_536),
-    type: 'number',
+    schema: orFalse(z.int().min(16).max(65_536)),
+    type: 'number | false',
     about: "scale larger pictures down so that their longer side has so many pixels; boxes stay in the picture's own pixels",
     standard: 'off',
     group: 'Pictures',
@@ -205,10 +209,12 @@ export const callTable = {
     placeholder: 'factor',
   },
   tiles: {
-    schema: z
-      .strictObject(shapeOf(tilesTable))
-      .refine(({ size, overlap = 0 }) => 2 * overlap <= size, { path: ['overlap'], error: 'must be at most half of size' }),
-    type: 'TileOptions',
+    schema: orFalse(
+      z
+        .strictObject(shapeOf(tilesTable))
+        .refine(({ size, overlap = 0 }) => 2 * overlap <= size, { path: ['overlap'], error: 'must be at most half of size' }),
+    ),
+    type: 'TileOptions | false',
     about: 'cut large pictures into overlapping tiles, whose boxes are merged by soft non-maximum suppression; after maxSide and scale',
     standard: 'off',
     group: 'Pictures',

@@ -86,6 +86,16 @@ describe('large pictures', function () {
     assert.deepEqual(results[0], results[2]);
   });
 
+  it('a call takes back the size, the tiles and the classes that the detector was loaded with', async () => {
+    const scene = scenes[0] as string;
+    const whole = await detector.detect(scene);
+    for (const options of [{ maxSide: 100 }, { tiles: { size: 127 } }, { classes: ['3'] }]) {
+      await using limited = await Detector.load('digits', { device: 'cpu', ...options });
+      assert.notDeepEqual((await limited.detect(scene)).detections, whole.detections);
+      assert.deepEqual(await limited.detect(scene, { maxSide: false, tiles: false, classes: false }), whole);
+    }
+  });
+
   it('the first that is far larger than the training pictures is warned of, once', async () => {
     await using fresh = await Detector.load('digits', { device: 'cpu' });
     const large = { data: new Uint8Array(900 * 60 * 3), width: 900, height: 60, channels: 3 } as const;
