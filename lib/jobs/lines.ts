@@ -14,6 +14,10 @@ interface Line {
 
 const newline = 10;
 
+function unreadable(path: string, error: unknown): CornerNetError {
+  return new CornerNetError('ERR_INPUT', `${path} can't be read: ${sentenceOf(error)}`, { cause: error });
+}
+
 /** The complete lines of a file; none when there is no file. */
 export async function* readLines(path: string): AsyncGenerator<Line, void> {
   let file: FileHandle;
@@ -21,14 +25,16 @@ export async function* readLines(path: string): AsyncGenerator<Line, void> {
     file = await open(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw new CornerNetError('ERR_INPUT', `${path} can't be read: ${sentenceOf(error)}`, { cause: error });
+    throw unreadable(path, error);
   }
   try {
     const block = Buffer.alloc(1 << 20);
     let rest: Buffer = Buffer.alloc(0);
     let end = 0;
     for (;;) {
-      const { bytesRead } = await file.read(block, 0, block.length);
+      const { bytesRead } = await file.read(block, 0, block.length).catch((error: unknown) => {
+        throw unreadable(path, error);
+      });
       if (bytesRead === 0) return;
       rest = Buffer.concat([rest, block.subarray(0, bytesRead)]);
       let begin = 0;
@@ -113,7 +119,10 @@ export class GrowingFile {
   /** Has everything on the disk, unless an append has failed already. */
   async sync(): Promise<void> {
     await this.#last;
-    if (!this.#broken) await this.#file.datasync();
+    if (this.#broken) return;
+    await this.#file.datasync().catch((error: unknown) => {
+      throw unwritable(this.path, error);
+    });
   }
 
   async close(): Promise<void> {
