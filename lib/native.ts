@@ -20,7 +20,8 @@ export interface NativeLoadOptions extends Pick<LoadOptions, 'precision' | 'thre
   device?: string;
 }
 
-type Settings = 'flip' | 'numerics' | 'scoreThreshold' | 'maxPerImage' | 'cornerTopk' | 'distanceThreshold' | 'softNms' | 'timings';
+type Settings =
+  'flip' | 'numerics' | 'scoreThreshold' | 'maxPerImage' | 'cornerTopk' | 'distanceThreshold' | 'softNms' | 'scales' | 'timings';
 
 /** What is absent keeps what the checkpoint's configuration states, the published one's else; `scoreThreshold` keeps 0. */
 export interface NativeDetectOptions extends Pick<LoadOptions, Settings | 'mean' | 'std' | 'toRgb'> {
@@ -132,8 +133,8 @@ export interface NativeDetector {
    */
   mergeDetections(id: number, detections: Float32Array, options: NativeDetectOptions): Promise<Float32Array>;
   heads(id: number, picture: NativePicture, options: NativeDetectOptions): Promise<NativeHeads>;
-  /** What the network has to do for `views` views of a picture of this size, operator by operator in their order. */
-  work(id: number, options: { width: number; height: number; views: number }): Promise<NativeWork[]>;
+  /** What the network has to do for `views` views of a picture of this size at each of the scales (default 1), operator by operator in their order. */
+  work(id: number, options: { width: number; height: number; views: number; scales?: readonly number[] }): Promise<NativeWork[]>;
   /** Drops a call that has not begun (it rejects with ERR_CLOSED); a running one is left to finish. */
   cancel(id: number): void;
   stats(): NativeStats;
@@ -152,7 +153,7 @@ export interface NativeBuildInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 2;
+const boundary = 3;
 
 export interface NativeAddon {
   boundary: number;

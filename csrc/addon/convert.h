@@ -36,12 +36,14 @@ void fields(Is<SoftNmsOptions> auto& options, auto&& field) {
   each(field, "method", options.method, "iouThreshold", options.iou_threshold, "sigma", options.sigma, "minScore", options.min_score);
 }
 void fields(Is<DetectOptions> auto& options, auto&& field) {
-  each(field, "flip", options.flip, "numerics", options.numerics, "scoreThreshold", options.score_threshold, "classIds", options.class_ids, "timings",
-       options.timings, "mean", options.normalisation.mean, "std", options.normalisation.std, "toRgb", options.normalisation.to_rgb, "cornerTopk",
-       options.decode.corner_topk, "distanceThreshold", options.decode.distance_threshold, "maxPerImage", options.nms.max_per_image, "softNms",
-       options.nms);
+  each(field, "flip", options.flip, "numerics", options.numerics, "scoreThreshold", options.score_threshold, "classIds", options.class_ids, "scales",
+       options.scales, "timings", options.timings, "mean", options.normalisation.mean, "std", options.normalisation.std, "toRgb",
+       options.normalisation.to_rgb, "cornerTopk", options.decode.corner_topk, "distanceThreshold", options.decode.distance_threshold, "maxPerImage",
+       options.nms.max_per_image, "softNms", options.nms);
 }
-void fields(Is<ForwardShape> auto& shape, auto&& field) { each(field, "width", shape.width_px, "height", shape.height_px, "views", shape.views); }
+void fields(Is<ForwardShape> auto& shape, auto&& field) {
+  each(field, "width", shape.width_px, "height", shape.height_px, "views", shape.views, "scales", shape.scales);
+}
 void fields(Is<DetectorInfo> auto& info, auto&& field) {
   each(field, "device", info.device, "precision", info.precision, "threads", info.threads, "classes", info.classes, "numClasses", info.num_classes);
 }

@@ -23,8 +23,15 @@
 namespace cornernet {
 namespace {
 
+constexpr double kMostScale = 16;
+
 void require(bool holds, const char* sentence) {
   if (!holds) throw Error(ErrorCode::Option, sentence);
+}
+
+void check_scales(const std::vector<double>& scales) {
+  require(!scales.empty(), "scales must name at least one scale");
+  for (const double scale : scales) require(scale > 0 && scale <= kMostScale, "scales must be above 0 and at most 16");
 }
 
 void check_options(const DetectOptions& options) {
@@ -33,6 +40,7 @@ void check_options(const DetectOptions& options) {
   require(options.decode.local_maximum_kernel >= 1 && options.decode.local_maximum_kernel % 2 == 1, "localMaximumKernel must be odd and at least 1");
   require(options.nms.sigma > 0, "softNms.sigma must be positive");
   require(options.nms.max_per_image >= 1, "maxPerImage must be at least 1");
+  check_scales(options.scales);
 }
 
 PictureView view_of(const Picture& picture) {
@@ -43,21 +51,33 @@ PictureView view_of(const Picture& picture) {
   return {picture.rgb.data(), picture.width_px, picture.height_px};
 }
 
+PictureView scaled(PictureView view, double scale) {
+  const SizePx size = scaled_size({view.source_width_px, view.source_height_px}, scale);
+  view.width_px = size.width;
+  view.height_px = size.height;
+  return view;
+}
+
 /// The mirrored view's boxes as the plain picture has them.
 void unmirror(std::vector<Candidate>& candidates, int width_px) {
   const auto width = static_cast<float>(width_px);
   for (Candidate& c : candidates) c = {width - c.x2, c.y1, width - c.x1, c.y2, c.score, c.class_id};
 }
 
-/// One picture's candidates from its views (plain, mirrored) to its detections.
-std::vector<Candidate> merge_views(CandidateLists views, int width_px, Numerics numerics, const SoftNmsOptions& nms) {
-  if (views.size() == 1) return soft_nms(std::move(views[0]), nms);
-  unmirror(views[1], width_px);
-  if (numerics == Numerics::Mmdet3) {  // 3.x thins each view by itself, takes the mirrored one first and thins again
+/// A resized view's boxes in the picture's own pixels: by the factors that rounding left.
+void unscale(std::vector<Candidate>& candidates, const PictureView& view) {
+  const float across = static_cast<float>(view.width_px) / static_cast<float>(view.source_width_px);
+  const float down = static_cast<float>(view.height_px) / static_cast<float>(view.source_height_px);
+  for (Candidate& c : candidates) c = {c.x1 / across, c.y1 / down, c.x2 / across, c.y2 / down, c.score, c.class_id};
+}
+
+/// One picture's candidates, in its pixels, from its views (of each scale plain, mirrored) to its detections.
+std::vector<Candidate> merge_views(CandidateLists views, bool flip, Numerics numerics, const SoftNmsOptions& nms) {
+  if (numerics == Numerics::Mmdet3 && views.size() > 1) {  // 3.x thins each view by itself, takes a mirrored one first and thins again
     for (auto& view : views) view = soft_nms(std::move(view), nms);
-    std::swap(views[0], views[1]);
+    for (size_t i = 0; flip && i < views.size(); i += 2) std::swap(views[i], views[i + 1]);
   }
-  views[0].insert(views[0].end(), views[1].begin(), views[1].end());
+  for (size_t i = 1; i < views.size(); ++i) views[0].insert(views[0].end(), views[i].begin(), views[i].end());
   return soft_nms(std::move(views[0]), nms);
 }
 
@@ -67,31 +87,54 @@ void keep_wanted(std::vector<Candidate>& detections, const DetectOptions& option
                 [&](const Candidate& c) { return c.score < options.score_threshold || (!wanted.empty() && !wanted.contains(c.class_id)); });
 }
 
-/// Pictures that shared their forwards.
+/// Pictures, at one scale each, that shared their forwards.
 struct Group {
-  std::vector<size_t> members;  // by place in the call
-  std::vector<int> widths_px;
+  struct Member {
+    size_t picture, scale;  // by place
+    PictureView view;
+  };
+  std::vector<Member> members;
   std::function<CandidateLists()> candidates;
   std::shared_ptr<DeviceClock> clock;  // null when nobody asked for timings
 };
 
-void finish(const Group& group, const DetectOptions& options, Found& found) {
+void add(const StageTimes& group, StageTimes& picture) {
+  const double begun_ms = picture.pictures == 0 ? group.begun_ms : std::min(picture.begun_ms, group.begun_ms);
+  picture = {begun_ms,    picture.prepare + group.prepare,           picture.network + group.network, picture.corners + group.corners,
+             picture.nms, std::max(picture.pictures, group.pictures)};
+}
+
+/// Waits for the group and hands each member's views, in its picture's pixels, to the picture.
+void collect(const Group& group, const DetectOptions& options, std::vector<CandidateLists>& views, std::vector<StageTimes>& timings) {
   CandidateLists candidates = group.candidates();
-  const auto thinning = std::chrono::steady_clock::now();
-  const size_t each = candidates.size() / group.members.size();
+  const size_t each = options.flip ? 2 : 1;
   for (size_t m = 0; m < group.members.size(); ++m) {
-    const auto first = std::make_move_iterator(candidates.begin() + static_cast<std::ptrdiff_t>(m * each));
-    auto& of_picture = found.detections[group.members[m]];
-    of_picture = merge_views({first, first + static_cast<std::ptrdiff_t>(each)}, group.widths_px[m], options.numerics, options.nms);
-    keep_wanted(of_picture, options);
+    const Group::Member& member = group.members[m];
+    for (size_t v = 0; v < each; ++v) {
+      auto& list = candidates[m * each + v];
+      if (v == 1) unmirror(list, member.view.width_px);
+      unscale(list, member.view);
+      views[member.picture][member.scale * each + v] = std::move(list);
+    }
   }
   if (!group.clock) return;
-  const std::chrono::duration<double, std::milli> nms_ms = std::chrono::steady_clock::now() - thinning;
   const auto ms = group.clock->milliseconds(kStages);
-  const int pictures = static_cast<int>(group.members.size());
-  for (const size_t i : group.members) {
-    found.timings[i] = {group.clock->begun_ms(), ms[kPrepare], ms[kNetwork], ms[kCorners], nms_ms.count(), pictures};
+  const StageTimes times{group.clock->begun_ms(), ms[kPrepare], ms[kNetwork], ms[kCorners], 0, static_cast<int>(group.members.size())};
+  for (const Group::Member& member : group.members) add(times, timings[member.picture]);
+}
+
+Found finish(const std::vector<Group>& groups, size_t pictures, const DetectOptions& options) {
+  Found found{CandidateLists(pictures), std::vector<StageTimes>(options.timings ? pictures : 0)};
+  std::vector<CandidateLists> views(pictures, CandidateLists(options.scales.size() * (options.flip ? 2 : 1)));
+  for (const Group& group : groups) collect(group, options, views, found.timings);
+  const auto thinning = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < pictures; ++i) {
+    found.detections[i] = merge_views(std::move(views[i]), options.flip, options.numerics, options.nms);
+    keep_wanted(found.detections[i], options);
   }
+  const std::chrono::duration<double, std::milli> nms = std::chrono::steady_clock::now() - thinning;
+  for (StageTimes& times : found.timings) times.nms = nms.count();
+  return found;
 }
 
 void check_shape(const ForwardShape& shape) {
@@ -99,6 +142,19 @@ void check_shape(const ForwardShape& shape) {
   require(shape.width_px >= 1 && shape.height_px >= 1 && shape.width_px <= kMostPx && shape.height_px <= kMostPx,
           "width and height must be 1 to 1048576 pixels");
   require(shape.views >= 1 && shape.views <= kMostViews, "views must be 1 to 65536");
+  check_scales(shape.scales);
+}
+
+/// `work_of` the views at each scale.
+template <typename WorkOf>
+std::vector<Work> work_at_scales(const ForwardShape& shape, const WorkOf& work_of) {
+  check_shape(shape);
+  std::vector<Work> all;
+  for (const double scale : shape.scales) {
+    const SizePx size = scaled_size({shape.width_px, shape.height_px}, scale);
+    std::ranges::move(work_of(shape.views, padded_size_px(size.height), padded_size_px(size.width)), std::back_inserter(all));
+  }
+  return all;
 }
 
 Map to_map(const at::Tensor& tensor) {
@@ -168,27 +224,21 @@ std::function<Found()> Detector::start(const std::vector<Picture>& pictures, con
     // Corner pooling looks along whole rows and columns, so only pictures of one padded size may share a forward.
     std::map<std::pair<int, int>, Group> by_padded_size;
     for (size_t i = 0; i < pictures.size(); ++i) {
-      by_padded_size[{padded_size_px(pictures[i].height_px), padded_size_px(pictures[i].width_px)}].members.push_back(i);
+      for (size_t scale = 0; scale < options.scales.size(); ++scale) {
+        const PictureView view = scaled(view_of(pictures[i]), options.scales[scale]);
+        by_padded_size[{padded_size_px(view.height_px), padded_size_px(view.width_px)}].members.push_back({i, scale, view});
+      }
     }
     std::vector<Group> groups;
     for (auto& [size, group] : by_padded_size) {
       std::vector<PictureView> views;
-      for (const size_t i : group.members) {
-        views.push_back(view_of(pictures[i]));
-        group.widths_px.push_back(pictures[i].width_px);
-      }
+      for (const Group::Member& member : group.members) views.push_back(member.view);
       if (options.timings) group.clock = impl_->predictor->clock();
       group.candidates = impl_->predictor->start(views, options, group.clock.get());
-      impl_->pictures += static_cast<int64_t>(group.members.size());
       groups.push_back(std::move(group));
     }
-    return [groups = std::move(groups), count = pictures.size(), options] {
-      return guarded([&] {
-        Found found{CandidateLists(count), std::vector<StageTimes>(options.timings ? count : 0)};
-        for (const Group& group : groups) finish(group, options, found);
-        return found;
-      });
-    };
+    impl_->pictures += std::ssize(pictures);
+    return [groups = std::move(groups), count = pictures.size(), options] { return guarded([&] { return finish(groups, count, options); }); };
   });
 }
 
@@ -204,16 +254,16 @@ Heads Detector::heads(const Picture& picture, const DetectOptions& options) {
 
 std::vector<Work> Detector::work(const ForwardShape& shape) const {
   return guarded([&] {
-    check_shape(shape);
-    return impl_->predictor->work(shape.views, padded_size_px(shape.height_px), padded_size_px(shape.width_px));
+    return work_at_scales(shape,
+                          [&](int64_t views, int64_t height_px, int64_t width_px) { return impl_->predictor->work(views, height_px, width_px); });
   });
 }
 
 std::vector<Work> hourglass104_work(const ForwardShape& shape, const std::string& precision) {
   return guarded([&] {
-    check_shape(shape);
     const auto dtype = precision == "fp32" ? at::kFloat : precision == "bf16" ? at::kBFloat16 : at::kHalf;
-    return CornerNet(CornerNetConfig{}).work(shape.views, padded_size_px(shape.height_px), padded_size_px(shape.width_px), dtype);
+    const CornerNet network(CornerNetConfig{});
+    return work_at_scales(shape, [&](int64_t views, int64_t height_px, int64_t width_px) { return network.work(views, height_px, width_px, dtype); });
   });
 }
 

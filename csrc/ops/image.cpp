@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "ops/cpu/kernels.h"
@@ -17,23 +18,35 @@ namespace {
 
 /// The 256 values a byte can become, for each of the network's channels.
 LevelTable level_table(const Normalisation& normalisation, Numerics numerics) {
-  LevelTable table;
-  for (size_t channel = 0; channel < 3; ++channel) {
-    const float mean = normalisation.mean[channel], deviation = normalisation.std[channel];
+  LevelTable table{};
+  table.divides = numerics == Numerics::Mmdet3 ? 1 : 0;
+  for (int channel = 0; channel < 3; ++channel) {
+    const auto at = static_cast<size_t>(channel);
+    const float deviation = normalisation.std[at];
     // mmcv 1.x multiplies by the fp64 reciprocal, which OpenCV rounds to fp32; mmdetection 3.x divides.
-    const auto reciprocal = static_cast<float>(1.0 / static_cast<double>(deviation));
-    for (int level = 0; level < 256; ++level) {
-      const float centred = static_cast<float>(level) - mean;
-      table.value[channel][level] = numerics == Numerics::Mmdet2 ? centred * reciprocal : centred / deviation;
-    }
+    table.deviation[channel] = table.divides ? deviation : static_cast<float>(1.0 / static_cast<double>(deviation));
+    table.mean[channel] = normalisation.mean[at];
+    table.source_channel[channel] = normalisation.to_rgb ? channel : 2 - channel;
+    for (int level = 0; level < 256; ++level) table.value[channel][level] = normalised(table, channel, static_cast<float>(level));
   }
-  for (int channel = 0; channel < 3; ++channel) table.source_channel[channel] = normalisation.to_rgb ? channel : 2 - channel;
   return table;
 }
 
 }  // namespace
 
 int padded_size_px(int n) { return n | 127; }
+
+SizePx scaled_size(SizePx size, double factor) {
+  const auto [shorter, longer] = std::minmax(size.width, size.height);
+  const double fitting = std::min(std::trunc(shorter * factor) / shorter, std::trunc(longer * factor) / longer);
+  const auto side = [fitting](int px) { return static_cast<int>(px * fitting + 0.5); };
+  const SizePx scaled{side(size.width), side(size.height)};
+  if (scaled.width < 1 || scaled.height < 1) {
+    throw Error(ErrorCode::Input, "the scale " + std::to_string(factor).substr(0, 5) + " leaves nothing of a picture of " +
+                                      std::to_string(size.width) + "x" + std::to_string(size.height) + " pixels");
+  }
+  return scaled;
+}
 
 Placement place(int width_px, int height_px) {
   const int padded_width_px = padded_size_px(width_px), padded_height_px = padded_size_px(height_px);
@@ -51,8 +64,8 @@ at::Tensor make_input(const std::vector<PictureView>& pictures, bool flip, Numer
       throw Error(ErrorCode::Internal, "the pictures of a batch must share one padded size");
     }
     // Where a side is its own padded size, the reference's crop window ends one pixel early.
-    jobs.push_back({picture.rgb, picture.width_px, picture.height_px, placement.left_px, placement.top_px,
-                    std::min(picture.width_px, size.padded_width_px - 1 - placement.left_px),
+    jobs.push_back({picture.rgb, picture.source_width_px, picture.source_height_px, picture.width_px, picture.height_px, placement.left_px,
+                    placement.top_px, std::min(picture.width_px, size.padded_width_px - 1 - placement.left_px),
                     std::min(picture.height_px, size.padded_height_px - 1 - placement.top_px)});
   }
   const int64_t views = static_cast<int64_t>(pictures.size()) * (flip ? 2 : 1);

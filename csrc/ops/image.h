@@ -1,4 +1,4 @@
-// From 8-bit pictures to the network's input: centre-pad, normalise and mirror in one pass.
+// From 8-bit pictures to the network's input: resize, centre-pad, normalise and mirror in one pass.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -9,12 +9,19 @@
 
 namespace cornernet {
 
-/// A packed 8-bit RGB picture, row-major, 3 bytes a pixel; not owned.
+/// A packed 8-bit RGB picture, row-major, 3 bytes a pixel, not owned; and its size as the network is to see it.
 struct PictureView {
   const uint8_t* rgb;
-  int width_px;
-  int height_px;
+  int source_width_px, source_height_px;
+  int width_px = source_width_px, height_px = source_height_px;
 };
+
+struct SizePx {
+  int width, height;
+};
+/// As mmdetection 2.x's pipeline and mmcv round it: both sides are scaled and cut to whole pixels, and the largest size of the picture's own shape
+/// that fits in there is rounded to the nearest. Error(Input) when nothing is left.
+SizePx scaled_size(SizePx size, double factor);
 
 /// Where the picture lies in its padded view, in pixels. left and top are what decoding subtracts.
 struct Placement {
@@ -27,6 +34,7 @@ int padded_size_px(int n);
 /// Padded size and border of a width x height picture (T/2 - n/2, integer division).
 Placement place(int width_px, int height_px);
 
+/// Pictures of another size than their own are resized as OpenCV resizes fp32: bilinear, half-pixel centres, no antialiasing, nothing rounded.
 /// [pictures * views, 3, padded height, padded width], channels-last, of `dtype` on `device`. All pictures share one padded size.
 /// Views of one picture are neighbours: plain, then (with `flip`) mirrored. 2.x mirrors the padded picture, 3.x the picture before padding.
 /// 2.x multiplies by the fp64 reciprocal of std rounded to fp32 as mmcv.imnormalize does; 3.x divides.

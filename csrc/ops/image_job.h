@@ -4,9 +4,10 @@
 
 namespace cornernet {
 
-/// A picture's bytes (packed RGB), where it goes in its padded view, and how much of it is copied there.
+/// A picture's bytes (packed RGB), its size in the view, where it goes there, and how much of it is copied.
 struct PictureJob {
   const uint8_t* rgb;
+  int source_width_px, source_height_px;
   int width_px, height_px;
   int left_px, top_px;
   int copied_width_px, copied_height_px;
@@ -23,7 +24,44 @@ struct InputView {
 struct LevelTable {
   float value[3][256];
   int source_channel[3];
+  float mean[3], deviation[3];
+  int divides;  // by the deviation; else it is multiplied by its reciprocal, which `deviation` then is
 };
+
+/// The fp32 arithmetic of either mmdetection; levels between bytes come from resizing.
+constexpr float normalised(const LevelTable& table, int channel, float level) {
+  const float centred = level - table.mean[channel];
+  return table.divides ? centred / table.deviation[channel] : centred * table.deviation[channel];
+}
+
+constexpr bool is_resized(const PictureJob& picture) {
+  return picture.width_px != picture.source_width_px || picture.height_px != picture.source_height_px;
+}
+
+/// The two neighbours, along one axis of the source, of a pixel of the resized picture.
+struct Taps {
+  int first, second;
+  float weight;  // of the second
+};
+
+constexpr Taps taps(int at, int side_px, int source_side_px) {
+  const double step = 1.0 / (static_cast<double>(side_px) / source_side_px);  // in OpenCV's order of rounding
+  const float centre = static_cast<float>((at + 0.5) * step - 0.5);
+  if (centre <= 0.f) return {0, 0, 0.f};
+  const int first = static_cast<int>(centre);
+  if (first >= source_side_px - 1) return {source_side_px - 1, source_side_px - 1, 0.f};
+  return {first, first + 1, centre - static_cast<float>(first)};
+}
+
+constexpr float between(float first, float second, float weight) { return first * (1.f - weight) + second * weight; }
+
+/// A byte channel's level at a pixel of the resized picture.
+constexpr float resized_level(const PictureJob& picture, const Taps& down, const Taps& across, int byte) {
+  const uint8_t* const upper = picture.rgb + int64_t{3} * down.first * picture.source_width_px + byte;
+  const uint8_t* const lower = picture.rgb + int64_t{3} * down.second * picture.source_width_px + byte;
+  const int64_t left = int64_t{3} * across.first, right = int64_t{3} * across.second;
+  return between(between(upper[left], upper[right], across.weight), between(lower[left], lower[right], across.weight), down.weight);
+}
 
 /// The picture column that shows at column x of a padded view, or -1 in the border.
 constexpr int source_column(const PictureJob& picture, const InputView& view, int x, bool mirrored) {

@@ -2,6 +2,7 @@
 import { CornerNetError } from '../errors.js';
 import type { KernelResult, ModelResult, PipelineResult, Report, Series, Summary, TurnsResult } from './schema.js';
 import { median, relativeSpread } from './statistics.js';
+import { shownViews } from './tables.js';
 
 type Judgement = 'faster' | 'slower' | 'same' | 'only before' | 'only after';
 
@@ -48,7 +49,7 @@ function noiseOfRounds({ p50, p90 }: Summary): number {
 }
 
 function modelFigures(r: ModelResult): Figure[] {
-  const name = `${r.weights} ${r.device} ${r.precision} ${r.threads} threads ${r.width}x${r.height} views ${r.views} batch ${r.batch}`;
+  const name = `${r.weights} ${r.device} ${r.precision} ${r.threads} threads ${r.width}x${r.height} views ${shownViews(r)} batch ${r.batch}`;
   return [{ name, unit: 'ms', value: r.latency.summary.p50, biggerIsBetter: false, noise: noiseOfWindows(r.latency) }];
 }
 

@@ -26,6 +26,7 @@ export interface ModelBenchOptions {
   readonly precisions: readonly Precision[];
   readonly sizes: readonly PictureSize[];
   readonly views: readonly (1 | 2)[];
+  readonly scales?: readonly number[] | undefined;
   readonly batches: readonly number[];
   readonly rule: Rule;
   readonly signal?: AbortSignal | undefined;
@@ -78,7 +79,7 @@ async function measureOne(
 ): Promise<ModelResult> {
   const pictures = Array.from({ length: batch }, (_, seed) => noisePicture({ width, height }, seed));
   const timings: Timings[] = [];
-  const detectOptions = { flip: views === 2, timings: true, scoreThreshold: 0, signal: options.signal };
+  const detectOptions = { flip: views === 2, scales: options.scales, timings: true, scoreThreshold: 0, signal: options.signal };
   const call = async (): Promise<number> => {
     const begin = performance.now();
     const [first] = (await detector.detect(pictures, detectOptions)) as [DetectionResult];
@@ -88,7 +89,7 @@ async function measureOne(
   };
   const latency = await measure(call, options.rule, () => watchMachine(detector.device));
   const stages = stagesOf(countedCalls(latency).map((index) => timings[index] as Timings));
-  const { flops, bytes } = total(await detector.work(width, height, views * batch));
+  const { flops, bytes } = total(await detector.work(width, height, views * batch, options.scales));
   const achieved = (1000 * flops) / stages.network;
   return {
     weights: options.weightsName,
@@ -100,6 +101,7 @@ async function measureOne(
     paddedWidth: paddedSide(width),
     paddedHeight: paddedSide(height),
     views,
+    ...(options.scales && { scales: [...options.scales] }),
     batch,
     latency,
     picturesPerSecond: (1000 * batch) / latency.summary.p50,

@@ -19,7 +19,13 @@ function doubt(reasons: string): { remark?: string } {
   return reasons === '' ? {} : { remark: reasons };
 }
 
-const configuration = (r: ModelResult): string => `${r.precision}, ${r.width}x${r.height}, ${r.views === 2 ? 'with flip' : 'one view'}`;
+const configuration = (r: ModelResult): string =>
+  [
+    r.precision,
+    `${r.width}x${r.height}`,
+    r.views === 2 ? 'with flip' : 'one view',
+    ...(r.scales ? [`scales ${r.scales.join(' ')}`] : []),
+  ].join(', ');
 const withBatch = (r: ModelResult): string => `${configuration(r)}, batch ${r.batch}`;
 
 function throughputPlot({ results }: ModelReport): string {

@@ -122,6 +122,8 @@ const modelResult = z.strictObject({
   paddedHeight: count,
   /** A picture: 1, or 2 with the mirrored one. */
   views: z.int().min(1).max(2),
+  /** That each of them is made at; absent for the picture's own size alone. */
+  scales: list(positive).optional(),
   batch: z.int().min(1),
   /** Milliseconds of a call with `batch` pictures. */
   latency: series,

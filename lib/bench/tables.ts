@@ -30,6 +30,11 @@ export function remarks({ stable, undisturbed, windows }: Series): string {
   return notes.join(', ');
 }
 
+/** `2`, or `2 at 0.5, 1` with several scales. */
+export function shownViews({ views, scales }: { readonly views: number; readonly scales?: readonly number[] | undefined }): string {
+  return scales ? `${views} at ${scales.join(', ')}` : String(views);
+}
+
 function modelTable(results: readonly ModelResult[]): ResultTable {
   return {
     head: [
@@ -40,7 +45,7 @@ function modelTable(results: readonly ModelResult[]): ResultTable {
       `${r.width}x${r.height}`,
       `${r.paddedWidth}x${r.paddedHeight}`,
       r.precision,
-      String(r.views),
+      shownViews(r),
       String(r.batch),
       ...(['p50', 'p90', 'p95', 'p99', 'mean', 'deviation'] as const).map((name) => short(r.latency.summary[name])),
       short(r.picturesPerSecond),

@@ -8,7 +8,7 @@ import { benchKernels } from '../bench/kernels.js';
 import { benchModel, type PictureSize } from '../bench/model.js';
 import { benchPipeline } from '../bench/pipeline.js';
 import { readReport, type FixedPrecision, type Report } from '../bench/schema.js';
-import { comparisonTable, describeReport, drawTable, furtherTables, resultTable } from '../bench/tables.js';
+import { comparisonTable, describeReport, drawTable, furtherTables, resultTable, shownViews } from '../bench/tables.js';
 import type { Rule } from '../bench/windows.js';
 import type { NetworkWork } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
@@ -33,7 +33,7 @@ interface CommonFlags {
   readonly quiet?: boolean;
 }
 
-interface ModelFlags extends CommonFlags {
+interface ModelFlags extends CommonFlags, Pick<DetectorFlags, 'scales'> {
   readonly weights?: string;
   readonly precision: string;
   readonly sizes: string;
@@ -145,10 +145,11 @@ async function runModel(flags: ModelFlags): Promise<void> {
       precisions: precisionsOf(flags.precision),
       sizes: sizesOf(flags.sizes),
       views: wholeNumbers(flags.views, '--views', 2) as (1 | 2)[],
+      scales: flags.scales,
       batches: wholeNumbers(flags.batch, '--batch', 1024),
       rule: ruleOf(flags),
       tell: (r) =>
-        say(flags, `${r.width}x${r.height} ${r.precision} views ${r.views} batch ${r.batch}: ${r.latency.summary.p50.toFixed(1)} ms`),
+        say(flags, `${r.width}x${r.height} ${r.precision} views ${shownViews(r)} batch ${r.batch}: ${r.latency.summary.p50.toFixed(1)} ms`),
     }),
   );
 }
@@ -234,11 +235,14 @@ async function runCompare(before: string, after: string, { json, failIfSlower }:
 
 export function register(bench: Command): void {
   bench.addHelpText('after', examples);
-  addCommon(
-    bench
-      .command('model')
-      .description('latency and throughput of the network by size, views, batch and precision')
-      .addOption(weightsOption()),
+  addDetectorOptions(
+    addCommon(
+      bench
+        .command('model')
+        .description('latency and throughput of the network by size, views, batch and precision')
+        .addOption(weightsOption()),
+    ),
+    ['scales'],
   )
     .addOption(new Option('--precision <list>', 'auto, fp32, bf16, fp16').default('auto'))
     .addOption(new Option('--sizes <list>', "pictures' sizes in pixels").default('511x511'))

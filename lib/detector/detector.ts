@@ -12,6 +12,7 @@ import type { DetectAllOptions, DetectOptions, LoadOptions } from '../options/in
 import type { Abortable } from '../options/values.js';
 import { defaultWeights } from '../weights/weights.js';
 import { loadDetectors, type Loaded } from './load.js';
+
 import { PictureFailure } from './picture-failure.js';
 import { Pipeline, type PipelineLimits, type PipelineStages } from './pipeline.js';
 import {
@@ -179,12 +180,12 @@ export class Detector implements AsyncDisposable {
   }
 
   /**
-   * What the network has to do for `views` views (two a picture with `flip`) of a picture of this size: operations and bytes by operator, counted
-   * along the network's own definition.
+   * What the network has to do for `views` views (two a picture with `flip`) of a picture of this size at each of the scales: operations and bytes
+   * by operator, counted along the network's own definition.
    * @throws {CornerNetError} `ERR_OPTION`, `ERR_CLOSED`.
    */
-  work(width: number, height: number, views = 1): Promise<NetworkWork[]> {
-    return this.#loaded.replicas.work({ width, height, views });
+  work(width: number, height: number, views = 1, scales: readonly number[] = [1]): Promise<NetworkWork[]> {
+    return this.#loaded.replicas.work({ width, height, views, scales });
   }
 
   /** Refuses new calls, drops waiting ones (`ERR_CLOSED`), waits for the running one and frees the device's memory. Call it as often as you like. */

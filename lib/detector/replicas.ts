@@ -43,7 +43,7 @@ export class Replicas {
     return this.#call(signal, (native, id) => native.heads(id, picture, options));
   }
 
-  work(options: { width: number; height: number; views: number }): Promise<NativeWork[]> {
+  work(options: { width: number; height: number; views: number; scales?: readonly number[] }): Promise<NativeWork[]> {
     return this.#call(undefined, (native, id) => native.work(id, options));
   }
 

@@ -69,6 +69,7 @@ function commandOptions({ name, row }: Flag): Option[] {
     number,
     'number|auto': (text: string) => (text === 'auto' ? text : number(text)),
     list: listOf,
+    numbers: (text: string) => listOf(text).map(number),
     text: (text: string) => text,
   };
   const kind = flag ?? 'text';

@@ -10,7 +10,8 @@ export type FlagKind =
   | 'number'
   | 'number|auto'
   | 'text'
-  | 'list'; // separated by commas
+  | 'list' // separated by commas
+  | 'numbers'; // a list of them
 
 export interface OptionRow<T = unknown> {
   readonly schema: z.ZodType<T>;
@@ -111,6 +112,16 @@ export const callTable = {
     standard: "the weights' own configuration: on for the published ones",
     group: 'Network',
     flag: 'either',
+  },
+  scales: {
+    schema: z.array(z.number().min(0.1).max(4)).min(1).max(16).readonly(),
+    type: 'readonly number[]',
+    about:
+      "look at each picture at several scales (0.1 to 4 of its size) and merge (test-time augmentation): the published network's AP of 42.2 is with 0.5, 0.75, 1, 1.25 and 1.5",
+    standard: '1',
+    group: 'Network',
+    flag: 'numbers',
+    placeholder: 'list',
   },
   numerics: {
     schema: z.enum(['mmdet2', 'mmdet3']),

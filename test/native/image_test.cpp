@@ -3,6 +3,8 @@
 
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "host_block.h"
@@ -19,6 +21,8 @@ struct Drawn {
   std::vector<uint8_t> bytes;
   int width_px, height_px;
   PictureView view() const { return {bytes.data(), width_px, height_px}; }
+  PictureView view_of(int width, int height) const { return {bytes.data(), width_px, height_px, width, height}; }
+  float level(int y, int x, int byte) const { return bytes[(size_t{3} * y * width_px + size_t{3} * x) + byte]; }
 };
 
 Drawn draw(int width_px, int height_px, unsigned seed) {
@@ -47,6 +51,43 @@ at::Tensor naive_view(const Drawn& picture, bool mirrored, Numerics numerics, co
     }
   }
   return mirrored && !mirror_first ? out.flip({2}) : out;
+}
+
+/// A level of the picture resized to w x h: the corners' mean, each by the area opposite to it, in fp64.
+double naive_level(const Drawn& picture, int w, int h, int y, int x, int byte) {
+  const double fy = std::clamp((y + 0.5) * picture.height_px / h - 0.5, 0.0, picture.height_px - 1.0);
+  const double fx = std::clamp((x + 0.5) * picture.width_px / w - 0.5, 0.0, picture.width_px - 1.0);
+  double sum = 0;
+  for (const int row : {static_cast<int>(fy), static_cast<int>(fy) + 1}) {
+    for (const int column : {static_cast<int>(fx), static_cast<int>(fx) + 1}) {
+      const double weight = (1 - std::abs(fy - row)) * (1 - std::abs(fx - column));
+      if (weight > 0) sum += weight * picture.level(row, column, byte);
+    }
+  }
+  return sum;
+}
+
+/// Resizing in fp32 rounds positions of up to some hundred pixels and levels of up to 255 by a few 1e-5 each; normalised, that is a fifty-eighth.
+constexpr double kResizing = 2e-5;
+
+void check_resized(const at::Tensor& input, const Drawn& picture, int w, int h) {
+  const Placement at = place(w, h);
+  const at::Tensor values = input.cpu().contiguous();
+  const auto v = values.accessor<float, 4>();
+  const Normalisation n;
+  for (int view = 0; view < 2; ++view) {
+    for (int c = 0; c < 3; ++c) {
+      for (int y = 0; y < at.padded_height_px; ++y) {
+        for (int x = 0; x < at.padded_width_px; ++x) {
+          const int row = y - at.top_px, column = (view == 0 ? x : at.padded_width_px - 1 - x) - at.left_px;
+          const bool inside = row >= 0 && column >= 0 && row < std::min(h, at.padded_height_px - 1 - at.top_px) &&
+                              column < std::min(w, at.padded_width_px - 1 - at.left_px);
+          const double wanted = inside ? (naive_level(picture, w, h, row, column, c) - n.mean[c]) / n.std[c] : 0;
+          check(std::abs(v[view][c][y][x] - wanted) <= kResizing, "view ", view, " at (", x, ", ", y, ") is ", v[view][c][y][x], ", not ", wanted);
+        }
+      }
+    }
+  }
 }
 
 const std::vector<std::pair<int, int>> kSizes{{100, 90}, {127, 127}, {1, 1}, {1, 300}, {128, 126}, {255, 130}, {451, 300}};
@@ -85,25 +126,53 @@ const Registration placed("image: pictures are padded to n | 127 and placed as t
 
 const OnEveryDevice views("image: views equal the reference's steps", check_all);
 
+const OnEveryDevice resized("image: resized views equal a naive resampling", [](at::Device device) {
+  const Drawn picture = draw(100, 61, 5);
+  for (const auto& [w, h] : std::vector<std::pair<int, int>>{{50, 31}, {49, 30}, {150, 92}, {127, 127}, {1, 1}, {300, 183}}) {
+    check_resized(make_input({picture.view_of(w, h)}, true, Numerics::Mmdet2, {}, at::kFloat, device), picture, w, h);
+  }
+  const Drawn dot = draw(1, 1, 6);
+  check_resized(make_input({dot.view_of(4, 4)}, true, Numerics::Mmdet2, {}, at::kFloat, device), dot, 4, 4);
+});
+
+const Registration sizes("image: scaled sizes are mmcv's", [] {
+  // test/fixtures/hourglass52_tiny_scales_mmdet2.json: img_shape of each view
+  const auto is = [](SizePx from, double factor, int width, int height) {
+    const SizePx scaled = scaled_size(from, factor);
+    check(scaled.width == width && scaled.height == height, from.width, "x", from.height, " by ", factor, " is ", scaled.width, "x", scaled.height);
+  };
+  is({451, 300}, 0.5, 225, 150);
+  is({451, 300}, 0.75, 338, 225);
+  is({451, 300}, 1.25, 563, 375);
+  is({451, 300}, 1.5, 676, 450);
+  is({127, 127}, 0.5, 63, 63);
+  is({127, 127}, 1.25, 158, 158);
+  is({300, 451}, 1, 300, 451);
+  refused(ErrorCode::Input, [] { scaled_size({300, 1}, 0.5); });
+});
+
 const Registration body("image: the CUDA body on the CPU equals the definition", [] {
   const Drawn picture = draw(130, 90, 7);
   const Placement at = place(130, 90);
-  const PictureJob job{picture.bytes.data(), 130, 90, at.left_px, at.top_px, 130, 90};
-  const InputView view{2, 2, at.padded_width_px, at.padded_height_px, false};
   LevelTable table{};
   for (int c = 0; c < 3; ++c) {
     table.source_channel[c] = c;
-    for (int level = 0; level < 256; ++level) {
-      table.value[c][level] =
-          (static_cast<float>(level) - Normalisation().mean[c]) * static_cast<float>(1.0 / static_cast<double>(Normalisation().std[c]));
-    }
+    table.mean[c] = Normalisation().mean[c];
+    table.deviation[c] = static_cast<float>(1.0 / static_cast<double>(Normalisation().std[c]));
+    for (int level = 0; level < 256; ++level) table.value[c][level] = normalised(table, c, static_cast<float>(level));
   }
-  at::Tensor input = at::zeros({2, view.height_px, view.width_px, 3});
-  const auto blocks = static_cast<unsigned>((2 * view.height_px * view.width_px + 255) / 256);
-  HostBlock(256, 0, LaneOrder::Ascending).run(blocks, [&](HostContext& context) {
-    cuda::fill_pixel<cuda::Scalar::Float32>(context, &job, &table, view, input.mutable_data_ptr<float>());
-  });
-  check_views(input.permute({0, 3, 1, 2}), {picture}, true, Numerics::Mmdet2, {});
+  const auto filled = [&](const PictureJob& job) {
+    const InputView view{2, 2, padded_size_px(job.width_px), padded_size_px(job.height_px), false};
+    at::Tensor input = at::zeros({2, view.height_px, view.width_px, 3});
+    const auto blocks = static_cast<unsigned>((2 * view.height_px * view.width_px + 255) / 256);
+    HostBlock(256, 0, LaneOrder::Ascending).run(blocks, [&](HostContext& context) {
+      cuda::fill_pixel<cuda::Scalar::Float32>(context, &job, &table, view, input.mutable_data_ptr<float>());
+    });
+    return input.permute({0, 3, 1, 2});
+  };
+  check_views(filled({picture.bytes.data(), 130, 90, 130, 90, at.left_px, at.top_px, 130, 90}), {picture}, true, Numerics::Mmdet2, {});
+  const Placement smaller = place(65, 45);
+  check_resized(filled({picture.bytes.data(), 130, 90, 65, 45, smaller.left_px, smaller.top_px, 65, 45}), picture, 65, 45);
 });
 
 const Registration wrong("image: an empty batch and mixed padded sizes are refused", [] {

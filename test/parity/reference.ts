@@ -41,17 +41,20 @@ export const tolerance = { cornersPx: 0.05, score: 2e-4, heads: 5e-4 };
 const lowestScore = 0.01;
 const maxPerImage = 100;
 
+type Tolerance = Pick<typeof tolerance, 'cornersPx' | 'score'>;
+
 interface Box {
   score: number;
   classId: number;
   box: readonly number[];
 }
 
-function matches(a: Box, b: Box): boolean {
+/** Whether the two are one detection. */
+export function matches(a: Box, b: Box, allowed: Tolerance = tolerance): boolean {
   return (
     a.classId === b.classId &&
-    Math.abs(a.score - b.score) <= tolerance.score &&
-    a.box.every((value, i) => Math.abs(value - (b.box[i] ?? NaN)) <= tolerance.cornersPx)
+    Math.abs(a.score - b.score) <= allowed.score &&
+    a.box.every((value, i) => Math.abs(value - (b.box[i] ?? NaN)) <= allowed.cornersPx)
   );
 }
 
@@ -61,24 +64,28 @@ function floorOf(list: Box[]): number {
   return Math.max(lowestScore, last);
 }
 
-function assertContained(these: Box[], those: Box[], what: string): void {
+function assertContained(these: Box[], those: Box[], what: string, allowed: Tolerance = tolerance): void {
   const floor = Math.max(floorOf(these), floorOf(those));
   const left = [...those];
   for (const wanted of these.filter((box) => box.score >= floor)) {
-    const found = left.findIndex((candidate) => matches(wanted, candidate));
+    const found = left.findIndex((candidate) => matches(wanted, candidate, allowed));
     assert.notEqual(found, -1, `${what}: class ${wanted.classId} at ${wanted.score} [${wanted.box.join(', ')}] has no counterpart`);
     left.splice(found, 1); // each detection answers for one only
   }
 }
 
-export function assertSameDetections(ours: readonly Detection[], reference: ReferenceDetection[]): void {
+export function assertSameDetections(
+  ours: readonly Detection[],
+  reference: readonly ReferenceDetection[],
+  allowed: Tolerance = tolerance,
+): void {
   const expected = reference.map(({ score, label, bbox }) => ({ score, classId: label, box: bbox }));
   assert.ok(
     expected.some((box) => box.score >= lowestScore),
     'the reference has no detection to compare',
   );
-  assertContained(expected, [...ours], 'missing');
-  assertContained([...ours], expected, 'not in the reference');
+  assertContained(expected, [...ours], 'missing', allowed);
+  assertContained([...ours], expected, 'not in the reference', allowed);
 }
 
 export function assertSameHeads(ours: Heads, reference: Required<ReferenceImage>['heads'], allowed: number): void {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { readReport } from '../../lib/bench/schema.js';
+import { Detector } from '../../lib/index.js';
 import { root } from '../environment.js';
 import { openInBrowser } from '../support/browser.js';
 import { cornernet, runNode } from '../support/child.js';
@@ -65,6 +66,23 @@ describe('cornernet bench', function () {
     assert.equal(plots.length, 5);
     assert.match(text, /Inside the clock/);
     assert.deepEqual(readdirSync(folder).sort(), ['model.html', 'model.json']); // nothing half-written stays
+  });
+
+  it('model sees each picture at several scales, whose work it adds up', async () => {
+    const json = join(folder, 'scales.json');
+    const args = ['--sizes', '127x127', '--scales', '1,2', '--views', '1', '--precision', 'fp32'];
+    const { code, stdout } = await cornernet(['bench', 'model', ...args, ...brief, '--json', json]);
+    assert.equal(code, 0);
+    assert.match(stdout, /127x127 +│ fp32 +│ 1 at 1, 2 /);
+    const report = await readReport(json);
+    assert.ok(report.kind === 'model');
+    await using detector = await Detector.load('digits', { device: 'cpu', precision: 'fp32' });
+    const alone = await Promise.all([127, 254].map((side) => detector.work(side, side)));
+    const flops = alone.flat().reduce((sum, work) => sum + work.flops, 0);
+    assert.deepEqual(
+      report.results.map((one) => [one.scales, one.flops]),
+      [[[1, 2], flops]],
+    );
   });
 
   it('kernels puts every operator on the roofline', async function () {

@@ -124,6 +124,8 @@ describe('cornernet', function () {
     for (const [args, sentence] of [
       [['detect', scene, '--weights', 'nothing.pth'], /^ERR_WEIGHTS: there are no weights nothing\.pth/],
       [['detect', scene, '--weights', scene], /^ERR_CHECKPOINT: .*not a checkpoint/],
+      [['detect', scene, '--scales', '0.5,big'], /^ERR_OPTION: --scales takes a number, not 'big'/],
+      [['detect', scene, '--scales', '9'], /^ERR_OPTION: option scales\.0 is 9/],
       [['detect', scene, '--score-threshold', '2'], /^ERR_OPTION: option scoreThreshold is 2/],
       [['detect', scene, '--threads', 'many'], /^ERR_OPTION: --threads takes a number, not 'many'/],
       [['detect', scene, '--device', 'gpu'], /^ERR_OPTION: option device is 'gpu'/],

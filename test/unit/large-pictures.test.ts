@@ -96,6 +96,16 @@ describe('large pictures', function () {
     }
   });
 
+  it('a picture of which a scale leaves nothing fails alone, with a sentence', async () => {
+    const line = { data: new Uint8Array(300 * 3), width: 300, height: 1, channels: 3 } as const;
+    const square = { data: new Uint8Array(300 * 300 * 3), width: 300, height: 300, channels: 3 } as const;
+    const failures = [];
+    for await (const result of detector.detectAll([square, line, square], { scales: [1, 0.5] })) {
+      failures.push('error' in result ? `${result.error.code}: ${result.error.message}` : null);
+    }
+    assert.deepEqual(failures, [null, 'ERR_INPUT: the scale 0.500 leaves nothing of a picture of 300x1 pixels', null]);
+  });
+
   it('the first that is far larger than the training pictures is warned of, once', async () => {
     await using fresh = await Detector.load('digits', { device: 'cpu' });
     const large = { data: new Uint8Array(900 * 60 * 3), width: 900, height: 60, channels: 3 } as const;

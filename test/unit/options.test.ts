@@ -53,6 +53,8 @@ describe('options', () => {
     [{ maxSide: 0 }, /option maxSide is 0/],
     [{ scale: 5 }, /option scale is 5/],
     [{ tiles: 512 }, /option tiles is 512/],
+    [{ scales: [] }, /option scales is \[\]/],
+    [{ scales: [0.5, 9] }, /option scales\.1 is 9/],
     [{ tiles: true }, /option tiles is true: Invalid input: expected object/],
     [{ tiles: { sise: 9, size: 512 } }, /option tiles\.sise is unknown \(did you mean size\?\)/],
     [{ tiles: { overlap: 9 } }, /option tiles\.size is undefined/],

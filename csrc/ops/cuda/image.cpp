@@ -49,7 +49,7 @@ void make_input(std::vector<PictureJob> pictures, const LevelTable& table, const
   constexpr size_t kTableBytes = (sizeof(LevelTable) + 15) / 16 * 16;
   const size_t jobs_bytes = pictures.size() * sizeof(PictureJob);
   size_t bytes = kTableBytes + jobs_bytes;
-  for (const PictureJob& picture : pictures) bytes += size_t{3} * picture.width_px * picture.height_px;
+  for (const PictureJob& picture : pictures) bytes += size_t{3} * picture.source_width_px * picture.source_height_px;
   const auto size = static_cast<int64_t>(bytes);
   const at::Tensor staging = at::empty({size}, at::TensorOptions(at::kByte).pinned_memory(true));
   auto* const host = staging.mutable_data_ptr<uint8_t>();
@@ -57,7 +57,7 @@ void make_input(std::vector<PictureJob> pictures, const LevelTable& table, const
   const auto* const device = uploaded.const_data_ptr<uint8_t>();
   size_t at = kTableBytes + jobs_bytes;
   for (PictureJob& picture : pictures) {
-    const size_t picture_bytes = size_t{3} * picture.width_px * picture.height_px;
+    const size_t picture_bytes = size_t{3} * picture.source_width_px * picture.source_height_px;
     std::memcpy(host + at, picture.rgb, picture_bytes);
     picture.rgb = device + at;
     at += picture_bytes;

@@ -8,8 +8,9 @@ namespace cornernet::cuda {
 constexpr int kImageThreads = 256;
 
 /// A thread for each pixel of each padded view; `input` is [views, height, width, 3].
-/// Memory: a picture's bytes are read once a view, the input is written once; neighbouring threads take neighbouring pixels of both.
-/// Cost: three table look-ups and two divisions a pixel.
+/// Memory: a picture's bytes are read once a view (four times, mostly from cache, where it is resized), the input is written once; neighbouring
+/// threads take neighbouring pixels of both.
+/// Cost: three table look-ups and two divisions a pixel; resized, some thirty operations and two fp64 divisions.
 template <Scalar kScalar, typename Context, typename Raw = typename Element<kScalar>::Raw>
 CORNERNET_DEVICE void fill_pixel(Context& context, const PictureJob* pictures, const LevelTable* table, const InputView& view, Raw* input) {
   const int64_t pixel = int64_t{1} * context.block() * context.threads() + context.thread();
@@ -21,6 +22,15 @@ CORNERNET_DEVICE void fill_pixel(Context& context, const PictureJob* pictures, c
   const int row = at / view.width_px - picture.top_px;
   const int column = source_column(picture, view, at % view.width_px, v % view.views_a_picture == 1);
   const bool inside = column >= 0 && row >= 0 && row < picture.copied_height_px;
+  if (inside && is_resized(picture)) {
+    const Taps down = taps(row, picture.height_px, picture.source_height_px);
+    const Taps across = taps(column, picture.width_px, picture.source_width_px);
+    for (int channel = 0; channel < 3; ++channel) {
+      const float level = resized_level(picture, down, across, table->source_channel[channel]);
+      input[3 * pixel + channel] = Element<kScalar>::store(normalised(*table, channel, level));
+    }
+    return;
+  }
   const uint8_t* const rgb = inside ? picture.rgb + (int64_t{1} * row * picture.width_px + column) * 3 : nullptr;
   for (int channel = 0; channel < 3; ++channel) {
     input[3 * pixel + channel] = Element<kScalar>::store(inside ? table->value[channel][rgb[table->source_channel[channel]]] : 0.f);
