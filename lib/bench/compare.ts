@@ -1,8 +1,16 @@
 // What got faster or slower between two reports, beyond the noise of both.
 import { CornerNetError } from '../errors.js';
-import type { KernelResult, ModelResult, PipelineResult, Report, Series, Summary, TurnsResult } from './schema.js';
+import {
+  shownViews,
+  type KernelResult,
+  type ModelResult,
+  type PipelineResult,
+  type Report,
+  type Series,
+  type Summary,
+  type TurnsResult,
+} from './schema.js';
 import { median, relativeSpread } from './statistics.js';
-import { shownViews } from './tables.js';
 
 type Judgement = 'faster' | 'slower' | 'same' | 'only before' | 'only after';
 

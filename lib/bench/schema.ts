@@ -280,6 +280,11 @@ export type TurnsReport = Extract<Report, { readonly ratios: unknown }>;
 export type TurnsResult = z.infer<typeof turnsResult>;
 export type Ratio = z.infer<typeof ratio>;
 export type ModelResult = z.infer<typeof modelResult>;
+
+/** `2`, or `2 at 0.5, 1` with several scales. */
+export function shownViews({ views, scales }: { readonly views: number; readonly scales?: readonly number[] | undefined }): string {
+  return scales ? `${views} at ${scales.join(', ')}` : String(views);
+}
 export type KernelResult = z.infer<typeof kernelResult>;
 export type PipelineResult = z.infer<typeof pipelineResult>;
 export type Peak = z.infer<typeof peak>;

@@ -2,7 +2,15 @@
 import Table from 'cli-table3';
 
 import type { Change, Comparison } from './compare.js';
-import type { KernelResult, ModelResult, PipelineResult, Report, Series, TurnsReport } from './schema.js';
+import {
+  shownViews,
+  type KernelResult,
+  type ModelResult,
+  type PipelineResult,
+  type Report,
+  type Series,
+  type TurnsReport,
+} from './schema.js';
 import { median, relativeSpread } from './statistics.js';
 
 interface ResultTable {
@@ -28,11 +36,6 @@ export function remarks({ stable, undisturbed, windows }: Series): string {
   if (!undisturbed) notes.push('disturbed');
   else if (disturbed.length > 0) notes.push(`${disturbed.length} of ${windows.length} windows left out`);
   return notes.join(', ');
-}
-
-/** `2`, or `2 at 0.5, 1` with several scales. */
-export function shownViews({ views, scales }: { readonly views: number; readonly scales?: readonly number[] | undefined }): string {
-  return scales ? `${views} at ${scales.join(', ')}` : String(views);
 }
 
 function modelTable(results: readonly ModelResult[]): ResultTable {
