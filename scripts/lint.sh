@@ -11,7 +11,7 @@ npx eslint . "${eslint[@]}"
 npx prettier "${prettier[@]}" .
 npx tsc --noEmit
 npx tsx scripts/generate-options.ts --check
-sources=$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'test/native/*.h' 'test/native/*.cpp' 'bench/*.h' 'bench/*.cpp')
+sources=$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' 'test/native/*.h' 'test/native/*.cpp' 'test/fuzz/*.h' 'test/fuzz/*.cpp' 'bench/*.h' 'bench/*.cpp')
 if command -v clang-format > /dev/null; then
   # shellcheck disable=SC2086
   clang-format "${clang[@]}" $sources

@@ -67,7 +67,7 @@ async function configuration(libtorch, { cuda, nvcc }) {
 
 function keyOf(settings, testing) {
   const hash = createHash('sha256').update(JSON.stringify([settings, testing]));
-  const sources = ['CMakeLists.txt', 'cmake', 'csrc', ...(testing ? ['test/native'] : [])];
+  const sources = ['CMakeLists.txt', 'cmake', 'csrc', ...(testing ? ['test/native', 'test/fuzz'] : [])];
   for (const file of sources.flatMap((name) => filesBelow(join(root, name)))) hash.update(relative(root, file)).update(readFileSync(file));
   return hash.digest('hex');
 }

@@ -26,7 +26,7 @@ class Parser {
       skip_space(false);
       if (!name.empty() && peek() == '=' && peek(1) != '=') {
         ++position_;
-        all.entries.emplace_back(name, value(0));
+        all.entries.push_back({name, value(0)});
       }
       if (position_ == line || peek() != '\n') skip_line();
     }
@@ -134,7 +134,7 @@ class Parser {
       skip_space(true);
       if (!name.empty() && peek() == separator) {
         ++position_;
-        literal.entries.emplace_back(name, value(depth + 1));
+        literal.entries.push_back({name, value(depth + 1)});
       }
       if (!to_separator(closing)) return literal;
     }

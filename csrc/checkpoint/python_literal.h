@@ -2,21 +2,27 @@
 #pragma once
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace cornernet {
+
+struct LiteralEntry;
 
 struct Literal {
   enum class Kind { Unknown, None, Bool, Number, String, List, Dict };
   Kind kind = Kind::Unknown;
   double number = 0;  // Number; Bool as 0 or 1
   std::string text;
-  std::vector<Literal> items;                            // List (tuples too)
-  std::vector<std::pair<std::string, Literal>> entries;  // Dict
+  std::vector<Literal> items;         // List (tuples too)
+  std::vector<LiteralEntry> entries;  // Dict
 
   /// The last entry of that name; null when absent or no Dict.
   const Literal* find(std::string_view name) const;
+};
+
+struct LiteralEntry {
+  std::string name;
+  Literal value;
 };
 
 /// The top-level assignments `name = value` as a Dict. Bounded in depth; never fails.
