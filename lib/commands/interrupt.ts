@@ -1,4 +1,4 @@
-// Ctrl-C and SIGTERM: the first lets what is in flight finish, the second gives it up.
+// Ctrl-C and SIGTERM: the first lets what is in flight finish, the second gives it up, the third ends the process.
 
 /** Why a command ended early. */
 export class Interrupted extends Error {
@@ -9,6 +9,8 @@ export class Interrupted extends Error {
 }
 
 const signals = ['SIGINT', 'SIGTERM'] as const;
+/** Giving up takes no longer unless something hangs; then the process is ended. */
+const longestGivingUpMs = 10_000;
 
 export interface Interrupt {
   /** Aborts at the first: begin nothing new. */
@@ -18,12 +20,21 @@ export interface Interrupt {
   release(): void;
 }
 
+/** What an orderly end would wait for, a thread that is blocked, does not stop this one. Shells see 130, as after any Ctrl-C. */
+export function endAtOnce(): void {
+  process.removeAllListeners('SIGINT');
+  process.kill(process.pid, 'SIGINT');
+}
+
 export function onInterrupt(say: (text: string) => void): Interrupt {
   const finish = new AbortController();
   const abort = new AbortController();
   const listener = (): void => {
-    if (finish.signal.aborted) {
+    if (abort.signal.aborted) {
+      endAtOnce();
+    } else if (finish.signal.aborted) {
       abort.abort(new Interrupted());
+      setTimeout(endAtOnce, longestGivingUpMs).unref();
     } else {
       finish.abort(new Interrupted());
       say('finishing what is in flight; press Ctrl-C again to give it up');

@@ -67,6 +67,7 @@ export class Pipeline<Found, Result> {
   #exhausted = false;
   #sourceFailure: { error: unknown } | undefined;
   #stopped = false;
+  #failed = false;
   #dispatchSoon: NodeJS.Immediate | undefined;
   #wake: () => void = () => undefined;
 
@@ -98,14 +99,23 @@ export class Pipeline<Found, Result> {
     } finally {
       this.#stopped = true;
       clearImmediate(this.#dispatchSoon);
-      if (!this.#exhausted) await this.#iterator.return?.();
+      await this.#endSource();
     }
   }
 
   /** Makes results() throw. */
   stop(reason: unknown): void {
-    this.#stopped = true;
+    this.#stopped = this.#failed = true;
     this.#fail(reason);
+  }
+
+  /** A source that owes a picture may hang, and its end would wait behind that; whoever gives up waits for no source at all. */
+  async #endSource(): Promise<void> {
+    if (this.#exhausted) return;
+    const wait = !this.#pulling && !this.#failed;
+    const ended = (async () => this.#iterator.return?.())();
+    if (wait) await ended;
+    else ended.catch(() => undefined);
   }
 
   #pull(): void {

@@ -27,8 +27,8 @@ export type FromChild =
   | { readonly type: 'warning'; readonly text: string }
   | { readonly type: 'outcome'; readonly id: number; readonly outcome: PictureOutcome };
 
-function send(message: FromChild): void {
-  process.send?.(message);
+function send(message: FromChild, sent?: () => void): void {
+  process.send?.(message, undefined, undefined, sent);
 }
 
 /** What came in and was not yet pulled, as the detector's source. */
@@ -76,28 +76,30 @@ async function serve(detector: Detector, inbox: Inbox): Promise<void> {
   }
 }
 
+/** At once: nothing in here is worth keeping, and an orderly end would wait for threads that may be blocked. */
+function end(): void {
+  process.kill(process.pid, 'SIGKILL');
+}
+
+async function run(weights: string | undefined, options: LoadOptions, inbox: Inbox): Promise<void> {
+  try {
+    await serve(await Detector.load(weights, options), inbox);
+  } catch (error) {
+    const code = error instanceof CornerNetError ? error.code : 'ERR_INTERNAL';
+    send({ type: 'failed', code, message: sentenceOf(error) }, end);
+  }
+}
+
 function main(): void {
-  // Ctrl-C reaches the whole group; what becomes of it is the supervisor's to say.
-  process.on('SIGINT', () => undefined);
-  process.on('disconnect', () => process.exit(0));
+  // Ctrl-C and a service's stop reach the whole group; what becomes of it is the supervisor's to say.
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined);
+  process.on('disconnect', end);
+  process.on('exit', end);
   const inbox = new Inbox();
   process.on('message', (message: ToChild) => {
     if (message.type === 'detect') inbox.push(message.id, message.entry);
     else void run(message.weights, message.options, inbox);
   });
-}
-
-async function run(weights: string | undefined, options: LoadOptions, inbox: Inbox): Promise<void> {
-  try {
-    await using detector = await Detector.load(weights, options);
-    await serve(detector, inbox);
-  } catch (error) {
-    const code = error instanceof CornerNetError ? error.code : 'ERR_INTERNAL';
-    send({ type: 'failed', code, message: sentenceOf(error) });
-    process.exitCode = 1;
-  } finally {
-    if (process.connected) process.disconnect();
-  }
 }
 
 main();

@@ -1,11 +1,9 @@
 // A detector in a process of its own, started again whenever it dies, and the picture found that it dies of.
-import { fork, type ChildProcess } from 'node:child_process';
-import { extname, join } from 'node:path';
-
 import { CornerNetError, type CornerNetErrorCode } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import type { ChildInfo, FromChild, ToChild } from './child.js';
+import type { ChildInfo, FromChild } from './child.js';
+import { DetectorProcess, type Death } from './detector-process.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
 
 /** Where a job's pictures are computed. */
@@ -20,15 +18,11 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** Deaths of a process's own fault, handling one picture alone, after which that picture is given up. */
+/** Deaths of the process with one picture alone in hand, after which that picture is given up. */
 const deathsOfPoison = 2;
-/** Deaths before it is ready, of its own fault and one after the other, after which it is given up. */
+/** Deaths before it is ready, one after the other, after which the process is given up. */
 const deathsAtStart = 3;
 const longestPauseMs = 5_000;
-
-/** What a process does to itself; every other signal comes from outside. */
-const ownSignals: readonly (NodeJS.Signals | null)[] = ['SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGABRT', 'SIGTRAP', 'SIGSYS'];
-
 interface Submission {
   readonly id: number;
   readonly entry: Entry;
@@ -44,7 +38,7 @@ export class SupervisedDetector implements Engine {
   readonly #say: (text: string) => void;
   readonly #tasks = new Map<number, Submission>();
   readonly #sent = new Set<Submission>();
-  #child: ChildProcess | undefined;
+  #process: DetectorProcess | undefined;
   #info: ChildInfo | undefined;
   #nextId = 1;
   #ready = false;
@@ -100,53 +94,36 @@ export class SupervisedDetector implements Engine {
   async close(): Promise<void> {
     this.#giveUp(new CornerNetError('ERR_CLOSED', 'the batch was ended'));
     clearTimeout(this.#restart);
-    const child = this.#child;
-    if (!child) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    if (child.connected)
-      child.disconnect(); // it exits at that, at the latest after the forward that runs
-    else child.kill('SIGKILL');
-    await ended;
+    await this.#process?.kill();
   }
 
   #spawn(): void {
-    // Standard output may be the job's own: a line for people from a library in there must not get into it.
-    const child = fork(join(__dirname, `child${extname(__filename)}`), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-    this.#child = child;
+    const spawned = new DetectorProcess((message) => this.#hear(message));
+    this.#process = spawned;
     this.#ready = false;
-    child.on('message', (message: FromChild) => {
-      if (message.type === 'ready') {
-        this.#ready = true;
-        this.#startDeaths = 0;
-        this.#info = message;
-        this.#started?.resolve();
-        this.#started = undefined;
-        this.#feed();
-      } else if (message.type === 'failed') {
-        if (!this.#ready) this.#giveUp(new CornerNetError(message.code as CornerNetErrorCode, message.message));
-      } else if (message.type === 'warning') {
-        this.#say(message.text);
-      } else {
-        this.#pauseMs = 0;
-        this.#settle(message.id, message.outcome);
-      }
+    void spawned.ended.then((death) => {
+      this.#process = undefined;
+      if (!this.#failure) this.#died(death);
     });
-    child.on('error', (error) =>
-      this.#giveUp(new CornerNetError('ERR_INTERNAL', `the detector's process can't be started: ${error.message}`)),
-    );
-    // Its last messages may come after its exit; they are in once the channel is closed too.
-    const disconnected = new Promise((resolve) => child.once('disconnect', resolve));
-    child.on('exit', (code, signal) => {
-      void disconnected.then(() => {
-        this.#child = undefined;
-        if (!this.#failure) this.#died(code, signal);
-      });
-    });
-    this.#send({ type: 'load', weights: this.#weights, options: this.#options });
+    spawned.send({ type: 'load', weights: this.#weights, options: this.#options });
   }
 
-  #send(message: ToChild): void {
-    this.#child?.send(message, () => undefined); // what can't be sent to a dying process is sent to the next one
+  #hear(message: FromChild): void {
+    if (message.type === 'ready') {
+      this.#ready = true;
+      this.#startDeaths = 0;
+      this.#info = message;
+      this.#started?.resolve();
+      this.#started = undefined;
+      this.#feed();
+    } else if (message.type === 'failed') {
+      if (!this.#ready) this.#giveUp(new CornerNetError(message.code as CornerNetErrorCode, message.message));
+    } else if (message.type === 'warning') {
+      this.#say(message.text);
+    } else {
+      this.#pauseMs = 0;
+      this.#settle(message.id, message.outcome);
+    }
   }
 
   /** Sends everything that waits; suspects one at a time, alone, before all others. */
@@ -162,7 +139,7 @@ export class SupervisedDetector implements Engine {
 
   #sendTask(task: Submission): void {
     this.#sent.add(task);
-    this.#send({ type: 'detect', id: task.id, entry: task.entry });
+    this.#process?.send({ type: 'detect', id: task.id, entry: task.entry });
   }
 
   #settle(id: number, outcome: PictureOutcome): void {
@@ -174,29 +151,27 @@ export class SupervisedDetector implements Engine {
     if (task.suspect) this.#feed();
   }
 
-  #died(code: number | null, signal: NodeJS.Signals | null): void {
-    const how = signal === null ? `exit code ${code}` : signal;
-    const ownFault = signal === null || ownSignals.includes(signal);
+  #died(death: Death): void {
     const inHand = [...this.#sent];
     this.#sent.clear();
     const wasReady = this.#ready;
     this.#ready = false;
-    if (ownFault && !wasReady && ++this.#startDeaths === deathsAtStart) {
-      this.#giveUp(new CornerNetError('ERR_CRASHED', `the detector's process dies whenever it starts (${how})`));
+    if (!wasReady && ++this.#startDeaths === deathsAtStart) {
+      this.#giveUp(new CornerNetError(death.code, `the detector's process dies whenever it starts (${death.how})`));
       return;
     }
-    this.#say(`the detector's process died (${how}) with ${inHand.length} pictures in hand, and is started again`);
-    if (ownFault) this.#blame(inHand, how);
+    this.#say(`the detector's process died (${death.how}) with ${inHand.length} pictures in hand, and is started again`);
+    this.#blame(inHand, death);
     this.#restart = setTimeout(() => this.#spawn(), this.#pauseMs);
     this.#pauseMs = Math.min(longestPauseMs, Math.max(100, 2 * this.#pauseMs));
   }
 
-  #blame(inHand: readonly Submission[], how: string): void {
+  #blame(inHand: readonly Submission[], { code, how }: Death): void {
     for (const task of inHand) task.suspect = true;
     const [alone] = inHand;
     if (!alone || inHand.length > 1 || ++alone.deaths < deathsOfPoison) return;
     const sentence = `the detector's process died of it ${deathsOfPoison} times (${how})`;
-    this.#settle(alone.id, failedOutcome(alone.entry, new CornerNetError('ERR_CRASHED', sentence)));
+    this.#settle(alone.id, failedOutcome(alone.entry, new CornerNetError(code, sentence)));
   }
 
   #giveUp(failure: CornerNetError): void {

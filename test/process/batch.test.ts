@@ -232,52 +232,6 @@ describe('cornernet batch', function () {
     assert.equal((await cornernet(['batch', ...few, '--output', job])).code, 0);
   });
 
-  it('a picture that kills the process twice alone is recorded, the others are computed', async () => {
-    const paths = copies(['a.jpg', 'b.jpg', 'poison.jpg', 'd.jpg', 'e.jpg']);
-    // The addon's process dies as if a decoder had: at the message that brings it the picture.
-    const preload = join(folder, 'die.cjs');
-    writeFileSync(preload, `process.send && process.on('message', (m) => { if (/poison/.test(m.entry?.path)) process.abort(); });`);
-    const { child, ended } = startCornernet(['batch', join(folder, 'pictures'), '--output', job], {
-      ...process.env,
-      NODE_OPTIONS: `--require=${preload}`,
-    });
-    assert.ok(child.pid);
-    const { code, stderr } = await ended;
-    assert.equal(code, 2, stderr);
-    assertComplete(job, paths, [join(folder, 'pictures', 'poison.jpg')]);
-    assert.deepEqual(
-      errorsOf(job).map(({ error }) => error.code),
-      ['ERR_CRASHED'],
-    );
-    assert.match(stderr, /died \(SIGABRT\) with 5 pictures in hand/);
-  });
-
-  it('being killed from outside counts against no picture, however often', async () => {
-    const list = writeList(join(folder, 'list.txt'), [few[0] as string]);
-    // It stops at its picture until the fifth process.
-    const counter = join(folder, 'started');
-    const preload = join(folder, 'wait.cjs');
-    writeFileSync(
-      preload,
-      `const fs = require('node:fs');
-       if (process.send) {
-         fs.appendFileSync(${JSON.stringify(counter)}, 'x');
-         const wait = fs.statSync(${JSON.stringify(counter)}).size < 5;
-         process.on('message', (m) => { if (wait && m.type === 'detect') { fs.writeFileSync(${JSON.stringify(join(folder, 'here'))}, ''); for (;;) {} } });
-       }`,
-    );
-    const { child, ended } = startCornernet(['batch', list, '--output', job], { ...process.env, NODE_OPTIONS: `--require=${preload}` });
-    for (const signal of ['SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGKILL'] as const) {
-      await until(() => existsSync(join(folder, 'here')), 'a picture in hand');
-      rmSync(join(folder, 'here'));
-      const [below] = childrenOf(child.pid as number);
-      process.kill(below as number, signal);
-    }
-    const { code, stderr } = await ended;
-    assert.equal(code, 0, stderr);
-    assertComplete(job, [few[0] as string]);
-  });
-
   it('a disk that is full stops the job with a code, and it goes on when there is room', async () => {
     assert.equal((await cornernet(['batch', ...few, '--output', job])).code, 0);
     const part = partsOf(job)[0] as string;

@@ -204,6 +204,41 @@ describe('Detector', function () {
     assert.equal((await detector.detect(raw(20, 20))).width, 20);
   });
 
+  it('a source that hangs keeps neither an abort nor the end of the loop from happening', async () => {
+    const hanging = async function* (): AsyncGenerator<ImageSource> {
+      yield raw(20, 20);
+      await new Promise(() => undefined);
+    };
+    for await (const result of detector.detectAll(hanging())) {
+      assert.ok(!('error' in result));
+      break;
+    }
+    const reason = new Error('of the user');
+    const aborter = new AbortController();
+    await assert.rejects(async () => {
+      for await (const result of detector.detectAll(hanging(), { signal: aborter.signal })) {
+        assert.ok(!('error' in result));
+        setImmediate(() => {
+          aborter.abort(reason);
+        });
+      }
+    }, reason);
+    // One that has nothing to give but hangs when it is ended.
+    const clinging: AsyncIterable<ImageSource> = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.resolve({ done: false, value: raw(20, 20) }),
+        return: () => new Promise(() => undefined),
+      }),
+    };
+    const second = new AbortController();
+    await assert.rejects(async () => {
+      for await (const result of detector.detectAll(clinging, { signal: second.signal })) {
+        assert.ok(!('error' in result));
+        second.abort(reason);
+      }
+    }, reason);
+  });
+
   it('a source may wait for the result of the picture it gave before', async () => {
     let seen = 0;
     let given = 0;

@@ -1,0 +1,77 @@
+// One process that runs the addon for a job: its messages, its end and what it died of.
+import { fork, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
+
+import { sentenceOf } from '../errors.js';
+import type { FromChild, ToChild } from './child.js';
+
+export interface Death {
+  /** A signal, an exit code, or what it said last. */
+  readonly how: string;
+  readonly code: 'ERR_CRASHED' | 'ERR_OUT_OF_MEMORY';
+}
+
+/** What is killed and does not end hangs in the kernel, which nothing can help: it is left behind. */
+const longestDyingMs = 5_000;
+
+/** How many processes of this machine the kernel has killed for want of memory; undefined where it doesn't say. */
+function memoryKills(): string | undefined {
+  try {
+    return /^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'utf8'))?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+export class DetectorProcess {
+  readonly #child: ChildProcess;
+  readonly #memoryKills = memoryKills();
+  /** Resolves when it is dead, or left behind. */
+  readonly ended: Promise<Death>;
+  #end: (how: string, code?: Death['code']) => void = () => undefined;
+  #lastWords: string | undefined;
+
+  constructor(onMessage: (message: FromChild) => void) {
+    this.ended = new Promise((resolve) => (this.#end = (how, code = 'ERR_CRASHED') => resolve({ how, code })));
+    // Standard output may be the job's own: a line for people from a library in there must not get into it.
+    const child = fork(join(__dirname, `child${extname(__filename)}`), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    this.#child = child;
+    let open = true;
+    void this.ended.then(() => (open = false));
+    child.on('message', (message: FromChild) => {
+      if (message.type === 'failed') this.#lastWords = `${message.code}: ${message.message}`;
+      if (open) onMessage(message);
+    });
+    child.on('error', (error) => {
+      onMessage({ type: 'failed', code: 'ERR_INTERNAL', message: `the detector's process can't be started: ${sentenceOf(error)}` });
+      this.#end(sentenceOf(error));
+    });
+    // Its last messages may come after its exit; they are in once the channel is closed too.
+    const disconnected = new Promise((resolve) => child.once('disconnect', resolve));
+    child.on('exit', (code, signal) => void disconnected.then(() => this.#died(code, signal)));
+  }
+
+  /** What can't be sent to a dying process is the caller's to send to the next one. */
+  send(message: ToChild): void {
+    this.#child.send(message, () => undefined);
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    const timer = setTimeout(() => {
+      if (this.#child.connected) this.#child.disconnect();
+      this.#child.unref();
+      this.#end('it is killed and does not end');
+    }, longestDyingMs);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  #died(code: number | null, signal: NodeJS.Signals | null): void {
+    if (this.#lastWords !== undefined) this.#end(this.#lastWords);
+    else if (signal === 'SIGKILL' && memoryKills() !== this.#memoryKills) {
+      this.#end("SIGKILL: the system's memory ran out", 'ERR_OUT_OF_MEMORY');
+    } else this.#end(signal ?? `exit code ${code}`);
+  }
+}

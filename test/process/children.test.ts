@@ -1,0 +1,134 @@
+// The processes under a job: whatever one dies of or hangs in, the job goes on, and none outlives it.
+import { strict as assert } from 'node:assert';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { root } from '../environment.js';
+import { assertComplete, childrenOf, errorsOf, photos, resultsOf, startCornernet, until, writeList } from '../support/batch.js';
+
+describe('processes under a job', function () {
+  this.timeout(300_000);
+  let folder: string;
+  let job: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-children-'));
+    job = join(folder, 'job');
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** An environment in which every process under a job runs this first; `message` is what it is sent. */
+  function inChildren(body: string): NodeJS.ProcessEnv {
+    const preload = join(folder, 'preload.cjs');
+    writeFileSync(preload, `const fs = require('node:fs'); if (process.send) { ${body} }`);
+    return { ...process.env, NODE_OPTIONS: `--require=${preload}` };
+  }
+
+  function copies(names: readonly string[]): string[] {
+    mkdirSync(join(folder, 'pictures'));
+    return names.map((name, i) => {
+      const path = join(folder, 'pictures', name);
+      copyFileSync(photos[i] as string, path);
+      return path;
+    });
+  }
+
+  const gone = (pid: number): boolean => !existsSync(`/proc/${pid}`);
+
+  for (const [death, how] of [
+    ['process.abort()', 'SIGABRT'],
+    ["process.kill(process.pid, 'SIGKILL')", 'SIGKILL'], // as the kernel does when memory runs out
+  ] as const) {
+    it(`a picture that its process dies of (${how}) twice alone is recorded, the others are computed`, async () => {
+      const paths = copies(['a.jpg', 'b.jpg', 'poison.jpg', 'd.jpg', 'e.jpg']);
+      const env = inChildren(`process.on('message', ({ entry }) => { if (/poison/.test(entry?.path)) ${death}; });`);
+      const { code, stderr } = await startCornernet(['batch', join(folder, 'pictures'), '--output', job], env).ended;
+      assert.equal(code, 2, stderr);
+      assertComplete(job, paths, [join(folder, 'pictures', 'poison.jpg')]);
+      assert.match(errorsOf(job)[0]?.error.code ?? '', how === 'SIGABRT' ? /^ERR_CRASHED$/ : /^ERR_(CRASHED|OUT_OF_MEMORY)$/);
+      assert.match(errorsOf(job)[0]?.error.message ?? '', new RegExp(`the detector's process died of it 2 times \\(${how}`));
+      assert.match(stderr, new RegExp(`died \\(${how}.*\\) with 5 pictures in hand`));
+    });
+  }
+
+  it('one kill counts against no picture, in hand alone or among others', async () => {
+    const [path = ''] = photos;
+    const here = join(folder, 'here');
+    const counter = join(folder, 'started');
+    for (const inputs of [[path], photos.slice(0, 6)]) {
+      const env = inChildren(`
+        fs.appendFileSync(${JSON.stringify(counter)}, 'x');
+        const wait = fs.statSync(${JSON.stringify(counter)}).size === 1;
+        process.on('message', ({ type }) => { if (wait && type === 'detect') { fs.writeFileSync(${JSON.stringify(here)}, ''); for (;;); } });`);
+      const { child, ended } = startCornernet(['batch', ...inputs, '--output', job], env);
+      await until(() => existsSync(here), 'a picture in hand');
+      process.kill(childrenOf(child.pid as number)[0] as number, 'SIGKILL');
+      const { code, stderr } = await ended;
+      assert.equal(code, 0, stderr);
+      assertComplete(job, inputs);
+      for (const used of [here, counter, job]) rmSync(used, { recursive: true });
+    }
+  });
+
+  it('one that dies whenever it starts is not started for ever', async () => {
+    const counter = join(folder, 'started');
+    const env = inChildren(`
+      fs.appendFileSync(${JSON.stringify(counter)}, 'x');
+      process.on('message', () => process.kill(process.pid, 'SIGKILL'));`);
+    const { code, stderr } = await startCornernet(['batch', photos[0] as string, '--output', job], env).ended;
+    assert.equal(code, 1);
+    assert.match(stderr, /^ERR_(CRASHED|OUT_OF_MEMORY): the detector's process dies whenever it starts \(SIGKILL/m);
+    assert.equal(Number(spawnSync('stat', ['-c', '%s', counter]).stdout), 3);
+  });
+
+  it('a device that fails late in a job ends its process at once; another one goes on', async () => {
+    const addon = join(folder, 'addon.cjs');
+    // The real addon, whose fourth forward meets the error that it gives itself for a device that isn't there.
+    writeFileSync(
+      addon,
+      `const fs = require('node:fs');
+       const real = require(${JSON.stringify(join(root, 'build', 'Release', 'cornernet.node'))});
+       const failed = ${JSON.stringify(join(folder, 'failed'))};
+       let calls = 0;
+       class Detector extends real.Detector {
+         async detect(...request) {
+           if (++calls < 4 || fs.existsSync(failed)) return super.detect(...request);
+           fs.writeFileSync(failed, '');
+           await real.cornerPool(new Float32Array(1), [1, 1], 'top', 'cuda:999');
+         }
+       }
+       module.exports = Object.create(real, { Detector: { value: Detector } });`,
+    );
+    const inputs = photos.slice(0, 12);
+    const args = ['batch', ...inputs, '--output', job, '--threads', '1'];
+    const { code, stderr } = await startCornernet(args, { ...process.env, CORNERNET_ADDON: addon }).ended;
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /the detector's process died \(ERR_DEVICE: .*\) with \d+ pictures in hand/);
+    assertComplete(job, inputs);
+  });
+
+  it('none outlives a killed batch, not even with a blocked thread; signals end both', async () => {
+    const fifo = join(folder, 'fifo');
+    spawnSync('mkfifo', [fifo]);
+    // A thread of the pool waits in the kernel: an orderly end would wait for it.
+    const env = inChildren(`fs.open(${JSON.stringify(fifo)}, () => undefined);`);
+    const inputs = Array<string[]>(50).fill(photos).flat();
+    const list = writeList(join(folder, 'list.txt'), inputs);
+    for (const signals of [['SIGKILL'], ['SIGINT'], ['SIGTERM', 'SIGTERM']] as const) {
+      const here = join(folder, signals.join());
+      const { child, ended } = startCornernet(['batch', list, '--output', here], env);
+      await until(() => resultsOf(here).length > 0, 'the first result');
+      const [below = 0] = childrenOf(child.pid as number);
+      for (const signal of signals) {
+        child.kill(signal);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      const { code, signal, stderr } = await ended;
+      assert.deepEqual([code, signal], signals[0] === 'SIGKILL' ? [null, 'SIGKILL'] : [130, null], stderr);
+      await until(() => gone(below), 'the end of the process below', 20);
+    }
+  });
+});
