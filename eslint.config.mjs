@@ -17,6 +17,8 @@ export default tseslint.config(
       '@typescript-eslint/no-misused-spread': ['error', { allow: ['string'] }],
     },
   },
+  // What people read goes through lib/commands/terminal.ts, which lets nothing hidden through.
+  { files: ['lib/**/*.ts'], ignores: ['lib/commands/terminal.ts'], rules: { 'no-console': 'error' } },
   { files: ['test/**/*.ts', 'bench/**/*.ts'], rules: { '@typescript-eslint/no-floating-promises': 'off' } },
   { files: ['scripts/**/*.js', 'setup/**/*.js', '**/*.cjs'], languageOptions: { sourceType: 'commonjs', globals: globals.node } },
 );

@@ -6,6 +6,8 @@ import { exitCodes, reportFailure } from './commands/failure.js';
 import { Interrupted } from './commands/interrupt.js';
 import { CornerNetError } from './errors.js';
 import { packageVersion } from './native.js';
+import { tell } from './commands/terminal.js';
+import { plain } from './terminal.js';
 
 const about = `CornerNet object detection: runs mmdetection's checkpoints directly, on the CPU or on NVIDIA GPUs.`;
 
@@ -42,7 +44,7 @@ async function program(args: readonly string[]): Promise<Command> {
     .version(packageVersion())
     .showHelpAfterError(false)
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(`ERR_OPTION: ${text.replace(/^error: /, '')}`) });
+    .configureOutput({ outputError: (text, write) => write(`ERR_OPTION: ${plain(text.trimEnd().replace(/^error: /, ''))}\n`) });
   const called = args.find((arg) => Object.hasOwn(commands, arg));
   for (const [name, { about, load }] of Object.entries(commands)) {
     const command = root.command(name).description(about);
@@ -62,7 +64,7 @@ async function main(): Promise<void> {
       return;
     }
     if (error instanceof Interrupted) {
-      console.error('interrupted: nothing was written');
+      tell('interrupted: nothing was written');
       process.exitCode = exitCodes.interrupted;
       return;
     }

@@ -44,7 +44,8 @@ export interface SetupOptions {
   readonly source?: boolean | undefined;
 }
 
-function script<T>(name: string): T {
+/** A script of the set-up. */
+export function script<T>(name: string): T {
   // eslint-disable-next-line @typescript-eslint/no-require-imports
   return require(join(packageRoot, 'setup', name)) as T;
 }

@@ -1,11 +1,12 @@
 // How the set-up talks: a line that counts the seconds on a terminal, plain lines elsewhere.
 'use strict';
+const { plain } = require('./plain.js');
 
 const terminal = process.stderr.isTTY === true;
 const PLAIN_EVERY_MS = 15_000;
 
 function say(text) {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${plain(text)}\n`);
 }
 
 /**
@@ -23,7 +24,7 @@ async function step(title, work) {
   if (!terminal) say(`${title} ...`);
   const timer = setInterval(terminal ? paint : () => say(`${title} ... ${note} ${seconds()}`), terminal ? 200 : PLAIN_EVERY_MS);
   try {
-    const result = await work((text) => (note = text));
+    const result = await work((text) => (note = plain(text)));
     if (terminal) process.stderr.write('\r\x1b[2K');
     say(`${title}: done in ${seconds()}`);
     return result;

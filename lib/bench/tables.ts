@@ -1,6 +1,5 @@
 // The benchmark's results as tables for people: rows for the terminal and for the page alike.
-import Table from 'cli-table3';
-
+import { textTable } from '../text-table.js';
 import type { Change, Comparison } from './compare.js';
 import {
   shownViews,
@@ -189,13 +188,7 @@ export function comparisonTable({ changes }: Comparison): ResultTable {
 
 /** For the terminal. */
 export function drawTable({ head, rows }: ResultTable): string {
-  const table = new Table({
-    head: [...head],
-    style: { head: [], border: [], compact: true },
-    chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
-  });
-  table.push(...rows.map((row) => [...row]));
-  return table.toString();
+  return textTable(head, rows, true);
 }
 
 /** What was measured, in lines. */

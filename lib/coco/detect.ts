@@ -1,10 +1,8 @@
 // The detections of a set of annotated pictures, in COCO's form.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-
 import { CornerNetError } from '../errors.js';
 import { Detector } from '../detector/detector.js';
 import type { LoadOptions } from '../options/interfaces.js';
+import { pictureBelow } from './pictures.js';
 import { cocoBox, type CocoAnnotations, type CocoDetection } from './dataset.js';
 
 export interface DetectedSet {
@@ -28,6 +26,20 @@ export interface DetectSetOptions {
   readonly onPicture?: ((failed: boolean) => void) | undefined;
 }
 
+/** @throws {CornerNetError} `ERR_INPUT` when one is outside the folder, or some are missing. */
+async function pathsOf(annotations: CocoAnnotations, images: string): Promise<string[]> {
+  const paths: string[] = [];
+  const missing: string[] = [];
+  for (const image of annotations.images) {
+    const path = await pictureBelow(images, image);
+    if (path === undefined) missing.push(image.file_name);
+    else paths.push(path);
+  }
+  if (missing.length === 0) return paths;
+  const sentence = `${missing.length} of ${annotations.images.length} annotated pictures are not in ${images}, the first: ${missing[0] ?? ''}`;
+  throw new CornerNetError('ERR_INPUT', sentence);
+}
+
 /** @throws {CornerNetError} `ERR_INPUT` when pictures are missing or no class is annotated, and what `Detector.load` throws. */
 export async function detectSet(
   annotations: CocoAnnotations,
@@ -36,24 +48,14 @@ export async function detectSet(
   options: LoadOptions,
   { signal, onPicture }: DetectSetOptions = {},
 ): Promise<DetectedSet> {
-  const missing = annotations.images.filter(({ file_name }) => !existsSync(join(images, file_name)));
-  if (missing.length > 0) {
-    const first = missing[0]?.file_name ?? '';
-    throw new CornerNetError(
-      'ERR_INPUT',
-      `${missing.length} of ${annotations.images.length} annotated pictures are not in ${images}, the first: ${first}`,
-    );
-  }
+  const paths = await pathsOf(annotations, images);
   // Everything that the network returns counts in an average precision, as it does where the published ones come from.
   await using detector = await Detector.load(weights, { scoreThreshold: 0, ...options });
   const categories = categoriesOf(annotations, detector.classes);
   const detections: CocoDetection[] = [];
   const failures: string[] = [];
   let at = 0;
-  for await (const result of detector.detectAll(
-    annotations.images.map(({ file_name }) => join(images, file_name)),
-    { signal },
-  )) {
+  for await (const result of detector.detectAll(paths, { signal })) {
     const image_id = annotations.images[at++]?.id ?? 0;
     onPicture?.('error' in result);
     if ('error' in result) {

@@ -1,6 +1,5 @@
 // The evaluation as a page: the numbers, precision over recall, what was taken for what, and the worst pictures.
-import { join } from 'node:path';
-
+import { CornerNetError } from '../errors.js';
 import { renderLabelledBoxes, type LabelledBox } from '../render/boxes.js';
 import { chart } from '../report/chart.js';
 import { escapeHtml, htmlPage, htmlTable, type Section } from '../report/page.js';
@@ -10,6 +9,7 @@ import { confusionSection } from './confusion-table.js';
 import type { CocoAnnotations, CocoBox, CocoDetection } from './dataset.js';
 import type { CocoEvaluation } from './evaluate.js';
 import { overlaps } from './matching.js';
+import { pictureBelow } from './pictures.js';
 
 const worstPictures = 12;
 /** Classes in a table; the next ones are beside it. */
@@ -97,7 +97,11 @@ async function worst({ images, annotations }: EvaluationPage, mistakes: readonly
     const file = files.get(imageId) ?? '';
     return {
       caption: `${file}: ${missed} missed, ${wrong} wrong`,
-      draw: () => renderLabelledBoxes(join(images, file), boxesOf(pairs, names), sheetMaxPixels, thumbnailPx),
+      draw: async () => {
+        const path = await pictureBelow(images, { file_name: file });
+        if (path === undefined) throw new CornerNetError('ERR_INPUT', `it is not in ${images}`);
+        return renderLabelledBoxes(path, boxesOf(pairs, names), sheetMaxPixels, thumbnailPx);
+      },
     };
   });
   return sheet('Worst pictures', 'Those with the most objects missed and detections wrong.', thumbnails, key);

@@ -5,6 +5,7 @@ import { batchTable, queueTable } from '../jobs/options.js';
 import { runBatch } from '../jobs/run.js';
 import type { BatchSummary } from '../jobs/types.js';
 import { addDetectorOptions, addTableOptions, loadOptionsOf, tableOptionsOf, type DetectorFlags } from '../options/flags.js';
+import { printMade, tell } from './terminal.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { showBatchProgress, type ProgressStyle } from './progress.js';
@@ -47,7 +48,7 @@ function ending(summary: BatchSummary, flags: BatchFlags): string {
 }
 
 async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
-  const say = (text: string): void => console.error(`cornernet: ${text}`);
+  const say = (text: string): void => tell(`cornernet: ${text}`);
   const interrupt = onInterrupt(say);
   const progress = showBatchProgress(flags.progress);
   try {
@@ -58,7 +59,7 @@ async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
       { signal: interrupt.signal, finish: interrupt.finish, onProgress: progress.show, onMessage: say },
     );
     progress.stop();
-    if (flags.progress === 'json') console.log(JSON.stringify({ event: 'end', ...summary }));
+    if (flags.progress === 'json') printMade(JSON.stringify({ event: 'end', ...summary }));
     say(ending(summary, flags));
     if (summary.state === 'stopped' && interrupt.finish.aborted) return exitCodes.interrupted;
     return summary.failed > 0 ? exitCodes.someFailed : exitCodes.done;

@@ -20,6 +20,7 @@ import { checkOutputFile, writeText } from '../output-file.js';
 import { defaultWeights, listWeights } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
 import { addDetectorOptions, loadOptionsOf, numeric, weightsOption, type DetectorFlags } from '../options/flags.js';
+import { print, printMade, tell } from './terminal.js';
 import { shown } from '../validation.js';
 
 interface CommonFlags {
@@ -118,12 +119,12 @@ export async function publish({ json, html }: Pick<CommonFlags, 'json' | 'html'>
     const { writeReportPage } = await import('../bench/page.js'); // with the plotting library, half a second to load
     await writeReportPage(html, report);
   }
-  console.log(describeReport(report).join('\n'));
-  for (const table of [resultTable(report), ...furtherTables(report)]) console.log(drawTable(table));
+  for (const line of describeReport(report)) print(line);
+  for (const table of [resultTable(report), ...furtherTables(report)]) printMade(drawTable(table));
 }
 
 function say({ quiet }: Pick<CommonFlags, 'quiet'>, text: string): void {
-  if (quiet !== true) console.error(text);
+  if (quiet !== true) tell(text);
 }
 
 /** One device: figures of several would be nobody's. */
@@ -225,11 +226,11 @@ async function runCompare(before: string, after: string, { json, failIfSlower }:
   if (json !== undefined) await checkOutputFile(json);
   const comparison = compareReports(await readReport(before), await readReport(after));
   if (json !== undefined) await writeText(json, `${JSON.stringify(comparison)}\n`);
-  for (const warning of comparison.warnings) console.log(`differs: ${warning}`);
-  console.log(drawTable(comparisonTable(comparison)));
+  for (const warning of comparison.warnings) print(`differs: ${warning}`);
+  printMade(drawTable(comparisonTable(comparison)));
   const slower = comparison.changes.filter(({ judgement }) => judgement === 'slower').length;
   const faster = comparison.changes.filter(({ judgement }) => judgement === 'faster').length;
-  console.log(`${faster} faster, ${slower} slower, ${comparison.changes.length - faster - slower} neither`);
+  print(`${faster} faster, ${slower} slower, ${comparison.changes.length - faster - slower} neither`);
   if (failIfSlower === true && slower > 0) process.exitCode = exitCodes.someFailed;
 }
 

@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
 import { packageRoot } from '../native.js';
+import { print } from './terminal.js';
 import { detectInputs } from './detect.js';
 
 export function register(command: Command): void {
@@ -19,6 +20,6 @@ export function register(command: Command): void {
     }
     const folder = relative(process.cwd(), pictures) || '.';
     process.exitCode = await detectInputs([folder], { weights: 'digits', format: 'table', draw: output });
-    console.log(`The drawn pictures are in ${output}/`);
+    print(`The drawn pictures are in ${output}/`);
   });
 }

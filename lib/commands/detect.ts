@@ -14,6 +14,7 @@ import { checkOutputFile, checkOutputFolder, writeText } from '../output-file.js
 import { renderBoxes } from '../render/boxes.js';
 import { DrawingFolder } from '../render/folder.js';
 import { renderHeatmaps } from '../render/heatmaps.js';
+import { tell } from './terminal.js';
 import { defaultWeights } from '../weights/weights.js';
 import { openResults, type Format } from '../writers/open.js';
 import { exitCodes, reportFailure } from './failure.js';
@@ -152,7 +153,7 @@ function choices(flags: DetectFlags, detector: Detector): string {
 
 /** Detects in what the inputs name and writes the results in their order; returns the exit code. */
 export async function detectInputs(inputs: readonly string[], flags: DetectFlags): Promise<number> {
-  const say = (text: string): void => (flags.quiet === true || text === '' ? undefined : console.error(`cornernet: ${text}`));
+  const say = (text: string): void => (flags.quiet === true || text === '' ? undefined : tell(`cornernet: ${text}`));
   await checkFlags(flags);
   const skipped = new PassedOver();
   const entries = await expandEntries(inputs, { takePicture: true, onPassedOver: skipped.count });

@@ -7,6 +7,7 @@ import { cacheFolder } from '../weights/cache.js';
 import { sentenceOf } from '../errors.js';
 import { addonPaths, loadNative, type NativeBuildInfo } from '../native.js';
 import { addonRecord, makePlan, probeGpus, type SetupPlan } from '../setup.js';
+import { print, printMade } from './terminal.js';
 import { listWeights, weightsPath } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
 
@@ -104,11 +105,11 @@ export function register(command: Command): void {
   command.option('--json', 'as JSON').action(async ({ json }: { json?: boolean }) => {
     const findings = await examine();
     if (json === true) {
-      console.log(JSON.stringify({ findings }, null, 2));
+      printMade(JSON.stringify({ findings }, null, 2));
     } else {
       for (const { subject, found, remedy } of findings) {
-        console.log(`${remedy === undefined ? ' ok ' : 'FIX '} ${subject.padEnd(9)} ${found}`);
-        if (remedy !== undefined) console.log(`     -> ${remedy}`);
+        print(`${remedy === undefined ? ' ok ' : 'FIX '} ${subject.padEnd(9)} ${found}`);
+        if (remedy !== undefined) print(`     -> ${remedy}`);
       }
     }
     process.exitCode = findings.some(({ remedy }) => remedy !== undefined) ? exitCodes.failed : exitCodes.done;

@@ -1,5 +1,4 @@
 // cornernet eval: COCO's average precision of weights on annotated pictures, or of detections made elsewhere.
-import Table from 'cli-table3';
 import { Option, type Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
@@ -10,6 +9,8 @@ import type { LoadOptions } from '../options/interfaces.js';
 import { checkOutputFile, writeText } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
 import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
+import { tell } from './terminal.js';
+import { textTable } from '../text-table.js';
 import { onInterrupt } from './interrupt.js';
 import { countedProgress } from './progress.js';
 
@@ -40,7 +41,7 @@ export function register(command: Command): void {
   command
     .optionsGroup('Input:')
     .requiredOption('--annotations <file>', 'COCO annotations, as instances_val2017.json is')
-    .option('--images <folder>', 'where the annotated pictures are')
+    .option('--images <folder>', 'where the annotated pictures are; nothing outside it is read')
     .option('--detections <file>', 'evaluate these COCO results, instead of detecting')
     .optionsGroup('Output:')
     .addOption(new Option('-f, --format <format>', 'how to show the numbers').choices(['table', 'json']).default('table'))
@@ -54,7 +55,7 @@ export function register(command: Command): void {
   addDetectorOptions(command.optionsGroup('Options:'));
 }
 
-const sayWarning = (warning: string): void => console.error(`warning: ${warning}`);
+const sayWarning = (warning: string): void => tell(`warning: ${warning}`);
 
 async function detect(flags: EvalFlags, annotations: CocoAnnotations, options: LoadOptions): Promise<DetectedSet> {
   if (flags.images === undefined) throw new CornerNetError('ERR_OPTION', 'name the pictures (--images) or the detections (--detections)');
@@ -72,11 +73,9 @@ async function detect(flags: EvalFlags, annotations: CocoAnnotations, options: L
 const shown = (value: number): string => (value < 0 ? '-' : value.toFixed(4));
 
 function tableOf(annotations: CocoAnnotations, { stats, perClassAP }: CocoEvaluation): string {
-  const summary = new Table({ head: ['', 'value'], style: { head: [], border: [] } });
-  for (const [name, value] of Object.entries(stats) as [string, number][]) summary.push([name, shown(value)]);
-  const classes = new Table({ head: ['class', 'AP'], style: { head: [], border: [] } });
-  for (const { id, name } of annotations.categories) classes.push([name, shown(perClassAP[String(id)] ?? -1)]);
-  return `${summary.toString()}\n${classes.toString()}\n`;
+  const summary = Object.entries(stats).map(([name, value]: [string, number]) => [name, shown(value)]);
+  const classes = annotations.categories.map(({ id, name }) => [name, shown(perClassAP[String(id)] ?? -1)]);
+  return `${textTable(['', 'value'], summary)}\n${textTable(['class', 'AP'], classes)}\n`;
 }
 
 async function evaluate(flags: EvalFlags): Promise<void> {
@@ -124,7 +123,7 @@ async function compare(flags: EvalFlags, annotations: CocoAnnotations): Promise<
         rows.push({ precision, flip, device: set.device, stats });
       } catch (error) {
         if (!(error instanceof CornerNetError) || error.code !== 'ERR_DEVICE' || precisions.length === 1) throw error;
-        console.error(`${precision} is left out: ${error.message}`);
+        tell(`${precision} is left out: ${error.message}`);
         break;
       }
     }
@@ -140,19 +139,16 @@ async function compare(flags: EvalFlags, annotations: CocoAnnotations): Promise<
 
 function comparison(rows: readonly Compared[], published: { ap: number; flip: boolean } | undefined): string {
   const points = (difference: number): string => `${difference < 0 ? '' : '+'}${(100 * difference).toFixed(2)}`;
-  const table = new Table({
-    head: ['precision', 'flip', 'AP', 'AP50', 'AP75', 'against fp32', 'against no flip', 'against published'],
-    style: { head: [], border: [] },
-  });
-  for (const { precision, flip, stats } of rows) {
+  const cells = rows.map(({ precision, flip, stats }) => {
     const exact = rows.find((row) => row.precision === 'fp32' && row.flip === flip);
-    const plain = rows.find((row) => row.precision === precision && !row.flip);
+    const unflipped = rows.find((row) => row.precision === precision && !row.flip);
     const against = (ap: number | undefined): string => (ap === undefined ? '' : points(stats.AP - ap));
-    table.push([
+    return [
       ...[precision, flip ? 'yes' : 'no', shown(stats.AP), shown(stats.AP50), shown(stats.AP75)],
-      ...[against(exact?.stats.AP), against(plain?.stats.AP), against(published?.flip === flip ? published.ap : undefined)],
-    ]);
-  }
+      ...[against(exact?.stats.AP), against(unflipped?.stats.AP), against(published?.flip === flip ? published.ap : undefined)],
+    ];
+  });
+  const head = ['precision', 'flip', 'AP', 'AP50', 'AP75', 'against fp32', 'against no flip', 'against published'];
   const sentence = published ? `Published: AP ${(100 * published.ap).toFixed(1)} ${published.flip ? 'with' : 'without'} flip. ` : '';
-  return `${table.toString()}\n${sentence}Differences in points of AP.\n`;
+  return `${textTable(head, cells)}\n${sentence}Differences in points of AP.\n`;
 }

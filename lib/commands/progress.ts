@@ -2,6 +2,7 @@
 import { Presets, SingleBar } from 'cli-progress';
 
 import type { BatchProgress } from '../jobs/types.js';
+import { printMade, tell } from './terminal.js';
 
 /** How a batch shows its progress. */
 export type ProgressStyle = 'auto' | 'json' | 'none';
@@ -23,11 +24,10 @@ function progressLine({ done, failed, total, rate, secondsLeft }: BatchProgress)
 export function showBatchProgress(style: ProgressStyle): { show: (progress: BatchProgress) => void; stop: () => void } {
   if (style === 'none') return { show: () => undefined, stop: () => undefined };
   if (style === 'json') {
-    const show = (progress: BatchProgress): void => console.log(JSON.stringify({ event: 'progress', ...progress }));
+    const show = (progress: BatchProgress): void => printMade(JSON.stringify({ event: 'progress', ...progress }));
     return { show: atMostEvery(1_000, show), stop: () => undefined };
   }
-  if (!process.stderr.isTTY)
-    return { show: atMostEvery(lineMs, (progress) => console.error(progressLine(progress))), stop: () => undefined };
+  if (!process.stderr.isTTY) return { show: atMostEvery(lineMs, (progress) => tell(progressLine(progress))), stop: () => undefined };
   const bar = new SingleBar({ format: '{bar} {line}', stream: process.stderr }, Presets.shades_classic);
   let begun = false;
   return {

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { unwritable } from '../output-file.js';
 import { setUp, type SetupOptions } from '../setup.js';
+import { print } from './terminal.js';
 
 export function register(command: Command): void {
   command
@@ -19,7 +20,7 @@ CORNERNET_LIBTORCH_URL and CORNERNET_LIBTORCH_SHA256 name another place and chec
     )
     .action(async (options: SetupOptions) => {
       try {
-        console.log((await setUp(options)) ?? 'Everything is in place');
+        print((await setUp(options)) ?? 'Everything is in place');
       } catch (error) {
         const { path, code } = error as NodeJS.ErrnoException;
         if (path !== undefined && /^E(ACCES|PERM|ROFS|NOSPC|DQUOT|NOTDIR|EXIST)$/.test(code ?? '')) throw unwritable(path, error);

@@ -1,18 +1,18 @@
 // cornernet weights: the known checkpoints, and fetching and verifying them.
 import { existsSync } from 'node:fs';
 
-import Table from 'cli-table3';
 import type { Command } from 'commander';
 
+import { print, printMade } from './terminal.js';
+import { textTable } from '../text-table.js';
 import { fetchWeights, listWeights, verifyWeights, weightsPath } from '../weights/weights.js';
 
 function list(): void {
-  const table = new Table({ head: ['id', 'configuration', 'AP', 'flip', 'here'], style: { head: [], border: [] } });
-  for (const entry of listWeights()) {
+  const rows = listWeights().map((entry) => {
     const here = entry.file === undefined ? (existsSync(weightsPath(entry)) ? 'yes' : 'no') : 'in the package';
-    table.push([entry.id, entry.config, entry.ap.toFixed(1), entry.flip ? 'yes' : 'no', here]);
-  }
-  console.log(table.toString());
+    return [entry.id, entry.config, entry.ap.toFixed(1), entry.flip ? 'yes' : 'no', here];
+  });
+  printMade(textTable(['id', 'configuration', 'AP', 'flip', 'here'], rows));
 }
 
 /** A line that is overwritten on a terminal; nothing elsewhere. */
@@ -32,7 +32,7 @@ export function register(weights: Command): void {
     .action(async (id: string, { mirror }: { mirror?: string }) => {
       const file = await fetchWeights(id, { ...(mirror !== undefined && { mirror }), onProgress: showBytes });
       if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K');
-      console.log(file);
+      print(file);
     });
   weights
     .command('verify')
@@ -40,6 +40,6 @@ export function register(weights: Command): void {
     .argument('<file>')
     .action(async (file: string) => {
       const { sha256, bytes, entry } = await verifyWeights(file);
-      console.log(`${file}: ${bytes} bytes, sha256 ${sha256}${entry ? `, the weights ${entry.id}` : ', not a file of the manifest'}`);
+      print(`${file}: ${bytes} bytes, sha256 ${sha256}${entry ? `, the weights ${entry.id}` : ', not a file of the manifest'}`);
     });
 }

@@ -9,6 +9,7 @@ import { extract, type Header } from 'tar-stream';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { Entry } from './entry.js';
+import { onDisk } from './file-names.js';
 import { readPaths, readStandardInput } from './paths.js';
 import { walk } from './walk.js';
 
@@ -22,7 +23,7 @@ const isTar = (name: string): boolean => /\.tar$/i.test(name);
 
 async function* readTar(tar: string, passOver: (name: string) => void): AsyncGenerator<Entry, void> {
   const members = extract();
-  const input = createReadStream(tar);
+  const input = createReadStream(onDisk(tar));
   input.on('error', (error) => members.destroy(error));
   try {
     for await (const member of input.pipe(members)) {
@@ -44,7 +45,7 @@ async function* matchGlob(pattern: string): AsyncGenerator<Entry, void> {
   const matches = picomatch(glob, { dot: false });
   const depth = glob.includes('**') ? Infinity : glob.split('/').length;
   const folder = base === '' ? '.' : base;
-  if (!(await stat(folder).catch(() => undefined))?.isDirectory()) return;
+  if (!(await stat(onDisk(folder)).catch(() => undefined))?.isDirectory()) return;
   for await (const path of walk(folder, depth)) if (matches(path)) yield { path: base === '' ? `${prefix}${path}` : join(base, path) };
 }
 
@@ -68,10 +69,10 @@ export interface ListOptions {
 async function* listOne(input: string, options: ListOptions): AsyncGenerator<Entry, void> {
   const { stdin = process.stdin, openLists = true, takePicture = false, onPassedOver = () => undefined } = options;
   if (input === '-') return yield* readStandardInput(stdin, takePicture);
-  const found = await stat(input).catch(() => undefined);
+  const found = await stat(onDisk(input)).catch(() => undefined);
   if (found?.isDirectory()) return yield* refuseNone(walkPictures(input, onPassedOver), `the folder ${input} holds no pictures`);
   if (found && openLists && isList(input))
-    return yield* refuseNone(readPaths(createReadStream(input), input), `the list ${input} is empty`);
+    return yield* refuseNone(readPaths(createReadStream(onDisk(input)), input), `the list ${input} is empty`);
   if (found && openLists && isTar(input)) return yield* refuseNone(readTar(input, onPassedOver), `the tar file ${input} holds no pictures`);
   // A file that isn't there fails by itself, the others go on.
   if (found || !picomatch.scan(input).isGlob) yield { path: input };

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { Entry } from './entry.js';
+import { textOfName } from './file-names.js';
 
 /** How the formats that sharp reads begin: JPEG, PNG, GIF, WebP, TIFF, AVIF and HEIF. */
 // eslint-disable-next-line no-control-regex -- the end of text in PNG's
@@ -43,17 +44,24 @@ async function* split(head: Buffer, all: AsyncIterable<Buffer>, what: string): A
   // eslint-disable-next-line no-control-regex -- these bytes are in no path that anyone lists
   if (/[\x01-\x08\x0e-\x1f]/.test(head.toString('latin1'))) throw noList(what);
   const separated = head.includes(0);
-  const decoder = new TextDecoder(); // without the mark that Windows puts before UTF-8
-  const entry = (text: string): Entry => ({ path: separated ? text : text.trim() });
-  let rest = '';
+  const separator = separated ? 0 : 10;
+  // Trimming takes the mark too that Windows puts before UTF-8.
+  const entries = (bytes: Buffer): Entry[] => {
+    const path = separated ? textOfName(bytes) : textOfName(bytes).trim();
+    return path === '' ? [] : [{ path }];
+  };
+  let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of all) {
-    const parts = (rest + decoder.decode(chunk, { stream: true })).split(separated ? '\0' : '\n');
-    rest = parts.pop() ?? '';
+    const bytes = Buffer.concat([rest, chunk]);
+    let begin = 0;
+    for (let at = bytes.indexOf(separator); at >= 0; at = bytes.indexOf(separator, begin)) {
+      yield* entries(bytes.subarray(begin, at));
+      begin = at + 1;
+    }
+    rest = bytes.subarray(begin);
     if (rest.length > longestPath) throw noList(what);
-    yield* parts.map(entry).filter(({ path }) => path !== '');
   }
-  const last = entry(rest);
-  if (last.path !== '') yield last;
+  yield* entries(rest);
 }
 
 async function* readable<T>(what: string, all: AsyncIterable<T>): AsyncGenerator<T, void> {

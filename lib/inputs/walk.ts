@@ -1,11 +1,12 @@
 // The files below a folder in natural order, however many: nothing but one run of names is held in memory.
 import { createReadStream } from 'node:fs';
-import { mkdtemp, opendir, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, opendir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { isBelow, onDisk, realPath, textOfName } from './file-names.js';
 
 /** scene2 before scene10, the same on every machine. */
 const natural = new Intl.Collator('en', { numeric: true });
@@ -23,15 +24,22 @@ const byName = (a: Name, b: Name): number => natural.compare(a.name, b.name) || 
 /** Names of a folder as its file system gives them, without hidden ones; links count as what they lead to. */
 async function* namesOf(folder: string): AsyncGenerator<Name, void> {
   try {
-    for await (const entry of await opendir(folder, { bufferSize: 1024 })) {
-      if (entry.name.startsWith('.')) continue;
-      const kind = entry.isSymbolicLink() ? await stat(join(folder, entry.name)).catch(() => undefined) : entry;
-      if (kind?.isDirectory() === true) yield { name: entry.name, folder: true };
-      else if (kind?.isFile() === true) yield { name: entry.name, folder: false };
+    const bytes = { bufferSize: 1024, encoding: 'buffer' as BufferEncoding }; // which Node's types leave out
+    for await (const entry of await opendir(onDisk(folder), bytes)) {
+      const name = textOfName(entry.name as unknown as Buffer);
+      if (name.startsWith('.')) continue;
+      const kind = entry.isSymbolicLink() ? await stat(onDisk(join(folder, name))).catch(() => undefined) : entry;
+      if (kind?.isDirectory() === true) yield { name, folder: true };
+      else if (kind?.isFile() === true) yield { name, folder: false };
     }
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `the folder ${folder} can't be read: ${sentenceOf(error)}`, { cause: error });
   }
+}
+
+/** A line that readline takes for one. */
+function lineOf(name: Name): string {
+  return `${JSON.stringify(name).replace(/[\u2028\u2029]/g, (end) => `\\u${end.charCodeAt(0).toString(16)}`)}\n`;
 }
 
 async function* readRun(file: string): AsyncGenerator<Name, void> {
@@ -64,10 +72,7 @@ export async function* sortNames(names: AsyncIterable<Name>, length = runLength)
       if (run.length < length) continue;
       spill ??= await mkdtemp(join(tmpdir(), 'cornernet-'));
       const file = join(spill, `run-${files.length}.jsonl`);
-      await writeFile(
-        file,
-        run.sort(byName).map((one) => `${JSON.stringify(one)}\n`),
-      );
+      await writeFile(file, run.sort(byName).map(lineOf));
       files.push(file);
       run = [];
     }
@@ -77,27 +82,56 @@ export async function* sortNames(names: AsyncIterable<Name>, length = runLength)
       return;
     }
     const last = join(spill, 'run-last.jsonl');
-    await writeFile(
-      last,
-      run.map((one) => `${JSON.stringify(one)}\n`),
-    );
+    await writeFile(last, run.map(lineOf));
     yield* mergeRuns([...files, last]);
   } finally {
     if (spill !== undefined) await rm(spill, { recursive: true, force: true });
   }
 }
 
-/**
- * Paths of the files below `folder`, relative to it, depth first in natural order; hidden ones are passed over, links are followed once.
- * @param depth how many levels down, 1 for the folder's own files.
- */
-export async function* walk(folder: string, depth = Infinity, below = '', above: readonly string[] = []): AsyncGenerator<string, void> {
+/** Which folders a walk of all levels has been in, by where they really are. */
+class Walked {
+  readonly #root: string;
+  readonly #folders = new Set<string>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Whether a folder is to be walked under this name: its own, if that is in the tree, else the first link to it. */
+  takes(real: string, path: string): boolean {
+    if (this.#folders.has(real)) return false;
+    const own = relative(this.#root, real);
+    const isHidden = own.split('/').some((part) => part.startsWith('.'));
+    if (own !== path && isBelow(this.#root, real) && !isHidden) return false;
+    this.#folders.add(real);
+    return true;
+  }
+}
+
+async function* walkBelow(
+  folder: string,
+  below: string,
+  depth: number,
+  enter: (real: string, path: string) => boolean,
+  above: readonly string[],
+): AsyncGenerator<string, void> {
   const here = join(folder, below);
-  const real = await realpath(here).catch(() => here);
-  if (above.includes(real)) return; // a link to a folder that it lies in
+  const real = await realPath(here).catch(() => here);
+  if (above.includes(real) || !enter(real, below)) return;
   for await (const { name, folder: isFolder } of sortNames(namesOf(here))) {
     const path = below === '' ? name : `${below}/${name}`;
     if (!isFolder) yield path;
-    else if (depth > 1) yield* walk(folder, depth - 1, path, [...above, real]);
+    else if (depth > 1) yield* walkBelow(folder, path, depth - 1, enter, [...above, real]);
   }
+}
+
+/**
+ * Paths of the files below `folder`, relative to it, depth first in natural order; hidden ones are passed over. Links are followed; however many lead
+ * to a folder, a walk of all levels enters it once.
+ * @param depth how many levels down, 1 for the folder's own files; through links that may be the same folder under several names.
+ */
+export async function* walk(folder: string, depth = Infinity): AsyncGenerator<string, void> {
+  const walked = new Walked(await realPath(folder).catch(() => folder));
+  yield* walkBelow(folder, '', depth, (real, path) => depth < Infinity || walked.takes(real, path), []);
 }

@@ -13,7 +13,8 @@ export class DrawingFolder {
 
   /** Where the drawing of this picture goes: pictures of one name in different folders get a number, too long names are cut. */
   fileFor(image: string): string {
-    const { name } = parse(image === '-' ? 'stdin' : image);
+    // As the disk will have it: stray bytes of a name become one and the same sign.
+    const name = Buffer.from(parse(image === '-' ? 'stdin' : image).name).toString();
     let unique = fittingName(name, '.jpg');
     for (let number = 2; this.#taken.has(unique); number++) unique = fittingName(name, `-${number}.jpg`);
     this.#taken.add(unique);

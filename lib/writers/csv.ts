@@ -3,17 +3,24 @@ import { stringify } from 'csv-stringify/sync';
 
 import { textOf, type Outcomes, type ResultFormat } from './writer.js';
 
+/** What a spreadsheet would compute is text: it begins with an apostrophe then. */
+function inert(text: string): string {
+  return /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) ? `'${text}` : text;
+}
+
 export const csvFormat: ResultFormat = {
   head: 'image,class_id,label,score,x1,y1,x2,y2\n',
   of: (result) =>
     'error' in result
       ? ''
-      : stringify(result.detections.map(({ classId, label, score, box }) => [result.image ?? '', classId, label, score, ...box])),
+      : stringify(
+          result.detections.map(({ classId, label, score, box }) => [inert(result.image ?? ''), classId, inert(label), score, ...box]),
+        ),
 };
 
 /**
  * Results as CSV (RFC 4180 with line feeds), a row a detection below the head `image,class_id,label,score,x1,y1,x2,y2`, boxes in pixels.
- * Pictures in which nothing was found, or that failed, have no row.
+ * Pictures in which nothing was found, or that failed, have no row. Names that a spreadsheet would take for a formula begin with an apostrophe.
  * @returns the text in pieces.
  *
  * @example

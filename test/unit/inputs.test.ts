@@ -59,6 +59,32 @@ describe('inputs', () => {
     assert.deepEqual(await expandInputs([folder]), below(['a2.JPG', 'a10.jpg', 'b/1.png', 'b/deep/2.webp']));
   });
 
+  it('enters a folder once however many links lead to it, under its own name where it has one', async () => {
+    // Two links at each of 23 levels: eight million paths.
+    const tower = join(folder, 'tower');
+    for (let level = 0; level < 23; level++) {
+      const at = join(tower, `level${level}`);
+      mkdirSync(at, { recursive: true });
+      for (const name of ['a', 'b']) symlinkSync(join('..', `level${level + 1}`), join(at, name));
+    }
+    mkdirSync(join(tower, 'level23'));
+    writeFileSync(join(tower, 'level23', 'x.jpg'), '');
+    assert.deepEqual(await expandInputs([tower]), [join(tower, 'level23', 'x.jpg')]);
+    assert.deepEqual(await expandInputs([join(tower, '**', '*.jpg')]), [join(tower, 'level23', 'x.jpg')]);
+    // Outside the folder that is named, the first link counts; who names a folder twice, means it twice.
+    const first = join(tower, 'level0');
+    const [found, ...others] = await expandInputs([first]);
+    assert.deepEqual([found, others], [join(first, ...Array.from({ length: 23 }, () => 'a'), 'x.jpg'), []]);
+    assert.equal((await expandInputs([first, first])).length, 2);
+    // What is hidden has no name of its own.
+    mkdirSync(join(folder, 'b', '.store'));
+    writeFileSync(join(folder, 'b', '.store', 's.jpg'), '');
+    for (const name of ['l1', 'l2']) symlinkSync('.store', join(folder, 'b', name));
+    assert.deepEqual(await expandInputs([join(folder, 'b')]), below(['b/1.png', 'b/deep/2.webp', 'b/l1/s.jpg']));
+    // A glob of so many levels has each name that it matches.
+    assert.deepEqual(await expandInputs([join(folder, 'b', 'l?', '*.jpg')]), below(['b/l1/s.jpg', 'b/l2/s.jpg']));
+  });
+
   it('lists and standard input name files as they are; missing ones fail later, by themselves', async () => {
     const list = join(folder, 'list.txt');
     writeFileSync(list, 'one.jpg\r\n\n two.jpg \nlast.jpg');
@@ -75,6 +101,13 @@ describe('inputs', () => {
     }
     const marked = await all(listInputs(['-'], { stdin: Readable.from([Buffer.from('\ufeffx.jpg\r\ny.jpg')]) }));
     assert.deepEqual(marked, [{ path: 'x.jpg' }, { path: 'y.jpg' }]);
+    for (const separator of ['\n', '\0']) {
+      const latin = Readable.from([Buffer.from(`caf\xe9${separator}\xfc\xc3\xa9`, 'latin1')]);
+      assert.deepEqual(
+        (await all(listInputs(['-'], { stdin: latin }))).map(({ path }) => path),
+        ['caf\udce9', '\udcfcé'],
+      );
+    }
   });
 
   it("a picture's bytes on standard input are one, where it may be; anything else is refused", async () => {
@@ -127,6 +160,8 @@ describe('inputs', () => {
     const names = Array.from({ length: 1000 }, (_, i) => ({ name: `p${Math.floor(next() * 500)}-${i % 3}.jpg`, folder: i % 9 === 0 }));
     const once = await all(sortNames(Readable.from(names)));
     assert.deepEqual(await all(sortNames(Readable.from(names), 64)), once);
+    const strange = ['a\u2028b', 'a\u2029b', 'a\udce9b', 'a\nb'].map((name) => ({ name, folder: false }));
+    assert.deepEqual(await all(sortNames(Readable.from(strange), 2)), await all(sortNames(Readable.from(strange))));
     assert.deepEqual(once.map(({ name }) => name), names.map(({ name }) => name).sort(new Intl.Collator('en', { numeric: true }).compare)); // prettier-ignore
   });
 });

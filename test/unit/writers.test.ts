@@ -62,6 +62,16 @@ describe('writers', function () {
     assert.equal(await textOf(toCsv([])), `${rows[0]}\n`);
   });
 
+  it('CSV has no formula in its names, and its numbers stay numbers', async () => {
+    for (const name of ['=1+1', '+1', '-2', '@SUM(A1)', '\tx', '\r=1', '＝1']) {
+      const box = [-1.5, 2, 3, 4] as const;
+      const detections = [{ label: name, classId: 0, score: 0.5, box }];
+      const text = await textOf(toCsv([{ image: name, width: 9, height: 9, detections }]));
+      const quoted = /[\r\n]/.test(name) ? `"'${name}"` : `'${name}`;
+      assert.equal(text.slice(text.indexOf('\n') + 1), `${quoted},0,${quoted},0.5,-1.5,2,3,4\n`);
+    }
+  });
+
   it('COCO results take ids from annotations and can be evaluated; without, ids are positions and classId + 1', async () => {
     const content = JSON.parse(readFileSync(annotations, 'utf8')) as CocoAnnotations;
     const present = results.filter((result) => !('error' in result));

@@ -1,15 +1,10 @@
 // Paths in the queue are relative to a folder that each machine names for itself; nothing outside it is sent or read.
 import { realpathSync } from 'node:fs';
-import { realpath } from 'node:fs/promises';
-import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { basename, isAbsolute, join, relative, resolve } from 'node:path';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import type { Entry } from '../../inputs/entry.js';
-
-function isBelow(root: string, path: string): boolean {
-  const from = relative(root, path);
-  return from !== '' && from !== '..' && !from.startsWith(`..${sep}`) && !isAbsolute(from);
-}
+import { isBelow, realPath } from '../../inputs/file-names.js';
 
 function mapPaths({ path, member }: Entry, map: (path: string) => string): Entry {
   if (!member) return { path: map(path) };
@@ -55,7 +50,7 @@ export class QueueRoot {
   async check(path: string): Promise<string> {
     const absolute = resolve(this.folder, path);
     if (isAbsolute(path) || !isBelow(this.folder, absolute)) throw this.#outside(path);
-    const real = await realpath(absolute).catch(() => absolute); // what isn't there fails where it is read
+    const real = await realPath(absolute).catch(() => absolute); // what isn't there fails where it is read
     if (!isBelow(this.folder, real)) throw this.#outside(path);
     return absolute;
   }

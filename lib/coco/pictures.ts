@@ -1,0 +1,21 @@
+// Where the pictures of an annotation file are: below one folder, whatever the file says.
+import { isAbsolute, join } from 'node:path';
+
+import { CornerNetError } from '../errors.js';
+import { isBelow, realPath } from '../inputs/file-names.js';
+import type { CocoImage } from './dataset.js';
+
+/**
+ * The path of an annotated picture. Links are followed, and must not lead out either: who made the annotations may have made them as well.
+ * @returns undefined when it isn't there.
+ * @throws {CornerNetError} `ERR_INPUT` when it is outside the folder.
+ */
+export async function pictureBelow(folder: string, { file_name }: Pick<CocoImage, 'file_name'>): Promise<string | undefined> {
+  const path = join(folder, file_name);
+  const outside = (): CornerNetError => new CornerNetError('ERR_INPUT', `the annotations name ${file_name}, which is outside ${folder}`);
+  if (isAbsolute(file_name) || file_name.includes('\0') || !isBelow(folder, path)) throw outside();
+  const real = await realPath(path).catch(() => undefined);
+  if (real === undefined) return undefined;
+  if (!isBelow(await realPath(folder), real)) throw outside();
+  return path;
+}
