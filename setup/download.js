@@ -2,24 +2,46 @@
 'use strict';
 const { createHash } = require('node:crypto');
 const { createReadStream } = require('node:fs');
-const { mkdir, open, rename, rm, stat } = require('node:fs/promises');
+const { mkdir, open, rename, rm } = require('node:fs/promises');
 const { dirname } = require('node:path');
 const { pipeline } = require('node:stream/promises');
+
+const { claimPart, leavePart, sizeOf } = require('./part.js');
+const { holdPin } = require('./pin.js');
 
 const STALL_MS = 30_000;
 const ATTEMPTS = 5;
 const FIRST_PAUSE_MS = 500;
+const MOST_REDIRECTS = 10;
 
 /** A failure that trying again won't mend. */
 class FinalError extends Error {
   code = 'ERR_DOWNLOAD';
 }
 
-function sizeOf(file) {
-  return stat(file).then(
-    ({ size }) => size,
-    () => 0,
-  );
+/** https alone; this machine's own loopback needs none, unless another sends there. */
+function checkUrl(url, from) {
+  const { protocol, hostname } = new URL(url);
+  if (protocol === 'https:') return;
+  const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
+  if (protocol === 'http:' && isLoopback && (from === undefined || new URL(from).protocol === 'http:')) return;
+  throw new FinalError(from === undefined ? 'nothing is fetched but over https' : `a redirect to ${url} is not followed: it is not https`);
+}
+
+/** Follows redirects as fetch would, but for those that leave https. */
+async function get(fetch, url, options) {
+  let at = url;
+  let from;
+  for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
+    checkUrl(at, from);
+    const response = await fetch(at, { ...options, redirect: 'manual' });
+    const to = response.headers.get('location');
+    if (![301, 302, 303, 307, 308].includes(response.status) || to === null) return response;
+    await response.body?.cancel();
+    from = at;
+    at = new URL(to, at).href;
+  }
+  throw new FinalError(`there are more than ${MOST_REDIRECTS} redirects`);
 }
 
 async function sha256Of(file) {
@@ -53,7 +75,7 @@ async function attempt({ url, part, fetch, stallMs, signal, onProgress }) {
   try {
     const headers = offset > 0 ? { range: `bytes=${offset}-` } : {};
     const signals = signal ? AbortSignal.any([signal, stalled.signal]) : stalled.signal;
-    const response = await fetch(url, { headers, redirect: 'follow', signal: signals });
+    const response = await get(fetch, url, { headers, signal: signals });
     if (response.status === 416) {
       // What is there is as long as the file, or longer: the checksum decides, or it begins anew.
       await response.body?.cancel();
@@ -91,40 +113,52 @@ function reasonOf(error) {
   return `${error.message}${cause}`;
 }
 
+/** One try: what came is verified and gets its name. */
+async function fetchOnce({ part, file, sha256, pin, ...connection }) {
+  const resumed = (await sizeOf(part)) > 0;
+  const { restart } = await attempt({ part, ...connection });
+  const digest = await sha256Of(part);
+  const isRight = sha256 === '' ? !restart : digest.startsWith(sha256);
+  const change = isRight && pin ? holdPin(file, digest) : undefined;
+  if (isRight && change === undefined) {
+    await rename(part, file);
+    return digest;
+  }
+  await rm(part, { force: true });
+  if (change !== undefined) throw new FinalError(change);
+  // A resumed file may be made of two versions: from the beginning once more before it counts as wrong.
+  if (!restart && !resumed) throw new FinalError(`what came has the sha256 ${digest}, not ${sha256}`);
+  throw new Error(`what had come did not have the sha256 ${sha256}`);
+}
+
 /**
- * Fetches `url` into `file`: into `<file>.part` first, from where it goes on after an interruption, then verified and renamed.
- * @param {{ url: string, file: string, sha256?: string, fetch?: typeof globalThis.fetch, signal?: AbortSignal, stallMs?: number, pauseMs?: number,
- *   onProgress?: (progress: { received: number, total?: number }) => void }} request sha256 may be its first digits only;
- *   stallMs: without a byte for so long, a connection is given up; pauseMs: before the second of five tries, doubled before each further one
- * @returns {Promise<void>}
+ * Fetches `url` into `file`: aside first, from where it goes on after an interruption, then verified and renamed. Several may fetch the same at once.
+ * Over https alone, redirects too; only this machine's loopback needs none.
+ * @param {{ url: string, file: string, sha256?: string, pin?: boolean, fetch?: typeof globalThis.fetch, signal?: AbortSignal, stallMs?: number,
+ *   pauseMs?: number, onProgress?: (progress: { received: number, total?: number }) => void }} request sha256 may be its first digits only; pin: the
+ *   whole of it is held from the first time on (pin.js); stallMs: without a byte for so long, a connection is given up; pauseMs: before the second of
+ *   five tries, doubled before each further one
+ * @returns {Promise<string>} the sha256
  * Rejects with an Error of code ERR_DOWNLOAD, or with the signal's reason.
  */
-async function download({ url, file, sha256, fetch = globalThis.fetch, signal, stallMs = STALL_MS, pauseMs = FIRST_PAUSE_MS, onProgress }) {
-  const part = `${file}.part`;
+async function download({ sha256 = '', pin = false, fetch = globalThis.fetch, stallMs = STALL_MS, pauseMs = FIRST_PAUSE_MS, ...request }) {
+  const { url, file, signal } = request;
   await mkdir(dirname(file), { recursive: true });
+  const part = await claimPart(file);
   let failure;
   for (let tries = 0; tries < ATTEMPTS; tries++) {
     if (tries > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs * 2 ** (tries - 1)));
-    signal?.throwIfAborted();
     try {
-      const resumed = (await sizeOf(part)) > 0;
-      const { restart } = await attempt({ url, part, fetch, stallMs, signal, onProgress });
-      const digest = sha256 === undefined ? undefined : await sha256Of(part);
-      if (digest === undefined ? !restart : digest.startsWith(sha256)) {
-        await rename(part, file);
-        return;
-      }
-      await rm(part, { force: true });
-      // A resumed file may be made of two versions: from the beginning once more before it counts as wrong.
-      if (!restart && !resumed) throw new FinalError(`what came has the sha256 ${digest}, not ${sha256}`);
-      failure = new Error(`what had come did not have the sha256 ${sha256}`);
-    } catch (error) {
       signal?.throwIfAborted();
+      return await fetchOnce({ ...request, part, sha256, pin, fetch, stallMs });
+    } catch (error) {
       failure = error;
-      if (error instanceof FinalError) break;
+      if (error instanceof FinalError || signal?.aborted) break;
     }
   }
+  await leavePart(file, part);
+  signal?.throwIfAborted();
   throw Object.assign(new Error(`${url} could not be fetched: ${reasonOf(failure)}`, { cause: failure }), { code: 'ERR_DOWNLOAD' });
 }
 
-module.exports = { download };
+module.exports = { download, sha256Of };

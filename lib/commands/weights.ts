@@ -28,7 +28,7 @@ export function register(weights: Command): void {
     .command('fetch')
     .description('fetch published weights into the cache; goes on where it was interrupted')
     .argument('<id>', 'an id of `cornernet weights list`')
-    .option('--mirror <url>', 'a folder that has the files under the same names')
+    .option('--mirror <url>', 'a folder (https) that has the files under the same names')
     .action(async (id: string, { mirror }: { mirror?: string }) => {
       const file = await fetchWeights(id, { ...(mirror !== undefined && { mirror }), onProgress: showBytes });
       if (process.stderr.isTTY) process.stderr.write('\r\x1b[2K');
@@ -36,7 +36,7 @@ export function register(weights: Command): void {
     });
   weights
     .command('verify')
-    .description("hold a file's sha256 against the one its name or the manifest promises")
+    .description("hold a file's sha256 against the one that its name, the manifest or the file beside it (<file>.sha256) promises")
     .argument('<file>')
     .action(async (file: string) => {
       const { sha256, bytes, entry } = await verifyWeights(file);

@@ -1,8 +1,6 @@
 // Fetching with the user's proxy settings: the resuming downloader of the set-up, whose failures become CornerNetErrors.
-import { join } from 'node:path';
-
 import { CornerNetError, sentenceOf } from '../errors.js';
-import { packageRoot } from '../native.js';
+import { script } from '../setup.js';
 
 /** How far a download is. */
 export interface DownloadProgress {
@@ -17,6 +15,8 @@ export interface DownloadRequest {
   readonly file: string;
   /** The whole sha256 or its first digits. */
   readonly sha256?: string;
+  /** Hold the whole sha256 from the first time on, in `<file>.sha256`. */
+  readonly pin?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: DownloadProgress) => void;
   /** Milliseconds without a byte after which a connection is given up. Default 30,000. */
@@ -25,21 +25,20 @@ export interface DownloadRequest {
   readonly pauseMs?: number;
 }
 
-type Downloader = (request: DownloadRequest & { fetch: typeof fetch }) => Promise<void>;
+type Downloader = (request: DownloadRequest & { fetch: typeof fetch }) => Promise<string>;
 
 /**
- * Downloads aside, verifies, renames.
+ * Downloads aside over https, verifies, renames.
+ * @returns the sha256.
  * @throws {CornerNetError} `ERR_DOWNLOAD`; an abort rejects with the signal's reason.
  */
-export async function download(request: DownloadRequest): Promise<void> {
-  // Plain JavaScript beside the sources, because the set-up of a clone runs before anything is compiled.
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const core = require(join(packageRoot, 'setup', 'download.js')) as { download: Downloader };
+export async function download(request: DownloadRequest): Promise<string> {
+  const core = script<{ download: Downloader }>('download.js');
   const { EnvHttpProxyAgent, fetch: undiciFetch } = await import('undici');
   const dispatcher = new EnvHttpProxyAgent();
   const proxied = ((url: string, init: object) => undiciFetch(url, { ...init, dispatcher })) as unknown as typeof fetch;
   try {
-    await core.download({ ...request, fetch: proxied });
+    return await core.download({ ...request, fetch: proxied });
   } catch (error) {
     request.signal?.throwIfAborted();
     throw new CornerNetError('ERR_DOWNLOAD', sentenceOf(error), { cause: error });

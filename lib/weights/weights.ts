@@ -9,6 +9,7 @@ import { weightsFolder } from './cache.js';
 import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { packageRoot } from '../native.js';
+import { script } from '../setup.js';
 import { suggestion } from '../validation.js';
 
 /** One of the known weights. */
@@ -19,7 +20,7 @@ export interface WeightsEntry {
   readonly url?: string;
   /** In the package's weights folder. */
   readonly file?: string;
-  /** The whole sha256 or its first digits, which the published names end in. */
+  /** The whole sha256, or of published files the eight digits that their names end in, which is all that the publisher states. */
   readonly sha256: string;
   /** How many classes they detect. */
   readonly classes: number;
@@ -35,6 +36,8 @@ export interface WeightsEntry {
 }
 
 interface Manifest {
+  /** On the digests. */
+  readonly note: string;
   /** The id of the weights used where none are named. */
   readonly default: string;
   readonly weights: readonly WeightsEntry[];
@@ -127,44 +130,66 @@ export interface WeightsVerification {
   readonly entry?: WeightsEntry;
 }
 
+interface Pins {
+  holdPin(file: string, digest: string): string | undefined;
+  pinnedDigest(file: string): string | undefined;
+}
+
 /**
- * Takes a file's sha256 and holds it against the one its name promises (torch's habit: `name-<first digits>.pth`) or the manifest's.
+ * Takes a file's sha256 and holds it against the one its name promises (torch's habit: `name-<first digits>.pth`), the manifest's, and the one beside
+ * it (`<file>.sha256`, as sha256sum writes it and {@link fetchWeights} does).
  * @throws {CornerNetError} `ERR_CHECKPOINT` when it is another, `ERR_INPUT` when the file can't be read.
  */
 export async function verifyWeights(file: string): Promise<WeightsVerification> {
   const digest = await sha256(file);
-  const promised =
-    /-([0-9a-f]{8,64})\.pth$/.exec(basename(file))?.[1] ?? listWeights().find((entry) => entry.file === basename(file))?.sha256;
-  if (promised !== undefined && !digest.startsWith(promised)) {
-    throw new CornerNetError('ERR_CHECKPOINT', `${file} has the sha256 ${digest}, not ${promised}...: it is damaged or another file`);
+  const named = /-([0-9a-f]{8,64})\.pth$/.exec(basename(file))?.[1] ?? listWeights().find((entry) => entry.file === basename(file))?.sha256;
+  const promised = [named, script<Pins>('pin.js').pinnedDigest(file)].find((one) => one !== undefined && !digest.startsWith(one));
+  if (promised !== undefined) {
+    throw new CornerNetError('ERR_CHECKPOINT', `${file} has the sha256 ${digest}, not ${promised}${promised.length < 64 ? '...' : ''}: it is damaged or another file`);
   }
   const entry = listWeights().find((known) => digest.startsWith(known.sha256));
   return { sha256: digest, bytes: (await stat(file)).size, ...(entry && { entry }) };
 }
 
+/** @throws {CornerNetError} `ERR_CHECKPOINT` when what is there has the publisher's digits and yet is not what was fetched first. */
+async function isFetched(file: string, entry: WeightsEntry): Promise<boolean> {
+  if (!existsSync(file)) return false;
+  const digest = await sha256(file);
+  if (!digest.startsWith(entry.sha256)) return false;
+  const change = script<Pins>('pin.js').holdPin(file, digest);
+  if (change !== undefined) throw new CornerNetError('ERR_CHECKPOINT', `${file}: ${change}`);
+  return true;
+}
+
+/** @throws {CornerNetError} `ERR_OPTION`. */
+function mirrored(mirror: string, name: string): string {
+  try {
+    return new URL(name, mirror.endsWith('/') ? mirror : `${mirror}/`).href;
+  } catch {
+    throw new CornerNetError('ERR_OPTION', `the mirror ${mirror} is no URL`);
+  }
+}
+
 /** Options of {@link fetchWeights}. */
-export interface FetchWeightsOptions extends Omit<DownloadRequest, 'url' | 'file' | 'sha256'> {
+export interface FetchWeightsOptions extends Omit<DownloadRequest, 'url' | 'file' | 'sha256' | 'pin'> {
   /** A folder's URL that has the files under the same names. */
   readonly mirror?: string;
 }
 
 /**
- * Fetches published weights into the cache, going on where an interrupted fetch stopped, and verifies their sha256.
+ * Fetches published weights into the cache over https, going on where an interrupted fetch stopped, and verifies their sha256: its first eight digits,
+ * which are the publisher's, and from the first fetch on all of it. What is in the cache already and is damaged is fetched again.
  * Honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
  * @returns the file's path.
- * @throws {CornerNetError} `ERR_DOWNLOAD`, or `ERR_WEIGHTS` for an unknown id.
+ * @throws {CornerNetError} `ERR_DOWNLOAD`; `ERR_WEIGHTS` for an unknown id; `ERR_CHECKPOINT` when the cached file is another than was fetched first; `ERR_OPTION`.
  */
 export async function fetchWeights(id: string, options: FetchWeightsOptions = {}): Promise<string> {
   const entry = findWeights(id);
   if (!entry) throw unknownWeights(id);
   const file = weightsPath(entry);
   if (entry.url === undefined) return file;
-  if (existsSync(file)) {
-    await verifyWeights(file);
-    return file;
-  }
   const { mirror, ...rest } = options;
-  const url = mirror === undefined ? entry.url : new URL(basename(file), mirror.endsWith('/') ? mirror : `${mirror}/`).href;
-  await download({ url, file, sha256: entry.sha256, ...rest });
+  const url = mirror === undefined ? entry.url : mirrored(mirror, basename(file));
+  if (!(await isFetched(file, entry))) await download({ url, file, sha256: entry.sha256, pin: true, ...rest });
   return file;
 }

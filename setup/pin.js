@@ -1,0 +1,26 @@
+// A digest that was seen once is held ever after: beside what was fetched lies its whole sha256, in sha256sum's own form.
+'use strict';
+const { existsSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
+const { basename } = require('node:path');
+
+const pinOf = (file) => `${file}.sha256`;
+
+/** @returns {string | undefined} the whole sha256 that a file had when it was fetched first */
+function pinnedDigest(file) {
+  if (!existsSync(pinOf(file))) return undefined;
+  return /^([0-9a-f]{64})\b/.exec(readFileSync(pinOf(file), 'utf8'))?.[1];
+}
+
+/** @returns {string | undefined} why a digest is not the one that was seen first; where none was, it is from now on */
+function holdPin(file, digest) {
+  const pinned = pinnedDigest(file);
+  if (pinned === digest) return undefined;
+  if (pinned !== undefined)
+    return `it has the sha256 ${digest}, and had ${pinned} when it was first fetched here: to accept the change, remove ${pinOf(file)}`;
+  const aside = `${pinOf(file)}.${process.pid}`;
+  writeFileSync(aside, `${digest}  ${basename(file)}\n`);
+  renameSync(aside, pinOf(file));
+  return undefined;
+}
+
+module.exports = { holdPin, pinnedDigest };
