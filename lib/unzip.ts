@@ -27,8 +27,8 @@ export async function unzip(archive: string, folder: string, wanted: (name: stri
     for await (const entry of zip.eachEntry()) {
       if (entry.fileName.endsWith('/') || !wanted(entry.fileName)) continue;
       const path = join(folder, entry.fileName);
-      await mkdir(dirname(path), { recursive: true });
-      await pipeline(await zip.openReadStreamPromise(entry), checked(entry), createWriteStream(path, { flags: 'wx' }));
+      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+      await pipeline(await zip.openReadStreamPromise(entry), checked(entry), createWriteStream(path, { flags: 'wx', mode: 0o644 }));
     }
   } finally {
     zip.close();

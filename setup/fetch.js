@@ -1,36 +1,49 @@
 // Fetching a build of LibTorch into the cache: pip's CPU wheel, else the official archive.
 'use strict';
-const { existsSync, readdirSync } = require('node:fs');
+const { existsSync, readFileSync, readdirSync, writeFileSync } = require('node:fs');
 const { mkdir, mkdtemp, rename, rm } = require('node:fs/promises');
 const { join } = require('node:path');
 
 const { say, step } = require('./console.js');
-const { download } = require('./download.js');
+const { download, sha256Of } = require('./download.js');
 const { obstacleTo } = require('./libtorch.js');
 const { cacheFolder, root } = require('./paths.js');
+const { holdPin, pinnedDigest } = require('./pin.js');
 const { run, SetupError } = require('./run.js');
+const { openToAll, privateFolder } = require('./trusted.js');
 const { TORCH_VERSION } = require('./variant.js');
 
 /** What is needed of a wheel or an archive: two thirds of it. */
 const NEEDED = /^(torch|libtorch)\/(lib\/|include\/|version\.py$|build-version$)/;
 
+const PIP = ['-I', '-m', 'pip', '--disable-pip-version-check'];
+const WHEEL = ['--no-deps', '--only-binary=:all:'];
+
+/** What pip would take, by its own report, which has the sha256 that the index states. @returns {Promise<string | undefined>} */
+async function digestOf(requirement, index) {
+  const report = join(privateFolder(), 'report.json');
+  // The target only says that nothing is to be installed into Python's own folders.
+  const target = ['--dry-run', '--ignore-installed', '--target', join(privateFolder(), 'nowhere'), '--report', report];
+  const { code } = await run('python3', [...PIP, 'install', ...target, ...WHEEL, ...index, requirement]);
+  if (code !== 0) return undefined;
+  return JSON.parse(readFileSync(report, 'utf8')).install?.[0]?.download_info?.archive_info?.hashes?.sha256;
+}
+
+/** Pip's wheel, by its whole sha256 as far as pip tells one. @returns {Promise<string | undefined>} its name in the folder */
 async function pipDownload(variant, folder, note) {
   const requirement = `torch==${TORCH_VERSION}+${variant}`;
-  const args = [
-    '-m',
-    'pip',
-    'download',
-    '--disable-pip-version-check',
-    '--no-deps',
-    '--only-binary=:all:',
-    '--progress-bar=off',
-    '-d',
-    folder,
-  ];
   const failures = [];
-  for (const extra of [[], ['--index-url', `https://download.pytorch.org/whl/${variant}`]]) {
-    const { code, output } = await run('python3', [...args, ...extra, requirement], { onLine: (line) => note(line.slice(0, 60)) });
-    if (code === 0) return readdirSync(folder).find((name) => name.endsWith('.whl'));
+  for (const index of [[], ['--index-url', `https://download.pytorch.org/whl/${variant}`]]) {
+    const digest = await digestOf(requirement, index);
+    const list = join(privateFolder(), 'requirements.txt');
+    writeFileSync(list, `${requirement}${digest === undefined ? '' : ` --hash=sha256:${digest}`}\n`);
+    const strict = digest === undefined ? [] : ['--require-hashes'];
+    const args = [...PIP, 'download', ...WHEEL, '--progress-bar=off', '-d', folder, ...strict, ...index, '-r', list];
+    const { code, output } = await run('python3', args, { onLine: (line) => note(line.slice(0, 60)) });
+    if (code === 0) {
+      if (digest === undefined) say('pip is older than 22.2 and does not tell the sha256 of a wheel beforehand: it was taken as it came');
+      return readdirSync(folder).find((name) => name.endsWith('.whl'));
+    }
     if (code === 127) return undefined; // no Python
     failures.push(output.trim().split('\n').pop());
   }
@@ -41,20 +54,38 @@ async function pipDownload(variant, folder, note) {
 /** The official archive. Its sha256 can be given in CORNERNET_LIBTORCH_SHA256, its place in CORNERNET_LIBTORCH_URL. */
 async function archiveDownload(variant, folder, note) {
   const name = `libtorch-shared-with-deps-${TORCH_VERSION}%2B${variant}.zip`;
+  const archive = decodeURIComponent(name);
+  const held = pinnedDigest(pinOf(archive));
   try {
     await download({
       url: process.env.CORNERNET_LIBTORCH_URL ?? `https://download.pytorch.org/libtorch/${variant}/${name}`,
-      file: join(folder, 'libtorch.zip'),
-      sha256: process.env.CORNERNET_LIBTORCH_SHA256,
+      file: join(folder, archive),
+      sha256: process.env.CORNERNET_LIBTORCH_SHA256 ?? held,
       onProgress: ({ received, total }) => note(`${Math.round(received / 1e6)} of ${total ? Math.round(total / 1e6) : '?'} MB`),
     });
   } catch (error) {
-    const others = `CORNERNET_LIBTORCH_URL names another place, LIBTORCH a folder, and a torch that pip installed serves as well`;
+    const accept = held === undefined ? '' : `to accept a change, remove ${pinOf(archive)}.sha256; `;
+    const others = `${accept}CORNERNET_LIBTORCH_URL names another place, LIBTORCH a folder, and a torch that pip installed serves as well`;
     throw new SetupError(`${error.message} (${others}${variant === 'cpu' ? '' : '; `--libtorch cpu` takes the CPU build'})`, {
       cause: error,
     });
   }
-  return 'libtorch.zip';
+  return archive;
+}
+
+/** Beside what in the cache the sha256 of a wheel or an archive is held. */
+function pinOf(archive) {
+  return join(cacheFolder(), 'libtorch', archive);
+}
+
+/** Nobody states the archives' sha256, and a wheel's index may change: what was proven once is held. */
+async function hold(archive, folder) {
+  const pin = pinOf(archive);
+  const digest = await sha256Of(join(folder, archive));
+  const isNew = pinnedDigest(pin) === undefined;
+  const change = holdPin(pin, digest);
+  if (change !== undefined) throw new SetupError(`${archive}: ${change}`);
+  if (isNew) say(`${archive} has the sha256 ${digest}, which is held from now on (${pin}.sha256)`);
 }
 
 async function unpack(archive, folder) {
@@ -71,7 +102,10 @@ async function unpack(archive, folder) {
 async function fetchLibtorch(variant) {
   const home = join(cacheFolder(), 'libtorch');
   const target = join(home, `${TORCH_VERSION}+${variant}`);
-  await mkdir(home, { recursive: true });
+  await mkdir(home, { recursive: true, mode: 0o755 });
+  const open = openToAll(home);
+  if (open)
+    throw new SetupError(`nothing is fetched into ${home}, because everybody can write to ${open}: chmod o-w, or another CORNERNET_CACHE`);
   // The archive's own folder stays after a failure, so that a cut download goes on; what is unpacked is always new.
   const downloads = join(cacheFolder(), 'partial', `${TORCH_VERSION}+${variant}`);
   await mkdir(downloads, { recursive: true });
@@ -87,6 +121,7 @@ async function fetchLibtorch(variant) {
       note('loading it');
       const obstacle = await obstacleTo(join(aside, 'torch'));
       if (obstacle) throw new SetupError(`the LibTorch that was fetched can't be loaded: ${obstacle}`);
+      await hold(archive, downloads);
     });
     // One that does not load makes room; another set-up may have been quicker, and its result is as good.
     if (existsSync(target) && (await obstacleTo(join(target, 'torch')))) await rm(target, { recursive: true });

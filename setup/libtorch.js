@@ -1,10 +1,11 @@
 // Finding the LibTorchs that are here, and proving that one works.
 'use strict';
-const { existsSync, readFileSync, readdirSync } = require('node:fs');
-const { basename, dirname, join, resolve } = require('node:path');
+const { existsSync, mkdtempSync, readFileSync, readdirSync, symlinkSync } = require('node:fs');
+const { basename, dirname, isAbsolute, join, resolve } = require('node:path');
 
 const { cacheFolder } = require('./paths.js');
 const { run, SetupError } = require('./run.js');
+const { openToAll, privateFolder } = require('./trusted.js');
 const { VARIANTS } = require('./variant.js');
 
 const OLDEST = [2, 11];
@@ -42,36 +43,46 @@ function isSupported(version) {
  * @returns {Promise<string | undefined>} why it can't be loaded
  */
 async function obstacleTo(folder) {
-  const libraries = ['libc10.so', 'libtorch_cpu.so', 'libtorch.so'].map((name) => join(folder, 'lib', name));
-  const missing = libraries.find((path) => !existsSync(path));
-  if (missing) return `${missing} is missing`;
-  if (existsSync(join(folder, 'lib', 'libtorch_cuda.so'))) libraries.push(join(folder, 'lib', 'libtorch_cuda.so'));
+  const names = ['libc10.so', 'libtorch_cpu.so', 'libtorch.so'];
+  const missing = names.find((name) => !existsSync(join(folder, 'lib', name)));
+  if (missing) return `${join(folder, 'lib', missing)} is missing`;
+  if (existsSync(join(folder, 'lib', 'libtorch_cuda.so'))) names.push('libtorch_cuda.so');
+  const open = [folder, ...[...names, ''].map((name) => join(folder, 'lib', name))].map(openToAll).find(Boolean);
+  if (open) return `everybody can write to ${open} (chmod o-w)`;
+  // Through a link, because what is preloaded is listed between spaces and colons, and the folder's own path may have some.
+  const link = join(mkdtempSync(join(privateFolder(), 'libtorch-')), 'torch');
+  symlinkSync(folder, link);
   // A CUDA torch installed by pip finds its nvidia libraries only once somebody has preloaded them: the build's run path does that for the addon.
-  const paths = nvidiaLibraryFolders(folder).join(':');
+  const nvidia = nvidiaParts(folder).map((part) => `${link}/../nvidia/${part}/lib`);
   const env = {
     ...process.env,
-    LD_PRELOAD: libraries.join(':'),
+    NODE_OPTIONS: '',
+    LD_PRELOAD: names.map((name) => `${link}/lib/${name}`).join(':'),
     LD_BIND_NOW: '1',
-    LD_LIBRARY_PATH: [paths, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':'),
+    LD_LIBRARY_PATH: [...nvidia, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':'),
   };
   const { code, output } = await run(process.execPath, ['-e', '0'], { env });
   const complaint = output.split('\n').find((line) => /cannot be preloaded|error while loading|undefined symbol|\.so/.test(line));
-  if (complaint) return complaint.trim();
+  if (complaint) return complaint.trim().replaceAll(link, folder);
   return code === 0 ? undefined : `loading its libraries (libtorch_cpu.so and its like) ended with exit code ${code}`;
 }
 
-/** site-packages/nvidia/<part>/lib beside a torch that pip installed. */
-function nvidiaLibraryFolders(folder) {
+/** The parts of site-packages/nvidia/<part>/lib beside a torch that pip installed. */
+function nvidiaParts(folder) {
   const nvidia = join(folder, '..', 'nvidia');
   if (!existsSync(nvidia)) return [];
-  return readdirSync(nvidia)
-    .map((part) => join(nvidia, part, 'lib'))
-    .filter((path) => existsSync(path));
+  return readdirSync(nvidia).filter((part) => existsSync(join(nvidia, part, 'lib')));
 }
 
+/** Looks for a torch without importing it; in isolated mode, which leaves out the user's own packages too: those are looked in after the others. */
+const FIND_TORCH = `
+import importlib.util, os, site, sys
+if sys.prefix == sys.base_prefix: sys.path.append(site.getusersitepackages())
+spec = importlib.util.find_spec("torch")
+print(os.path.dirname(spec.origin) if spec and spec.origin else "")`;
+
 async function pythonTorch() {
-  const find = 'import importlib.util as u, os; s = u.find_spec("torch"); print(os.path.dirname(s.origin) if s and s.origin else "")';
-  const { code, output } = await run('python3', ['-c', find]);
+  const { code, output } = await run('python3', ['-I', '-c', FIND_TORCH]);
   const folder = output.trim().split('\n').pop();
   return code === 0 && folder ? folder : undefined;
 }
@@ -105,8 +116,17 @@ async function flawOf({ folder, version }) {
   return obstacleTo(folder);
 }
 
-/** The folder that somebody named. Who names one wants that one: nothing else is taken silently. @returns {Promise<Libtorch>} */
-async function namedLibtorch(name) {
+/**
+ * The folder that somebody named. Who names one wants that one: nothing else is taken silently.
+ * @param {string} name
+ * @param {boolean} anywhere whether it may be relative, which in an environment is another folder wherever one is
+ * @returns {Promise<Libtorch>}
+ */
+async function namedLibtorch(name, anywhere) {
+  if (!isAbsolute(name) && !(anywhere && /^\.\.?(\/|$)/.test(name))) {
+    const path = anywhere ? 'a path that begins with / or ./' : 'an absolute path';
+    throw new SetupError(`LIBTORCH names ${name}, which is neither a build (${VARIANTS.join(', ')}) nor ${path}`);
+  }
   const libtorch = describe('LIBTORCH', resolve(name));
   const flaw = existsSync(libtorch.folder) ? await flawOf(libtorch) : `there is no such folder, and no such build (${VARIANTS.join(', ')})`;
   if (flaw) throw new SetupError(`LIBTORCH names ${libtorch.folder}, which can't be used: ${flaw}`);

@@ -65,12 +65,13 @@ function offers({ named, found, asked, machine, wanted }, goal) {
  *   default $LIBTORCH; source: build the addon though a prebuilt one fits; tell hears why a LibTorch that is here is passed over
  * @returns {Promise<Plan>}
  */
-async function makePlan({ libtorch = process.env.LIBTORCH, source = false, tell = () => undefined } = {}) {
+async function makePlan({ libtorch: given, source = false, tell = () => undefined } = {}) {
   if (process.platform !== 'linux' || process.arch !== 'x64') throw new SetupError(`the native addon is made for Linux on x86-64 only`);
+  const libtorch = given ?? process.env.LIBTORCH;
   const asked = VARIANTS.includes(libtorch) ? libtorch : undefined;
   const machine = { ...(await probeGpus()), nvcc: await findNvcc(), tools: await missingTools() };
   const wanted = asked ? { variant: asked, reason: 'it was asked for' } : wantedBuild(machine);
-  const named = libtorch && !asked ? await namedLibtorch(libtorch) : undefined;
+  const named = libtorch && !asked ? await namedLibtorch(libtorch, given !== undefined) : undefined;
   const found = named ? [] : await candidates();
   const withCuda = wanted.variant !== 'cpu' || (named !== undefined && named.variant !== 'cpu' && process.env.CORNERNET_CUDA !== '0');
   let obstacle =

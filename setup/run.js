@@ -2,21 +2,26 @@
 'use strict';
 const { spawn } = require('node:child_process');
 
+const { findProgram, privateFolder, trustedPath } = require('./trusted.js');
+
 /** A failure that the user can do something about: shown as its sentence alone. */
 class SetupError extends Error {
   code = 'ERR_SETUP';
 }
 
 /**
- * Runs a program to its end.
+ * Runs a program to its end, in a folder where nobody has put anything.
  * @param {string} program
  * @param {string[]} args
- * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, onLine?: (line: string) => void }} [options]
+ * @param {{ env?: NodeJS.ProcessEnv, onLine?: (line: string) => void }} [options]
  * @returns {Promise<{ code: number, output: string }>} code 127 when there is no such program
  */
-function run(program, args, { cwd, env, onLine } = {}) {
+function run(program, args, { env = process.env, onLine } = {}) {
+  const path = findProgram(program);
+  if (path === undefined)
+    return Promise.resolve({ code: 127, output: `there is no ${program} on the PATH, of what only some can write to` });
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd, env: env ?? process.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(path, args, { cwd: privateFolder(), env: { ...env, PATH: trustedPath() }, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     const take = (chunk) => {
       output += chunk;

@@ -10,7 +10,7 @@ const { run, SetupError } = require('./run.js');
 
 /** Loads the addon in a process of its own, every symbol bound. @returns {Promise<string | undefined>} why it can't be */
 async function obstacleToAddon() {
-  const env = { ...process.env, LD_BIND_NOW: '1' };
+  const env = { ...process.env, NODE_OPTIONS: '', LD_BIND_NOW: '1' };
   const { code, output } = await run(process.execPath, ['-e', `require(${JSON.stringify(addonPath('cornernet'))}).buildInfo()`], { env });
   if (code === 0) return undefined;
   return /^Error: (.*)$/m.exec(output)?.[1] ?? `loading it ended with exit code ${code}: ${output.slice(-300).trim()}`;

@@ -22,6 +22,7 @@ CORNERNET_LIBTORCH_URL and CORNERNET_LIBTORCH_SHA256 name another place and chec
       try {
         print((await setUp(options)) ?? 'Everything is in place');
       } catch (error) {
+        if (error instanceof CornerNetError) throw error;
         const { path, code } = error as NodeJS.ErrnoException;
         if (path !== undefined && /^E(ACCES|PERM|ROFS|NOSPC|DQUOT|NOTDIR|EXIST)$/.test(code ?? '')) throw unwritable(path, error);
         throw new CornerNetError('ERR_LIBTORCH', sentenceOf(error), { cause: error });

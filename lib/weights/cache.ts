@@ -1,12 +1,19 @@
 // Where the package keeps what it fetches.
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** `$CORNERNET_CACHE`, else `cornernet` in the XDG cache folder. */
+import { CornerNetError, sentenceOf } from '../errors.js';
+import { script } from '../setup.js';
+
+/**
+ * `$CORNERNET_CACHE`, else `cornernet` in the XDG cache folder.
+ * @throws {CornerNetError} `ERR_OPTION` when it is a relative path.
+ */
 export function cacheFolder(): string {
-  const chosen = process.env['CORNERNET_CACHE'];
-  if (chosen) return chosen;
-  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'cornernet');
+  try {
+    return script<{ cacheFolder(): string }>('paths.js').cacheFolder();
+  } catch (error) {
+    throw new CornerNetError('ERR_OPTION', sentenceOf(error), { cause: error });
+  }
 }
 
 /** Where fetched weights are. */

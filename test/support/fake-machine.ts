@@ -26,6 +26,8 @@ export interface FakeMachine extends Disposable {
   setNvcc(version: string): void;
   /** A python3 whose torch is in this folder; '' for one without torch. Its pip finds nothing. */
   setPython(torch: string): void;
+  /** A program of this name. */
+  program(name: string, script: string): void;
   /** Runs `body` with `setup(name)` requiring a script of the set-up; what it resolves with is printed as JSON, a failure as its message. */
   run(body: string, from?: string): Promise<Ended>;
 }
@@ -44,7 +46,10 @@ export function fakeMachine(): FakeMachine {
     CUDA_HOME: join(folder, 'nowhere'),
   };
   const setPython = (torch: string): void => {
-    program('python3', `if [ "$1" = "-c" ]; then echo "${torch}"; exit 0; fi\necho 'No matching distribution found' >&2\nexit 1`);
+    program(
+      'python3',
+      `if [ "$1" = "-I" ] && [ "$2" = "-c" ]; then echo "${torch}"; exit 0; fi\necho 'No matching distribution found' >&2\nexit 1`,
+    );
   };
   setPython('');
   program('nvcc', 'exit 1');
@@ -52,6 +57,7 @@ export function fakeMachine(): FakeMachine {
     folder,
     env,
     setPython,
+    program,
     cached: (name) => join(folder, 'cache', 'libtorch', name, 'torch'),
     setGpu(name, capability, driver) {
       program('nvidia-smi', `if [ $# -gt 0 ]; then echo "${name}, ${capability}"; else echo "| CUDA Version: ${driver} |"; fi`);
