@@ -7,7 +7,9 @@ import { setTimeout } from 'node:timers/promises';
 
 import { Detector } from '../lib/index.js';
 import { runBatch } from '../lib/jobs.js';
+import { lineOf } from '../lib/jobs/lines.js';
 import { FrozenList, partLength } from '../lib/jobs/list.js';
+import { resultSchema } from '../lib/jobs/outcome.js';
 import { JobRecords, resultsFile } from '../lib/jobs/records.js';
 import { root } from '../test/environment.js';
 import { photos, writeList } from '../test/support/batch.js';
@@ -66,11 +68,14 @@ async function makeJob(recorded: number, folder: string): Promise<string> {
   ];
   const finish = new AbortController();
   await runBatch({ inputs, output: job }, { finish: finish.signal, onProgress: ({ done }) => done > 0 && finish.abort() });
-  const [line] = readFileSync(join(job, resultsFile(0)), 'utf8').split('\n');
+  const [line = ''] = readFileSync(join(job, resultsFile(0)), 'utf8').split('\n');
+  const record = resultSchema.parse(JSON.parse(line));
   for (let part = 0; part * partLength < recorded; part++) {
-    writeFileSync(join(job, resultsFile(part)), `${line}\n`.repeat(Math.min(partLength, recorded - part * partLength)));
+    const length = Math.min(partLength, recorded - part * partLength);
+    const lines = Array.from({ length }, (_, i) => lineOf({ ...record, position: part * partLength + i }));
+    writeFileSync(join(job, resultsFile(part)), lines.join(''));
   }
-  await (await JobRecords.open(job, new FrozenList(job, total), false)).close(); // seals what is complete, as the job itself would have
+  await (await JobRecords.open(job, new FrozenList(job, total))).close(); // seals what is complete, as the job itself would have
   return job;
 }
 

@@ -1,7 +1,7 @@
 // Outputs: a file, which appears under its name only when it is complete, what devices and pipes take, or standard output.
 import { createHash } from 'node:crypto';
 import { constants, createWriteStream, type Stats } from 'node:fs';
-import { access, chmod, mkdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, chmod, mkdir, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import type { Writable } from 'node:stream';
@@ -67,6 +67,19 @@ async function targetOf(path: string): Promise<Target> {
   return { file, aside: join(dirname(file), fittingName(basename(file), `.${process.pid}.part`)), mode: there?.mode };
 }
 
+/** What file systems say that have no such thing as a folder's sync, or of folders that can't be read. */
+const noSync = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EPERM', 'EACCES', 'EBADF', 'EISDIR'];
+
+/** Has the names in a folder on the disk, so that a power cut leaves them, where its file system can do that. */
+export async function syncFolder(folder: string): Promise<void> {
+  try {
+    await using file = await open(folder);
+    await file.sync();
+  } catch (error) {
+    if (!noSync.includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
 /** Level by level: Node's own recursive mkdir never returns below a folder such as /proc, which takes none. */
 export async function makeFolder(folder: string): Promise<void> {
   if ((await statIfThere(folder))?.isDirectory() === true) return;
@@ -74,14 +87,17 @@ export async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder).catch(async (error: unknown) => {
     if ((await statIfThere(folder))?.isDirectory() !== true) throw error; // else somebody else was quicker
   });
+  await syncFolder(dirname(resolve(folder)));
 }
 
 class FileOutput implements TextOutput {
   readonly #path: string;
+  readonly #durable: boolean;
   #open: Promise<{ readonly target: Target; readonly stream: Writable }> | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, durable: boolean) {
     this.#path = path;
+    this.#durable = durable;
   }
 
   async write(text: string | Uint8Array): Promise<void> {
@@ -96,6 +112,7 @@ class FileOutput implements TextOutput {
       if (target.aside === undefined) return;
       if (target.mode !== undefined) await chmod(target.aside, target.mode & 0o7777);
       await rename(target.aside, target.file);
+      if (this.#durable) await syncFolder(dirname(target.file));
     });
   }
 
@@ -109,7 +126,7 @@ class FileOutput implements TextOutput {
     return (this.#open ??= (async () => {
       const target = await targetOf(this.#path);
       if (target.aside !== undefined) await makeFolder(dirname(target.file));
-      const stream = createWriteStream(target.aside ?? target.file);
+      const stream = createWriteStream(target.aside ?? target.file, { flush: this.#durable && target.aside !== undefined });
       stream.on('error', () => undefined); // each write reports its own
       return { target, stream };
     })());
@@ -158,9 +175,12 @@ export function checkOutputFolder(path: string): Promise<void> {
   return orUnwritable(path, () => checkFolder(resolve(path)));
 }
 
-/** Of `path`, or of standard output without one. */
-export function openOutput(path?: string): TextOutput {
-  if (path !== undefined) return new FileOutput(path);
+/**
+ * Of `path`, or of standard output without one.
+ * @param durable whether a file is on the disk before it gets its name, so that a power cut leaves it whole, the former one or none.
+ */
+export function openOutput(path?: string, durable = true): TextOutput {
+  if (path !== undefined) return new FileOutput(path, durable);
   return {
     write: (text) => writeTo(process.stdout, text),
     commit: () => Promise.resolve(),
@@ -172,8 +192,8 @@ export function openOutput(path?: string): TextOutput {
  * Writes a whole text (or bytes), to standard output without a `path`.
  * @throws {CornerNetError} `ERR_WRITE` when the file can't be written, of which nothing is left then.
  */
-export async function writeText(path: string | undefined, text: string | Uint8Array): Promise<void> {
-  const output = openOutput(path);
+export async function writeText(path: string | undefined, text: string | Uint8Array, durable?: boolean): Promise<void> {
+  const output = openOutput(path, durable);
   await output.write(text);
   await output.commit();
 }

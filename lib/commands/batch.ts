@@ -1,9 +1,11 @@
 // cornernet batch: any number of pictures into a job folder, going on where it was cut off.
 import { Option, type Command } from 'commander';
 
+import { CornerNetError } from '../errors.js';
 import { batchTable, queueTable } from '../jobs/options.js';
 import { runBatch } from '../jobs/run.js';
-import type { BatchSummary } from '../jobs/types.js';
+import type { BatchSummary, BatchVerification } from '../jobs/types.js';
+import { verifyBatch } from '../jobs/verify.js';
 import { addDetectorOptions, addTableOptions, loadOptionsOf, tableOptionsOf, type DetectorFlags } from '../options/flags.js';
 import { printMade, tell } from './terminal.js';
 import { exitCodes } from './failure.js';
@@ -11,7 +13,7 @@ import { onInterrupt } from './interrupt.js';
 import { showBatchProgress, type ProgressStyle } from './progress.js';
 import { queueOptionsOf } from './queue-options.js';
 
-type BatchFlags = DetectorFlags & { readonly output: string; readonly progress: ProgressStyle };
+type BatchFlags = DetectorFlags & { readonly output: string; readonly progress: ProgressStyle; readonly verify?: boolean };
 
 const help = `
 The job's folder holds job.json (what the job is), results-*.jsonl (a line a picture, as \`cornernet detect\` writes), errors.jsonl,
@@ -21,10 +23,12 @@ Examples:
   $ cornernet batch photos/ --output job --weights 10x5
   $ cornernet batch --output job                        go on
   $ cornernet batch --output job --retry-errors
+  $ cornernet batch --output job --verify                whether every picture has its record
   $ cornernet batch 'archive/*.tar' --output job-2 --shard 2/8
   $ cornernet batch photos/ --output job --queue redis://host    with \`cornernet worker --queue redis://host\` on other machines
 
-Exit codes: 0 all done, 1 wrong usage or not begun, 2 some pictures failed, 130 after Ctrl-C; the job can go on after all of them.`;
+Exit codes: 0 all done, 1 wrong usage or not begun, 2 some pictures failed, 130 after Ctrl-C; the job can go on after all of them.
+With --verify: 0 the job is whole, 2 it isn't (the same command without --verify mends what can be), 1 it can't be told.`;
 
 export function register(command: Command): void {
   addTableOptions(command.argument('[inputs...]', batchTable.inputs.about), batchTable)
@@ -33,9 +37,10 @@ export function register(command: Command): void {
         .choices(['auto', 'json', 'none'])
         .default('auto'),
     )
+    .option('--verify', 'compute nothing, say whether the job in the folder is whole')
     .addHelpText('after', help)
     .action(async (inputs: string[], flags: BatchFlags) => {
-      process.exitCode = await batch(inputs, flags);
+      process.exitCode = await (flags.verify === true ? verify(inputs, flags) : batch(inputs, flags));
     });
   addTableOptions(command, queueTable);
   addDetectorOptions(command);
@@ -47,8 +52,29 @@ function ending(summary: BatchSummary, flags: BatchFlags): string {
   return `stopped with ${pending} of ${total} pictures to do; go on with: cornernet batch --output ${flags.output}`;
 }
 
+/** What isn't as it should be, as far as there is any. */
+function faults({ pending, changed, damaged }: BatchVerification): string[] {
+  return [
+    ...(pending > 0 ? [`${pending} pictures have no whole record`] : []),
+    ...damaged.map(({ file, lines }) => `${lines} lines of ${file} are damaged or one too many`),
+    ...(changed > 0 ? [`${changed} pictures have changed since the list was frozen`] : []),
+  ];
+}
+
+async function verify(inputs: readonly string[], { output, progress }: BatchFlags): Promise<number> {
+  if (inputs.length > 0) throw new CornerNetError('ERR_OPTION', '--verify takes no pictures: it reads those of the job in --output');
+  const verification = await verifyBatch(output, { onMessage: say });
+  if (progress === 'json') printMade(JSON.stringify({ event: 'verified', ...verification }));
+  const { whole, total, done, failed } = verification;
+  say(`${done} of ${total} pictures have a result, ${failed} failed: ${whole ? 'the job is whole' : faults(verification).join('; ')}`);
+  return whole ? exitCodes.done : exitCodes.someFailed;
+}
+
+function say(text: string): void {
+  tell(`cornernet: ${text}`);
+}
+
 async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
-  const say = (text: string): void => tell(`cornernet: ${text}`);
   const interrupt = onInterrupt(say);
   const progress = showBatchProgress(flags.progress);
   try {

@@ -86,7 +86,7 @@ function drawerFor(flags: DetectFlags, detector: Detector): (entry: Entry, detec
   const boxes = flags.draw === undefined ? undefined : new DrawingFolder(flags.draw);
   const heatmaps = flags.heatmaps === undefined ? undefined : new DrawingFolder(flags.heatmaps);
   const maxPixels = flags.maxPixels ?? Number.MAX_SAFE_INTEGER; // the detector has checked it already
-  const save = async (drawing: Sharp, file: string): Promise<void> => writeText(file, await drawing.toBuffer());
+  const save = async (drawing: Sharp, file: string): Promise<void> => writeText(file, await drawing.toBuffer(), false);
   return async (entry, detections) => {
     const picture = await sourceOf(entry);
     if (boxes) await save(await renderBoxes(picture, detections, maxPixels), boxes.fileFor(entry.path));

@@ -43,8 +43,11 @@ export async function sourceOf({ path, member, bytes }: Entry): Promise<string |
   try {
     await using file = await open(onDisk(member.tar));
     const read = Buffer.alloc(member.size);
-    const { bytesRead } = await file.read(read, 0, member.size, member.offset);
-    if (bytesRead < member.size) throw new Error(`it ends before ${member.offset + member.size} bytes`);
+    for (let at = 0; at < member.size;) {
+      const { bytesRead } = await file.read(read, at, member.size - at, member.offset + at);
+      if (bytesRead === 0) throw new Error(`it ends before ${member.offset + member.size} bytes`);
+      at += bytesRead;
+    }
     return read;
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `${path} can't be read from ${member.tar}: ${sentenceOf(error)}`, { cause: error });

@@ -1,14 +1,15 @@
 // The process that runs the addon for a batch: what kills it, kills no job. It ends with its supervisor.
-import { Detector } from '../detector/detector.js';
+import type { Detector } from '../detector/detector.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { ImageSource } from '../images/source.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
+import { loadPinned, type PinnedWeights } from './pinned.js';
 
 export type ToChild =
-  | { readonly type: 'load'; readonly weights: string | undefined; readonly options: LoadOptions }
+  | { readonly type: 'load'; readonly weights: PinnedWeights; readonly options: LoadOptions }
   | { readonly type: 'detect'; readonly id: number; readonly entry: Entry };
 
 export interface ChildInfo {
@@ -81,9 +82,9 @@ function end(): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
-async function run(weights: string | undefined, options: LoadOptions, inbox: Inbox): Promise<void> {
+async function run(weights: PinnedWeights, options: LoadOptions, inbox: Inbox): Promise<void> {
   try {
-    await serve(await Detector.load(weights, options), inbox);
+    await serve(await loadPinned(weights, options), inbox);
   } catch (error) {
     const code = error instanceof CornerNetError ? error.code : 'ERR_INTERNAL';
     send({ type: 'failed', code, message: sentenceOf(error) }, end);

@@ -32,6 +32,8 @@ export interface BatchJob {
   readonly limit?: number | undefined;
   /** Every nth picture from the ith, for n machines that share nothing. Default: all. */
   readonly shard?: Shard | undefined;
+  /** Know a picture that has changed since the start by its sha256, which is taken of all at the start, instead of its size and time. Default: off. */
+  readonly hashInputs?: boolean | undefined;
   /** Try the pictures again that failed. Default: off. */
   readonly retryErrors?: boolean | undefined;
   /** Stop when more pictures than this have failed. Default: never. */

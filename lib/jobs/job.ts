@@ -13,7 +13,7 @@ import { validated } from '../validation.js';
 const shardSchema = z.strictObject({ index: z.int().min(1), count: z.int().min(1) });
 
 const jobSchema = z.object({
-  version: z.literal(1),
+  version: z.literal(2),
   created: z.string(),
   /** Versions it was begun with. */
   cornernet: z.string(),
@@ -28,6 +28,8 @@ const jobSchema = z.object({
   inputs: z.array(z.string()).readonly(),
   limit: z.int().min(1).optional(),
   shard: shardSchema.optional(),
+  /** Whether the list has each picture's sha256. */
+  hashInputs: z.boolean().optional(),
   /** Pictures. */
   total: z.int().min(0),
 });
@@ -35,7 +37,7 @@ const jobSchema = z.object({
 export type JobFile = z.infer<typeof jobSchema>;
 
 /** What is held against a folder's job.json. */
-export interface JobRequest extends Pick<JobFile, 'weights' | 'settings' | 'inputs' | 'limit' | 'shard'> {
+export interface JobRequest extends Pick<JobFile, 'weights' | 'settings' | 'inputs' | 'limit' | 'shard' | 'hashInputs'> {
   readonly precision: JobFile['precision'] | undefined;
 }
 
@@ -51,7 +53,7 @@ export function settingsOf(options: LoadOptions): Record<string, unknown> {
 
 const jobFile = 'job.json';
 /** What a first start leaves that was cut off before job.json was there. */
-const leftovers = /^(list|lock\.json|.*\.part)$/;
+const leftovers = /^(list|lock-\d+\.json|.*\.part)$/;
 
 /** @throws {CornerNetError} `ERR_JOB` when the folder holds something else, or a job.json that can't be read. */
 export async function readJob(folder: string): Promise<JobFile | undefined> {
@@ -89,6 +91,7 @@ export function compareJob(folder: string, job: JobFile, request: JobRequest): v
     differs('inputs', job.inputs, request.inputs),
     differs('limit', job.limit, request.limit),
     differs('shard', job.shard, request.shard),
+    differs('hashInputs', job.hashInputs, request.hashInputs),
   ].filter((sentence) => sentence !== undefined);
   if (differences.length === 0) return;
   throw new CornerNetError(

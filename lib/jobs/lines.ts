@@ -1,25 +1,30 @@
-// Files of one JSON value a line that only grow; what was cut off in the middle of a line counts as never written.
-import { open, type FileHandle } from 'node:fs/promises';
+// Files of one JSON value a line that only grow. Each line carries a checksum; one that was cut off counts as never written, a damaged one is set aside.
+import { open, rename, stat, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
 
 import type { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
-import { unwritable } from '../output-file.js';
+import { syncFolder, unwritable } from '../output-file.js';
 
 interface Line {
-  readonly text: string;
-  /** Where the next line begins, in bytes. */
+  readonly bytes: Buffer;
+  /** Where it begins and the next one does, in bytes. */
+  readonly begin: number;
   readonly end: number;
 }
 
 const newline = 10;
+/** Bytes of a line at most: more without an end is damage, to be passed over in pieces. */
+const longestLine = 256 * 1024 ** 2;
 
 function unreadable(path: string, error: unknown): CornerNetError {
   return new CornerNetError('ERR_INPUT', `${path} can't be read: ${sentenceOf(error)}`, { cause: error });
 }
 
 /** The complete lines of a file; none when there is no file. */
-export async function* readLines(path: string): AsyncGenerator<Line, void> {
+async function* readLines(path: string): AsyncGenerator<Line, void> {
   let file: FileHandle;
   try {
     file = await open(path);
@@ -31,6 +36,11 @@ export async function* readLines(path: string): AsyncGenerator<Line, void> {
     const block = Buffer.alloc(1 << 20);
     let rest: Buffer = Buffer.alloc(0);
     let end = 0;
+    const line = (begin: number, length: number, ending: number): Line => {
+      const from = end;
+      end += length + ending;
+      return { bytes: rest.subarray(begin, begin + length), begin: from, end };
+    };
     for (;;) {
       const { bytesRead } = await file.read(block, 0, block.length).catch((error: unknown) => {
         throw unreadable(path, error);
@@ -39,11 +49,13 @@ export async function* readLines(path: string): AsyncGenerator<Line, void> {
       rest = Buffer.concat([rest, block.subarray(0, bytesRead)]);
       let begin = 0;
       for (let at = rest.indexOf(newline); at >= 0; at = rest.indexOf(newline, begin)) {
-        end += at + 1 - begin;
-        yield { text: rest.toString('utf8', begin, at), end };
+        yield line(begin, at - begin, 1);
         begin = at + 1;
       }
       rest = rest.subarray(begin);
+      if (rest.length <= longestLine) continue;
+      yield line(0, rest.length, 0);
+      rest = Buffer.alloc(0);
     }
   } finally {
     await file.close();
@@ -59,13 +71,99 @@ export function parseLine(text: string): unknown {
   }
 }
 
-/** The values of a file's lines up to the first line that is not of the schema: from a damaged one on nothing counts. */
-export async function* readValues<T>(path: string, schema: z.ZodType<T>): AsyncGenerator<{ value: T; end: number }, void> {
-  for await (const { text, end } of readLines(path)) {
-    const { success, data } = schema.safeParse(parseLine(text));
-    if (!success) return;
-    yield { value: data, end };
+/** What stands behind the value's own properties: the CRC-32 of all that stands before. */
+function seal(body: Buffer | string): string {
+  return `,"crc32":"${crc32(body).toString(16).padStart(8, '0')}"}`;
+}
+
+const sealLength = seal('').length;
+
+/** A line of such a file. */
+export function lineOf(value: object): string {
+  const body = JSON.stringify(value).slice(0, -1);
+  return `${body}${seal(body)}\n`;
+}
+
+/** The value of a line as it was written; undefined of anything else. */
+function valueOf<T>(bytes: Buffer, schema: z.ZodType<T>): T | undefined {
+  const body = bytes.subarray(0, Math.max(0, bytes.length - sealLength));
+  if (bytes.toString('latin1', body.length) !== seal(body)) return undefined;
+  return schema.safeParse(parseLine(bytes.toString())).data;
+}
+
+/** The value of each complete line, undefined for a damaged one. */
+export async function* readValues<T>(path: string, schema: z.ZodType<T>): AsyncGenerator<Line & { value: T | undefined }, void> {
+  for await (const line of readLines(path)) yield { ...line, value: valueOf(line.bytes, schema) };
+}
+
+/** The name of the file beside it that keeps what was damaged in a file. */
+export function damagedFile(path: string): string {
+  return join(dirname(path), `damaged-${basename(path)}`);
+}
+
+/** What {@link readWhole} found. */
+export interface WholeLines {
+  /** Bytes that they make, in a file of their own. */
+  readonly bytes: number;
+  readonly lines: number;
+  /** Lines that are no whole records, or were refused. */
+  readonly damaged: number;
+}
+
+interface Stretch {
+  readonly begin: number;
+  end: number;
+}
+
+/** Moves the stretches to the damaged file. Those that are cut off from it by a kill are moved twice, none is lost. */
+async function moveAside(path: string, stretches: readonly Stretch[], length: number): Promise<void> {
+  const aside = `${path}.part`;
+  try {
+    await using from = await open(path);
+    const copy = async (to: FileHandle, begin: number, end: number): Promise<void> => {
+      if (begin === end) return;
+      for await (const chunk of from.createReadStream({ start: begin, end: end - 1, autoClose: false }))
+        await to.appendFile(chunk as Buffer);
+    };
+    await using damaged = await open(damagedFile(path), 'a');
+    for (const { begin, end } of stretches) await copy(damaged, begin, end);
+    await damaged.sync();
+    await using whole = await open(aside, 'w');
+    let kept = 0;
+    for (const { begin, end } of [...stretches, { begin: length, end: length }]) {
+      await copy(whole, kept, begin);
+      kept = end;
+    }
+    await whole.sync();
+    await rename(aside, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    throw unwritable(path, error);
   }
+}
+
+/**
+ * Hands the values of a file's whole lines to `take`, which may refuse them.
+ * @param repair sets aside what is damaged or refused.
+ * @throws {CornerNetError} `ERR_INPUT`, `ERR_WRITE`.
+ */
+export async function readWhole<T>(path: string, schema: z.ZodType<T>, take: (value: T) => boolean, repair: boolean): Promise<WholeLines> {
+  const stretches: Stretch[] = [];
+  let [bytes, lines, damaged, length] = [0, 0, 0, 0];
+  for await (const { value, begin, end } of readValues(path, schema)) {
+    length = end;
+    if (value !== undefined && take(value)) {
+      bytes += end - begin;
+      lines++;
+      continue;
+    }
+    damaged++;
+    const last = stretches.at(-1);
+    if (last?.end === begin) last.end = end;
+    else stretches.push({ begin, end });
+  }
+  if (repair && stretches.length > 0) await moveAside(path, stretches, length);
+  return { bytes, lines, damaged };
 }
 
 /** Appends lines in the order of the calls. */
@@ -74,7 +172,7 @@ export class GrowingFile {
   readonly #file: FileHandle;
   #bytes: number;
   #last: Promise<unknown> = Promise.resolve();
-  #broken = false;
+  #failure: CornerNetError | undefined;
 
   private constructor(path: string, file: FileHandle, bytes: number) {
     this.path = path;
@@ -85,9 +183,11 @@ export class GrowingFile {
   /** @param keep bytes from its beginning that stay; what is behind them is cut off. */
   static async open(path: string, keep: number): Promise<GrowingFile> {
     try {
+      const made = (await stat(path).catch(() => undefined)) === undefined;
       const file = await open(path, 'a');
       try {
-        if ((await file.stat()).size !== keep) await file.truncate(keep);
+        if (made) await syncFolder(dirname(path));
+        else if ((await file.stat()).size !== keep) await file.truncate(keep);
       } catch (error) {
         await file.close();
         throw error;
@@ -103,30 +203,35 @@ export class GrowingFile {
     return this.#bytes;
   }
 
+  /** After one that failed nothing is written any more: its line may stand there by half. */
   append(value: object): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(value)}\n`);
-    const written = this.#last.then(async () => {
+    return this.#next(async () => {
+      const line = Buffer.from(lineOf(value));
       await this.#file.appendFile(line);
       this.#bytes += line.length;
     });
-    this.#last = written.catch(() => undefined);
-    return written.catch((error: unknown) => {
-      this.#broken = true;
-      throw unwritable(this.path, error);
-    });
   }
 
-  /** Has everything on the disk, unless an append has failed already. */
-  async sync(): Promise<void> {
-    await this.#last;
-    if (this.#broken) return;
-    await this.#file.datasync().catch((error: unknown) => {
-      throw unwritable(this.path, error);
-    });
+  /** Has everything on the disk. */
+  sync(): Promise<void> {
+    return this.#next(() => this.#file.datasync());
   }
 
   async close(): Promise<void> {
     await this.#last;
     await this.#file.close();
+  }
+
+  #next(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(async () => {
+      if (this.#failure) throw this.#failure;
+      try {
+        await work();
+      } catch (error) {
+        throw (this.#failure = unwritable(this.path, error));
+      }
+    });
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 }

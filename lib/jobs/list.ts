@@ -1,11 +1,14 @@
 // The list of a job's pictures, frozen at its first start: parts of as many pictures, a file each.
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { CornerNetError, sentenceOf } from '../errors.js';
+import { z } from 'zod';
+
+import { CornerNetError } from '../errors.js';
 import { entrySchema, type Entry } from '../inputs/entry.js';
-import { unwritable } from '../output-file.js';
-import { validated } from '../validation.js';
+import { look, looksAtOnce, seenSchema, type Seen } from '../inputs/seen.js';
+import { syncFolder, unwritable } from '../output-file.js';
+import { lineOf, readValues } from './lines.js';
 import type { Shard } from './types.js';
 
 /** Pictures of a part: few enough to hold in memory, enough that ten million make a thousand files. */
@@ -15,23 +18,67 @@ function partName(part: number): string {
   return `${String(part).padStart(6, '0')}.jsonl`;
 }
 
+const listedSchema = z.object({ entry: entrySchema, seen: seenSchema.optional() });
+
 /** A picture and its position in the list. */
 export interface Position {
   readonly position: number;
   readonly entry: Entry;
+  /** What its file was like when the list was frozen; undefined where there was none. */
+  readonly seen?: Seen | undefined;
+}
+
+interface FreezeOptions {
+  /** At most so many pictures, of this shard. */
+  readonly limit?: number | undefined;
+  readonly shard?: Shard | undefined;
+  /** Takes each picture's sha256, too. */
+  readonly hash?: boolean | undefined;
+}
+
+async function writeSynced(file: string, text: string): Promise<void> {
+  await using out = await open(file, 'wx');
+  await out.writeFile(text);
+  await out.sync();
+}
+
+async function* choose(entries: AsyncIterable<Entry>, { limit = Infinity, shard }: FreezeOptions): AsyncGenerator<Entry, void> {
+  let [listed, taken] = [0, 0];
+  for await (const entry of entries) {
+    if (taken >= limit) return;
+    if (shard && listed++ % shard.count !== shard.index - 1) continue;
+    taken++;
+    yield entry;
+  }
+}
+
+/** Some at a time, the last fewer. */
+async function* grouped<T>(all: AsyncIterable<T>, length: number): AsyncGenerator<T[], void> {
+  let group: T[] = [];
+  for await (const one of all) {
+    group.push(one);
+    if (group.length < length) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
+}
+
+async function linesOf(entries: readonly Entry[], hash: boolean): Promise<string> {
+  const lines: string[] = [];
+  for (let at = 0; at < entries.length; at += looksAtOnce) {
+    const some = entries.slice(at, at + looksAtOnce).map(async (entry) => lineOf({ entry, seen: await look(entry, hash) }));
+    lines.push(...(await Promise.all(some)));
+  }
+  return lines.join('');
 }
 
 /**
- * Writes the list aside and gives it its name when it is complete.
- * @param limit at most so many pictures, of this shard.
+ * Writes the list aside and gives it its name when it is complete and on the disk.
  * @returns how many pictures it has.
  * @throws {CornerNetError} `ERR_WRITE`, and what the entries throw.
  */
-export async function freezeList(
-  folder: string,
-  entries: AsyncIterable<Entry>,
-  { limit = Infinity, shard }: { limit?: number | undefined; shard?: Shard | undefined },
-): Promise<number> {
+export async function freezeList(folder: string, entries: AsyncIterable<Entry>, options: FreezeOptions = {}): Promise<number> {
   const aside = join(folder, 'list.part');
   const final = join(folder, 'list');
   const disk = <T>(work: Promise<T>): Promise<T> =>
@@ -40,23 +87,14 @@ export async function freezeList(
     });
   for (const former of [aside, final]) await disk(rm(former, { recursive: true, force: true }));
   await disk(mkdir(aside));
-  let lines: string[] = [];
-  let part = 0;
-  const write = async (): Promise<void> => {
-    await disk(writeFile(join(aside, partName(part++)), lines.join('')));
-    lines = [];
-  };
-  let listed = 0;
-  let taken = 0;
-  for await (const entry of entries) {
-    if (taken >= limit) break;
-    if (shard && listed++ % shard.count !== shard.index - 1) continue;
-    lines.push(`${JSON.stringify(entry)}\n`);
-    taken++;
-    if (lines.length === partLength) await write();
+  let [part, taken] = [0, 0];
+  for await (const some of grouped(choose(entries, options), partLength)) {
+    taken += some.length;
+    await disk(writeSynced(join(aside, partName(part++)), await linesOf(some, options.hash === true)));
   }
-  if (lines.length > 0) await write();
+  await disk(syncFolder(aside));
   await disk(rename(aside, final));
+  await disk(syncFolder(folder));
   return taken;
 }
 
@@ -79,18 +117,17 @@ export class FrozenList {
     return Math.min(partLength, this.length - part * partLength);
   }
 
-  /** @throws {CornerNetError} `ERR_JOB` when the file isn't what was written. */
+  /** @throws {CornerNetError} `ERR_JOB` when the file isn't what was written; `ERR_INPUT` when it can't be read. */
   async read(part: number): Promise<Position[]> {
     const file = join(this.#folder, partName(part));
-    try {
-      const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
-      if (lines.length !== this.lengthOf(part)) throw new Error(`it has ${lines.length} lines, not ${this.lengthOf(part)}`);
-      return lines.map((line, i) => ({
-        position: part * partLength + i,
-        entry: validated(entrySchema, JSON.parse(line), { code: 'ERR_JOB', what: 'entry' }),
-      }));
-    } catch (error) {
-      throw new CornerNetError('ERR_JOB', `the job's list ${file} is damaged: ${sentenceOf(error)}`, { cause: error });
+    const damaged = (how: string): CornerNetError =>
+      new CornerNetError('ERR_JOB', `the job's list ${file} is damaged: ${how}; begin another folder`);
+    const positions: Position[] = [];
+    for await (const { value } of readValues(file, listedSchema)) {
+      if (!value) throw damaged(`line ${positions.length + 1} isn't what was written`);
+      positions.push({ position: part * partLength + positions.length, entry: value.entry, seen: value.seen });
     }
+    if (positions.length === this.lengthOf(part)) return positions;
+    throw damaged(`it has ${positions.length} lines, not ${this.lengthOf(part)}`);
   }
 }

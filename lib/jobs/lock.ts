@@ -1,96 +1,213 @@
-// One process at a time works on a job folder.
-import { readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
-import { hostname } from 'node:os';
+// One process at a time works on a job folder, on this machine or on any that shares it.
+//
+// Who has the folder is said by its file lock-<generation>.json of the highest generation. A folder whose owner is dead is taken by making the next
+// generation's file, which one process alone can (O_EXCL), and then deleting the former's. The owner counts up in its file; whoever can't ask the system
+// whether the owner lives watches that counter by a clock of its own: no two clocks are compared, and no file's times. An owner that slept meanwhile finds
+// its file gone.
+import { randomUUID } from 'node:crypto';
+import { open, readFile, readdir, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { makeFolder, unwritable } from '../output-file.js';
 import { parseLine } from './lines.js';
+import { isAlive, ownerSchema, thisProcess, type Owner } from './owner.js';
 
-/** How often the owner shows other machines that it lives, and after how long they take it for dead. */
-const beatMs = 10_000;
-const deadMs = 60_000;
-
-export interface FolderLock {
-  release(): Promise<void>;
+/** Milliseconds, of each process's own steady clock. */
+export interface LockTimes {
+  /** How often the owner counts. */
+  readonly beat: number;
+  /** After how long without a count others take it for dead. */
+  readonly dead: number;
 }
 
-const ownerSchema = z.object({ host: z.string(), pid: z.int() });
+const defaultTimes: LockTimes = { beat: 5_000, dead: 60_000 };
+const looksABeat = 10;
 
-function refused(folder: string, owner: string): CornerNetError {
-  return new CornerNetError('ERR_LOCKED', `the job in ${folder} is being worked on by ${owner}`);
+export interface LockOptions {
+  readonly times?: LockTimes;
+  readonly signal?: AbortSignal | undefined;
+  /** Told what is waited for. */
+  readonly say?: ((text: string) => void) | undefined;
 }
 
-/** An abstract socket's name is the system's: it goes with its process, however that ends, so none is ever left behind. */
-function listenOn(name: string): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((connection) => connection.destroy());
-    server.once('error', reject);
-    server.listen({ path: name }, () => {
-      server.unref();
-      resolve(server);
-    });
+const claimSchema = z.object({ ...ownerSchema.shape, token: z.string(), count: z.int() });
+
+type Claim = z.infer<typeof claimSchema>;
+
+const lockName = /^lock-(\d+)\.json$/;
+
+function lockFile(folder: string, generation: number): string {
+  return join(folder, `lock-${String(generation).padStart(6, '0')}.json`);
+}
+
+function claimOf(text: string): Claim | undefined {
+  return claimSchema.safeParse(parseLine(text)).data;
+}
+
+/** Those there are, the highest first. */
+async function generationsIn(folder: string): Promise<number[]> {
+  const generations = (await readdir(folder)).map((name) => Number(lockName.exec(name)?.[1] ?? 0));
+  return generations.filter((generation) => generation > 0).sort((a, b) => b - a);
+}
+
+function isGone(error: unknown): boolean {
+  return ['ENOENT', 'ESTALE'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  return readFile(file, 'utf8').catch((error: unknown) => {
+    if (isGone(error)) return undefined;
+    throw error;
   });
 }
 
-async function readOwner(file: string): Promise<{ host: string; pid: number; changed: number } | undefined> {
-  try {
-    const owner = ownerSchema.safeParse(parseLine(await readFile(file, 'utf8')));
-    return owner.success ? { ...owner.data, changed: (await stat(file)).mtimeMs } : undefined;
-  } catch {
-    return undefined;
-  }
+async function writeAtStart(file: FileHandle, text: string): Promise<void> {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at, bytes.length - at, at)).bytesWritten;
+}
+
+function refused(folder: string, owner: Owner | undefined, here: Owner): CornerNetError {
+  const place = owner?.host === here.host ? 'this machine' : owner?.host;
+  const who = owner ? `process ${owner.pid} on ${place}` : 'another process';
+  return new CornerNetError('ERR_LOCKED', `the job in ${folder} is being worked on by ${who}`);
 }
 
 /**
- * Makes the folder when it isn't there.
- * @throws {CornerNetError} `ERR_LOCKED` when another process has it, on this machine or on another that shares the folder; `ERR_WRITE` when
- * it can't be made or written to.
+ * The text of a generation's file once its owner counts as dead; undefined when it has gone meanwhile.
+ * @throws {CornerNetError} `ERR_LOCKED` when its owner lives.
  */
-export async function lockFolder(folder: string): Promise<FolderLock> {
-  const file = join(folder, 'lock.json');
-  const aside = `${file}.${process.pid}.part`;
-  try {
-    await makeFolder(folder);
-  } catch (error) {
-    throw unwritable(folder, error);
+async function awaitDeath(folder: string, generation: number, here: Owner, options: LockOptions): Promise<string | undefined> {
+  const { times = defaultTimes, say, signal } = options;
+  const file = lockFile(folder, generation);
+  const first = await readIfThere(file);
+  if (first === undefined) return undefined;
+  const owner = claimOf(first);
+  const alive = owner === undefined ? undefined : await isAlive(owner); // no owner while it is being written
+  if (alive === true) throw refused(folder, owner, here);
+  if (alive === false) return first;
+  const who = owner ? `process ${owner.pid} on ${owner.host}` : 'another process';
+  say?.(`${who} has not left the job in ${folder}: waiting for a sign of its life, at most ${times.dead / 1000} s`);
+  // Looks are counted, not time: while this process sleeps, the owner may sleep too.
+  for (let looks = Math.ceil((looksABeat * times.dead) / times.beat); looks > 0; looks--) {
+    await pause(times.beat / looksABeat, undefined, { signal });
+    const now = await readIfThere(file);
+    if (now === undefined) return undefined;
+    if (now !== first) throw refused(folder, claimOf(now) ?? owner, here);
   }
-  const { dev, ino } = await stat(folder, { bigint: true });
-  let server: Server;
+  return first;
+}
+
+/** Makes the generation's file; false when another was quicker. */
+async function make(folder: string, generation: number, claim: Claim): Promise<boolean> {
+  const file = lockFile(folder, generation);
   try {
-    server = await listenOn(`\0cornernet-job-${dev}-${ino}`);
+    await writeFile(file, JSON.stringify(claim), { flag: 'wx' });
+    return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    const owner = await readOwner(file);
-    throw refused(folder, owner ? `process ${owner.pid} on this machine` : 'another process on this machine');
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    await rm(file, { force: true }).catch(() => undefined); // made, and not written
+    throw error;
   }
+}
+
+/** The generation that is this process's then; undefined when another was quicker. */
+async function takeNext(folder: string, claim: Claim, options: LockOptions): Promise<number | undefined> {
+  const [former = 0] = await generationsIn(folder);
+  const judged = former > 0 ? await awaitDeath(folder, former, claim, options) : undefined;
+  if (former > 0 && judged === undefined) return undefined;
+  const mine = former + 1;
+  if (!(await make(folder, mine, claim))) return undefined;
   try {
-    await writeFile(aside, `${JSON.stringify({ host: hostname(), pid: process.pid })}\n`);
-    const owner = await readOwner(file);
-    // Both times are the file system's own, so that clocks that differ do no harm.
-    if (owner && owner.host !== hostname() && (await stat(aside)).mtimeMs - owner.changed < deadMs) {
-      throw refused(folder, `process ${owner.pid} on ${owner.host}`);
+    const all = await generationsIn(folder);
+    // What was judged may be long gone: others took the folder, left it and took it again since.
+    const still = all[0] === mine && (former === 0 || (await readIfThere(lockFile(folder, former))) === judged);
+    if (still) for (const older of all.slice(1)) await rm(lockFile(folder, older), { force: true });
+    else await rm(lockFile(folder, mine), { force: true });
+    return still ? mine : undefined;
+  } catch (error) {
+    await rm(lockFile(folder, mine), { force: true }).catch(() => undefined);
+    throw error;
+  }
+}
+
+export class FolderLock {
+  readonly #folder: string;
+  readonly #file: string;
+  readonly #times: LockTimes;
+  readonly #claim: Claim;
+  readonly #timer: NodeJS.Timeout;
+  #counted = performance.now();
+  #counting: Promise<void> = Promise.resolve();
+
+  private constructor(folder: string, generation: number, claim: Claim, times: LockTimes) {
+    this.#folder = folder;
+    this.#file = lockFile(folder, generation);
+    this.#claim = claim;
+    this.#times = times;
+    this.#timer = setInterval(() => void this.#count().catch(() => undefined), times.beat); // who writes next learns what is wrong
+    this.#timer.unref();
+  }
+
+  /**
+   * Makes the folder when it isn't there.
+   * @throws {CornerNetError} `ERR_LOCKED` when another process has it; `ERR_WRITE` when it can't be made or written to.
+   */
+  static async take(folder: string, options: LockOptions = {}): Promise<FolderLock> {
+    const claim: Claim = { ...(await thisProcess()), token: randomUUID(), count: 0 };
+    try {
+      await makeFolder(folder);
+      for (;;) {
+        options.signal?.throwIfAborted();
+        const generation = await takeNext(folder, claim, options);
+        if (generation !== undefined) return new FolderLock(folder, generation, claim, options.times ?? defaultTimes);
+      }
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (error instanceof CornerNetError) throw error;
+      throw unwritable(folder, error);
     }
-    await rename(aside, file);
-  } catch (error) {
-    server.close();
-    await rm(aside, { force: true }).catch(() => undefined);
-    if (error instanceof CornerNetError) throw error;
-    throw unwritable(file, error);
   }
-  const beat = setInterval(() => {
-    const now = new Date();
-    void utimes(file, now, now).catch(() => undefined); // a folder out of reach shows where records are written
-  }, beatMs);
-  beat.unref();
-  return {
-    release: async () => {
-      clearInterval(beat);
-      await rm(file, { force: true }).catch(() => undefined);
-      server.close();
-    },
-  };
+
+  /**
+   * @param anew whether the file is read again in any case, not only when this process may have slept.
+   * @throws {CornerNetError} `ERR_LOCKED` when another process has taken the folder, which it does of one that shows no life; `ERR_WRITE` when
+   * no life can be shown.
+   */
+  async held(anew = false): Promise<void> {
+    if (anew || performance.now() - this.#counted > this.#times.dead / 2) await this.#count();
+  }
+
+  async release(): Promise<void> {
+    clearInterval(this.#timer);
+    // Where it is another's by now, or can't be deleted, the next to come waits.
+    await this.#count()
+      .then(() => rm(this.#file, { force: true }))
+      .catch(() => undefined);
+  }
+
+  /** Counts on in the file, if that is still this process's. */
+  #count(): Promise<void> {
+    const counting = this.#counting.then(async () => {
+      try {
+        // Opened anew each time: on a network's file system that alone asks the server.
+        await using file = await open(this.#file, 'r+');
+        if (claimOf(await file.readFile('utf8'))?.token !== this.#claim.token) throw this.#lost();
+        await writeAtStart(file, JSON.stringify({ ...this.#claim, count: ++this.#claim.count }));
+      } catch (error) {
+        if (error instanceof CornerNetError) throw error;
+        throw isGone(error) ? this.#lost() : unwritable(this.#file, error);
+      }
+      this.#counted = performance.now();
+    });
+    this.#counting = counting.catch(() => undefined);
+    return counting;
+  }
+
+  #lost(): CornerNetError {
+    return new CornerNetError('ERR_LOCKED', `another process has taken the job in ${this.#folder}: this one had shown no life`);
+  }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { GrowingFile, readValues } from './lines.js';
+import { GrowingFile, readWhole } from './lines.js';
 import type { BatchProgress } from './types.js';
 
 const sampleSchema = z.object({
@@ -24,7 +24,7 @@ const rateWindowMs = 30_000;
 
 export async function readTimeline(folder: string): Promise<Sample[]> {
   const samples: Sample[] = [];
-  for await (const { value } of readValues(join(folder, timelineFile), sampleSchema)) samples.push(value);
+  await readWhole(join(folder, timelineFile), sampleSchema, (sample) => samples.push(sample) > 0, false);
   return samples;
 }
 
@@ -63,9 +63,9 @@ export class Meter {
     failed: number,
     report?: (progress: BatchProgress) => void,
   ): Promise<Meter> {
-    let end = 0;
-    for await (const line of readValues(join(folder, timelineFile), sampleSchema)) end = line.end;
-    const timeline = await GrowingFile.open(join(folder, timelineFile), end);
+    const path = join(folder, timelineFile);
+    const { bytes } = await readWhole(path, sampleSchema, () => true, true);
+    const timeline = await GrowingFile.open(path, bytes);
     await timeline.append({ time: Date.now(), done, failed, start: true } satisfies Sample);
     return new Meter(timeline, total, done, failed, report);
   }

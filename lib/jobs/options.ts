@@ -83,6 +83,12 @@ export const batchTable = headed('Job', {
     about: 'every nth picture from the ith, for n machines that share nothing',
     standard: 'all',
   },
+  hashInputs: {
+    ...{ schema: z.boolean(), type: 'boolean', flag: 'on' },
+    about:
+      'know a picture that has changed since the start by its sha256, which is taken of all at the start, instead of its size and time',
+    standard: 'off',
+  },
   retryErrors: { schema: z.boolean(), type: 'boolean', flag: 'on', about: 'try the pictures again that failed', standard: 'off' },
   maxErrors: {
     ...{ schema: z.int().min(0), type: 'number', flag: 'number' },

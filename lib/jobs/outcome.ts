@@ -12,7 +12,7 @@ const detection = z.object({
   box: z.tuple([side, side, side, side]).readonly(),
 });
 
-/** A line of `results-*.jsonl`; width and height in pixels. */
+/** What `cornernet detect` writes of a picture; width and height in pixels. */
 export const resultSchema = z.object({
   image: z.string(),
   width: z.int().min(1),
@@ -22,13 +22,19 @@ export const resultSchema = z.object({
 
 const failureSchema = z.object({ image: z.string(), error: z.object({ code: z.string().startsWith('ERR_'), message: z.string() }) });
 
-/** A line of `errors.jsonl`, with the picture's position in the job's list, from 0. */
-export const errorSchema = z.object({ position: z.int().min(0), ...failureSchema.shape });
-
 export const outcomeSchema = z.union([resultSchema, failureSchema]);
 
+/** The picture's position in the job's list. */
+const position = z.int().min(0);
+
+/** A line of `results-*.jsonl`. */
+export const resultLineSchema = z.object({ ...resultSchema.shape, position });
+
+/** A line of `errors.jsonl`. */
+export const errorLineSchema = z.object({ position, ...failureSchema.shape });
+
 export type ResultRecord = z.infer<typeof resultSchema>;
-export type ErrorRecord = z.infer<typeof errorSchema>;
+export type ErrorLine = z.infer<typeof errorLineSchema>;
 export type PictureOutcome = z.infer<typeof outcomeSchema>;
 
 export function failedOutcome({ path }: Entry, error: unknown): PictureOutcome {

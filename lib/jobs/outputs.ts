@@ -1,7 +1,9 @@
 // What a job leaves for its reader: the summary, other formats of the results, and the report.
 import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { ChangeCounter } from '../inputs/seen.js';
 import { openResults } from '../writers/open.js';
 import type { JobFile } from './job.js';
 import { readTimeline } from './meter.js';
@@ -33,7 +35,8 @@ export async function finishOutputs(
 ): Promise<BatchSummary> {
   const { done, failed } = records;
   const pending = job.total - done - failed;
-  const counts = { total: job.total, done, failed, pending };
+  const setAside = (await readdir(folder)).filter((name) => name.startsWith('damaged-')).sort();
+  const counts = { total: job.total, done, failed, pending, ...(setAside.length > 0 && { setAside }) };
   if (pending > 0) {
     const summary: BatchSummary = { state: 'stopped', ...counts };
     await writeSummary(folder, summary);
@@ -44,13 +47,15 @@ export async function finishOutputs(
   if (unchanged && options.annotations === undefined && isWritten(folder, options.format)) return earlier;
 
   const tally = new Tally();
+  const changes = new ChangeCounter(false);
   const { format, annotations } = options;
   const names = { classes: job.classes ?? [], annotations };
   const writer = format === 'jsonl' ? undefined : await openResults(format, join(folder, formatFiles[format]), names);
   try {
-    for await (const { entry, outcome } of records.outcomes()) {
+    for await (const { entry, seen, outcome } of records.outcomes()) {
       signal?.throwIfAborted();
       tally.add(entry, outcome);
+      if (!('error' in outcome)) await changes.look(entry, seen);
       await writer?.write(outcome);
     }
     await writer?.end();
@@ -59,7 +64,8 @@ export async function finishOutputs(
     throw error;
   }
   const [errors, classes] = [Object.fromEntries(tally.errors), Object.fromEntries(tally.classes)];
-  const summary: BatchSummary = { state: 'complete', ...counts, errors, detections: tally.detections, classes };
+  const changed = await changes.changed();
+  const summary: BatchSummary = { state: 'complete', ...counts, errors, detections: tally.detections, classes, changed };
   const { writeReport } = await import('./report.js'); // with the charts
   await writeReport(join(folder, reportFile), job, summary, tally, await readTimeline(folder));
   await writeSummary(folder, summary);

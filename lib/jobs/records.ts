@@ -1,13 +1,15 @@
 // The records of a job: a success stands in its part's results-*.jsonl, a failure in errors.jsonl, and nothing else says what is done.
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { z } from 'zod';
 
+import { CornerNetError } from '../errors.js';
 import { writeText } from '../output-file.js';
-import { GrowingFile, readLines, readValues } from './lines.js';
+import { Bitset } from './bitset.js';
+import { GrowingFile, readValues, readWhole, type WholeLines } from './lines.js';
 import { partLength, type FrozenList, type Position } from './list.js';
-import { errorSchema, resultSchema, type ErrorRecord, type PictureOutcome, type ResultRecord } from './outcome.js';
+import { errorLineSchema, failedOutcome, resultLineSchema, resultSchema, type PictureOutcome, type ResultRecord } from './outcome.js';
 
 const errorsFile = 'errors.jsonl';
 
@@ -21,25 +23,8 @@ const sealsFile = 'complete.jsonl';
 
 type Seal = z.infer<typeof sealSchema>;
 
-/** A set of pictures' positions, a bit each. */
-class Bitset {
-  readonly #bits: Uint8Array;
-  count = 0;
-
-  constructor(length: number) {
-    this.#bits = new Uint8Array(Math.ceil(length / 8));
-  }
-
-  has(position: number): boolean {
-    return ((this.#bits[position >> 3] ?? 0) & (1 << (position & 7))) !== 0;
-  }
-
-  add(position: number): void {
-    if (this.has(position)) return;
-    this.#bits[position >> 3] = (this.#bits[position >> 3] ?? 0) | (1 << (position & 7));
-    this.count++;
-  }
-}
+/** Records after which all are put on the disk: what a power cut may take. */
+const recordsASync = 256;
 
 async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => undefined))?.size ?? 0;
@@ -50,55 +35,72 @@ interface OpenPart {
   results: number;
 }
 
-/** Matches a part's result lines with its pictures. Pictures of one path are interchangeable: equal inputs, equal results. */
-class RecordMatcher {
-  readonly #positions = new Map<string, number[]>();
+/** Lines of a job's file that are no records, or one too many of a picture. */
+export interface Damage {
+  /** In the job's folder. */
+  readonly file: string;
+  readonly lines: number;
+}
 
-  constructor(entries: readonly Position[]) {
-    for (const { position, entry } of entries) {
-      const same = this.#positions.get(entry.path);
-      if (same) same.push(position);
-      else this.#positions.set(entry.path, [position]);
-    }
-    for (const positions of this.#positions.values()) positions.reverse();
-  }
-
-  /** The picture of this record, which no later record gets. */
-  take(image: string): number | undefined {
-    return this.#positions.get(image)?.pop();
+/** A part that was complete and isn't what it was. */
+export class DamagedRecords extends CornerNetError {
+  constructor(path: string) {
+    super('ERR_JOB', `${path} was damaged after it was complete`);
   }
 }
 
+interface RecordsOptions {
+  /** Forgets the failures, so that their pictures are pending again. */
+  readonly retryErrors?: boolean | undefined;
+  /** Whether a part that was complete is read again. */
+  readonly thorough?: boolean;
+  /** Whether the files are only read: nothing is set aside and nothing can be written. */
+  readonly readOnly?: boolean;
+  /** Rejects once the folder is another process's; asked before writing, `anew` before what would have others rely on it. */
+  readonly held?: (anew?: boolean) => Promise<void>;
+}
+
 export class JobRecords {
+  /** What was set aside. */
+  readonly damaged: Damage[] = [];
   readonly #folder: string;
   readonly #list: FrozenList;
+  readonly #options: RecordsOptions;
   readonly #done: Bitset;
   readonly #failed: Bitset;
+  /** Failures that were forgotten. */
+  readonly #retried: Bitset;
   /** Bytes of each part's file that hold records, and how many. */
-  readonly #kept = new Map<number, { bytes: number; results: number }>();
+  readonly #kept = new Map<number, { bytes: number; lines: number }>();
   readonly #open = new Map<number, Promise<OpenPart>>();
   /** Pictures of each part without a record. */
   readonly #missing: Uint32Array;
-  #errors!: GrowingFile;
-  #seals!: GrowingFile;
+  #errors: GrowingFile | undefined;
+  #seals: GrowingFile | undefined;
+  #unsynced = 0;
 
-  private constructor(folder: string, list: FrozenList) {
+  private constructor(folder: string, list: FrozenList, options: RecordsOptions) {
     this.#folder = folder;
     this.#list = list;
+    this.#options = options;
     this.#done = new Bitset(list.length);
     this.#failed = new Bitset(list.length);
+    this.#retried = new Bitset(list.length);
     this.#missing = Uint32Array.from({ length: list.parts }, (_, part) => list.lengthOf(part));
   }
 
   /**
-   * Reads what is there; cuts off what was never completed.
-   * @param retryErrors forgets the failures, so that their pictures are pending again.
+   * Reads what is there, cuts off what was never completed, sets aside what is damaged.
+   * @throws {CornerNetError} `ERR_INPUT`, `ERR_WRITE`, `ERR_JOB` (the list).
    */
-  static async open(folder: string, list: FrozenList, retryErrors: boolean): Promise<JobRecords> {
-    const records = new JobRecords(folder, list);
-    if (retryErrors) await writeText(join(folder, errorsFile), '');
-    await records.#readErrors();
-    await records.#readParts(await records.#readSeals());
+  static async open(folder: string, list: FrozenList, options: RecordsOptions = {}): Promise<JobRecords> {
+    const records = new JobRecords(folder, list, options);
+    if (options.retryErrors === true) await records.#forgetErrors();
+    records.#errors = await records.#grow(errorsFile, await records.#readErrors());
+    const seals = new Map<number, Seal>();
+    const whole = await records.#readWhole(sealsFile, sealSchema, (one) => seals.set(one.part, one).size > 0);
+    records.#seals = await records.#grow(sealsFile, whole);
+    await records.#readParts(seals);
     return records;
   }
 
@@ -112,49 +114,76 @@ export class JobRecords {
     return this.#failed.count;
   }
 
-  /** Pictures without a record, in the list's order. */
+  hasResult(position: number): boolean {
+    return this.#done.has(position);
+  }
+
+  /** Pictures without a record, in the list's order. A failure that was forgotten is tried as the picture is now, without `seen`. */
   async *pending(): AsyncGenerator<Position, void> {
     for (let part = 0; part < this.#list.parts; part++) {
       if (this.#missing[part] === 0) continue;
-      for (const one of await this.#list.read(part)) if (!this.#has(one.position)) yield one;
+      for (const one of await this.#list.read(part)) {
+        if (!this.#has(one.position)) yield this.#retried.has(one.position) ? { ...one, seen: undefined } : one;
+      }
     }
   }
 
   /** Keeps what came of a picture; a second outcome of one picture is dropped. */
-  async write(position: number, outcome: PictureOutcome): Promise<void> {
+  async write({ position, entry }: Position, outcome: PictureOutcome): Promise<void> {
+    await this.#options.held?.();
     if (this.#has(position)) return;
     const part = Math.floor(position / partLength);
-    if ('error' in outcome) {
+    // JSON has no such numbers: what isn't finite would come back as another record.
+    const kept =
+      'error' in outcome || resultSchema.safeParse(outcome).success
+        ? outcome
+        : failedOutcome(
+            entry,
+            new CornerNetError('ERR_INTERNAL', 'the detector gave a result that is none (a number that is not finite?)'),
+          );
+    if ('error' in kept) {
       this.#failed.add(position);
-      await this.#errors.append({ position, ...outcome } satisfies ErrorRecord);
+      await this.#errors?.append({ position, ...kept });
     } else {
       this.#done.add(position);
       const open = await this.#openPart(part);
       open.results++;
-      await open.file.append(outcome);
+      await open.file.append({ ...kept, position });
     }
     if (this.#count(part, 1) === 0) await this.#seal(part);
+    else if (++this.#unsynced >= recordsASync) await this.#sync();
   }
 
   /** Has everything on the disk and lets go of the files. */
   async close(): Promise<void> {
-    const open = await Promise.all(this.#open.values());
-    for (const file of [...open.map(({ file }) => file), this.#errors, this.#seals]) {
-      await file.sync();
-      await file.close();
-    }
+    const open = await Promise.allSettled(this.#open.values());
+    const parts = open.flatMap((one) => (one.status === 'fulfilled' ? [one.value.file] : []));
+    const files = [...parts, this.#errors, this.#seals].filter((file) => file !== undefined);
+    const ended = await Promise.allSettled(files.map((file) => file.sync().finally(() => file.close())));
+    const failure = ended.find((end) => end.status === 'rejected');
+    if (failure) throw failure.reason;
   }
 
-  /** Every outcome in the list's order; holds a part at a time, and of the failures those that were recorded out of order. */
+  /**
+   * Every outcome in the list's order; holds a part at a time, and of the failures those that were recorded out of order.
+   * @throws {DamagedRecords} when a record of a complete job isn't there any more.
+   */
   async *outcomes(): AsyncGenerator<Position & { readonly outcome: PictureOutcome }, void> {
     const errors = this.#errorsInOrder();
     try {
       for (let part = 0; part < this.#list.parts; part++) {
-        const entries = await this.#list.read(part);
-        const results = await this.#resultsOf(part, entries);
-        for (const one of entries) {
-          const outcome = results.get(one.position) ?? (this.#failed.has(one.position) ? await errors.take(one.position) : undefined);
-          if (outcome) yield { ...one, outcome };
+        const path = join(this.#folder, resultsFile(part));
+        const results = new Map<number, ResultRecord>();
+        for await (const { value } of readValues(path, resultLineSchema)) {
+          if (!value) throw new DamagedRecords(path);
+          const { position, ...record } = value;
+          results.set(position, record);
+        }
+        for (const one of await this.#list.read(part)) {
+          const failed = this.#failed.has(one.position);
+          const outcome = failed ? await errors.take(one.position) : results.get(one.position);
+          if (!outcome) throw new DamagedRecords(failed ? join(this.#folder, errorsFile) : path);
+          yield { ...one, outcome };
         }
       }
     } finally {
@@ -162,19 +191,8 @@ export class JobRecords {
     }
   }
 
-  async #resultsOf(part: number, entries: readonly Position[]): Promise<Map<number, ResultRecord>> {
-    const matcher = this.#matcher(entries);
-    const results = new Map<number, ResultRecord>();
-    for await (const { text } of readLines(join(this.#folder, resultsFile(part)))) {
-      const record = JSON.parse(text) as ResultRecord;
-      const position = matcher.take(record.image);
-      if (position !== undefined) results.set(position, record);
-    }
-    return results;
-  }
-
   #errorsInOrder(): { take(position: number): Promise<PictureOutcome | undefined>; end(): Promise<void> } {
-    const lines = readLines(join(this.#folder, errorsFile));
+    const lines = readValues(join(this.#folder, errorsFile), errorLineSchema);
     const ahead = new Map<number, PictureOutcome>();
     return {
       take: async (position) => {
@@ -182,8 +200,8 @@ export class JobRecords {
           ahead.delete(position);
           if (found) return found;
           const next = await lines.next();
-          if (next.done === true) return undefined;
-          const { position: of, ...outcome } = JSON.parse(next.value.text) as ErrorRecord;
+          if (next.done === true || !next.value.value) return undefined;
+          const { position: of, ...outcome } = next.value.value;
           ahead.set(of, outcome);
         }
       },
@@ -202,41 +220,38 @@ export class JobRecords {
     return this.#done.has(position) || this.#failed.has(position);
   }
 
-  #matcher(entries: readonly Position[]): RecordMatcher {
-    return new RecordMatcher(entries.filter(({ position }) => !this.#failed.has(position)));
+  async #readWhole<T>(file: string, schema: z.ZodType<T>, take: (value: T) => boolean): Promise<WholeLines> {
+    const whole = await readWhole(join(this.#folder, file), schema, take, this.#options.readOnly !== true);
+    if (whole.damaged > 0) this.damaged.push({ file, lines: whole.damaged });
+    return whole;
   }
 
-  async #readErrors(): Promise<void> {
+  async #grow(file: string, { bytes }: WholeLines): Promise<GrowingFile | undefined> {
+    return this.#options.readOnly === true ? undefined : GrowingFile.open(join(this.#folder, file), bytes);
+  }
+
+  async #forgetErrors(): Promise<void> {
     const path = join(this.#folder, errorsFile);
-    let end = 0;
-    for await (const { value, end: next } of readValues(path, errorSchema)) {
-      if (value.position >= this.#list.length || this.#failed.has(value.position)) break;
-      this.#failed.add(value.position);
-      this.#count(Math.floor(value.position / partLength), 1);
-      end = next;
-    }
-    this.#errors = await GrowingFile.open(path, end);
+    for await (const { value } of readValues(path, errorLineSchema)) if (value) this.#retried.add(value.position);
+    await writeText(path, '');
   }
 
-  async #readSeals(): Promise<Map<number, Seal>> {
-    const path = join(this.#folder, sealsFile);
-    const seals = new Map<number, Seal>();
-    let end = 0;
-    for await (const { value, end: next } of readValues(path, sealSchema)) {
-      seals.set(value.part, value);
-      end = next;
-    }
-    this.#seals = await GrowingFile.open(path, end);
-    return seals;
+  #readErrors(): Promise<WholeLines> {
+    return this.#readWhole(errorsFile, errorLineSchema, ({ position }) => {
+      if (position >= this.#list.length || !this.#failed.add(position)) return false;
+      this.#count(Math.floor(position / partLength), 1);
+      return true;
+    });
   }
 
-  async #readParts(seals: Map<number, Seal>): Promise<void> {
+  async #readParts(seals: ReadonlyMap<number, Seal>): Promise<void> {
     for (let part = 0; part < this.#list.parts; part++) {
       const bytes = await sizeOf(join(this.#folder, resultsFile(part)));
       if (bytes === 0) continue;
       const seal = seals.get(part);
-      if (seal?.bytes === bytes && seal.results === this.#missing[part]) this.#trust(part, seal);
-      else await this.#scan(part);
+      const known = seal?.bytes === bytes && seal.results === this.#missing[part];
+      if (known && this.#options.thorough !== true) this.#trust(part, seal);
+      else await this.#scan(part, known);
     }
   }
 
@@ -246,40 +261,55 @@ export class JobRecords {
       if (!this.#failed.has(position)) this.#done.add(position);
     }
     this.#missing[part] = 0;
-    this.#kept.set(part, { bytes, results });
+    this.#kept.set(part, { bytes, lines: results });
   }
 
-  async #scan(part: number): Promise<void> {
-    const matcher = this.#matcher(await this.#list.read(part));
-    const kept = { bytes: 0, results: 0 };
-    for await (const { value, end } of readValues(join(this.#folder, resultsFile(part)), resultSchema)) {
-      const position = matcher.take(value.image);
-      if (position === undefined) break;
-      this.#done.add(position);
-      kept.bytes = end;
-      kept.results++;
-    }
-    this.#kept.set(part, kept);
-    if (this.#count(part, kept.results) === 0) await this.#seal(part);
+  async #scan(part: number, sealed: boolean): Promise<void> {
+    const first = part * partLength;
+    const entries = await this.#list.read(part);
+    const whole = await this.#readWhole(resultsFile(part), resultLineSchema, ({ position, image }) => {
+      if (entries[position - first]?.entry.path !== image || !this.#done.add(position)) return false;
+      // With an error besides, which was tried again before a power cut kept both, the result counts.
+      if (!this.#failed.delete(position)) this.#count(part, 1);
+      return true;
+    });
+    this.#kept.set(part, whole);
+    if (this.#missing[part] === 0 && !sealed) await this.#seal(part);
   }
 
   #openPart(part: number): Promise<OpenPart> {
     let open = this.#open.get(part);
     if (!open) {
-      const { bytes, results } = this.#kept.get(part) ?? { bytes: 0, results: 0 };
-      open = GrowingFile.open(join(this.#folder, resultsFile(part)), bytes).then((file) => ({ file, results }));
+      const { bytes, lines } = this.#kept.get(part) ?? { bytes: 0, lines: 0 };
+      open = GrowingFile.open(join(this.#folder, resultsFile(part)), bytes).then((file) => ({ file, results: lines }));
       this.#open.set(part, open);
     }
     return open;
   }
 
+  async #sync(): Promise<void> {
+    this.#unsynced = 0;
+    const open = await Promise.all(this.#open.values());
+    await Promise.all([...open.map(({ file }) => file.sync()), this.#errors?.sync()]);
+  }
+
   async #seal(part: number): Promise<void> {
+    if (this.#options.readOnly === true) return;
     const { file, results } = await this.#openPart(part);
     await file.sync();
-    await this.#errors.sync();
-    await this.#seals.append({ part, bytes: file.bytes, results } satisfies Seal);
-    this.#kept.set(part, { bytes: file.bytes, results });
+    await this.#errors?.sync();
+    await this.#options.held?.(true);
+    await this.#seals?.append({ part, bytes: file.bytes, results } satisfies Seal);
+    this.#kept.set(part, { bytes: file.bytes, lines: results });
     this.#open.delete(part);
     await file.close();
   }
+}
+
+/** What was set aside, for people; empty when nothing was. */
+export function damageSentence(damaged: readonly Damage[]): string {
+  const files = damaged.map(({ file, lines }) => `${lines} ${lines === 1 ? 'line' : 'lines'} of ${basename(file)}`);
+  return files.length === 0
+    ? ''
+    : `${files.join(', ')} are damaged or one too many and were set aside (damaged-*); what they recorded is computed again`;
 }

@@ -2,19 +2,29 @@
 import { CornerNetError } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import { listInputs, PassedOver } from '../inputs/expand.js';
+import { changeOf } from '../inputs/seen.js';
 import { packageVersion } from '../native.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
 import type { BatchJob } from './interfaces.js';
 import { compareJob, readJob, settingsOf, writeJob, type JobFile, type JobRequest } from './job.js';
-import { freezeList, FrozenList } from './list.js';
-import { lockFolder } from './lock.js';
+import { freezeList, FrozenList, type Position } from './list.js';
+import { FolderLock } from './lock.js';
 import { Meter } from './meter.js';
 import { checkJob } from './options.js';
+import { failedOutcome, type PictureOutcome } from './outcome.js';
 import { finishOutputs } from './outputs.js';
-import { JobRecords } from './records.js';
+import { DamagedRecords, damageSentence, JobRecords } from './records.js';
 import { QueueEngine } from './queue/engine.js';
 import { SupervisedDetector, type Engine } from './supervisor.js';
 import type { BatchSummary, RunBatchOptions } from './types.js';
+
+/** What comes of a picture: one that has changed since it was listed isn't computed, so that no job holds results of two states unsaid. */
+async function compute({ entry, seen }: Position, engine: Engine): Promise<PictureOutcome> {
+  const change = await changeOf(entry, seen, true);
+  if (change === undefined) return engine.submit(entry);
+  const sentence = `${entry.path} has changed since the job's list was frozen (${change}): --retry-errors takes it as it is now`;
+  return failedOutcome(entry, new CornerNetError('ERR_INPUT', sentence));
+}
 
 /** Sends what is pending through the engine; ends when nothing is, when told to finish, or at the first failure that isn't a picture's. */
 async function work(
@@ -35,13 +45,12 @@ async function work(
   signal?.addEventListener('abort', abort, { once: true });
   try {
     signal?.throwIfAborted();
-    for await (const { position, entry } of records.pending()) {
+    for await (const one of records.pending()) {
       while (inFlight >= engine.window && !failure) await change();
       if (failure || stop()) break;
       inFlight++;
-      engine
-        .submit(entry)
-        .then((outcome) => records.write(position, outcome))
+      compute(one, engine)
+        .then((outcome) => records.write(one, outcome))
         .catch((error: unknown) => (failure ??= { error }))
         .finally(() => {
           inFlight--;
@@ -60,27 +69,30 @@ async function work(
 class JobRun {
   readonly #job: BatchJob;
   readonly #options: RunBatchOptions;
+  readonly #lock: FolderLock;
   readonly #say: (text: string) => void;
   #engine: Engine | undefined;
 
-  constructor(job: BatchJob, options: RunBatchOptions) {
+  constructor(job: BatchJob, options: RunBatchOptions, lock: FolderLock) {
     this.#job = job;
     this.#options = options;
+    this.#lock = lock;
     this.#say = options.onMessage ?? (() => undefined);
   }
 
   async toEnd(): Promise<BatchSummary> {
-    const { output, retryErrors = false } = this.#job;
+    const { output, retryErrors } = this.#job;
     const existing = await readJob(output);
     const request = await this.#request(existing);
     if (existing) compareJob(output, existing, request);
     try {
       const file = existing ?? (await this.#begin(request));
-      const records = await JobRecords.open(output, new FrozenList(output, file.total), retryErrors);
       try {
-        return await this.#goOn(file, records);
-      } finally {
-        await records.close();
+        return await this.#goOn(file, { retryErrors });
+      } catch (error) {
+        if (!(error instanceof DamagedRecords)) throw error;
+        this.#say(`${error.message}: all records are read again`);
+        return await this.#goOn(file, { thorough: true });
       }
     } finally {
       await this.#engine?.close();
@@ -89,7 +101,7 @@ class JobRun {
 
   /** What this start asks for. Without inputs an existing job goes on as it was begun, in all that isn't named anew. */
   async #request(existing: JobFile | undefined): Promise<JobRequest> {
-    const { inputs = [], weights, options = {}, limit, shard } = this.#job;
+    const { inputs = [], weights, options = {}, limit, shard, hashInputs } = this.#job;
     const kept = inputs.length === 0 ? existing : undefined;
     const given = weights ?? kept?.weights.given ?? defaultWeights();
     const { path, flip, scoreThreshold } = resolveWeights(given);
@@ -101,6 +113,7 @@ class JobRun {
       inputs: kept?.inputs ?? inputs,
       limit: limit ?? kept?.limit,
       shard: shard ?? kept?.shard,
+      hashInputs: hashInputs ?? kept?.hashInputs,
     };
   }
 
@@ -113,7 +126,7 @@ class JobRun {
     const engine = (this.#engine = await this.#start(request));
     const info = engine instanceof SupervisedDetector ? engine.info : undefined;
     const file: JobFile = {
-      version: 1,
+      version: 2,
       created: new Date().toISOString(),
       cornernet: packageVersion(),
       libtorch: info?.libtorch ?? null,
@@ -124,7 +137,8 @@ class JobRun {
       inputs,
       limit: request.limit,
       shard: request.shard,
-      total: await freezeList(output, this.#entries(inputs), request),
+      hashInputs: request.hashInputs,
+      total: await freezeList(output, this.#entries(inputs), { ...request, hash: request.hashInputs }),
     };
     await writeJob(output, file);
     return file;
@@ -142,10 +156,22 @@ class JobRun {
   #start({ weights, settings, precision = 'auto' }: Pick<JobRequest, 'weights' | 'settings' | 'precision'>): Promise<Engine> {
     const { queue, options } = this.#job;
     if (queue) return QueueEngine.start(queue, { weights, settings, precision }, this.#say);
-    return SupervisedDetector.start(weights.given, { ...options, ...settings, precision }, this.#say);
+    return SupervisedDetector.start(weights, { ...options, ...settings, precision }, this.#say);
   }
 
-  async #goOn(file: JobFile, records: JobRecords): Promise<BatchSummary> {
+  async #goOn(file: JobFile, how: { readonly retryErrors?: boolean | undefined; readonly thorough?: boolean }): Promise<BatchSummary> {
+    const list = new FrozenList(this.#job.output, file.total);
+    const records = await JobRecords.open(this.#job.output, list, { ...how, held: (anew) => this.#lock.held(anew) });
+    try {
+      const damage = damageSentence(records.damaged);
+      if (damage !== '') this.#say(damage);
+      return await this.#work(file, records);
+    } finally {
+      await records.close();
+    }
+  }
+
+  async #work(file: JobFile, records: JobRecords): Promise<BatchSummary> {
     const { output, maxErrors = Infinity, format = 'jsonl', annotations } = this.#job;
     const { signal, finish, onProgress } = this.#options;
     const stop = (): boolean => finish?.aborted === true || records.failed > maxErrors;
@@ -158,6 +184,7 @@ class JobRun {
     } finally {
       await meter.close(records.done, records.failed);
     }
+    await this.#lock.held(true);
     const classes = file.classes ?? this.#engine?.classes ?? null;
     const known = { ...file, classes };
     if (file.classes === null && classes) await writeJob(output, known);
@@ -182,9 +209,9 @@ class JobRun {
 export async function runBatch(job: BatchJob, options: RunBatchOptions = {}): Promise<BatchSummary> {
   const checked = checkJob(job);
   options.signal?.throwIfAborted();
-  const lock = await lockFolder(checked.output);
+  const lock = await FolderLock.take(checked.output, { signal: options.signal, say: options.onMessage });
   try {
-    return await new JobRun(checked, options).toEnd();
+    return await new JobRun(checked, options, lock).toEnd();
   } finally {
     await lock.release();
   }

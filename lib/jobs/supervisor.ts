@@ -5,6 +5,7 @@ import type { LoadOptions } from '../options/interfaces.js';
 import type { ChildInfo, FromChild } from './child.js';
 import { DetectorProcess, type Death } from './detector-process.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
+import type { PinnedWeights } from './pinned.js';
 
 /** Where a job's pictures are computed. */
 export interface Engine {
@@ -33,7 +34,7 @@ interface Submission {
 }
 
 export class SupervisedDetector implements Engine {
-  readonly #weights: string | undefined;
+  readonly #weights: PinnedWeights;
   readonly #options: LoadOptions;
   readonly #say: (text: string) => void;
   readonly #tasks = new Map<number, Submission>();
@@ -48,17 +49,18 @@ export class SupervisedDetector implements Engine {
   #failure: CornerNetError | undefined;
   #started: { resolve: () => void; reject: (error: CornerNetError) => void } | undefined;
 
-  private constructor(weights: string | undefined, options: LoadOptions, say: (text: string) => void) {
+  private constructor(weights: PinnedWeights, options: LoadOptions, say: (text: string) => void) {
     this.#weights = weights;
     this.#options = options;
     this.#say = say;
   }
 
   /**
+   * @param weights every process that is started verifies the digest of what it loads.
    * @param say is told of deaths.
-   * @throws {CornerNetError} as `Detector.load`; `ERR_CRASHED` when the process dies whenever it starts.
+   * @throws {CornerNetError} as `Detector.load`; `ERR_CHECKPOINT` for another digest; `ERR_CRASHED` when the process dies whenever it starts.
    */
-  static async start(weights: string | undefined, options: LoadOptions, say: (text: string) => void): Promise<SupervisedDetector> {
+  static async start(weights: PinnedWeights, options: LoadOptions, say: (text: string) => void): Promise<SupervisedDetector> {
     const detector = new SupervisedDetector(weights, options, say);
     await new Promise<void>((resolve, reject) => {
       detector.#started = { resolve, reject };

@@ -42,6 +42,28 @@ export interface BatchSummary {
   readonly detections?: number;
   /** Once complete: objects found of each class. */
   readonly classes?: Readonly<Record<string, number>>;
+  /** Once complete: pictures with a result whose files are no longer as they were when the list was frozen. */
+  readonly changed?: number;
+  /** Files in the job's folder that keep what was damaged in others. */
+  readonly setAside?: readonly string[];
+}
+
+/** How whole a job's folder is. */
+export interface BatchVerification {
+  /** Whether every picture has exactly one record, none is damaged and no picture has changed. */
+  readonly whole: boolean;
+  /** Pictures of the job. */
+  readonly total: number;
+  /** Pictures with a result that is as it was written. */
+  readonly done: number;
+  /** Pictures with an error. */
+  readonly failed: number;
+  /** Pictures without a record, or with a damaged one. */
+  readonly pending: number;
+  /** Pictures with a result whose files are no longer as they were when the list was frozen. */
+  readonly changed: number;
+  /** Lines of the job's files that are no records, or one too many of a picture. */
+  readonly damaged: readonly { readonly file: string; readonly lines: number }[];
 }
 
 /** What may be heard and said while a job or worker runs. */
@@ -53,6 +75,9 @@ export interface RunControls {
   /** Told what a person would want to know: a process that died, a worker that can't go on. */
   readonly onMessage?: ((text: string) => void) | undefined;
 }
+
+/** Options of `verifyBatch`. */
+export type VerifyBatchOptions = Pick<RunControls, 'signal' | 'onMessage'>;
 
 /** Besides what {@link RunControls} has. */
 export interface RunBatchOptions extends RunControls {

@@ -64,6 +64,6 @@ export async function draw(
   const sidePx = scale === undefined ? undefined : scale * Math.max(width, height);
   const drawing = await renderBoxes({ ...picture, channels: 3 }, detections, maxPixels, sidePx);
   const encoded = await (format === 'png' ? drawing.png() : drawing).toBuffer();
-  if (file !== undefined) await writeText(file, encoded);
+  if (file !== undefined) await writeText(file, encoded, false); // a drawing can be made again
   return encoded;
 }

@@ -241,7 +241,7 @@ describe('pages', function () {
     tally.add({ path: tall }, { image: tall, width: 30, height: 3000, detections: [detection('<b>constructor</b>', 1), ...many] });
     tally.add({ path: tall }, { image: tall, width: 30, height: 3000, detections: [] });
     tally.add({ path: 'x' }, { image: 'x'.repeat(200), error: { code: 'ERR_INPUT', message: 'y'.repeat(300) } });
-    const job = { version: 1, created: '2026', cornernet: '1', libtorch: null, weights: { given: 'digits', sha256: '0'.repeat(64) }, precision: 'auto', classes: null, settings: { flip: false }, inputs: [], total: 3 } as const; // prettier-ignore
+    const job = { version: 2, created: '2026', cornernet: '1', libtorch: null, weights: { given: 'digits', sha256: '0'.repeat(64) }, precision: 'auto', classes: null, settings: { flip: false }, inputs: [], total: 3 } as const; // prettier-ignore
     const samples = [0, 1, 2, 3].map((i) => ({ time: 1000 * i, done: [0, 900, 901, 902][i] ?? 0, failed: 0 }));
     const summary = { state: 'complete', total: 3, done: 2, failed: 1, pending: 0, errors: { ERR_INPUT: 1 }, detections: 151 } as const;
     await writeReport(file, { ...job, inputs: [], settings: { ...job.settings } }, summary, tally, samples);

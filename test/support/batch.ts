@@ -68,8 +68,10 @@ export function writeList(file: string, paths: readonly string[]): string {
 export function startCornernet(
   args: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
+  under: readonly string[] = [],
 ): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [join(root, 'dist', 'cli.js'), ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [command, ...rest] = [...under, process.execPath, join(root, 'dist', 'cli.js'), ...args];
+  const child = spawn(command as string, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));

@@ -31,15 +31,19 @@ describe('job records', function () {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  async function pendingOf(records: JobRecords): Promise<number[]> {
-    const positions: number[] = [];
-    for await (const { position } of records.pending()) positions.push(position);
+  async function pendingOf(records: JobRecords): Promise<Position[]> {
+    const positions: Position[] = [];
+    for await (const one of records.pending()) positions.push(one);
     return positions;
   }
 
   it('a list is frozen in parts', async () => {
     assert.deepEqual([list.length, list.parts, list.lengthOf(2)], [total, 3, 500]);
-    assert.deepEqual((await list.read(1))[7], { position: partLength + 7, entry: { path: `picture-${(partLength + 7) % 3000}.jpg` } });
+    assert.deepEqual((await list.read(1))[7], {
+      position: partLength + 7,
+      entry: { path: `picture-${(partLength + 7) % 3000}.jpg` },
+      seen: undefined,
+    });
     await assert.rejects(new FrozenList(folder, total + 1).read(2), { code: 'ERR_JOB', message: /is damaged: it has 500 lines, not 501/ });
   });
 
@@ -55,17 +59,17 @@ describe('job records', function () {
   });
 
   it('every third fails, all are written out of order, and nothing is pending when it is read again', async () => {
-    const records = await JobRecords.open(folder, list, false);
+    const records = await JobRecords.open(folder, list);
     const all: Position[] = [];
     for await (const one of records.pending()) all.push(one);
     assert.equal(all.length, total);
     const order = all.map((_, i) => all[(i * 7919) % total] as Position);
-    await Promise.all(order.map(({ position, entry }) => records.write(position, (position % 3 === 0 ? failure : result)(entry.path))));
-    await records.write(5, result('a second time'));
+    await Promise.all(order.map((one) => records.write(one, (one.position % 3 === 0 ? failure : result)(one.entry.path))));
+    await records.write(all[5] as Position, result('a second time'));
     assert.deepEqual([records.done + records.failed, records.failed], [total, Math.ceil(total / 3)]);
     await records.close();
 
-    const again = await JobRecords.open(folder, list, false);
+    const again = await JobRecords.open(folder, list);
     assert.deepEqual([again.done, again.failed, await pendingOf(again)], [total - Math.ceil(total / 3), Math.ceil(total / 3), []]);
     let position = 0;
     for await (const one of again.outcomes()) {
@@ -81,17 +85,17 @@ describe('job records', function () {
     const lines = readFileSync(part, 'utf8').split('\n').length - 1;
     truncateSync(part, readFileSync(part).length / 2);
     const left = readFileSync(part, 'utf8').split('\n').length - 1;
-    const records = await JobRecords.open(folder, list, false);
+    const records = await JobRecords.open(folder, list);
     const pending = await pendingOf(records);
     assert.equal(pending.length, lines - left);
-    assert.ok(pending.every((position) => Math.floor(position / partLength) === 1 && position % 3 !== 0));
-    await Promise.all(pending.map((position) => records.write(position, result(`picture-${position % 3000}.jpg`))));
+    assert.ok(pending.every(({ position }) => Math.floor(position / partLength) === 1 && position % 3 !== 0));
+    await Promise.all(pending.map((one) => records.write(one, result(one.entry.path))));
     await records.close();
     assert.equal(readFileSync(part, 'utf8').split('\n').length - 1, lines);
   });
 
   it('failures that are forgotten are pending', async () => {
-    const records = await JobRecords.open(folder, list, true);
+    const records = await JobRecords.open(folder, list, { retryErrors: true });
     assert.equal((await pendingOf(records)).length, Math.ceil(total / 3));
     assert.ok(existsSync(join(folder, 'errors.jsonl')));
     await records.close();

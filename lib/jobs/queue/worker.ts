@@ -7,7 +7,7 @@ import type { Job, Queue } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import { checkLoadOptions } from '../../options/check.js';
-import { findWeights, resolveWeights, sha256 } from '../../weights/weights.js';
+import { findWeights, resolveWeights } from '../../weights/weights.js';
 import type { WorkerOptions } from '../interfaces.js';
 import { checkWorker } from '../options.js';
 import { failedOutcome, type PictureOutcome } from '../outcome.js';
@@ -64,16 +64,9 @@ class Engines {
 
   async #start(chunk: Chunk, former: Promise<SupervisedDetector> | undefined): Promise<SupervisedDetector> {
     await (await former?.catch(() => undefined))?.close();
-    const weights = await this.#weightsOf(chunk);
+    const { path } = await this.#findWeights(chunk.weights.given);
     const settings = checkLoadOptions({ ...chunk.settings, precision: chunk.precision });
-    return SupervisedDetector.start(weights, { ...settings, ...this.#options.options }, this.#say);
-  }
-
-  async #weightsOf({ weights }: Chunk): Promise<string> {
-    const { path } = await this.#findWeights(weights.given);
-    const digest = await sha256(path);
-    if (digest === weights.sha256) return path;
-    throw new CornerNetError('ERR_CHECKPOINT', `${path} has the sha256 ${digest}, the job's weights have ${weights.sha256}`);
+    return SupervisedDetector.start({ given: path, sha256: chunk.weights.sha256 }, { ...settings, ...this.#options.options }, this.#say);
   }
 
   async #findWeights(given: string): Promise<{ path: string }> {

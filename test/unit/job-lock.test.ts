@@ -1,0 +1,120 @@
+// The lock of a job's folder: one owner at a time, whatever the machines' names, clocks and name spaces say.
+import { strict as assert } from 'node:assert';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { FolderLock } from '../../lib/jobs/lock.js';
+import { thisProcess, type Owner } from '../../lib/jobs/owner.js';
+
+const times = { beat: 20, dead: 400 };
+
+describe('the lock of a job', () => {
+  let folder: string;
+  let file: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-lock-'));
+    file = join(folder, 'lock-000001.json');
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const claim = (owner: Partial<Owner>, count = 0): string => JSON.stringify({ host: 'elsewhere', pid: 12, token: 'a', count, ...owner });
+
+  it('is one process’s, and leaves nothing behind', async () => {
+    const lock = await FolderLock.take(folder, { times });
+    await lock.held(true);
+    await assert.rejects(FolderLock.take(folder, { times }), {
+      code: 'ERR_LOCKED',
+      message: new RegExp(`worked on by process ${process.pid} on this machine`),
+    });
+    await lock.release();
+    assert.deepEqual(readdirSync(folder), []);
+    await (await FolderLock.take(folder, { times })).release();
+  });
+
+  it('of a hundred that want it at once one gets it', async () => {
+    const all = await Promise.allSettled(Array.from({ length: 100 }, () => FolderLock.take(folder, { times })));
+    const got = all.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    assert.equal(got.length, 1);
+    for (const one of all) if (one.status === 'rejected') assert.equal((one.reason as { code: string }).code, 'ERR_LOCKED');
+    await got[0]?.held(true);
+    await got[0]?.release();
+  });
+
+  it('of a process that ended is taken at once; a number that was given again is not that process', async () => {
+    const here = await thisProcess();
+    writeFileSync(file, claim({ ...here, started: '1' }));
+    const never = { beat: 60_000, dead: 600_000 };
+    await (await FolderLock.take(folder, { times: never })).release();
+    writeFileSync(file, claim({ ...here, pid: 2 ** 22 + 1 }));
+    await (await FolderLock.take(folder, { times: never })).release();
+  });
+
+  for (const [what, owner] of [
+    ['another machine', {}],
+    ['another container of this machine', { host: hostname(), space: 'another' }],
+    ['another machine of the same name', { host: hostname() }],
+  ] as const) {
+    it(`of ${what} is taken once it shows no life, and not before`, async () => {
+      const other = { host: 'elsewhere', ...owner };
+      writeFileSync(file, claim(other));
+      let count = 0;
+      const beat = setInterval(() => writeFileSync(file, claim(other, ++count)), times.beat);
+      const told: string[] = [];
+      try {
+        await assert.rejects(FolderLock.take(folder, { times, say: (text) => told.push(text) }), {
+          code: 'ERR_LOCKED',
+          message: /worked on by process 12 on/,
+        });
+      } finally {
+        clearInterval(beat);
+      }
+      assert.match(told[0] ?? '', /process 12 on .* has not left the job in .*: waiting for a sign of its life/);
+      const lock = await FolderLock.take(folder, { times });
+      assert.deepEqual([existsSync(file), readdirSync(folder)], [false, ['lock-000002.json']]);
+      await lock.release();
+    });
+  }
+
+  it('an owner that slept until it was taken for dead writes no more', async () => {
+    const lock = await FolderLock.take(folder, { times });
+    // Another machine has watched it for long enough.
+    writeFileSync(join(folder, 'lock-000002.json'), claim({}));
+    rmSync(file);
+    await assert.rejects(lock.held(true), { code: 'ERR_LOCKED', message: /another process has taken the job/ });
+    await lock.release();
+    assert.deepEqual(readdirSync(folder), ['lock-000002.json']);
+  });
+
+  it('one who judged late takes nothing from who came between', async () => {
+    writeFileSync(file, claim({}));
+    const late = FolderLock.take(folder, { times: { beat: 2_000, dead: 300 } }); // looks once more after 200 ms
+    late.catch(() => undefined);
+    await pause(50);
+    // Meanwhile the owner was followed by another, which left, and a third came.
+    rmSync(file);
+    const third = await FolderLock.take(folder, { times });
+    await assert.rejects(late, { code: 'ERR_LOCKED' });
+    await third.held(true);
+    await third.release();
+  });
+
+  it('a file that was never written counts as a dead owner’s, after a while', async () => {
+    writeFileSync(file, '');
+    const lock = await FolderLock.take(folder, { times });
+    assert.equal((JSON.parse(readFileSync(join(folder, 'lock-000002.json'), 'utf8')) as Owner).pid, process.pid);
+    await lock.release();
+  });
+
+  it('waiting ends with the signal’s reason', async () => {
+    writeFileSync(file, claim({}));
+    const aborter = new AbortController();
+    const reason = new Error('of the user');
+    const taken = FolderLock.take(folder, { times: { beat: 100, dead: 60_000 }, signal: aborter.signal, say: () => aborter.abort(reason) });
+    await assert.rejects(taken, (error) => error === reason);
+    assert.deepEqual(readdirSync(folder), ['lock-000001.json']);
+  });
+});
