@@ -1,7 +1,7 @@
 // Outputs: a file, which appears under its name only when it is complete, what devices and pipes take, or standard output.
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { constants, createWriteStream, type Stats } from 'node:fs';
-import { access, chmod, mkdir, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, chmod, chown, mkdir, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import type { Writable } from 'node:stream';
@@ -50,21 +50,51 @@ async function linkedTo(path: string): Promise<string> {
   return to === undefined ? path : linkedTo(resolve(dirname(path), to));
 }
 
+/** The number of an open file of this process that a path names, as /dev/stdout does. */
+async function descriptorOf(path: string): Promise<number | undefined> {
+  const [, number] = /^\/(?:dev|proc\/(?:self|\d+))\/fd\/(\d+)$/.exec(resolve(path)) ?? [];
+  if (number !== undefined) return Number(number);
+  const to = await readlink(path).catch(() => undefined);
+  return to === undefined ? undefined : descriptorOf(resolve(dirname(path), to));
+}
+
 interface Target {
   /** Behind all links. */
   readonly file: string;
-  /** Where it is written before it gets its name; devices and pipes are written through. */
+  /** Where it is written before it gets its name; devices, pipes and what is open already are written through. */
   readonly aside?: string;
   /** Of the file that is replaced. */
-  readonly mode?: number | undefined;
+  readonly former?: Stats | undefined;
+  /** Of a path that names an open file. */
+  readonly descriptor?: number | undefined;
 }
 
 async function targetOf(path: string): Promise<Target> {
   const there = await statIfThere(path);
   if (there?.isDirectory() === true) throw new Error('it is a folder');
-  if (there && !there.isFile()) return { file: path };
+  const descriptor = there && (await descriptorOf(path));
+  if (descriptor !== undefined || (there && !there.isFile())) return { file: path, descriptor };
   const file = there ? await realpath(path) : await linkedTo(resolve(path));
-  return { file, aside: join(dirname(file), fittingName(basename(file), `.${process.pid}.part`)), mode: there?.mode };
+  const ending = `.${process.pid}-${randomBytes(4).toString('hex')}.part`;
+  return { file, aside: join(dirname(file), fittingName(basename(file), ending)), former: there };
+}
+
+function streamTo({ file, aside, former, descriptor }: Target, flush: boolean): Writable {
+  if (descriptor === 1) return process.stdout;
+  if (descriptor === 2) return process.stderr;
+  // Nobody reads of a private file what its former readers could not; nothing that lies there is followed or kept.
+  if (aside !== undefined) return createWriteStream(aside, { flags: 'wx', mode: former ? 0o600 : 0o666, flush });
+  return createWriteStream(file, { flags: descriptor === undefined ? 'w' : 'a' });
+}
+
+/** Gives what is written its name, and its predecessor's owner, where we may, and mode. */
+async function replace({ file, former }: Target, aside: string): Promise<void> {
+  if (former) {
+    const own = await stat(aside);
+    if (own.uid !== former.uid || own.gid !== former.gid) await chown(aside, former.uid, former.gid).catch(() => undefined);
+    await chmod(aside, former.mode & 0o7777);
+  }
+  await rename(aside, file);
 }
 
 /** What file systems say that have no such thing as a folder's sync, or of folders that can't be read. */
@@ -90,6 +120,11 @@ export async function makeFolder(folder: string): Promise<void> {
   await syncFolder(dirname(resolve(folder)));
 }
 
+/** Whether it is the process's own, which stays open. */
+function isStandard(stream: Writable): boolean {
+  return stream === process.stdout || stream === process.stderr;
+}
+
 class FileOutput implements TextOutput {
   readonly #path: string;
   readonly #durable: boolean;
@@ -107,18 +142,18 @@ class FileOutput implements TextOutput {
   async commit(): Promise<void> {
     await this.#attempt(async () => {
       const { stream, target } = await this.#opened();
+      if (isStandard(stream)) return;
       stream.end();
       await finished(stream);
       if (target.aside === undefined) return;
-      if (target.mode !== undefined) await chmod(target.aside, target.mode & 0o7777);
-      await rename(target.aside, target.file);
+      await replace(target, target.aside);
       if (this.#durable) await syncFolder(dirname(target.file));
     });
   }
 
   async discard(): Promise<void> {
     const open = await this.#open?.catch(() => undefined);
-    open?.stream.destroy();
+    if (open && !isStandard(open.stream)) open.stream.destroy();
     if (open?.target.aside !== undefined) await rm(open.target.aside, { force: true }).catch(() => undefined);
   }
 
@@ -126,8 +161,8 @@ class FileOutput implements TextOutput {
     return (this.#open ??= (async () => {
       const target = await targetOf(this.#path);
       if (target.aside !== undefined) await makeFolder(dirname(target.file));
-      const stream = createWriteStream(target.aside ?? target.file, { flush: this.#durable && target.aside !== undefined });
-      stream.on('error', () => undefined); // each write reports its own
+      const stream = streamTo(target, this.#durable);
+      if (!isStandard(stream)) stream.on('error', () => undefined); // each write reports its own
       return { target, stream };
     })());
   }

@@ -1,10 +1,25 @@
-// Where outputs go: folders made on the way, and what can't be made.
+// Where outputs go: folders made on the way and what can't be made, devices, pipes, links, and what a file keeps that is replaced.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  createReadStream,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { writeText } from '../../lib/output-file.js';
+import { openOutput, writeText } from '../../lib/output-file.js';
+import { Unavailable, orSkip, root } from '../environment.js';
 
 describe('output files', () => {
   let folder: string;
@@ -24,5 +39,86 @@ describe('output files', () => {
     await assert.rejects(writeText('/proc/nothing/below/a.txt', ''), { code: 'ERR_WRITE' });
     writeFileSync(join(folder, 'file'), '');
     await assert.rejects(writeText(join(folder, 'file', 'a.txt'), ''), { code: 'ERR_WRITE' });
+  });
+
+  it('what is no file is written through and stays what it is, for root too', async function () {
+    const fifo = join(folder, 'fifo');
+    assert.equal(spawnSync('mkfifo', [fifo]).status, 0);
+    symlinkSync('fifo', join(folder, 'link'));
+    const read = (async () => {
+      let text = '';
+      for await (const piece of createReadStream(fifo, 'utf8')) text += String(piece);
+      return text;
+    })();
+    await writeText(join(folder, 'link'), 'through');
+    assert.equal(await read, 'through');
+    assert.ok(lstatSync(fifo).isFIFO() && lstatSync(join(folder, 'link')).isSymbolicLink());
+    await writeText('/dev/null', 'nothing');
+    assert.ok(lstatSync('/dev/null').isCharacterDevice());
+    await assert.rejects(writeText('/dev/full', 'text'), { code: 'ERR_WRITE' });
+    assert.ok(lstatSync('/dev/full').isCharacterDevice());
+    assert.deepEqual(readdirSync(folder).sort(), ['fifo', 'link']);
+    // A device beside which there is room for a file in its place.
+    const node = join(folder, 'null');
+    const made = spawnSync('mknod', [node, 'c', '1', '3']);
+    await orSkip(this, () => (made.status === 0 ? Promise.resolve() : Promise.reject(new Unavailable('devices can not be made here'))));
+    await writeText(node, 'nothing').catch((error: unknown) => assert.match(String(error), /EACCES|EPERM/)); // mounted without devices
+    assert.ok(lstatSync(node).isCharacterDevice());
+  });
+
+  it('a standard output that is a file already is added to where it is', () => {
+    const log = join(folder, 'log');
+    for (const name of ['/dev/stdout', '/dev/fd/1', '/proc/self/fd/1', '/dev/fd/7', '/dev/stderr']) {
+      writeFileSync(log, 'before\n');
+      const { ino } = statSync(log);
+      const script = `require('${root}/lib/output-file.ts').writeText('${name}', 'text\\n')`;
+      const { stderr, status } = spawnSync('bash', ['-c', `{ '${process.execPath}' --import=tsx -e "${script}"; echo after; } >> ${log} 7>&1 2>&1`], { cwd: root, encoding: 'utf8' }); // prettier-ignore
+      assert.deepEqual([status, readFileSync(log, 'utf8')], [0, 'before\ntext\nafter\n'], `${name} ${stderr}`);
+      assert.equal(statSync(log).ino, ino);
+    }
+  });
+
+  it('a link keeps leading to the file, be that there yet or not', async () => {
+    mkdirSync(join(folder, 'deep'));
+    symlinkSync('deep/file', join(folder, 'one'));
+    symlinkSync('one', join(folder, 'two'));
+    for (const text of ['first', 'second']) {
+      await writeText(join(folder, 'two'), text);
+      assert.equal(readFileSync(join(folder, 'deep', 'file'), 'utf8'), text);
+    }
+    assert.ok(['one', 'two'].every((name) => lstatSync(join(folder, name)).isSymbolicLink()));
+    assert.deepEqual(readdirSync(join(folder, 'deep')), ['file']);
+  });
+
+  it('a file keeps its mode and owner, and is no more open while it is written', async () => {
+    const file = join(folder, 'private');
+    const before = process.umask(0);
+    try {
+      for (const mode of [0o600, 0o640, 0o755]) {
+        writeFileSync(file, 'former');
+        if (process.getuid?.() === 0) chownSync(file, 12345, 54321);
+        chmodSync(file, mode);
+        const { uid, gid } = statSync(file);
+        const output = openOutput(file);
+        await output.write('secret');
+        const [aside = ''] = readdirSync(folder).filter((name) => name.endsWith('.part'));
+        assert.equal(statSync(join(folder, aside)).mode & 0o077, 0);
+        assert.equal(readFileSync(file, 'utf8'), 'former');
+        await output.commit();
+        const now = statSync(file);
+        assert.deepEqual([now.mode & 0o777, now.uid, now.gid, readFileSync(file, 'utf8')], [mode, uid, gid, 'secret']);
+        rmSync(file);
+      }
+    } finally {
+      process.umask(before);
+    }
+  });
+
+  it('several that write one file at once each write the whole', async () => {
+    const file = join(folder, 'file');
+    const texts = ['a', 'b', 'c'].map((letter) => letter.repeat(200_000));
+    await Promise.all(texts.map((text) => writeText(file, text)));
+    assert.ok(texts.includes(readFileSync(file, 'utf8')));
+    assert.deepEqual(readdirSync(folder), ['file']);
   });
 });
