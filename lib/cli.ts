@@ -6,7 +6,7 @@ import { exitCodes, reportFailure } from './commands/failure.js';
 import { Interrupted } from './commands/interrupt.js';
 import { CornerNetError } from './errors.js';
 import { packageVersion } from './native.js';
-import { tell } from './commands/terminal.js';
+import { outputFailed, tell } from './commands/terminal.js';
 import { plain } from './terminal.js';
 
 const about = `CornerNet object detection: runs mmdetection's checkpoints directly, on the CPU or on NVIDIA GPUs.`;
@@ -54,8 +54,8 @@ async function program(args: readonly string[]): Promise<Command> {
 }
 
 async function main(): Promise<void> {
-  // `cornernet detect ... | head` closes our output early: that is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? exitCodes.done : exitCodes.failed));
+  process.stdout.on('error', outputFailed);
+  process.stderr.on('error', () => undefined); // there is nobody left to tell
   try {
     await (await program(process.argv.slice(2))).parseAsync();
   } catch (error) {

@@ -7,7 +7,7 @@ import { runBatch } from '../jobs/run.js';
 import type { BatchSummary, BatchVerification } from '../jobs/types.js';
 import { verifyBatch } from '../jobs/verify.js';
 import { addDetectorOptions, addTableOptions, loadOptionsOf, tableOptionsOf, type DetectorFlags } from '../options/flags.js';
-import { printMade, tell } from './terminal.js';
+import { printMade, tell, whenOutputFails } from './terminal.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { showBatchProgress, type ProgressStyle } from './progress.js';
@@ -77,6 +77,7 @@ function say(text: string): void {
 async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
   const interrupt = onInterrupt(say);
   const progress = showBatchProgress(flags.progress);
+  whenOutputFails(() => say('nobody takes the progress any more; the job goes on'));
   try {
     const { output, weights } = flags;
     const job = { inputs, output, weights, options: loadOptionsOf(flags), queue: queueOptionsOf(flags) };

@@ -14,7 +14,7 @@ import { checkOutputFile, checkOutputFolder, writeText } from '../output-file.js
 import { renderBoxes } from '../render/boxes.js';
 import { DrawingFolder } from '../render/folder.js';
 import { renderHeatmaps } from '../render/heatmaps.js';
-import { tell } from './terminal.js';
+import { tell, whenOutputFails } from './terminal.js';
 import { defaultWeights } from '../weights/weights.js';
 import { openResults, type Format } from '../writers/open.js';
 import { exitCodes, reportFailure } from './failure.js';
@@ -155,6 +155,11 @@ function choices(flags: DetectFlags, detector: Detector): string {
 export async function detectInputs(inputs: readonly string[], flags: DetectFlags): Promise<number> {
   const say = (text: string): void => (flags.quiet === true || text === '' ? undefined : tell(`cornernet: ${text}`));
   await checkFlags(flags);
+  if (flags.draw !== undefined || flags.heatmaps !== undefined)
+    whenOutputFails(() => {
+      tell('ERR_WRITE: nobody takes the output any more: given up');
+      process.exit(exitCodes.failed);
+    });
   const skipped = new PassedOver();
   const entries = await expandEntries(inputs, { takePicture: true, onPassedOver: skipped.count });
   say(skipped.sentence);

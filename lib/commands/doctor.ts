@@ -104,6 +104,7 @@ async function examine(): Promise<Finding[]> {
 export function register(command: Command): void {
   command.option('--json', 'as JSON').action(async ({ json }: { json?: boolean }) => {
     const findings = await examine();
+    process.exitCode = findings.some(({ remedy }) => remedy !== undefined) ? exitCodes.failed : exitCodes.done;
     if (json === true) {
       printMade(JSON.stringify({ findings }, null, 2));
     } else {
@@ -112,6 +113,5 @@ export function register(command: Command): void {
         if (remedy !== undefined) print(`     -> ${remedy}`);
       }
     }
-    process.exitCode = findings.some(({ remedy }) => remedy !== undefined) ? exitCodes.failed : exitCodes.done;
   });
 }

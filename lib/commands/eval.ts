@@ -4,6 +4,7 @@ import { Option, type Command } from 'commander';
 import { CornerNetError } from '../errors.js';
 import { readAnnotations, readDetections, type CocoAnnotations } from '../coco/dataset.js';
 import { detectSet, type DetectedSet } from '../coco/detect.js';
+import type { EvaluationPage } from '../coco/page.js';
 import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../coco/evaluate.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { checkOutputFile, writeText } from '../output-file.js';
@@ -78,6 +79,21 @@ function tableOf(annotations: CocoAnnotations, { stats, perClassAP }: CocoEvalua
   return `${textTable(['', 'value'], summary)}\n${textTable(['class', 'AP'], classes)}\n`;
 }
 
+async function writePage(
+  file: string,
+  flags: EvalFlags,
+  shownThere: Omit<EvaluationPage, 'subject' | 'scoreThreshold'>,
+  set: DetectedSet | undefined,
+): Promise<void> {
+  const weights = flags.weights ?? defaultWeights();
+  const scoreThreshold = flags.scoreThreshold ?? (set ? resolveWeights(weights).scoreThreshold : shownScore);
+  const what = set ? `${weights} on ${set.device} in ${set.precision}` : (flags.detections ?? '');
+  const { images, annotations } = shownThere.annotations;
+  const subject = `${what}, ${images.length} pictures, ${annotations.length} objects.`;
+  const { evaluationPage } = await import('../coco/page.js'); // with the charts
+  await writeText(file, await evaluationPage({ ...shownThere, subject, scoreThreshold }));
+}
+
 async function evaluate(flags: EvalFlags): Promise<void> {
   for (const file of [flags.output, flags.html, flags.saveDetections]) if (file !== undefined) await checkOutputFile(file);
   const annotations = await readAnnotations(flags.annotations);
@@ -90,16 +106,9 @@ async function evaluate(flags: EvalFlags): Promise<void> {
   const { stats, perClassAP, warnings } = evaluation;
   for (const warning of warnings) sayWarning(warning);
   if (flags.saveDetections !== undefined) await writeText(flags.saveDetections, `${JSON.stringify(detections)}\n`);
-  await writeText(
-    flags.output,
-    flags.format === 'json' ? `${JSON.stringify({ stats, perClassAP }, null, 1)}\n` : tableOf(annotations, evaluation),
-  );
-  if (flags.html === undefined) return;
-  const scoreThreshold = flags.scoreThreshold ?? (set ? resolveWeights(flags.weights ?? defaultWeights()).scoreThreshold : shownScore);
-  const what = set ? `${flags.weights ?? defaultWeights()} on ${set.device} in ${set.precision}` : (flags.detections ?? '');
-  const subject = `${what}, ${annotations.images.length} pictures, ${annotations.annotations.length} objects.`;
-  const { evaluationPage } = await import('../coco/page.js'); // with the charts
-  await writeText(flags.html, await evaluationPage({ subject, annotations, detections, evaluation, scoreThreshold, images: flags.images }));
+  if (flags.html !== undefined) await writePage(flags.html, flags, { annotations, detections, evaluation, images: flags.images }, set);
+  const text = flags.format === 'json' ? `${JSON.stringify({ stats, perClassAP }, null, 1)}\n` : tableOf(annotations, evaluation);
+  await writeText(flags.output, text); // last: whoever closes the output early has the files
 }
 
 interface Compared {

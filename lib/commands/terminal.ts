@@ -1,9 +1,12 @@
 // What commands print. Nothing else in them writes to the console, so that all of it is plain.
 import { plain } from '../terminal.js';
 
+let isClosed = false;
+let whenClosed: (() => void) | undefined;
+
 /** A line of output. */
 export function print(text: string): void {
-  console.log(plain(text));
+  printMade(plain(text));
 }
 
 /** A line beside the output, on standard error. */
@@ -13,5 +16,19 @@ export function tell(text: string): void {
 
 /** A table whose cells are plain, or JSON. */
 export function printMade(text: string): void {
-  console.log(text);
+  if (!isClosed) console.log(text);
+}
+
+/** What is done, once, instead of ending when nobody takes the output any more: for commands whose output is not all that they do. */
+export function whenOutputFails(then: () => void): void {
+  whenClosed = then;
+}
+
+/** `cornernet detect ... | head` closes our output early: that is no failure, unless there is more to do. */
+export function outputFailed(error: NodeJS.ErrnoException): void {
+  if (isClosed) return;
+  isClosed = true;
+  if (error.code !== 'EPIPE') tell(`ERR_WRITE: standard output can't be written: ${error.message}`);
+  if (whenClosed) whenClosed();
+  else process.exit(error.code === 'EPIPE' ? (process.exitCode ?? 0) : 1);
 }

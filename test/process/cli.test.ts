@@ -22,6 +22,7 @@ import sharp from 'sharp';
 
 import type { DetectionResult } from '../../lib/index.js';
 import { fixtures, root } from '../environment.js';
+import { assertComplete, photos, startCornernet, writeList } from '../support/batch.js';
 import { cornernet, runNode } from '../support/child.js';
 
 const scenes = ['scene0.jpg', 'scene1.jpg', 'scene2.jpg', 'scene3.jpg'].map((name) => join(root, 'pictures', name));
@@ -340,6 +341,28 @@ describe('cornernet', function () {
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     await new Promise((resolve) => child.on('close', resolve));
     assert.equal(stderr, '');
+  });
+
+  it('a closed output ends no job, and is said where pictures are still to be drawn', async () => {
+    const job = join(folder, 'closed');
+    const some = photos.slice(0, 40);
+    const many = writeList(join(folder, 'many.txt'), some);
+    const { child, ended } = startCornernet(['batch', many, '--output', job, '--progress', 'json', '--device', 'cpu']);
+    child.stdout?.once('data', () => child.stdout?.destroy());
+    const { code, stderr } = await ended;
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /nobody takes the progress any more; the job goes on/);
+    assert.equal(stderr.match(/nobody takes/g)?.length, 1);
+    assertComplete(job, some);
+    const drawing = startCornernet(['detect', ...some, '--draw', join(folder, 'closed-drawn'), '-q']);
+    drawing.child.stdout?.once('data', () => drawing.child.stdout?.destroy());
+    const given = await drawing.ended;
+    assert.deepEqual([given.code, given.stderr], [1, 'ERR_WRITE: nobody takes the output any more: given up\n']);
+    // With nobody at standard error either.
+    const silent = startCornernet(['batch', ...photos.slice(0, 3), '--output', join(folder, 'silent')]);
+    silent.child.stderr?.destroy();
+    assert.equal((await silent.ended).code, 0);
+    assertComplete(join(folder, 'silent'), photos.slice(0, 3));
   });
 
   it('help is a document, and works without the addon', async () => {
