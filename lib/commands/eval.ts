@@ -2,9 +2,8 @@
 import { Option, type Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
-import { readAnnotations, readDetections, type CocoAnnotations } from '../coco/dataset.js';
+import { readAnnotations, readDetections, type CocoAnnotations, type CocoDetection } from '../coco/dataset.js';
 import { detectSet, type DetectedSet } from '../coco/detect.js';
-import type { EvaluationPage } from '../coco/page.js';
 import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../coco/evaluate.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { checkOutputFile, writeText } from '../output-file.js';
@@ -82,7 +81,7 @@ function tableOf(annotations: CocoAnnotations, { stats, perClassAP }: CocoEvalua
 async function writePage(
   file: string,
   flags: EvalFlags,
-  shownThere: Omit<EvaluationPage, 'subject' | 'scoreThreshold'>,
+  shownThere: { annotations: CocoAnnotations; detections: readonly CocoDetection[]; evaluation: CocoEvaluation },
   set: DetectedSet | undefined,
 ): Promise<void> {
   const weights = flags.weights ?? defaultWeights();
@@ -91,7 +90,7 @@ async function writePage(
   const { images, annotations } = shownThere.annotations;
   const subject = `${what}, ${images.length} pictures, ${annotations.length} objects.`;
   const { evaluationPage } = await import('../coco/page.js'); // with the charts
-  await writeText(file, await evaluationPage({ ...shownThere, subject, scoreThreshold }));
+  await writeText(file, await evaluationPage({ ...shownThere, images: flags.images, subject, scoreThreshold }));
 }
 
 async function evaluate(flags: EvalFlags): Promise<void> {
@@ -106,7 +105,7 @@ async function evaluate(flags: EvalFlags): Promise<void> {
   const { stats, perClassAP, warnings } = evaluation;
   for (const warning of warnings) sayWarning(warning);
   if (flags.saveDetections !== undefined) await writeText(flags.saveDetections, `${JSON.stringify(detections)}\n`);
-  if (flags.html !== undefined) await writePage(flags.html, flags, { annotations, detections, evaluation, images: flags.images }, set);
+  if (flags.html !== undefined) await writePage(flags.html, flags, { annotations, detections, evaluation }, set);
   const text = flags.format === 'json' ? `${JSON.stringify({ stats, perClassAP }, null, 1)}\n` : tableOf(annotations, evaluation);
   await writeText(flags.output, text); // last: whoever closes the output early has the files
 }
