@@ -55,12 +55,14 @@ constexpr Taps taps(int at, int side_px, int source_side_px) {
 
 constexpr float between(float first, float second, float weight) { return first * (1.f - weight) + second * weight; }
 
-/// A byte channel's level at a pixel of the resized picture.
-constexpr float resized_level(const PictureJob& picture, const Taps& down, const Taps& across, int byte) {
+/// A byte channel's level at a pixel of the resized picture; `load` reads a byte.
+template <typename Load>
+constexpr float resized_level(const PictureJob& picture, const Taps& down, const Taps& across, int byte, Load load) {
   const uint8_t* const upper = picture.rgb + int64_t{3} * down.first * picture.source_width_px + byte;
   const uint8_t* const lower = picture.rgb + int64_t{3} * down.second * picture.source_width_px + byte;
   const int64_t left = int64_t{3} * across.first, right = int64_t{3} * across.second;
-  return between(between(upper[left], upper[right], across.weight), between(lower[left], lower[right], across.weight), down.weight);
+  return between(between(load(upper + left), load(upper + right), across.weight), between(load(lower + left), load(lower + right), across.weight),
+                 down.weight);
 }
 
 /// The picture column that shows at column x of a padded view, or -1 in the border.

@@ -28,7 +28,7 @@ void fill_resized_row(const PictureJob& picture, const LevelTable& levels, const
     const int column = source_column(picture, view, x, mirrored);
     const Taps across = taps(column, picture.width_px, picture.source_width_px);
     for (int channel = 0; channel < 3; ++channel) {
-      const float level = resized_level(picture, down, across, levels.source_channel[channel]);
+      const float level = resized_level(picture, down, across, levels.source_channel[channel], [](const uint8_t* at) { return *at; });
       out[channel] = T(column < 0 ? 0.f : normalised(levels, channel, level));
     }
   }

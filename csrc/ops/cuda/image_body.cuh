@@ -26,14 +26,14 @@ CORNERNET_DEVICE void fill_pixel(Context& context, const PictureJob* pictures, c
     const Taps down = taps(row, picture.height_px, picture.source_height_px);
     const Taps across = taps(column, picture.width_px, picture.source_width_px);
     for (int channel = 0; channel < 3; ++channel) {
-      const float level = resized_level(picture, down, across, table->source_channel[channel]);
+      const float level = resized_level(picture, down, across, table->source_channel[channel], load_byte);
       input[3 * pixel + channel] = Element<kScalar>::store(normalised(*table, channel, level));
     }
     return;
   }
   const uint8_t* const rgb = inside ? picture.rgb + (int64_t{1} * row * picture.width_px + column) * 3 : nullptr;
   for (int channel = 0; channel < 3; ++channel) {
-    input[3 * pixel + channel] = Element<kScalar>::store(inside ? table->value[channel][rgb[table->source_channel[channel]]] : 0.f);
+    input[3 * pixel + channel] = Element<kScalar>::store(inside ? table->value[channel][load_byte(rgb + table->source_channel[channel])] : 0.f);
   }
 }
 

@@ -13,6 +13,15 @@ namespace cornernet::cuda {
 
 constexpr int kWarp = 32;
 
+/// From global memory that no kernel writes: of an address which was itself read from memory the compiler can't know that it lies there.
+CORNERNET_DEVICE unsigned char load_byte(const unsigned char* at) {
+#ifdef __CUDACC__
+  return __ldg(at);
+#else
+  return *at;
+#endif
+}
+
 /// The element types of the kernels.
 enum class Scalar { Float32, Float16, BFloat16 };
 
