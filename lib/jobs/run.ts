@@ -18,12 +18,25 @@ import { QueueEngine } from './queue/engine.js';
 import { SupervisedDetector, type Engine } from './supervisor.js';
 import type { BatchSummary, RunBatchOptions } from './types.js';
 
-/** What comes of a picture: one that has changed since it was listed isn't computed, so that no job holds results of two states unsaid. */
-async function compute({ entry, seen }: Position, engine: Engine): Promise<PictureOutcome> {
-  const change = await changeOf(entry, seen, true);
-  if (change === undefined) return engine.submit(entry);
-  const sentence = `${entry.path} has changed since the job's list was frozen (${change}): --retry-errors takes it as it is now`;
-  return failedOutcome(entry, new CornerNetError('ERR_INPUT', sentence));
+/** Looks at pictures side by side and hands them to the engine in their order, in which one that is alone records them. */
+class Submissions {
+  readonly #engine: Engine;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /** What comes of a picture: one that has changed since it was listed isn't computed, so that no job holds results of two states unsaid. */
+  async compute({ entry, seen }: Position): Promise<PictureOutcome> {
+    const looked = changeOf(entry, seen, true);
+    const turn = this.#last.then(() => looked);
+    this.#last = turn.catch(() => undefined);
+    const change = await turn;
+    if (change === undefined) return this.#engine.submit(entry);
+    const sentence = `${entry.path} has changed since the job's list was frozen (${change}): --retry-errors takes it as it is now`;
+    return failedOutcome(entry, new CornerNetError('ERR_INPUT', sentence));
+  }
 }
 
 /** Sends what is pending through the engine; ends when nothing is, when told to finish, or at the first failure that isn't a picture's. */
@@ -34,6 +47,7 @@ async function work(
   stop: () => boolean,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  const submissions = new Submissions(engine);
   let inFlight = 0;
   let failure: { error: unknown } | undefined;
   let wake: () => void = () => undefined;
@@ -49,7 +63,8 @@ async function work(
       while (inFlight >= engine.window && !failure) await change();
       if (failure || stop()) break;
       inFlight++;
-      compute(one, engine)
+      submissions
+        .compute(one)
         .then((outcome) => records.write(one, outcome))
         .catch((error: unknown) => (failure ??= { error }))
         .finally(() => {
