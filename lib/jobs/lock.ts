@@ -105,7 +105,7 @@ async function awaitDeath(folder: string, generation: number, here: Owner, optio
 async function make(folder: string, generation: number, claim: Claim): Promise<boolean> {
   const file = lockFile(folder, generation);
   try {
-    await writeFile(file, JSON.stringify(claim), { flag: 'wx' });
+    await writeFile(file, JSON.stringify(claim), { flag: 'wx', flush: true });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
