@@ -113,7 +113,7 @@ export class Detector implements AsyncDisposable {
     const { replicas } = this.#loaded;
     const warnings = this.#sizeWarning === undefined ? replicas.warnings : [...replicas.warnings, this.#sizeWarning];
     const { pictures, forwards, views } = replicas.stats;
-    return { pictures, forwards, views, warnings };
+    return { pictures, forwards, views, warnings, failedDevices: replicas.failedDevices };
   }
 
   /**

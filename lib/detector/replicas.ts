@@ -52,6 +52,11 @@ export class Replicas {
     return [...this.#warnings];
   }
 
+  /** Devices that were taken out of service. */
+  get failedDevices(): readonly string[] {
+    return this.#replicas.filter(({ inService }) => !inService).map(({ info }) => info.device);
+  }
+
   /** The sum over the replicas of each counter. */
   get stats(): NativeStats {
     const total = { pictures: 0, forwards: 0, views: 0, weightsBytes: 0 };

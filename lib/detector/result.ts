@@ -78,6 +78,8 @@ export interface DetectorStats {
    * than what the weights were trained on.
    */
   readonly warnings: readonly string[];
+  /** Devices that failed and were taken out of service. */
+  readonly failedDevices: readonly string[];
 }
 
 /** From what the addon gives: x1, y1, x2, y2, score, class id per detection, in the pixels that the network saw. */

@@ -26,6 +26,7 @@ export type FromChild =
   | ({ readonly type: 'ready' } & ChildInfo)
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'warning'; readonly text: string }
+  | { readonly type: 'devices'; readonly failed: readonly string[] }
   | { readonly type: 'outcome'; readonly id: number; readonly outcome: PictureOutcome };
 
 function send(message: FromChild, sent?: () => void): void {
@@ -71,8 +72,10 @@ async function serve(detector: Detector, inbox: Inbox): Promise<void> {
     if ('error' in result && result.error.code === 'ERR_DEVICE') throw result.error;
     const outcome: PictureOutcome = 'error' in result ? failedOutcome(entry, result.error) : { ...result, image: entry.path };
     send({ type: 'outcome', id, outcome });
-    const { warnings } = detector.stats;
+    const { warnings, failedDevices } = detector.stats;
+    if (warnings.length === told) continue;
     for (const text of warnings.slice(told)) send({ type: 'warning', text });
+    send({ type: 'devices', failed: failedDevices });
     told = warnings.length;
   }
 }

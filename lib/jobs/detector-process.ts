@@ -52,6 +52,10 @@ export class DetectorProcess {
     child.on('exit', (code, signal) => void disconnected.then(() => this.#died(code, signal)));
   }
 
+  get processId(): number | undefined {
+    return this.#child.pid;
+  }
+
   /** What can't be sent to a dying process is the caller's to send to the next one. */
   send(message: ToChild): void {
     this.#child.send(message, () => undefined);

@@ -38,6 +38,8 @@ export interface BatchJob {
   readonly retryErrors?: boolean | undefined;
   /** Stop when more pictures than this have failed. Default: never. */
   readonly maxErrors?: number | undefined;
+  /** Serve numbers for Prometheus (/metrics) and a health check (/health) on this port of the loopback; 0: on any, which is said. Default: off. */
+  readonly metrics?: number | undefined;
   /** Has workers on other machines compute the pictures. Default: none: they are computed here. */
   readonly queue?: QueueOptions | undefined;
 }
@@ -50,4 +52,6 @@ export interface WorkerOptions extends RunControls {
   readonly options?: Pick<LoadOptions, 'device' | 'threads' | 'batchSize'> | undefined;
   /** Where the job's weights are on this machine; only for jobs whose checkpoint has the same checksum. Default: the id, or the path below the root, that the job names. */
   readonly weights?: string | undefined;
+  /** Serve numbers for Prometheus (/metrics) and a health check (/health) on this port of the loopback; 0: on any, which is said. Default: off. */
+  readonly metrics?: number | undefined;
 }

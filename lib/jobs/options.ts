@@ -11,6 +11,15 @@ import type { Shard } from './types.js';
 
 const text = z.string().min(1);
 
+const metrics = {
+  schema: z.int().min(0).max(65_535),
+  type: 'number',
+  flag: 'number',
+  placeholder: 'port',
+  about: 'serve numbers for Prometheus (/metrics) and a health check (/health) on this port of the loopback; 0: on any, which is said',
+  standard: 'off',
+} as const;
+
 /** The rows with what heads them in the help. */
 function headed<const Rows extends Readonly<Record<string, Omit<OptionRow, 'group'>>>>(group: string, rows: Rows) {
   return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, { ...row, group }])) as {
@@ -95,6 +104,7 @@ export const batchTable = headed('Job', {
     about: 'stop when more pictures than this have failed',
     standard: 'never',
   },
+  metrics,
   queue: {
     ...{ schema: queueSchema, type: 'QueueOptions' },
     about: 'has workers on other machines compute the pictures',
@@ -116,6 +126,7 @@ export const workerTable = headed('Queue', {
     about: "where the job's weights are on this machine; only for jobs whose checkpoint has the same checksum",
     standard: 'the id, or the path below the root, that the job names',
   },
+  metrics,
 });
 
 const batchSchema = z.strictObject({ ...shapeOf(batchTable), output: batchTable.output.schema });

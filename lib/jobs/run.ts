@@ -10,12 +10,13 @@ import { compareJob, readJob, settingsOf, writeJob, type JobFile, type JobReques
 import { freezeList, FrozenList, type Position } from './list.js';
 import { FolderLock } from './lock.js';
 import { Meter } from './meter.js';
+import type { Metrics } from './metrics.js';
 import { checkJob } from './options.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
 import { finishOutputs } from './outputs.js';
 import { DamagedRecords, damageSentence, JobRecords } from './records.js';
 import { QueueEngine } from './queue/engine.js';
-import { SupervisedDetector, type Engine } from './supervisor.js';
+import { SupervisedDetector, type Engine, type EngineHealth } from './supervisor.js';
 import type { BatchSummary, RunBatchOptions } from './types.js';
 
 /** Looks at pictures side by side and hands them to the engine in their order, in which one that is alone records them. */
@@ -46,6 +47,7 @@ async function work(
   meter: Meter,
   stop: () => boolean,
   signal: AbortSignal | undefined,
+  metrics: Metrics | undefined,
 ): Promise<void> {
   const submissions = new Submissions(engine);
   let inFlight = 0;
@@ -63,8 +65,8 @@ async function work(
       while (inFlight >= engine.window && !failure) await change();
       if (failure || stop()) break;
       inFlight++;
-      submissions
-        .compute(one)
+      const outcome = submissions.compute(one);
+      (metrics ? metrics.measured(one.entry, outcome) : outcome)
         .then((outcome) => records.write(one, outcome))
         .catch((error: unknown) => (failure ??= { error }))
         .finally(() => {
@@ -87,6 +89,8 @@ class JobRun {
   readonly #lock: FolderLock;
   readonly #say: (text: string) => void;
   #engine: Engine | undefined;
+  #metrics: Metrics | undefined;
+  #pending: (() => number) | undefined;
 
   constructor(job: BatchJob, options: RunBatchOptions, lock: FolderLock) {
     this.#job = job;
@@ -96,21 +100,43 @@ class JobRun {
   }
 
   async toEnd(): Promise<BatchSummary> {
+    this.#metrics = await this.#watch();
+    try {
+      return await this.#run();
+    } finally {
+      await this.#engine?.close();
+      await this.#metrics?.close();
+    }
+  }
+
+  async #watch(): Promise<Metrics | undefined> {
+    const { metrics: port, queue } = this.#job;
+    if (port === undefined) return undefined;
+    const { Metrics } = await import('./metrics.js'); // with its library
+    const engine = (): Engine | undefined => this.#engine;
+    const health = (): EngineHealth | undefined => {
+      const present = engine();
+      return present instanceof SupervisedDetector ? present.health : undefined;
+    };
+    const chunks = (): Promise<Record<string, number>> | undefined => {
+      const present = engine();
+      return present instanceof QueueEngine ? present.chunks() : undefined;
+    };
+    return Metrics.serve(port, { health, pending: () => this.#pending?.(), ...(queue && { chunks }) }, this.#say);
+  }
+
+  async #run(): Promise<BatchSummary> {
     const { output, retryErrors } = this.#job;
     const existing = await readJob(output);
     const request = await this.#request(existing);
     if (existing) compareJob(output, existing, request);
+    const file = existing ?? (await this.#begin(request));
     try {
-      const file = existing ?? (await this.#begin(request));
-      try {
-        return await this.#goOn(file, { retryErrors });
-      } catch (error) {
-        if (!(error instanceof DamagedRecords)) throw error;
-        this.#say(`${error.message}: all records are read again`);
-        return await this.#goOn(file, { thorough: true });
-      }
-    } finally {
-      await this.#engine?.close();
+      return await this.#goOn(file, { retryErrors });
+    } catch (error) {
+      if (!(error instanceof DamagedRecords)) throw error;
+      this.#say(`${error.message}: all records are read again`);
+      return await this.#goOn(file, { thorough: true });
     }
   }
 
@@ -189,12 +215,13 @@ class JobRun {
   async #work(file: JobFile, records: JobRecords): Promise<BatchSummary> {
     const { output, maxErrors = Infinity, format = 'jsonl', annotations } = this.#job;
     const { signal, finish, onProgress } = this.#options;
+    this.#pending = () => file.total - records.done - records.failed;
     const stop = (): boolean => finish?.aborted === true || records.failed > maxErrors;
     const meter = await Meter.open(output, file.total, records.done, records.failed, onProgress);
     try {
       if (records.done + records.failed < file.total && !stop()) {
         this.#engine ??= await this.#start(file);
-        await work(records, this.#engine, meter, stop, signal);
+        await work(records, this.#engine, meter, stop, signal, this.#metrics);
       }
     } finally {
       await meter.close(records.done, records.failed);

@@ -19,6 +19,14 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** How the process with the detector is. */
+export interface EngineHealth {
+  /** Whether it takes pictures. */
+  readonly ready: boolean;
+  readonly processId: number | undefined;
+  readonly devices: readonly { readonly device: string; readonly inService: boolean }[];
+}
+
 /** Deaths of the process with one picture alone in hand, after which that picture is given up. */
 const deathsOfPoison = 2;
 /** Deaths before it is ready, one after the other, after which the process is given up. */
@@ -41,6 +49,7 @@ export class SupervisedDetector implements Engine {
   readonly #sent = new Set<Submission>();
   #process: DetectorProcess | undefined;
   #info: ChildInfo | undefined;
+  #failedDevices: readonly string[] = [];
   #nextId = 1;
   #ready = false;
   #startDeaths = 0;
@@ -71,6 +80,12 @@ export class SupervisedDetector implements Engine {
 
   get info(): ChildInfo {
     return this.#info as ChildInfo; // start() has waited for it
+  }
+
+  get health(): EngineHealth {
+    const inService = (device: string): boolean => this.#ready && !this.#failedDevices.includes(device);
+    const devices = this.info.device.split(',').map((device) => ({ device, inService: inService(device) }));
+    return { ready: this.#ready, processId: this.#process?.processId, devices };
   }
 
   get classes(): readonly string[] {
@@ -115,6 +130,7 @@ export class SupervisedDetector implements Engine {
       this.#ready = true;
       this.#startDeaths = 0;
       this.#info = message;
+      this.#failedDevices = [];
       this.#started?.resolve();
       this.#started = undefined;
       this.#feed();
@@ -122,6 +138,8 @@ export class SupervisedDetector implements Engine {
       if (!this.#ready) this.#giveUp(new CornerNetError(message.code as CornerNetErrorCode, message.message));
     } else if (message.type === 'warning') {
       this.#say(message.text);
+    } else if (message.type === 'devices') {
+      this.#failedDevices = message.failed;
     } else {
       this.#pauseMs = 0;
       this.#settle(message.id, message.outcome);

@@ -51,6 +51,7 @@ describe('Replicas', function () {
       const found = await Promise.all([1, 2, 3, 4].map(() => replicas.detect([picture], request, undefined)));
       for (const { detections } of found) assert.deepEqual(detections, expected);
       assert.match(replicas.warnings.join('|'), /^replica 0 on cpu was taken out of service: [^|]+$/);
+      assert.deepEqual(replicas.failedDevices, ['cpu']);
       const before = callsOfBroken();
       await replicas.detect([picture], request, undefined);
       assert.equal(callsOfBroken(), before);

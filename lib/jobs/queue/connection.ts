@@ -91,6 +91,11 @@ export async function openQueue(options: QueueOptions, say: (text: string) => vo
   return { queue, connection, packages };
 }
 
+/** How many chunks a queue holds in each state. */
+export function chunksIn(queue: Queue): Promise<Record<string, number>> {
+  return queue.getJobCounts('waiting', 'active', 'delayed', 'failed');
+}
+
 /** How long an end waits for a server that may be away. */
 const goodbyeMs = 3_000;
 

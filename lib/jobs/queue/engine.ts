@@ -10,7 +10,7 @@ import type { QueueOptions } from '../interfaces.js';
 import { parseLine } from '../lines.js';
 import type { PictureOutcome } from '../outcome.js';
 import type { Engine } from '../supervisor.js';
-import { openQueue, sayGoodbye } from './connection.js';
+import { chunksIn, openQueue, sayGoodbye } from './connection.js';
 import { parseMessage, picturesAChunk, replySchema, type Chunk, type Reply } from './protocol.js';
 import { QueueRoot } from './root.js';
 
@@ -65,6 +65,11 @@ export class QueueEngine implements Engine {
   /** Names by class id, once a worker has told them. */
   get classes(): readonly string[] | undefined {
     return this.#classes;
+  }
+
+  /** How many chunks the queue holds in each state, other jobs' too. */
+  chunks(): Promise<Record<string, number>> {
+    return chunksIn(this.#queue);
   }
 
   submit(entry: Entry): Promise<PictureOutcome> {

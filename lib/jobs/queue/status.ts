@@ -2,7 +2,7 @@
 import type { QueueOptions } from '../interfaces.js';
 import { parseLine } from '../lines.js';
 import type { QueueStatus, WorkerState } from '../types.js';
-import { openQueue } from './connection.js';
+import { chunksIn, openQueue } from './connection.js';
 import { workerSchema } from './protocol.js';
 
 const aliveMs = 15_000;
@@ -11,7 +11,7 @@ const aliveMs = 15_000;
 export async function queueStatus(options: QueueOptions): Promise<QueueStatus> {
   const { queue } = await openQueue(options, () => undefined); // the calls below fail themselves
   try {
-    const counts = await queue.getJobCounts('waiting', 'active', 'delayed', 'failed');
+    const counts = await chunksIn(queue);
     const told = Object.values(await (await queue.client).hgetall(queue.toKey('presence')));
     const workers = told
       .map((text) => workerSchema.safeParse(parseLine(text)))

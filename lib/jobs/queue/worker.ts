@@ -2,18 +2,21 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 
 import type { Job, Queue } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
+import type { Entry } from '../../inputs/entry.js';
 import { checkLoadOptions } from '../../options/check.js';
 import { findWeights, resolveWeights } from '../../weights/weights.js';
 import type { WorkerOptions } from '../interfaces.js';
+import type { Metrics } from '../metrics.js';
 import { checkWorker } from '../options.js';
 import { failedOutcome, type PictureOutcome } from '../outcome.js';
 import { SupervisedDetector } from '../supervisor.js';
 import type { WorkerState } from '../types.js';
-import { openQueue, sayGoodbye, type OpenQueue } from './connection.js';
+import { chunksIn, openQueue, sayGoodbye, type OpenQueue } from './connection.js';
 import { chunkSchema, parseMessage, type Chunk, type Reply } from './protocol.js';
 import { QueueRoot } from './root.js';
 
@@ -79,15 +82,20 @@ class Engines {
   }
 }
 
-async function detectChunk(chunk: Chunk, root: QueueRoot, engine: SupervisedDetector): Promise<Reply> {
+async function detectPicture(entry: Entry, root: QueueRoot, engine: SupervisedDetector): Promise<PictureOutcome> {
+  try {
+    return await engine.submit(await root.localEntry(entry));
+  } catch (error) {
+    if (error instanceof CornerNetError && error.code === 'ERR_INPUT') return failedOutcome(entry, error);
+    throw error;
+  }
+}
+
+async function detectChunk(chunk: Chunk, root: QueueRoot, engine: SupervisedDetector, metrics: Metrics | undefined): Promise<Reply> {
   const outcomes = await Promise.all(
-    chunk.entries.map(async (entry): Promise<PictureOutcome> => {
-      try {
-        return await engine.submit(await root.localEntry(entry));
-      } catch (error) {
-        if (error instanceof CornerNetError && error.code === 'ERR_INPUT') return failedOutcome(entry, error);
-        throw error;
-      }
+    chunk.entries.map((entry) => {
+      const outcome = detectPicture(entry, root, engine);
+      return metrics ? metrics.measured({ ...entry, path: join(root.folder, entry.path) }, outcome) : outcome;
     }),
   );
   return { outcomes, classes: [...engine.info.classes] };
@@ -104,6 +112,8 @@ class Presence {
     rate: 0,
     time: 0,
   };
+  /** That works at present, or did last. */
+  engine: SupervisedDetector | undefined;
   readonly #queue: Queue;
   #before = { pictures: 0, time: Date.now() };
   readonly #timer: NodeJS.Timeout;
@@ -147,6 +157,7 @@ function chunkWork(
   root: QueueRoot,
   { UnrecoverableError }: OpenQueue['packages'],
   failed: (error: unknown) => void,
+  metrics: Metrics | undefined,
 ): (job: Job) => Promise<Reply> {
   return async ({ data }) => {
     let chunk: Chunk;
@@ -158,7 +169,8 @@ function chunkWork(
     try {
       const reply = await engines.use(chunk, (engine) => {
         presence.state.device = engine.info.device;
-        return detectChunk(chunk, root, engine);
+        presence.engine = engine;
+        return detectChunk(chunk, root, engine, metrics);
       });
       presence.count(reply);
       return reply;
@@ -167,6 +179,17 @@ function chunkWork(
       throw error;
     }
   };
+}
+
+async function metricsOf(
+  { metrics: port }: WorkerOptions,
+  presence: Presence,
+  queue: Queue,
+  say: (text: string) => void,
+): Promise<Metrics | undefined> {
+  if (port === undefined) return undefined;
+  const { Metrics } = await import('../metrics.js'); // with its library
+  return Metrics.serve(port, { health: () => presence.engine?.health, chunks: () => chunksIn(queue) }, say);
 }
 
 /** Resolves when one of the signals is aborted, or was. */
@@ -191,9 +214,14 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const presence = new Presence(queue);
   const engines = new Engines(checked, root, say);
   const failure = new AbortController();
+  const metrics = await metricsOf(checked, presence, queue, say).catch(async (error: unknown) => {
+    presence.end();
+    await queue.close();
+    throw error;
+  });
   const worker = new packages.Worker(
     queue.name,
-    chunkWork(engines, presence, root, packages, (error) => failure.abort(error)),
+    chunkWork(engines, presence, root, packages, (error) => failure.abort(error), metrics),
     {
       connection,
       concurrency: chunksAtOnce,
@@ -217,6 +245,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       );
   } finally {
     await engines.close();
+    await metrics?.close();
     presence.end();
     await sayGoodbye(
       async () => {

@@ -1,0 +1,189 @@
+// A job or a worker, watched: numbers in Prometheus's text format and a health check, over HTTP on the loopback, while it runs.
+import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { Counter, Gauge, Registry } from 'prom-client';
+
+import { CornerNetError, sentenceOf } from '../errors.js';
+import type { Entry } from '../inputs/entry.js';
+import { onDisk } from '../inputs/file-names.js';
+import { packageVersion } from '../native.js';
+import type { PictureOutcome } from './outcome.js';
+import type { EngineHealth } from './supervisor.js';
+
+const rateWindowMs = 30_000;
+/** Beyond it whoever asks has an answer without the queue's part. */
+const queueMs = 2_000;
+
+/** What is watched besides the pictures, each as far as there is one. */
+export interface Watched {
+  /** The process with the detector, of this machine. */
+  readonly health: () => EngineHealth | undefined;
+  /** Pictures that have no record yet. */
+  readonly pending?: () => number | undefined;
+  /** Chunks in the queue by their state. */
+  readonly chunks?: () => Promise<Readonly<Record<string, number>>> | undefined;
+}
+
+/** Bytes of memory that a process has, 0 for one that is gone. */
+function residentBytes(pid: number | undefined): number {
+  try {
+    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid ?? 0}/status`, 'utf8'))?.[1];
+    return 1024 * Number(kilobytes ?? 0);
+  } catch {
+    return 0;
+  }
+}
+
+async function bytesOf({ path, member, bytes }: Entry): Promise<number> {
+  const size = member?.size ?? bytes?.length;
+  return size ?? (await stat(onDisk(path)).catch(() => undefined))?.size ?? 0;
+}
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #watched: Watched;
+  readonly #server: Server;
+  readonly #started = Date.now();
+  #inHand = 0;
+  /** When each picture of the last while ended. */
+  #ended: number[] = [];
+  readonly #done = this.#counter('pictures_done_total', 'Pictures that have a result');
+  readonly #failed = this.#counter('pictures_failed_total', 'Pictures that failed, by the code of their error', ['code']);
+  readonly #bytes = this.#counter('picture_bytes_total', 'Bytes of the pictures that ended, as they are encoded');
+
+  private constructor(watched: Watched) {
+    this.#watched = watched;
+    this.#server = createServer((request, response) => void this.#answer(request, response));
+    const { health, pending } = watched;
+    this.#gauge('pictures_per_second', 'Pictures that ended a second, in the last half minute', () => ({ '': this.#rate() }));
+    this.#gauge('pictures', 'Pictures in hand, and those of the job that have no record yet', () => ({ in_hand: this.#inHand, pending: pending?.() }), 'state'); // prettier-ignore
+    const memory = (): Record<string, number> => ({ supervisor: process.memoryUsage().rss, detector: residentBytes(health()?.processId) });
+    this.#gauge('resident_memory_bytes', 'Memory of this process and of the one with the detector', memory, 'process');
+    const devices = (): Record<string, number> => Object.fromEntries((health()?.devices ?? []).map(({ device, inService }) => [device, Number(inService)])); // prettier-ignore
+    this.#gauge(
+      'device_in_service',
+      '1 for a device that computes, 0 for one that failed or whose process is being started',
+      devices,
+      'device',
+    );
+    if (watched.chunks) this.#gauge('queue_chunks', 'Chunks of pictures in the queue', () => this.#chunks().catch(() => ({})), 'state');
+    this.#gauge('info', 'The version', () => ({ [packageVersion()]: 1 }), 'version');
+  }
+
+  /**
+   * @param say is told where.
+   * @throws {CornerNetError} `ERR_OPTION` when the port can't be had.
+   */
+  static async serve(port: number, watched: Watched, say: (text: string) => void): Promise<Metrics> {
+    const metrics = new Metrics(watched);
+    const server = metrics.#server;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) =>
+        reject(new CornerNetError('ERR_OPTION', `metrics can't be served on port ${port}: ${sentenceOf(error)}`, { cause: error })),
+      );
+      server.listen(port, '127.0.0.1', resolve);
+    });
+    server.unref();
+    say(`metrics at http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics`);
+    return metrics;
+  }
+
+  /** Counts what comes of a picture; what it rejects with is no picture's. */
+  async measured(entry: Entry, outcome: Promise<PictureOutcome>): Promise<PictureOutcome> {
+    this.#inHand++;
+    try {
+      const made = await outcome;
+      if ('error' in made) this.#failed.inc({ code: made.error.code });
+      else this.#done.inc();
+      void bytesOf(entry).then((bytes) => this.#bytes.inc(bytes));
+      this.#ended.push(Date.now());
+      this.#forget();
+      return made;
+    } finally {
+      this.#inHand--;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #counter<Label extends string>(name: string, help: string, labelNames: readonly Label[] = []): Counter<Label> {
+    return new Counter({ name: `cornernet_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+
+  /** Values by their label, which are had anew whenever somebody asks. */
+  #gauge(
+    name: string,
+    help: string,
+    values: () => Readonly<Record<string, number | undefined>> | Promise<Readonly<Record<string, number>>>,
+    label?: string,
+  ): void {
+    const gauge = new Gauge({
+      name: `cornernet_${name}`,
+      help,
+      labelNames: label === undefined ? [] : [label],
+      registers: [this.#registry],
+      collect: async () => {
+        gauge.reset();
+        for (const [key, value] of Object.entries(await values())) {
+          if (value === undefined) continue;
+          if (label === undefined) gauge.set(value);
+          else gauge.set({ [label]: key }, value);
+        }
+      },
+    });
+  }
+
+  #forget(): void {
+    const oldest = Date.now() - rateWindowMs;
+    const kept = this.#ended.findIndex((time) => time >= oldest);
+    // Seldom, because it copies.
+    if (kept === -1) this.#ended = [];
+    else if (kept > this.#ended.length / 2) this.#ended = this.#ended.slice(kept);
+  }
+
+  #rate(): number {
+    const now = Date.now();
+    const seconds = Math.min(rateWindowMs, Math.max(1, now - this.#started)) / 1000;
+    return this.#ended.filter((time) => time >= now - rateWindowMs).length / seconds;
+  }
+
+  async #chunks(): Promise<Readonly<Record<string, number>>> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new Error('the queue does not answer')), queueMs)));
+    try {
+      return await Promise.race([this.#watched.chunks?.() ?? {}, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Why this would not do its work, if it would not. */
+  async #trouble(): Promise<string | undefined> {
+    if (this.#watched.health()?.ready === false) return "the detector's process is being started";
+    return this.#chunks().then(
+      () => undefined,
+      (error: unknown) => `the queue: ${sentenceOf(error)}`,
+    );
+  }
+
+  async #answer({ method = '', url = '', headers }: IncomingMessage, response: ServerResponse): Promise<void> {
+    const end = (status: number, type: string, text: string): unknown =>
+      response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(method === 'HEAD' ? undefined : text);
+    const [path] = url.split('?');
+    // A page from elsewhere whose name leads here must not read it.
+    if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(headers.host ?? ''))
+      return void end(403, 'text/plain', 'by 127.0.0.1 or localhost only\n');
+    if (method !== 'GET' && method !== 'HEAD') return void end(405, 'text/plain', 'GET only\n');
+    if (path === '/metrics') return void end(200, this.#registry.contentType, await this.#registry.metrics());
+    if (path !== '/health') return void end(404, 'text/plain', '/metrics or /health\n');
+    const trouble = await this.#trouble();
+    const health = trouble === undefined ? { status: 'ok' } : { status: 'unavailable', reason: trouble };
+    end(trouble === undefined ? 200 : 503, 'application/json', `${JSON.stringify(health)}\n`);
+  }
+}
