@@ -10,18 +10,18 @@ class SetupError extends Error {
 }
 
 /**
- * Runs a program to its end, in a folder where nobody has put anything.
+ * Runs a program to its end, unless told otherwise in a folder where nobody has put anything.
  * @param {string} program
  * @param {string[]} args
- * @param {{ env?: NodeJS.ProcessEnv, onLine?: (line: string) => void }} [options]
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, onLine?: (line: string) => void }} [options]
  * @returns {Promise<{ code: number, output: string }>} code 127 when there is no such program
  */
-function run(program, args, { env = process.env, onLine } = {}) {
+function run(program, args, { cwd = privateFolder(), env = process.env, onLine } = {}) {
   const path = findProgram(program);
   if (path === undefined)
     return Promise.resolve({ code: 127, output: `there is no ${program} on the PATH, of what only some can write to` });
   return new Promise((resolve) => {
-    const child = spawn(path, args, { cwd: privateFolder(), env: { ...env, PATH: trustedPath() }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(path, args, { cwd, env: { ...env, PATH: trustedPath() }, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     const take = (chunk) => {
       output += chunk;
