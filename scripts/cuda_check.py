@@ -48,7 +48,7 @@ def kernels(cubin: bytes) -> dict:
     """What the instructions (16 bytes each, from Volta on) of each kernel do with memory."""
     found, parts = {}, sections(cubin)
     flags, = struct.unpack_from('<I', cubin, 48)
-    sm = flags >> 8 & 0xff if flags >> 16 & 0xff == 6 else flags & 0xff  # where newer compilers write it
+    sm = (flags >> 8 if flags >> 24 else flags) & 0xff  # nvcc 13 writes it elsewhere than 12
     registers = register_counts(parts['.nv.info'][1])
     for name, (header, code) in parts.items():
         if not name.startswith('.text.'):
