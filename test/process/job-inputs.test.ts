@@ -1,0 +1,127 @@
+// What changes under a job between and during its runs: its checkpoint, its pictures, its tar files.
+import { strict as assert } from 'node:assert';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { pack } from 'tar-stream';
+
+import { fixtures, root } from '../environment.js';
+import { assertComplete, errorsOf, partsOf, photos, resultsOf } from '../support/batch.js';
+import { cornernet } from '../support/child.js';
+
+describe('what changes under a job', function () {
+  this.timeout(300_000);
+  let folder: string;
+  let job: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-job-'));
+    job = join(folder, 'job');
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  function copies(count: number): string[] {
+    mkdirSync(join(folder, 'pictures'));
+    return Array.from({ length: count }, (_, i) => {
+      copyFileSync(photos[i] as string, join(folder, 'pictures', `${i}.jpg`));
+      return join(folder, 'pictures', `${i}.jpg`);
+    });
+  }
+
+  /** As if the job had been cut off before its last records. */
+  function forget(records: number): void {
+    const [part] = partsOf(job) as [string];
+    const lines = readFileSync(part, 'utf8').trimEnd().split('\n');
+    writeFileSync(part, lines.slice(0, -records).map((line) => `${line}\n`).join('')); // prettier-ignore
+  }
+
+  const batch = (...flags: string[]) => cornernet(['batch', '--output', job, '--progress', 'none', ...flags]);
+
+  it('another checkpoint at the path is refused when the process starts again in mid-job', async () => {
+    const weights = join(folder, 'weights.pth');
+    copyFileSync(join(root, 'weights', 'digits.pth'), weights);
+    const preload = join(folder, 'swap.cjs');
+    writeFileSync(
+      preload,
+      `const fs = require('node:fs');
+       if (process.send) process.on('message', (message) => {
+         if (message.type !== 'detect') return;
+         fs.copyFileSync(${JSON.stringify(join(fixtures, 'hourglass52_tiny.pth'))}, ${JSON.stringify(weights)});
+         process.abort();
+       });`,
+    );
+    const env = { ...process.env, NODE_OPTIONS: `--require=${preload}` };
+    const args = ['batch', ...photos.slice(0, 3), '--output', job, '--weights', weights];
+    const { code, stderr } = await cornernet(args, { env });
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^ERR_CHECKPOINT: .*weights\.pth has the sha256 [0-9a-f]{64}, the job's weights have [0-9a-f]{64}/m);
+    assert.deepEqual(resultsOf(job), []);
+    copyFileSync(join(root, 'weights', 'digits.pth'), weights);
+    assert.equal((await cornernet(args)).code, 0);
+    assertComplete(job, photos.slice(0, 3));
+  });
+
+  it('a picture that changed before its turn is an error, tried again as it is by then; one that changed after it is counted', async () => {
+    const [first = '', second = '', third = ''] = copies(3);
+    assert.equal((await batch(first, second, third)).code, 0);
+    forget(2);
+    copyFileSync(photos[7] as string, second);
+    const { code, stderr } = await batch();
+    assert.equal(code, 2, stderr);
+    assertComplete(job, [first, second, third], [second]);
+    const error = errorsOf(job)[0]?.error;
+    assert.match(
+      `${error?.code}: ${error?.message}`,
+      /^ERR_INPUT: .*1\.jpg has changed since .* frozen \(it was \d+ bytes of .* and is \d+ bytes/,
+    );
+    assert.equal((await batch('--retry-errors')).code, 0);
+    assertComplete(job, [first, second, third]);
+    const summary = JSON.parse(readFileSync(join(job, 'summary.json'), 'utf8')) as { changed: number };
+    assert.equal(summary.changed, 1);
+    utimesSync(third, 1_000_000, 1_000_000);
+    const verified = await batch('--verify', '--progress', 'json');
+    assert.deepEqual([verified.code, (JSON.parse(verified.stdout) as { changed: number }).changed], [2, 2], verified.stderr);
+  });
+
+  it('with --hash-inputs bytes count, and nothing else', async () => {
+    const [first = '', second = '', third = ''] = copies(3);
+    assert.equal((await batch(first, second, third, '--hash-inputs')).code, 0);
+    forget(2);
+    utimesSync(second, 1_000_000, 1_000_000);
+    // Of the same size and time, with one byte behind the picture's end changed.
+    const bytes = readFileSync(third);
+    writeFileSync(third, Buffer.concat([bytes.subarray(0, -1), Buffer.of((bytes.at(-1) as number) ^ 1)]));
+    const [line] = readFileSync(join(job, 'list', '000000.jsonl'), 'utf8')
+      .split('\n')
+      .slice(2);
+    const { seen } = JSON.parse(line as string) as { seen: { time: number } };
+    utimesSync(third, seen.time / 1000, seen.time / 1000);
+    const { code, stderr } = await batch();
+    assert.equal(code, 2, stderr);
+    assertComplete(job, [first, second, third], [third]);
+    assert.match(errorsOf(job)[0]?.error.message ?? '', /its sha256 was [0-9a-f]{16} and is [0-9a-f]{16}/);
+  });
+
+  it('members of one name in a tar file keep their own records', async () => {
+    const tar = pack();
+    for (const photo of photos.slice(0, 3)) tar.entry({ name: 'same.jpg' }, readFileSync(photo));
+    tar.finalize();
+    const chunks: Buffer[] = [];
+    for await (const chunk of tar) chunks.push(chunk as Buffer);
+    const file = join(folder, 'some.tar');
+    writeFileSync(file, Buffer.concat(chunks));
+    assert.equal((await batch(file)).code, 0);
+    const sizes = () => resultsOf(job).map(({ width, height, ...line }) => [(line as unknown as { position: number }).position, width, height]); // prettier-ignore
+    const before = sizes();
+    assert.equal(new Set(before.map(String)).size, 3);
+    const [part] = partsOf(job) as [string];
+    const [first, , ...rest] = readFileSync(part, 'utf8').split('\n');
+    writeFileSync(part, [first, ...rest].join('\n'));
+    assert.equal((await batch()).code, 0);
+    assert.deepEqual(sizes().sort(), before.sort());
+    writeFileSync(file, Buffer.concat([...chunks, Buffer.alloc(512)]));
+    assert.equal((await batch('--verify')).code, 2);
+  });
+});
