@@ -1,6 +1,7 @@
 // What the machine has: NVIDIA GPUs and their driver, a C++ compiler and CMake, a CUDA compiler.
 'use strict';
 const { run } = require('./run.js');
+const { openFolders } = require('./trusted.js');
 
 /**
  * @typedef {{ name: string, computeCapability: number }} Gpu
@@ -28,9 +29,11 @@ async function isThere(...programs) {
 
 /** What building lacks, as a sentence; undefined when all is here. */
 async function missingTools() {
-  if (!(await isThere('cmake'))) return 'CMake is not installed';
-  if (!(await isThere('ninja', 'make'))) return 'neither make nor Ninja is installed';
-  return (await isThere(process.env.CXX, 'c++', 'g++', 'clang++')) ? undefined : 'no C++ compiler is installed';
+  const folders = openFolders();
+  const elsewhere = folders.length === 0 ? '' : ` (${folders.join(' and ')}, to which everybody can write, left out)`;
+  if (!(await isThere('cmake'))) return `CMake is not installed${elsewhere}`;
+  if (!(await isThere('ninja', 'make'))) return `neither make nor Ninja is installed${elsewhere}`;
+  return (await isThere(process.env.CXX, 'c++', 'g++', 'clang++')) ? undefined : `no C++ compiler is installed${elsewhere}`;
 }
 
 /** nvcc, also where its toolkit did not put it on the path. @returns {Promise<{ path: string, version: number } | undefined>} */

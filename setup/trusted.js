@@ -36,6 +36,11 @@ function openToAll(path) {
   }
 }
 
+/** Folders of the PATH in which no program is looked for. */
+function openFolders() {
+  return (process.env.PATH ?? '').split(delimiter).filter((folder) => isAbsolute(folder) && openToAll(folder) !== undefined);
+}
+
 /** PATH without what is relative, which is wherever one happens to be, and without what everybody can write to. */
 function trustedPath() {
   const folders = (process.env.PATH ?? '').split(delimiter);
@@ -67,4 +72,4 @@ function privateFolder() {
   return folder;
 }
 
-module.exports = { findProgram, openToAll, privateFolder, trustedPath };
+module.exports = { findProgram, openFolders, openToAll, privateFolder, trustedPath };

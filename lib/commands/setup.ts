@@ -8,7 +8,7 @@ import { print } from './terminal.js';
 
 export function register(command: Command): void {
   command
-    .option('--libtorch <build>', 'cpu, cu126, cu130 or a folder (default: $LIBTORCH, else what suits the machine)')
+    .option('--libtorch <build>', 'cpu, cu126, cu130 or a folder (/... or ./...) (default: $LIBTORCH, else what suits the machine)')
     .option('--source', 'build the addon here, though a prebuilt one fits')
     .addHelpText(
       'after',

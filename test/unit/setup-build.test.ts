@@ -82,6 +82,13 @@ describe('building the addon', function () {
     assert.equal(await build(), true);
   });
 
+  it('builds against a LibTorch in a folder whose name has spaces', async () => {
+    machine.env['LIBTORCH'] = libtorch('with two spaces');
+    assert.equal(await build(), true);
+    assert.match(addon(), /built with .*\/with two spaces, CUDA OFF/);
+    assert.equal(await build(), false);
+  });
+
   it('a cache in another folder is used', async () => {
     delete machine.env['LIBTORCH'];
     for (const name of ['one', 'two']) {

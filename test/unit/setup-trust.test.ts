@@ -116,6 +116,11 @@ describe('what the set-up trusts', function () {
       fetched.stdout,
       /^nothing is fetched into .*\/open\/cache\/libtorch, because everybody can write to .*\/open: chmod o-w, or another CORNERNET_CACHE/,
     );
+    machine.program('cmake', 'exit 1');
+    machine.env['CORNERNET_CACHE'] = join(machine.folder, 'empty');
+    assert.match((await plan()).stdout, /CMake is not installed \(\S*\/open\/bin, to which everybody can write, left out\)/);
+    rmSync(join(machine.folder, 'bin', 'cmake'));
+    machine.env['CORNERNET_CACHE'] = join(machine.folder, 'cache');
     assert.ok(!existsSync(mark));
     // A sticky folder, as /tmp is, protects what others have in it.
     chmodSync(open, 0o1777);
