@@ -3,7 +3,7 @@
 // --minutes: of all targets together (default 10). --jobs: how many at once (default: the cores). --keep: afterwards, the inputs that reach more
 // become the kept corpus. An input that breaks a target is written to test/fuzz/found, where npm test replays it.
 'use strict';
-const { existsSync, mkdirSync, readdirSync, renameSync, rmSync } = require('node:fs');
+const { existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync } = require('node:fs');
 const { availableParallelism } = require('node:os');
 const { basename, join } = require('node:path');
 const { parseArgs } = require('node:util');
@@ -58,6 +58,7 @@ async function fuzzNative(name, seconds) {
     `-artifact_prefix=${found}/`,
     '-print_final_stats=1',
   ]);
+  if (readdirSync(found).length === 0) rmdirSync(found);
   const executed = /number_of_executed_units: (\d+)/.exec(output)?.[1];
   return { good: code === 0, said: code === 0 ? `${executed} inputs` : output.split('\n').slice(-60).join('\n') };
 }
@@ -74,14 +75,17 @@ async function keepCorpus(name) {
   say(`${name}: ${readdirSync(kept).length} inputs are kept`);
 }
 
+/** A minute more than it was given, and it hangs: then, and when the process dies, what it was at is what broke it. */
 async function fuzzProperty(name, seconds) {
-  const file = join(sources, `${name}.test.ts`);
-  const mocha = join(root, 'node_modules', 'mocha', 'bin', 'mocha.js');
-  const { code, output } = await run(process.execPath, [mocha, '--no-config', '--import=tsx', '--timeout', '0', file], {
+  const current = join(made(build), `${name}.current`);
+  rmSync(current, { force: true });
+  const mocha = [join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'), '--no-config', '--import=tsx', '--timeout', '0'];
+  const { code, output } = await run('timeout', [String(seconds + 60), process.execPath, ...mocha, join(sources, `${name}.test.ts`)], {
     cwd: root,
-    env: { ...process.env, CORNERNET_FUZZ_SECONDS: String(seconds) },
+    env: { ...process.env, CORNERNET_FUZZ_SECONDS: String(seconds), NODE_OPTIONS: '--max-old-space-size=512' },
   });
-  return { good: code === 0, said: output.trim() };
+  if (existsSync(current)) renameSync(current, join(made(sources, 'found', name), `hang-${process.pid}`));
+  return { good: code === 0, said: code === 0 ? (/^\d+ inputs$/m.exec(output)?.[0] ?? '') : output.trim() };
 }
 
 function optionsOf(args) {
@@ -119,9 +123,6 @@ async function fuzz(args) {
   };
   await Promise.all(Array.from({ length: jobs }, work));
   if (keep) for (const name of natives) await keepCorpus(name);
-  for (const name of natives)
-    if (existsSync(join(sources, 'found', name)) && readdirSync(join(sources, 'found', name)).length === 0)
-      rmSync(join(sources, 'found', name), { recursive: true });
   if (broken > 0) process.exitCode = 1;
 }
 
