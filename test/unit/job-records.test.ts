@@ -1,9 +1,10 @@
 // The records of a job over several parts: what is done is what the files say.
 import { strict as assert } from 'node:assert';
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { lineOf } from '../../lib/jobs/lines.js';
 import { FrozenList, partLength, freezeList, type Position } from '../../lib/jobs/list.js';
 import type { PictureOutcome } from '../../lib/jobs/outcome.js';
 import { JobRecords, resultsFile } from '../../lib/jobs/records.js';
@@ -99,5 +100,41 @@ describe('job records', function () {
     assert.equal((await pendingOf(records)).length, Math.ceil(total / 3));
     assert.ok(existsSync(join(folder, 'errors.jsonl')));
     await records.close();
+  });
+
+  it('a result that is none, with a number that is not finite, is an error and no record', async () => {
+    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
+    try {
+      const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
+      const records = await JobRecords.open(here, few);
+      const [first, second] = (await pendingOf(records)) as [Position, Position];
+      const detections = [{ label: 'a', classId: 0, score: 0.5, box: [0, NaN, 1, 1] as const }];
+      await records.write(first, { image: first.entry.path, width: 4, height: 3, detections });
+      await records.write(second, result(second.entry.path));
+      await records.close();
+      const again = await JobRecords.open(here, few);
+      assert.deepEqual([again.done, again.failed, again.damaged], [1, 1, []]);
+      const outcomes = [];
+      for await (const { outcome } of again.outcomes()) outcomes.push('error' in outcome ? outcome.error.code : outcome.image);
+      assert.deepEqual(outcomes, ['ERR_INTERNAL', 'picture-1.jpg']);
+      await again.close();
+    } finally {
+      rmSync(here, { recursive: true, force: true });
+    }
+  });
+
+  it('a picture with a failure and a result, which a power cut may leave, has the result', async () => {
+    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
+    try {
+      const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
+      const line = { position: 1, ...failure('picture-1.jpg') };
+      writeFileSync(join(here, 'errors.jsonl'), lineOf(line));
+      writeFileSync(join(here, resultsFile(0)), lineOf({ ...result('picture-1.jpg'), position: 1 }));
+      const records = await JobRecords.open(here, few);
+      assert.deepEqual([records.done, records.failed, (await pendingOf(records)).map(({ position }) => position)], [1, 0, [0]]);
+      await records.close();
+    } finally {
+      rmSync(here, { recursive: true, force: true });
+    }
   });
 });
