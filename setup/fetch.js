@@ -1,14 +1,14 @@
 // Fetching a build of LibTorch into the cache: pip's CPU wheel, else the official archive.
 'use strict';
 const { existsSync, readFileSync, readdirSync, writeFileSync } = require('node:fs');
-const { mkdir, mkdtemp, rename, rm } = require('node:fs/promises');
+const { mkdir, mkdtemp, rename, rm, rmdir } = require('node:fs/promises');
 const { join } = require('node:path');
 
 const { say, step } = require('./console.js');
 const { download, sha256Of } = require('./download.js');
 const { obstacleTo } = require('./libtorch.js');
 const { cacheFolder, root } = require('./paths.js');
-const { holdPin, pinnedDigest } = require('./pin.js');
+const { holdPin, pinChange, pinnedDigest } = require('./pin.js');
 const { run, SetupError } = require('./run.js');
 const { openToAll, privateFolder } = require('./trusted.js');
 const { TORCH_VERSION } = require('./variant.js');
@@ -41,7 +41,7 @@ async function pipDownload(variant, folder, note) {
     const args = [...PIP, 'download', ...WHEEL, '--progress-bar=off', '-d', folder, ...strict, ...index, '-r', list];
     const { code, output } = await run('python3', args, { onLine: (line) => note(line.slice(0, 60)) });
     if (code === 0) {
-      if (digest === undefined) say('pip is older than 22.2 and does not tell the sha256 of a wheel beforehand: it was taken as it came');
+      if (digest === undefined) say('pip does not tell the sha256 of its wheel beforehand (22.2 and newer do): it was taken as it came');
       return readdirSync(folder).find((name) => name.endsWith('.whl'));
     }
     if (code === 127) return undefined; // no Python
@@ -78,16 +78,6 @@ function pinOf(archive) {
   return join(cacheFolder(), 'libtorch', archive);
 }
 
-/** Nobody states the archives' sha256, and a wheel's index may change: what was proven once is held. */
-async function hold(archive, folder) {
-  const pin = pinOf(archive);
-  const digest = await sha256Of(join(folder, archive));
-  const isNew = pinnedDigest(pin) === undefined;
-  const change = holdPin(pin, digest);
-  if (change !== undefined) throw new SetupError(`${archive}: ${change}`);
-  if (isNew) say(`${archive} has the sha256 ${digest}, which is held from now on (${pin}.sha256)`);
-}
-
 async function unpack(archive, folder) {
   // Compiled, because a library is bundled with it; what runs before that fetches nothing.
   const { unzip } = require(join(root, 'dist', 'unzip.js'));
@@ -106,29 +96,37 @@ async function fetchLibtorch(variant) {
   const open = openToAll(home);
   if (open)
     throw new SetupError(`nothing is fetched into ${home}, because everybody can write to ${open}: chmod o-w, or another CORNERNET_CACHE`);
-  // The archive's own folder stays after a failure, so that a cut download goes on; what is unpacked is always new.
+  // A cut download of the archive goes on the next time, or another set-up's goes on beside; all else is in a folder of its own.
   const downloads = join(cacheFolder(), 'partial', `${TORCH_VERSION}+${variant}`);
-  await mkdir(downloads, { recursive: true });
+  await mkdir(downloads, { recursive: true, mode: 0o755 });
   const aside = await mkdtemp(join(home, '.unpacking-'));
   try {
     await step(`Fetching LibTorch ${TORCH_VERSION}+${variant}`, async (note) => {
       // A CUDA wheel leaves its nvidia libraries to other wheels; the official archive has them with it.
-      const wheel = variant === 'cpu' ? await pipDownload(variant, downloads, note) : undefined;
+      const wheel = variant === 'cpu' ? await pipDownload(variant, aside, note) : undefined;
       const archive = wheel ?? (await archiveDownload(variant, downloads, note));
+      if (!wheel) await rename(join(downloads, archive), join(aside, archive));
+      // Nobody states the archives' sha256, and a wheel's index may change: what was proven once is held.
+      const pin = pinOf(archive);
+      const digest = await sha256Of(join(aside, archive));
+      const change = pinChange(pin, digest);
+      if (change !== undefined) throw new SetupError(`${archive}: ${change}`);
       note('unpacking');
-      await unpack(join(downloads, archive), aside);
+      await unpack(join(aside, archive), aside);
+      await rm(join(aside, archive));
       if (existsSync(join(aside, 'libtorch'))) await rename(join(aside, 'libtorch'), join(aside, 'torch'));
       note('loading it');
       const obstacle = await obstacleTo(join(aside, 'torch'));
       if (obstacle) throw new SetupError(`the LibTorch that was fetched can't be loaded: ${obstacle}`);
-      await hold(archive, downloads);
+      if (pinnedDigest(pin) === undefined) say(`${archive} has the sha256 ${digest}, which is held from now on (${pin}.sha256)`);
+      holdPin(pin, digest);
     });
     // One that does not load makes room; another set-up may have been quicker, and its result is as good.
     if (existsSync(target) && (await obstacleTo(join(target, 'torch')))) await rm(target, { recursive: true });
     await rename(aside, target).catch((error) => {
       if (!existsSync(join(target, 'torch'))) throw error;
     });
-    await rm(downloads, { recursive: true, force: true });
+    await rmdir(downloads).catch(() => undefined); // another set-up's part is in there
   } finally {
     await rm(aside, { recursive: true, force: true });
   }

@@ -11,16 +11,21 @@ function pinnedDigest(file) {
   return /^([0-9a-f]{64})\b/.exec(readFileSync(pinOf(file), 'utf8'))?.[1];
 }
 
-/** @returns {string | undefined} why a digest is not the one that was seen first; where none was, it is from now on */
-function holdPin(file, digest) {
+/** @returns {string | undefined} why a digest is not the one that was seen first, if one was */
+function pinChange(file, digest) {
   const pinned = pinnedDigest(file);
-  if (pinned === digest) return undefined;
-  if (pinned !== undefined)
+  if (pinned !== undefined && pinned !== digest)
     return `it has the sha256 ${digest}, and had ${pinned} when it was first fetched here: to accept the change, remove ${pinOf(file)}`;
+  return undefined;
+}
+
+/** @returns {string | undefined} as pinChange; where none was seen, it is from now on */
+function holdPin(file, digest) {
+  if (pinnedDigest(file) !== undefined) return pinChange(file, digest);
   const aside = `${pinOf(file)}.${process.pid}`;
   writeFileSync(aside, `${digest}  ${basename(file)}\n`);
   renameSync(aside, pinOf(file));
   return undefined;
 }
 
-module.exports = { holdPin, pinnedDigest };
+module.exports = { holdPin, pinChange, pinnedDigest };
