@@ -137,4 +137,20 @@ describe('job records', function () {
       rmSync(here, { recursive: true, force: true });
     }
   });
+
+  it('an owner that lost the folder seals no part', async () => {
+    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
+    try {
+      const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
+      const lost = new Error('another process has taken it');
+      const records = await JobRecords.open(here, few, { held: (anew) => (anew === true ? Promise.reject(lost) : Promise.resolve()) });
+      const [first, second] = (await pendingOf(records)) as [Position, Position];
+      await records.write(first, result(first.entry.path));
+      await assert.rejects(records.write(second, result(second.entry.path)), (error) => error === lost);
+      await records.close();
+      assert.equal(readFileSync(join(here, 'complete.jsonl'), 'utf8'), '');
+    } finally {
+      rmSync(here, { recursive: true, force: true });
+    }
+  });
 });
