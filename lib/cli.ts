@@ -3,7 +3,7 @@
 import { Command, CommanderError } from 'commander';
 
 import { exitCodes, reportFailure } from './commands/failure.js';
-import { Interrupted } from './commands/interrupt.js';
+import { endThoughBlocked, Interrupted } from './commands/interrupt.js';
 import { CornerNetError } from './errors.js';
 import { packageVersion } from './native.js';
 import { outputFailed, tell } from './commands/terminal.js';
@@ -73,4 +73,4 @@ async function main(): Promise<void> {
   }
 }
 
-void main();
+void main().finally(endThoughBlocked);

@@ -7,6 +7,7 @@ import type { Sharp } from 'sharp';
 import { Detector } from '../detector/detector.js';
 import type { Detection } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
+import type { ImageSource } from '../images/source.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { expandEntries, PassedOver } from '../inputs/expand.js';
 import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
@@ -88,7 +89,7 @@ function drawerFor(flags: DetectFlags, detector: Detector): (entry: Entry, detec
   const maxPixels = flags.maxPixels ?? Number.MAX_SAFE_INTEGER; // the detector has checked it already
   const save = async (drawing: Sharp, file: string): Promise<void> => writeText(file, await drawing.toBuffer(), false);
   return async (entry, detections) => {
-    const picture = await sourceOf(entry);
+    const picture = sourceOf(entry);
     if (boxes) await save(await renderBoxes(picture, detections, maxPixels), boxes.fileFor(entry.path));
     if (!heatmaps) return;
     await save(await renderHeatmaps(picture, await detector.heads(picture), detections, maxPixels), heatmaps.fileFor(entry.path));
@@ -109,10 +110,10 @@ async function run(entries: readonly Entry[], flags: DetectFlags, detector: Dete
   const writer = await openResults(flags.format, flags.output, { classes: detector.classes, annotations: flags.annotations });
   const draw = drawerFor(flags, detector);
   const progress = countedProgress(entries.length, flags.quiet === true);
-  const untilInterrupted = async function* (): AsyncGenerator<string | Uint8Array> {
+  const untilInterrupted = function* (): Generator<ImageSource> {
     for (const entry of entries) {
       if (interrupt.finish.aborted) return;
-      yield await sourceOf(entry);
+      yield sourceOf(entry);
     }
   };
   const counts: Counts = { done: 0, failed: 0, undrawn: 0, objects: 0 };

@@ -1,5 +1,8 @@
 // Ctrl-C and SIGTERM: the first lets what is in flight finish, the second gives it up, the third ends the process.
 
+import { isAtWork } from '../images/deadline.js';
+import { tell } from './terminal.js';
+
 /** Why a command ended early. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
@@ -9,6 +12,8 @@ export class Interrupted extends Error {
 }
 
 const signals = ['SIGINT', 'SIGTERM'] as const;
+/** What is still being read or decoded when all is done comes to its end within that, unless it hangs. */
+const longestHangMs = 5_000;
 /** Giving up takes no longer unless something hangs; then the process is ended. */
 const longestGivingUpMs = 10_000;
 
@@ -20,10 +25,19 @@ export interface Interrupt {
   release(): void;
 }
 
-/** What an orderly end would wait for, a thread that is blocked, does not stop this one. Shells see 130, as after any Ctrl-C. */
-export function endAtOnce(): void {
+/** By a signal: an orderly end would wait for threads that may be blocked. Shells see 130, as after any Ctrl-C. */
+function endAtOnce(): void {
   process.removeAllListeners('SIGINT');
   process.kill(process.pid, 'SIGINT');
+}
+
+/** Call it when all is done: a read or a decoder that hangs does not keep the process. */
+export function endThoughBlocked(): void {
+  if (!isAtWork()) return;
+  setTimeout(() => {
+    tell('cornernet: a read or a decoder hangs: the process is ended by a signal');
+    endAtOnce();
+  }, longestHangMs).unref();
 }
 
 export function onInterrupt(say: (text: string) => void): Interrupt {

@@ -9,12 +9,12 @@ import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { requiredQueueOf } from './queue-options.js';
 
-type WorkerFlags = Pick<DetectorFlags, 'weights' | 'device' | 'threads' | 'batchSize'>;
+type WorkerFlags = Pick<DetectorFlags, 'weights' | 'device' | 'threads' | 'batchSize' | 'timeout'>;
 
 export function register(command: Command): void {
   addTableOptions(command, queueTable);
   addTableOptions(command, workerTable);
-  addDetectorOptions(command, ['device', 'threads', 'batchSize']).action(async (flags: WorkerFlags) => {
+  addDetectorOptions(command, ['device', 'threads', 'batchSize', 'timeout']).action(async (flags: WorkerFlags) => {
     process.exit(await work(flags)); // connections to a server that is away would go on trying
   });
 }

@@ -171,10 +171,10 @@ export class Detector implements AsyncDisposable {
    * The last level's heatmap logits, embeddings and offsets of the plain (not mirrored) picture.
    * @throws {CornerNetError} as `detect`.
    */
-  async heads(image: ImageSource, options: Abortable & Pick<DetectOptions, 'maxPixels'> = {}): Promise<Heads> {
+  async heads(image: ImageSource, options: Abortable & Pick<DetectOptions, 'maxPixels' | 'timeout'> = {}): Promise<Heads> {
     const { signal, ...changes } = checkDetectOptions(options);
-    const { maxPixels, scaling, native } = this.#settings(changes);
-    const picture = await abortable(signal, () => decodeImage(image, maxPixels, { ...scaling, signal }));
+    const { maxPixels, timeout, scaling, native } = this.#settings(changes);
+    const picture = await abortable(signal, () => decodeImage(image, maxPixels, { ...scaling, timeout, signal }));
     const heads = await this.#loaded.replicas.heads(picture, native, signal);
     return { ...heads, width: picture.width, height: picture.height };
   }
@@ -224,8 +224,9 @@ export class Detector implements AsyncDisposable {
     signal?.throwIfAborted();
     const aborter = new AbortController();
     setMaxListeners(0, aborter.signal); // every picture and call under way listens
+    const { maxPixels, scaling, timeout } = settings;
     const stages: PipelineStages<TileFound, DetectionResult | FailedResult> = {
-      decode: (source) => decodeImage(source, settings.maxPixels, { ...settings.scaling, signal: aborter.signal }),
+      decode: (source, hold) => decodeImage(source, maxPixels, { ...scaling, timeout, hold, signal: aborter.signal }),
       detect: async (tiles) => {
         const pixels = tiles.map(({ picture, tile }) => cropped(picture, tile));
         const { detections, timings } = await this.#loaded.replicas.detect(pixels, settings.ofTiles, aborter.signal);

@@ -2,12 +2,14 @@
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { imageName, type ImageSource } from '../images/source.js';
 import type { Picture } from '../images/image.js';
+import { ahead, type Hold } from '../images/room.js';
 import { paddedSize } from './padding.js';
 import { tilingOf, type Tile, type Tiling } from './tiles.js';
 
 /** What the pipeline needs of a detector; `Found` is what the network says of a tile. */
 export interface PipelineStages<Found, Result> {
-  decode(source: ImageSource): Promise<Picture>;
+  /** @param hold takes what the picture needs. */
+  decode(source: ImageSource, hold: Hold): Promise<Picture>;
   /** In the tiles' order. */
   detect(tiles: readonly { readonly picture: Picture; readonly tile: Tile }[]): Promise<Found[]>;
   /** @param found of each tile of the picture. */
@@ -37,6 +39,8 @@ interface Slot<Result> {
 interface Job<Found, Result> {
   readonly slot: Slot<Result>;
   readonly picture: Picture;
+  /** Until its pixels are needed no more. */
+  readonly hold: Hold;
   readonly tiling: Tiling;
   readonly found: Found[];
   missing: number;
@@ -58,6 +62,8 @@ export class Pipeline<Found, Result> {
   readonly #slots: Slot<Result>[] = [];
   /** By padded size. */
   readonly #ready = new Map<string, Ready<Found, Result>[]>();
+  /** Of decoded pictures. */
+  readonly #holds = new Set<Hold>();
   readonly #fatal: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
   #taken = 0;
@@ -81,6 +87,7 @@ export class Pipeline<Found, Result> {
 
   /** Results in the sources' order; then throws what the source threw. Throws at once what stop() was given. */
   async *results(): AsyncGenerator<Result, void, void> {
+    const stopListening = ahead.onTight(() => this.#dispatch());
     try {
       for (;;) {
         this.#pull();
@@ -99,6 +106,8 @@ export class Pipeline<Found, Result> {
     } finally {
       this.#stopped = true;
       clearImmediate(this.#dispatchSoon);
+      stopListening();
+      for (const hold of this.#holds) hold.release();
       await this.#endSource();
     }
   }
@@ -149,19 +158,28 @@ export class Pipeline<Found, Result> {
     const slot = { name: imageName(source), index: this.#taken++, result, settle };
     this.#slots.push(slot);
     this.#decoding++;
+    const hold = ahead.open();
     this.#stages
-      .decode(source)
-      .then((picture) => this.#queue(slot, picture))
-      .catch((error: unknown) => slot.settle(this.#stages.failed(slot.name, asCornerNetError(error), slot.index)))
+      .decode(source, hold)
+      .then((picture) => this.#queue(slot, picture, hold))
+      .catch((error: unknown) => {
+        hold.release();
+        slot.settle(this.#stages.failed(slot.name, asCornerNetError(error), slot.index));
+      })
       .finally(() => {
         this.#decoding--;
         this.#dispatch();
       });
   }
 
-  #queue(slot: Slot<Result>, picture: Picture): void {
+  #queue(slot: Slot<Result>, picture: Picture, hold: Hold): void {
+    if (this.#stopped) {
+      hold.release();
+      return;
+    }
+    this.#holds.add(hold);
     const tiling = tilingOf(picture, this.#limits.tiles);
-    const job = { slot, picture, tiling, found: [], missing: tiling.tiles.length, failed: false };
+    const job = { slot, picture, hold, tiling, found: [], missing: tiling.tiles.length, failed: false };
     tiling.tiles.forEach((tile, place) => {
       const size = paddedSize(tile);
       const mates = this.#ready.get(size) ?? [];
@@ -172,7 +190,7 @@ export class Pipeline<Found, Result> {
 
   /**
    * Hands batches to the devices: full ones at once and one ahead of each device, others when a device has nothing to do and nothing
-   * is being decoded that could fill them. The source is not waited for: it may itself be waiting for a result.
+   * is being decoded that could fill them, or there is no room for it. The source is not waited for: it may itself be waiting for a result.
    */
   #dispatch(): void {
     this.#startAll(2 * this.#limits.devices, this.#limits.batchSize);
@@ -188,7 +206,7 @@ export class Pipeline<Found, Result> {
   }
 
   #startRest(): void {
-    if (this.#decoding === 0) this.#startAll(this.#limits.devices, 1);
+    if (this.#decoding === 0 || ahead.isTight) this.#startAll(this.#limits.devices, 1);
   }
 
   /** Starts batches of at least so many while fewer than `most` are computed. */
@@ -238,6 +256,7 @@ export class Pipeline<Found, Result> {
   #take({ job, place }: Ready<Found, Result>, found: Found): void {
     job.found[place] = found;
     if (--job.missing > 0) return;
+    this.#release(job.hold);
     this.#stages.finish(job.picture, job.tiling, job.found).then(job.slot.settle, (error: unknown) => {
       const failure = asCornerNetError(error);
       if (failure.code === 'ERR_CLOSED') this.stop(failure);
@@ -245,9 +264,15 @@ export class Pipeline<Found, Result> {
     });
   }
 
+  #release(hold: Hold): void {
+    this.#holds.delete(hold);
+    hold.release();
+  }
+
   /** Tiles of it that still wait are passed over. */
   #giveUp(job: Job<Found, Result>, failure: CornerNetError): void {
     job.failed = true;
+    this.#release(job.hold);
     job.slot.settle(this.#stages.failed(job.slot.name, failure, job.slot.index));
   }
 }

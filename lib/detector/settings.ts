@@ -4,7 +4,7 @@ import type { Scaling } from '../images/image.js';
 import type { NativeDetectOptions } from '../native.js';
 import { resolveClasses } from '../options/check.js';
 import type { DetectOptions, LoadOptions } from '../options/interfaces.js';
-import { defaultMaxPixels } from '../options/values.js';
+import { defaultMaxPixels, defaultTimeout } from '../options/values.js';
 import type { ResolvedWeights } from '../weights/weights.js';
 import type { PipelineLimits } from './pipeline.js';
 
@@ -13,6 +13,8 @@ export interface CallSettings {
   /** Of the forwards: with tiles they thin nothing, because merging does. */
   readonly ofTiles: NativeDetectOptions;
   readonly maxPixels: number;
+  /** Seconds. */
+  readonly timeout: number;
   readonly scaling: Scaling;
   readonly tiles: PipelineLimits['tiles'];
 }
@@ -38,11 +40,12 @@ export function callSettings(
     scoreThreshold: wanted.scoreThreshold ?? weights.scoreThreshold,
     classIds: wanted.classes ? resolveClasses(wanted.classes, classes) : [],
   };
-  const { maxPixels = defaultMaxPixels, maxSide, scale, tiles } = wanted;
+  const { maxPixels = defaultMaxPixels, timeout = defaultTimeout, maxSide, scale, tiles } = wanted;
   return {
     native,
     ofTiles: tiles ? unthinned(native) : native,
     maxPixels,
+    timeout,
     scaling: { maxSide: maxSide || undefined, scale },
     tiles: tiles ? { size: tiles.size, overlap: tiles.overlap ?? Math.floor(tiles.size / 4) } : undefined,
   };

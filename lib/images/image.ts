@@ -1,9 +1,14 @@
 // From a picture in any form to packed 8-bit RGB, scaled where that is asked for.
+import pLimit from 'p-limit';
 import type { Sharp } from 'sharp';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { NativePicture } from '../native.js';
-import { imageName, isRaw, isSharp, openSource, type ImageSource, type RawImage } from './source.js';
+import { defaultTimeout } from '../options/values.js';
+import { poolSize, within } from './deadline.js';
+import { isPicture } from './formats.js';
+import type { Hold } from './room.js';
+import { imageName, isRaw, isSharp, isStream, readSource, type ImageSource, type RawImage } from './source.js';
 
 /** Pixels. */
 export interface Size {
@@ -78,6 +83,21 @@ async function loadSharp(): Promise<typeof import('sharp')> {
   return (await import('sharp')).default;
 }
 
+/** Pictures are read and decoded as the pool has threads, each with one and the next. The others wait without a deadline. */
+const inTurn = pLimit(2 * poolSize);
+
+/** sharp ends what it can by itself, a little later than who waits for it is told. */
+function secondsOfSharp(seconds: number): number {
+  return seconds === 0 ? 0 : Math.min(3600, Math.ceil(seconds) + 1);
+}
+
+interface Decoding extends Scaling {
+  readonly what: string;
+  readonly maxPixels: number;
+  readonly seconds: number;
+  readonly hold: (bytes: number) => Promise<void>;
+}
+
 interface Decoded {
   readonly pixels: NativePicture;
   readonly original: Size;
@@ -85,34 +105,51 @@ interface Decoded {
 
 const unscaled = (pixels: NativePicture): Decoded => ({ pixels, original: { width: pixels.width, height: pixels.height } });
 
-async function decode(input: string | Uint8Array | Sharp, what: string, maxPixels: number, scaling: Scaling): Promise<Decoded> {
+function open(sharp: typeof import('sharp'), bytes: Uint8Array, seconds: number): Sharp {
+  if (bytes.length === 0) throw new Error('it is empty');
+  if (!isPicture(bytes)) throw new Error('it is no JPEG, PNG, WebP, TIFF, GIF or AVIF');
+  // failOn 'error': a picture that is cut off is refused, one with a mere warning is read. Pixels are limited below, with a code of its own.
+  const image = sharp(bytes, { failOn: 'error', limitInputPixels: false, pages: 1, ignoreIcc: true });
+  return image.timeout({ seconds: secondsOfSharp(seconds) });
+}
+
+async function decode(input: Uint8Array | Sharp, decoding: Decoding): Promise<Decoded> {
+  const { what, maxPixels, seconds, hold } = decoding;
   const sharp = await loadSharp();
   const own = isSharp(input);
-  // failOn 'error': a picture that is cut off is refused, one with a mere warning is read. Pixels are limited below, with a code of its own.
-  const image = own ? input.clone() : sharp(input, { failOn: 'error', limitInputPixels: false, pages: 1, ignoreIcc: true });
-  const { width, height, hasAlpha, autoOrient: upright } = await image.metadata();
+  const image = own ? input.clone() : open(sharp, input, seconds);
+  const { width, height, hasAlpha, autoOrient: upright } = await within(seconds, what, () => image.metadata());
   if (width * height > maxPixels) throw tooLarge(what, { width, height }, maxPixels);
   // A sharp instance is the caller's own pipeline, who turns it if it is to be turned.
   if (!own) image.autoOrient();
-  const wanted = scaledSize(what, upright, scaling, maxPixels);
+  const wanted = scaledSize(what, upright, decoding, maxPixels);
   // Scaling while decoding spares most of a large JPEG. Alpha would weigh the colours, and the caller's pipeline may scale by itself: those come later.
   const early = !own && !hasAlpha && (wanted.width !== upright.width || wanted.height !== upright.height);
   if (early) resize(image, wanted);
-  const { data, info } = await image.removeAlpha().toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  const size = early ? wanted : upright;
+  await hold((own ? 0 : input.length) + 3 * size.width * size.height);
+  image.removeAlpha().toColourspace('srgb').raw({ depth: 'uchar' });
+  const { data, info } = await within(seconds, what, () => image.toBuffer({ resolveWithObject: true }));
   const pixels = fromRaw({ data, width: info.width, height: info.height, channels: info.channels as 1 | 3 | 4 }, maxPixels);
   return early ? { pixels, original: upright } : unscaled(pixels);
 }
 
-async function scaled(pixels: NativePicture, wanted: Size): Promise<NativePicture> {
+async function scaled({ pixels, original }: Decoded, decoding: Decoding): Promise<NativePicture> {
+  const { what, maxPixels, seconds } = decoding;
+  const wanted = scaledSize(what, original, decoding, maxPixels);
   if (pixels.width === wanted.width && pixels.height === wanted.height) return pixels;
   const sharp = await loadSharp();
   const raw = { width: pixels.width, height: pixels.height, channels: 3 } as const;
-  return {
-    data: await resize(sharp(pixels.data, { raw, limitInputPixels: false }), wanted)
-      .raw()
-      .toBuffer(),
-    ...wanted,
-  };
+  const image = resize(sharp(pixels.data, { raw, limitInputPixels: false }), wanted).raw();
+  return { data: await within(seconds, what, () => image.toBuffer()), ...wanted };
+}
+
+export interface DecodeOptions extends Scaling {
+  readonly signal?: AbortSignal | undefined;
+  /** Seconds that reading may take, and decoding; 0 for any time. Default: 60. */
+  readonly timeout?: number | undefined;
+  /** Has the bytes that the picture takes, the caller's to release. Default: they are not counted. */
+  readonly hold?: Hold | undefined;
 }
 
 /**
@@ -123,16 +160,27 @@ async function scaled(pixels: NativePicture, wanted: Size): Promise<NativePictur
 export async function decodeImage(
   source: ImageSource,
   maxPixels: number,
-  { signal, ...scaling }: Scaling & { readonly signal?: AbortSignal | undefined } = {},
+  { signal, timeout: seconds = defaultTimeout, hold: held, ...scaling }: DecodeOptions = {},
 ): Promise<Picture> {
   const taken = performance.now();
   const name = imageName(source);
   const what = name ?? 'the picture';
+  const hold = async (bytes: number): Promise<void> => held?.resize(bytes);
+  const decoding = { what, maxPixels, seconds, hold, ...scaling };
+  const reading = { most: mostBytes(maxPixels), seconds, signal, hold };
+  const finish = async (decoded: Decoded): Promise<Picture> => {
+    const sized = await scaled(decoded, decoding);
+    await hold(sized.data.length);
+    return { name, original: decoded.original, ...sized, taken, decoded: performance.now() };
+  };
   try {
-    const input = await openSource(source, mostBytes(maxPixels), signal);
-    const { pixels, original } = isRaw(input) ? unscaled(fromRaw(input, maxPixels)) : await decode(input, what, maxPixels, scaling);
-    const sized = await scaled(pixels, scaledSize(what, original, scaling, maxPixels));
-    return { name, original, ...sized, taken, decoded: performance.now() };
+    if (isRaw(source)) return await finish(unscaled(fromRaw(source, maxPixels)));
+    // A stream may come slowly, which is no reason for others to wait.
+    const input = isStream(source) ? await readSource(source, reading) : source;
+    return await inTurn(async () => {
+      signal?.throwIfAborted();
+      return finish(await decode(isSharp(input) ? input : await readSource(input, reading), decoding));
+    });
   } catch (error) {
     if (error instanceof CornerNetError) throw error;
     throw new CornerNetError('ERR_INPUT', `${what} can't be read as a picture: ${sentenceOf(error)}`, { cause: error });

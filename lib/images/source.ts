@@ -7,7 +7,9 @@ import { types } from 'node:util';
 import type { Sharp } from 'sharp';
 
 import { CornerNetError } from '../errors.js';
+import { openRegular, readBytes } from '../regular-file.js';
 import { shown } from '../validation.js';
+import { within } from './deadline.js';
 
 /** Decoded pixels, row-major, `channels` neighbours a pixel: grey, RGB or RGB with alpha, 8 bits each. An `ImageData` is one. */
 export interface RawImage {
@@ -29,7 +31,10 @@ export interface BlobLike {
 /** The bytes of one encoded picture: a Node `Readable`, a web `ReadableStream`, or any async iterable. It is read to its end, once. */
 export type ByteStream = AsyncIterable<Uint8Array> | { getReader(): object; cancel(reason?: unknown): Promise<void> };
 
-/** A file's path, a `file:` URL as an object or a string, an encoded picture's bytes in whatever holds them, a sharp instance, or decoded pixels. */
+/**
+ * A regular file's path, a `file:` URL as an object or a string, an encoded picture's bytes in whatever holds them, a sharp instance, or decoded pixels.
+ * Encoded pictures are JPEG, PNG, WebP, TIFF, GIF or AVIF, by their first bytes; what only sharp reads besides goes in as a sharp instance.
+ */
 export type ImageSource = string | URL | Uint8Array | ArrayBuffer | BlobLike | ByteStream | Sharp | RawImage;
 
 /** How a result names its picture: the path or URL as it was given, a `File`'s name, null for pictures that came as bytes. */
@@ -63,25 +68,60 @@ function readableOf(source: unknown): Readable | undefined {
   return isObject(source) && Symbol.asyncIterator in source ? Readable.from(source as AsyncIterable<Uint8Array>) : undefined;
 }
 
+/** How an encoded picture may be read. */
+export interface Reading {
+  /** Bytes that it may have. */
+  readonly most: number;
+  /** That it may take; of a stream, each of its pieces. 0 for any time. */
+  readonly seconds: number;
+  readonly signal: AbortSignal | undefined;
+  /** Waits for room for so many bytes in all. */
+  readonly hold: (bytes: number) => Promise<void>;
+}
+
 function tooManyBytes(name: string | null, most: number): CornerNetError {
   const sentence = `${name ?? 'the picture'} has more than ${most} bytes, which no picture has that maxPixels allows`;
   return new CornerNetError('ERR_TOO_LARGE', sentence);
 }
 
 /** Ends the stream when it gives too much or nobody waits any more. */
-async function collected(stream: Readable, most: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
+async function collected(stream: Readable, { most, seconds, signal, hold }: Reading): Promise<Uint8Array> {
   if (signal) addAbortSignal(signal, stream);
+  const pieces = stream[Symbol.asyncIterator]() as AsyncIterator<unknown>;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const chunk of stream as AsyncIterable<unknown>) {
-    if (!types.isUint8Array(chunk)) {
-      throw new CornerNetError('ERR_INPUT', `a picture's stream must give bytes (Uint8Array), not ${shown(chunk)}`);
+  try {
+    for (;;) {
+      const next = await within(seconds, "the picture's stream", () => pieces.next());
+      const chunk: unknown = next.value;
+      if (next.done === true) return Buffer.concat(chunks);
+      if (!types.isUint8Array(chunk)) {
+        throw new CornerNetError('ERR_INPUT', `a picture's stream must give bytes (Uint8Array), not ${shown(chunk)}`);
+      }
+      bytes += chunk.length;
+      if (bytes > most) throw tooManyBytes(null, most);
+      chunks.push(chunk);
+      await hold(bytes);
     }
-    bytes += chunk.length;
-    if (bytes > most) throw tooManyBytes(null, most);
-    chunks.push(chunk);
+  } finally {
+    stream.destroy();
   }
-  return Buffer.concat(chunks);
+}
+
+async function fileBytes(path: string, { most, seconds, hold }: Reading): Promise<Uint8Array> {
+  const { file, size } = await within(seconds, path, () => openRegular(path));
+  let closed: Promise<unknown> | undefined;
+  try {
+    if (size > most) throw tooManyBytes(path, most);
+    await hold(size);
+    return await within(seconds, path, () => {
+      const read = readBytes(file, 0, size);
+      closed = read.finally(() => file.close()); // a read that is late still needs it
+      return read;
+    });
+  } finally {
+    void (closed ?? file.close()).catch(() => undefined);
+  }
 }
 
 /** A stream that fails while it waits for its turn says so when it is read, instead of ending the process. */
@@ -100,24 +140,24 @@ function pathOf(source: string | URL): string {
   );
 }
 
-/**
- * What there is to decode: a path, bytes, a sharp instance or pixels.
- * @param most bytes that a stream or a Blob may have.
- */
-export async function openSource(
-  source: ImageSource,
-  most: number,
-  signal: AbortSignal | undefined,
-): Promise<string | Uint8Array | Sharp | RawImage> {
-  if (typeof source === 'string' || source instanceof URL) return pathOf(source);
-  if (types.isUint8Array(source) || isSharp(source) || isRaw(source)) return source;
+export function isStream(source: ImageSource): boolean {
+  return isObject(source) && !isSharp(source) && (Symbol.asyncIterator in source || source instanceof ReadableStream);
+}
+
+/** The bytes of an encoded picture, wherever they are. */
+export async function readSource(source: ImageSource, reading: Reading): Promise<Uint8Array> {
+  const { most, seconds, hold } = reading;
+  if (typeof source === 'string' || source instanceof URL) return fileBytes(pathOf(source), reading);
+  if (types.isUint8Array(source)) return source;
   if (types.isArrayBuffer(source)) return new Uint8Array(source);
   if (isBlob(source)) {
-    if (source.size > most) throw tooManyBytes(imageName(source), most);
-    return new Uint8Array(await source.arrayBuffer());
+    const name = imageName(source);
+    if (source.size > most) throw tooManyBytes(name, most);
+    await hold(source.size);
+    return new Uint8Array(await within(seconds, name ?? 'the picture', () => source.arrayBuffer()));
   }
   const stream = readableOf(source);
-  if (stream) return collected(stream, most, signal);
+  if (stream) return collected(stream, reading);
   const remedy = types.isPromise(source) ? 'a Promise: await it first' : shown(source);
   throw new CornerNetError(
     'ERR_INPUT',

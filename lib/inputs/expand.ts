@@ -1,5 +1,4 @@
 // From what a user names (files, folders, globs, lists, tar files) to pictures, one after the other.
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -8,13 +7,12 @@ import picomatch from 'picomatch';
 import { extract, type Header } from 'tar-stream';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { isPictureName } from '../images/formats.js';
+import { openRegular } from '../regular-file.js';
 import type { Entry } from './entry.js';
 import { onDisk } from './file-names.js';
 import { readPaths, readStandardInput } from './paths.js';
 import { walk } from './walk.js';
-
-/** What folders and tar files are searched for: the formats that sharp reads. */
-const isPicture = (name: string): boolean => /\.(jpe?g|png|webp|tiff?|gif|avif)$/i.test(name);
 
 /** Text files of one path a line. */
 const isList = (name: string): boolean => /\.(txt|lst|list)$/i.test(name);
@@ -23,21 +21,32 @@ const isTar = (name: string): boolean => /\.tar$/i.test(name);
 
 async function* readTar(tar: string, passOver: (name: string) => void): AsyncGenerator<Entry, void> {
   const members = extract();
-  const input = createReadStream(onDisk(tar));
-  input.on('error', (error) => members.destroy(error));
+  let input: Readable | undefined;
   try {
+    input = (await openRegular(tar)).file.createReadStream();
+    input.on('error', (error) => members.destroy(error));
     for await (const member of input.pipe(members)) {
       // tar-stream counts it for every member and leaves it out of its types.
       const { name, type, size, byteOffset: offset } = member.header as Header & { byteOffset: number };
-      if (type === 'file' && isPicture(name)) yield { path: `${tar}/${name}`, member: { tar, offset, size } };
+      if (type === 'file' && isPictureName(name)) yield { path: `${tar}/${name}`, member: { tar, offset, size } };
       else if (type === 'file') passOver(`${tar}/${name}`);
       member.resume();
     }
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `${tar} can't be read as a tar file: ${sentenceOf(error)}`, { cause: error });
   } finally {
-    input.destroy();
+    input?.destroy();
   }
+}
+
+async function* readList(list: string): AsyncGenerator<Entry, void> {
+  let stream: Readable;
+  try {
+    stream = (await openRegular(list)).file.createReadStream();
+  } catch (error) {
+    throw new CornerNetError('ERR_INPUT', `${list} can't be read: ${sentenceOf(error)}`, { cause: error });
+  }
+  yield* readPaths(stream, list);
 }
 
 async function* matchGlob(pattern: string): AsyncGenerator<Entry, void> {
@@ -51,7 +60,7 @@ async function* matchGlob(pattern: string): AsyncGenerator<Entry, void> {
 
 async function* walkPictures(folder: string, passOver: (path: string) => void): AsyncGenerator<Entry, void> {
   for await (const path of walk(folder)) {
-    if (isPicture(path)) yield { path: join(folder, path) };
+    if (isPictureName(path)) yield { path: join(folder, path) };
     else passOver(join(folder, path));
   }
 }
@@ -71,8 +80,7 @@ async function* listOne(input: string, options: ListOptions): AsyncGenerator<Ent
   if (input === '-') return yield* readStandardInput(stdin, takePicture);
   const found = await stat(onDisk(input)).catch(() => undefined);
   if (found?.isDirectory()) return yield* refuseNone(walkPictures(input, onPassedOver), `the folder ${input} holds no pictures`);
-  if (found && openLists && isList(input))
-    return yield* refuseNone(readPaths(createReadStream(onDisk(input)), input), `the list ${input} is empty`);
+  if (found && openLists && isList(input)) return yield* refuseNone(readList(input), `the list ${input} is empty`);
   if (found && openLists && isTar(input)) return yield* refuseNone(readTar(input, onPassedOver), `the tar file ${input} holds no pictures`);
   // A file that isn't there fails by itself, the others go on.
   if (found || !picomatch.scan(input).isGlob) yield { path: input };

@@ -2,12 +2,9 @@
 import type { Readable } from 'node:stream';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { isPicture } from '../images/formats.js';
 import type { Entry } from './entry.js';
 import { textOfName } from './file-names.js';
-
-/** How the formats that sharp reads begin: JPEG, PNG, GIF, WebP, TIFF, AVIF and HEIF. */
-// eslint-disable-next-line no-control-regex -- the end of text in PNG's
-const pictureStart = /^(\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF[^]{4}WEBP|II\*\0|MM\0\*|[^]{4}ftyp(avi[fs]|hei[cx]|mif1|msf1))/;
 
 /** Bytes by which a list is known from a picture and from anything else. */
 const headBytes = 4096;
@@ -97,7 +94,7 @@ async function pictureOf(all: AsyncIterable<Buffer>): Promise<Entry> {
 export async function* readStandardInput(stream: Readable, takePicture: boolean): AsyncGenerator<Entry, void> {
   const what = 'standard input';
   const { head, all } = await peek(readable(what, bytesOf(stream)));
-  if (!pictureStart.test(head.toString('latin1', 0, 16))) return yield* split(head, all, what);
+  if (!isPicture(head)) return yield* split(head, all, what);
   if (!takePicture) throw new CornerNetError('ERR_INPUT', `${what} is a picture: only lists of paths are taken here`);
   yield await pictureOf(all);
 }

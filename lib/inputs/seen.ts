@@ -24,8 +24,10 @@ export const seenSchema = z.strictObject({
 export type Seen = z.infer<typeof seenSchema>;
 
 async function digestOf(entry: Entry): Promise<string> {
-  const source = await sourceOf(entry);
-  return typeof source === 'string' ? sha256(source) : createHash('sha256').update(source).digest('hex');
+  const source = sourceOf(entry);
+  if (typeof source === 'string') return sha256(source);
+  const bytes = source instanceof Uint8Array ? source : new Uint8Array(await source.arrayBuffer());
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 /** Undefined where there is no such file: it fails by itself when it is read. */

@@ -1,6 +1,7 @@
 // The process that runs the addon for a batch: what kills it, kills no job. It ends with its supervisor.
 import type { Detector } from '../detector/detector.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { AllBlocked, isBlocked } from '../images/deadline.js';
 import type { ImageSource } from '../images/source.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { loadNative } from '../native.js';
@@ -27,7 +28,11 @@ export type FromChild =
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'warning'; readonly text: string }
   | { readonly type: 'devices'; readonly failed: readonly string[] }
+  /** A picture is late, and its thread still not back: another process would have all of its threads. */
+  | { readonly type: 'blocked' }
   | { readonly type: 'outcome'; readonly id: number; readonly outcome: PictureOutcome };
+
+const graceMs = 3_000;
 
 function send(message: FromChild, sent?: () => void): void {
   process.send?.(message, undefined, undefined, sent);
@@ -47,17 +52,25 @@ class Inbox {
     for (;;) {
       const next = this.#waiting.shift();
       if (next) {
-        const source = await sourceOf(next.entry).catch((error: unknown) => {
-          send({ type: 'outcome', id: next.id, outcome: failedOutcome(next.entry, error) });
-        });
-        if (source === undefined) continue;
         taken(next.id, next.entry);
-        yield source;
+        yield sourceOf(next.entry);
       } else {
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
     }
   }
+}
+
+let telling = false;
+
+/** Decoding that is late most often ends by itself a little later. */
+function tellWhenBlocked(): void {
+  if (telling) return;
+  telling = true;
+  setTimeout(() => {
+    telling = false;
+    if (isBlocked()) send({ type: 'blocked' });
+  }, graceMs);
 }
 
 async function serve(detector: Detector, inbox: Inbox): Promise<void> {
@@ -70,8 +83,13 @@ async function serve(detector: Detector, inbox: Inbox): Promise<void> {
     const { id, entry } = order.shift() as { id: number; entry: Entry };
     // A CUDA device that failed stays failed for its process: another one starts anew.
     if ('error' in result && result.error.code === 'ERR_DEVICE') throw result.error;
+    if ('error' in result && result.error instanceof AllBlocked) {
+      send({ type: 'blocked' });
+      continue;
+    }
     const outcome: PictureOutcome = 'error' in result ? failedOutcome(entry, result.error) : { ...result, image: entry.path };
     send({ type: 'outcome', id, outcome });
+    if (isBlocked()) tellWhenBlocked();
     const { warnings, failedDevices } = detector.stats;
     if (warnings.length === told) continue;
     for (const text of warnings.slice(told)) send({ type: 'warning', text });

@@ -48,8 +48,8 @@ export interface BatchJob {
 export interface WorkerOptions extends RunControls {
   /** Where the work comes from. */
   readonly queue: QueueOptions;
-  /** Where this machine computes. Default: as in `Detector.load`. */
-  readonly options?: Pick<LoadOptions, 'device' | 'threads' | 'batchSize'> | undefined;
+  /** Where this machine computes, and how long a picture may take. Default: as in `Detector.load`. */
+  readonly options?: Pick<LoadOptions, 'device' | 'threads' | 'batchSize' | 'timeout'> | undefined;
   /** Where the job's weights are on this machine; only for jobs whose checkpoint has the same checksum. Default: the id, or the path below the root, that the job names. */
   readonly weights?: string | undefined;
   /** Serve numbers for Prometheus (/metrics) and a health check (/health) on this port of the loopback; 0: on any, which is said. Default: off. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { checkLoadOptions } from '../options/check.js';
-import { loadTable, shapeOf, type OptionRow } from '../options/table.js';
+import { callTable, loadTable, shapeOf, type OptionRow } from '../options/table.js';
 import { validated } from '../validation.js';
 import type { BatchJob, WorkerOptions } from './interfaces.js';
 import type { Shard } from './types.js';
@@ -113,12 +113,16 @@ export const batchTable = headed('Job', {
 });
 
 const { device, threads, batchSize } = loadTable;
+const { timeout } = callTable;
 
 export const workerTable = headed('Queue', {
   queue: { schema: queueSchema, type: 'QueueOptions', required: true, about: 'where the work comes from', standard: '' },
   options: {
-    ...{ schema: z.strictObject(shapeOf({ device, threads, batchSize })), type: "Pick<LoadOptions, 'device' | 'threads' | 'batchSize'>" },
-    about: 'where this machine computes',
+    ...{
+      schema: z.strictObject(shapeOf({ device, threads, batchSize, timeout })),
+      type: "Pick<LoadOptions, 'device' | 'threads' | 'batchSize' | 'timeout'>",
+    },
+    about: 'where this machine computes, and how long a picture may take',
     standard: 'as in `Detector.load`',
   },
   weights: {

@@ -17,7 +17,7 @@ function thumbnail({ entry, outcome }: Shown): Thumbnail {
   const { image, detections } = outcome;
   return {
     caption: `${image}: ${detections.length === 0 ? 'nothing' : `${detections.length} found`}`,
-    draw: async () => renderBoxes(await sourceOf(entry), detections, sheetMaxPixels, thumbnailPx),
+    draw: () => renderBoxes(sourceOf(entry), detections, sheetMaxPixels, thumbnailPx),
   };
 }
 

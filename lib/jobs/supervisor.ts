@@ -115,10 +115,13 @@ export class SupervisedDetector implements Engine {
   }
 
   #spawn(): void {
-    const spawned = new DetectorProcess((message) => this.#hear(message));
+    const spawned = new DetectorProcess((message) => {
+      if (this.#process === spawned) this.#hear(message);
+    });
     this.#process = spawned;
     this.#ready = false;
     void spawned.ended.then((death) => {
+      if (this.#process !== spawned) return; // it was replaced
       this.#process = undefined;
       if (!this.#failure) this.#died(death);
     });
@@ -140,10 +143,24 @@ export class SupervisedDetector implements Engine {
       this.#say(message.text);
     } else if (message.type === 'devices') {
       this.#failedDevices = message.failed;
+    } else if (message.type === 'blocked') {
+      this.#replace();
     } else {
       this.#pauseMs = 0;
       this.#settle(message.id, message.outcome);
     }
+  }
+
+  /** By another process, at no picture's fault. */
+  #replace(): void {
+    this.#say("a read or a decoder hangs in the detector's process: another one goes on");
+    const hanging = this.#process;
+    this.#process = undefined;
+    this.#ready = false;
+    this.#sent.clear();
+    void hanging?.kill().then(() => {
+      if (!this.#failure) this.#spawn();
+    });
   }
 
   /** Sends everything that waits; suspects one at a time, alone, before all others. */

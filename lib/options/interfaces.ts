@@ -45,6 +45,8 @@ export interface DetectOptions {
   readonly timings?: boolean | undefined;
   /** Refuse pictures with more pixels. Default: 50,000,000. */
   readonly maxPixels?: number | undefined;
+  /** Seconds that reading a picture may take, and decoding it; it fails when they are over; 0 for any time. Default: 60. */
+  readonly timeout?: number | undefined;
   /** Scale larger pictures down so that their longer side has so many pixels; boxes stay in the picture's own pixels. Default: off. */
   readonly maxSide?: number | false | undefined;
   /** Scale pictures by this factor (0.05 to 4) before the network, or by less where maxSide asks for it; boxes stay in the picture's own pixels. Default: 1. */
@@ -81,7 +83,7 @@ export interface LoadOptions extends DetectOptions {
 
 /** Options of `Detector.detectAll`. */
 export interface DetectAllOptions extends DetectOptions, Abortable {
-  /** Pictures taken and decoded ahead of the network, never less than a batch for each replica; bounds memory. Default: twice the threads, at least two batches for each replica. */
+  /** Pictures taken and decoded ahead of the network, never less than a batch for each replica, and of no more than 1 GiB. Default: twice the threads, at least two batches for each replica. */
   readonly concurrency?: number | undefined;
   /** Pictures of one padded size that share a forward in detectAll; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU. Default: 1 on the CPU, 8 on CUDA. */
   readonly batchSize?: number | 'auto' | undefined;

@@ -200,6 +200,15 @@ export const callTable = {
     group: 'Pictures',
     flag: 'number',
   },
+  timeout: {
+    schema: z.number().min(0).max(3600),
+    type: 'number',
+    about: 'seconds that reading a picture may take, and decoding it; it fails when they are over; 0 for any time',
+    standard: '60',
+    group: 'Pictures',
+    flag: 'number',
+    placeholder: 's',
+  },
   maxSide: {
     schema: orFalse(z.int().min(16).max(65_536)),
     type: 'number | false',
@@ -330,7 +339,7 @@ export const detectAllTable = {
   concurrency: {
     schema: whole(1024),
     type: 'number',
-    about: 'pictures taken and decoded ahead of the network, never less than a batch for each replica; bounds memory',
+    about: 'pictures taken and decoded ahead of the network, never less than a batch for each replica, and of no more than 1 GiB',
     standard: 'twice the threads, at least two batches for each replica',
     group: 'Device',
     flag: 'number',

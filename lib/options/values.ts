@@ -17,3 +17,6 @@ export interface Abortable {
 
 /** Pictures with more are refused unless `maxPixels` says otherwise. */
 export const defaultMaxPixels = 50_000_000;
+
+/** Seconds that reading a picture may take, and decoding it, unless `timeout` says otherwise. */
+export const defaultTimeout = 60;

@@ -1,6 +1,6 @@
 // The known weights: the published checkpoints and the small one that comes with the package.
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -9,6 +9,7 @@ import { weightsFolder } from './cache.js';
 import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { packageRoot } from '../native.js';
+import { openRegular } from '../regular-file.js';
 import { script } from '../setup.js';
 import { suggestion } from '../validation.js';
 
@@ -115,7 +116,7 @@ export function resolveWeights(idOrPath: string): ResolvedWeights {
 export async function sha256(file: string): Promise<string> {
   const hash = createHash('sha256');
   try {
-    await pipeline(createReadStream(file), hash);
+    await pipeline((await openRegular(file)).file.createReadStream(), hash);
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `${file} can't be read: ${sentenceOf(error)}`, { cause: error });
   }

@@ -1,11 +1,14 @@
 // The processes under a job: whatever one dies of or hangs in, the job goes on, and none outlives it.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { root } from '../environment.js';
+import { orSkip, root } from '../environment.js';
+import { cornernet } from '../support/child.js';
+import { withFaults } from '../support/faults.js';
+import { RedisServer } from '../support/redis.js';
 import { assertComplete, childrenOf, errorsOf, photos, resultsOf, startCornernet, until, writeList } from '../support/batch.js';
 
 describe('processes under a job', function () {
@@ -34,6 +37,14 @@ describe('processes under a job', function () {
       copyFileSync(photos[i] as string, path);
       return path;
     });
+  }
+
+  function hasOpen(pid: number, path: string): boolean {
+    try {
+      return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === path);
+    } catch {
+      return false; // it ended, or closed the file meanwhile
+    }
   }
 
   const gone = (pid: number): boolean => !existsSync(`/proc/${pid}`);
@@ -129,6 +140,74 @@ describe('processes under a job', function () {
       const { code, signal, stderr } = await ended;
       assert.deepEqual([code, signal], signals[0] === 'SIGKILL' ? [null, 'SIGKILL'] : [130, null], stderr);
       await until(() => gone(below), 'the end of the process below', 20);
+    }
+  });
+
+  /** Pictures of which some lie on a mount that hangs: reading them takes ten minutes. */
+  async function hanging(context: Mocha.Context, process: string): Promise<{ paths: string[]; hung: string[]; env: NodeJS.ProcessEnv }> {
+    const paths = copies(['a.jpg', 'hung1.jpg', 'hung2.jpg', 'hung3.jpg', 'hung4.jpg', 'hung5.jpg', 'z.jpg']);
+    const env = await orSkip(context, () => withFaults({ rules: ['read:slow=600000'], path: 'pictures/hung', process }));
+    return { paths, hung: paths.filter((path) => path.includes('hung')), env };
+  }
+
+  it('a mount that hangs costs its pictures; the others are computed', async function () {
+    const { paths, hung, env } = await hanging(this, 'child.js');
+    const { code, stderr } = await startCornernet(['batch', ...paths, '--output', job, '--timeout', '1'], env).ended;
+    assert.equal(code, 2, stderr);
+    assertComplete(job, paths, hung);
+    for (const { error } of errorsOf(job)) {
+      assert.equal(error.code, 'ERR_INPUT');
+      assert.match(error.message, /hung\d\.jpg takes longer than the 1 s that timeout allows/);
+    }
+    assert.match(stderr, /a read or a decoder hangs in the detector's process: another one goes on/);
+
+    // In its own process nothing can end the threads: it ends by a signal when all is written.
+    const here = { ...env, FAULTS_PROCESS: 'cli.js' };
+    const few = [paths[0], ...hung.slice(0, 2), paths.at(-1)] as string[];
+    const detect = await cornernet(['detect', ...few, '--timeout', '1'], { env: here });
+    assert.equal(detect.signal, 'SIGINT', detect.stderr);
+    const images = detect.stdout.trim().split('\n').map((line) => JSON.parse(line) as { error?: { code: string } }); // prettier-ignore
+    assert.deepEqual(images.map(({ error }) => error?.code), [undefined, 'ERR_INPUT', 'ERR_INPUT', undefined]); // prettier-ignore
+  });
+
+  it('a read that hangs without a deadline ends with the signals', async function () {
+    const { paths, hung, env } = await hanging(this, '.js');
+    const start = { detect: ['detect', ...hung], batch: ['batch', ...paths, '--output', job] };
+    for (const args of Object.values(start)) {
+      const { child, ended } = startCornernet([...args, '--timeout', '0'], env);
+      const hangs = args[0] === 'batch' ? () => resultsOf(job).length > 0 : () => hasOpen(child.pid as number, hung[0] as string);
+      await until(hangs, 'a read that hangs');
+      const below = childrenOf(child.pid as number);
+      for (const signal of ['SIGTERM', 'SIGINT', 'SIGTERM'] as const) {
+        child.kill(signal);
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+      const { code, signal, stderr } = await ended;
+      assert.ok(code === 130 || signal !== null, `${code} ${signal}: ${stderr}`);
+      await until(() => below.every(gone), 'the end of the process below', 20);
+    }
+  });
+
+  it('a worker whose read hangs ends with the signals', async function () {
+    const { hung, env } = await hanging(this, 'child.js');
+    const redis = await RedisServer.start(this, folder);
+    try {
+      const shared = ['--queue', redis.url, '--root', folder];
+      const batch = startCornernet(['batch', ...hung, '--output', job, ...shared]);
+      const worker = startCornernet(['worker', ...shared, '--timeout', '0'], env);
+      await until(() => childrenOf(worker.child.pid as number).some((pid) => hasOpen(pid, hung[0] as string)), 'a read that hangs');
+      const below = childrenOf(worker.child.pid as number);
+      for (const signal of ['SIGTERM', 'SIGTERM'] as const) {
+        worker.child.kill(signal);
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      }
+      const { code, stderr } = await worker.ended;
+      assert.equal(code, 0, stderr);
+      await until(() => below.every(gone), 'the end of the process below', 20);
+      batch.child.kill('SIGKILL');
+      await batch.ended;
+    } finally {
+      await redis.down('SIGKILL');
     }
   });
 });

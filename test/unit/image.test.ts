@@ -1,15 +1,20 @@
 // Pictures in every form and of every kind become the pixels that the reference's decoder gives.
 import { strict as assert } from 'node:assert';
-import { openAsBlob, createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { openAsBlob, createReadStream, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
 import { pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
 
 import sharp from 'sharp';
 
 import { CornerNetError } from '../../lib/errors.js';
+import { isAtWork, isBlocked } from '../../lib/images/deadline.js';
 import { decodeImage } from '../../lib/images/image.js';
 import type { ImageSource } from '../../lib/images/source.js';
 
@@ -282,5 +287,83 @@ describe('images', () => {
       assert.match(error.message, sentence);
     }
     assert.match((await refusal(createReadStream(join(folder, 'missing.png')))).message, /the picture can't be read as a picture: ENOENT/);
+  });
+
+  it('only the documented formats are decoded, known by their bytes: as a file, bytes, a Blob and a stream', async () => {
+    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9" fill="red"/></svg>';
+    const box = (brands: string): Buffer => Buffer.from(`\0\0\0${String.fromCharCode(8 + brands.length)}ftyp${brands}`, 'latin1');
+    const v = join(folder, 'a.v');
+    await sharp(pixels, { raw }).toFile(v);
+    const strange: Record<string, Buffer> = {
+      svg: Buffer.from(svg),
+      svgz: gzipSync(svg),
+      'svg that begins as AVIF': Buffer.from(`    ftypavif${svg}`),
+      'svg that begins as GIF': Buffer.from(`GIF8${svg}`),
+      libvips: readFileSync(v),
+      ppm: Buffer.from('P6 1 1 255\nabc'),
+      pdf: Buffer.from('%PDF-1.4\n'),
+      bmp: Buffer.from('BM\x1a\0\0\0\0\0\0\0', 'latin1'),
+      heic: box('heic\0\0\0\0mif1heic'),
+    };
+    for (const [kind, bytes] of Object.entries(strange)) {
+      const path = join(folder, `${kind}.jpg`);
+      writeFileSync(path, bytes);
+      for (const source of [path, bytes, new Blob([new Uint8Array(bytes)]), Readable.from([bytes])] as ImageSource[]) {
+        const error = await refusal(source);
+        assert.equal(error.code, 'ERR_INPUT');
+        assert.match(error.message, /can't be read as a picture: it is no JPEG, PNG, WebP, TIFF, GIF or AVIF$/, kind);
+      }
+    }
+    const avif = await sharp({ create: { width: 64, height: 64, channels: 3, background: '#4080c0' } })
+      .avif({ lossless: true })
+      .toBuffer();
+    const bigTiff = await sharp(pixels, { raw }).tiff({ bigtiff: true, compression: 'none' }).toBuffer();
+    assert.equal((await decodeImage(avif, many)).width, 64);
+    assert.deepEqual(await decoded(bigTiff), [...pixels]);
+  });
+
+  it('only regular files are read: a FIFO, a socket, a device and a folder are refused at once', async () => {
+    const [fifo, socket, link] = ['fifo.jpg', 'socket.jpg', 'link.jpg'].map((name) => join(folder, name)) as [string, string, string];
+    spawnSync('mkfifo', [fifo]);
+    symlinkSync(fifo, link);
+    const server = createServer().listen(socket);
+    await once(server, 'listening');
+    for (const [path, what] of [
+      [fifo, 'a FIFO'],
+      [link, 'a FIFO'],
+      [socket, 'a socket'],
+      ['/dev/zero', 'a device'],
+      [folder, 'a folder'],
+    ] as const) {
+      const error = await refusal(path);
+      assert.equal(error.code, 'ERR_INPUT');
+      assert.ok(error.message.endsWith(`can't be read as a picture: it is ${what}, not a regular file`), error.message);
+    }
+    server.close();
+  });
+
+  it('a picture that comes too late, or not at all, fails; 0 waits for any time', async () => {
+    const silent = new Readable({ read: () => undefined });
+    await assert.rejects(decodeImage(silent, many, { timeout: 0.05 }), {
+      code: 'ERR_INPUT',
+      message: "the picture's stream takes longer than the 0.05 s that timeout allows",
+    });
+    assert.ok(silent.destroyed);
+    // A decoder that is at work is given up as well, and ends by itself.
+    const large = await sharp({ create: { width: 7000, height: 7000, channels: 3, background: 'red' } })
+      .png({ compressionLevel: 1 })
+      .toBuffer();
+    await assert.rejects(decodeImage(large, many, { timeout: 0.01 }), { code: 'ERR_INPUT', message: /takes longer than the 0\.01 s/ });
+    const encoded = new Uint8Array(await png());
+    let give: (bytes: ArrayBuffer) => void = () => undefined;
+    const slow = { size: 1, name: 'a.png', arrayBuffer: () => new Promise<ArrayBuffer>((resolve) => (give = resolve)) };
+    await assert.rejects(decodeImage(slow, many, { timeout: 0.05 }), { message: /^a\.png takes longer than the 0\.05 s/ });
+    assert.ok(isBlocked() && isAtWork());
+    const patient = decodeImage(slow, many, { timeout: 0 });
+    give(encoded.buffer);
+    setTimeout(() => give(encoded.buffer), 100);
+    assert.equal((await patient).width, 3);
+    while (isAtWork()) await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.ok(!isBlocked());
   });
 });

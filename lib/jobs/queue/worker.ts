@@ -192,6 +192,18 @@ async function metricsOf(
   return Metrics.serve(port, { health: () => presence.engine?.health, chunks: () => chunksIn(queue) }, say);
 }
 
+/** A chunk that is given up never settles: BullMQ would try without a pause to tell a server that it has left. Another worker takes it over in time. */
+function unlessGivenUp(signal: AbortSignal | undefined, work: (job: Job) => Promise<Reply>): (job: Job) => Promise<Reply> {
+  return async (job) => {
+    try {
+      return await work(job);
+    } catch (error) {
+      if (signal?.aborted === true) await new Promise(() => undefined);
+      throw error;
+    }
+  };
+}
+
 /** Resolves when one of the signals is aborted, or was. */
 function anyAborted(...signals: (AbortSignal | undefined)[]): Promise<void> {
   const any = AbortSignal.any(signals.filter((signal) => signal !== undefined));
@@ -221,7 +233,10 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   });
   const worker = new packages.Worker(
     queue.name,
-    chunkWork(engines, presence, root, packages, (error) => failure.abort(error), metrics),
+    unlessGivenUp(
+      signal,
+      chunkWork(engines, presence, root, packages, (error) => failure.abort(error), metrics),
+    ),
     {
       connection,
       concurrency: chunksAtOnce,

@@ -1,0 +1,54 @@
+// Work in the pool's threads (libuv's), which nothing can end: it is waited for so long and no longer, and known to go on until it comes back.
+import { CornerNetError } from '../errors.js';
+
+/** The threads of this process that read and decode. */
+export const poolSize = Number(process.env['UV_THREADPOOL_SIZE']) || 4;
+
+const work = { going: 0, late: 0 };
+
+/** Whether work goes on that is late and that nobody waits for any more: until it is done, its thread does nothing else. */
+export function isBlocked(): boolean {
+  return work.late > 0;
+}
+
+/** Whether any work goes on, waited for or not: an orderly end of the process would wait for it. */
+export function isAtWork(): boolean {
+  return work.going > 0;
+}
+
+/** No thread is left: of a picture that waited behind others, this says nothing. */
+export class AllBlocked extends CornerNetError {
+  constructor(what: string) {
+    super('ERR_INPUT', `${what} can't be read: every thread that reads and decodes hangs in other pictures`);
+  }
+}
+
+/**
+ * @param seconds 0 for as long as it takes.
+ * @param what takes its time, for the error.
+ * @throws {CornerNetError} `ERR_INPUT` when it takes longer, or no thread is left for it.
+ */
+export async function within<T>(seconds: number, what: string, begin: () => Promise<T>): Promise<T> {
+  if (work.late >= poolSize) throw new AllBlocked(what);
+  let isLate = false;
+  work.going++;
+  const working = begin().finally(() => {
+    work.going--;
+    if (isLate) work.late--;
+  });
+  if (seconds === 0) return working;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const sentence = `${what} takes longer than the ${seconds} s that timeout allows`;
+      reject(work.late >= poolSize ? new AllBlocked(what) : new CornerNetError('ERR_INPUT', sentence));
+      isLate = true;
+      work.late++;
+    }, seconds * 1000);
+  });
+  try {
+    return await Promise.race([working, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,46 @@
+// Files from outside are opened only when they are regular ones: anything else (a FIFO, a socket, a device) may never give a byte, or do something.
+import { constants, type Stats } from 'node:fs';
+import { open, stat, type FileHandle } from 'node:fs/promises';
+
+import { onDisk } from './inputs/file-names.js';
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'a folder';
+  if (stats.isFIFO()) return 'a FIFO';
+  return stats.isSocket() ? 'a socket' : 'a device';
+}
+
+/** @throws {Error} saying what it is instead. */
+function checkRegular(stats: Stats): void {
+  if (!stats.isFile()) throw new Error(`it is ${kindOf(stats)}, not a regular file`);
+}
+
+/**
+ * Opens it to be read; what lies at the path by then is checked once more, and opening never waits.
+ * @throws {Error} of the system, or saying what it is instead of a regular file.
+ */
+export async function openRegular(path: string): Promise<{ readonly file: FileHandle; readonly size: number }> {
+  const name = onDisk(path);
+  checkRegular(await stat(name));
+  const file = await open(name, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const stats = await file.stat();
+    checkRegular(stats);
+    return { file, size: stats.size };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** So many bytes from `offset`, or as many as there are. */
+export async function readBytes(file: FileHandle, offset: number, size: number): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = Buffer.allocUnsafeSlow(size) as Uint8Array<ArrayBuffer>; // with an ArrayBuffer of its own
+  let read = 0;
+  while (read < size) {
+    const { bytesRead } = await file.read(bytes, read, size - read, offset + read);
+    if (bytesRead === 0) break;
+    read += bytesRead;
+  }
+  return read < size ? bytes.slice(0, read) : bytes;
+}
