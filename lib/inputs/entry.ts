@@ -23,8 +23,8 @@ export const entrySchema = z.strictObject({
 function memberSource(path: string, { tar, offset, size }: NonNullable<Entry['member']>): BlobLike & { readonly name: string } {
   const arrayBuffer = async (): Promise<ArrayBuffer> => {
     try {
-      const { file } = await openRegular(tar);
-      const read = await readBytes(file, offset, size).finally(() => file.close());
+      const { file, size: whole } = await openRegular(tar);
+      const read = await readBytes(file, offset, Math.min(size, Math.max(0, whole - offset))).finally(() => file.close());
       if (read.length < size) throw new Error(`it ends before ${offset + size} bytes`);
       return read.buffer;
     } catch (error) {

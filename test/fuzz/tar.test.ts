@@ -7,6 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
 
 import { sourceOf } from '../../lib/inputs/entry.js';
+import type { BlobLike } from '../../lib/images/source.js';
 import { listInputs } from '../../lib/inputs/expand.js';
 import { holds } from './property.js';
 
@@ -34,6 +35,6 @@ holds(
   () => seeds,
   async (bytes) => {
     writeFileSync(file, bytes);
-    for await (const entry of listInputs([file])) await sourceOf(entry);
+    for await (const entry of listInputs([file])) await (sourceOf(entry) as BlobLike).arrayBuffer();
   },
 );
