@@ -8,7 +8,7 @@
  * - `ERR_JOB`: a folder is no job's, or its job was begun with other settings.
  * - `ERR_LOCKED`: another process works on the job.
  * - `ERR_TOO_LARGE`: a picture has more pixels than `maxPixels`.
- * - `ERR_CHECKPOINT`: a file isn't a CornerNet checkpoint, or is damaged.
+ * - `ERR_CHECKPOINT`: a file isn't a CornerNet checkpoint, or is damaged; or the network computed infinities or NaN from a picture.
  * - `ERR_DOWNLOAD`: weights could not be fetched or don't have their checksum.
  * - `ERR_NOT_BUILT`: the native addon isn't there.
  * - `ERR_LIBTORCH`: the addon is there, but LibTorch can't be loaded.

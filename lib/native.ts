@@ -44,6 +44,8 @@ export interface NativeTimings {
 export interface NativeFound {
   /** One a picture: x1, y1, x2, y2, score, class id per detection, in descending score. */
   detections: Float32Array[];
+  /** Pictures, by place, whose maps or boxes were not finite numbers: their lists are empty. */
+  notFinite: number[];
   /** One a picture, or none when they were not asked for. */
   timings: NativeTimings[];
 }
@@ -135,10 +137,10 @@ export interface NativeDetector {
   heads(id: number, picture: NativePicture, options: NativeDetectOptions): Promise<NativeHeads>;
   /** What the network has to do for `views` views of a picture of this size at each of the scales (default 1), operator by operator in their order. */
   work(id: number, options: { width: number; height: number; views: number; scales?: readonly number[] }): Promise<NativeWork[]>;
-  /** Drops a call that has not begun (it rejects with ERR_CLOSED); a running one is left to finish. */
+  /** Drops a call, which rejects with ERR_CLOSED: at once when it waits, at its next step when it runs. */
   cancel(id: number): void;
   stats(): NativeStats;
-  /** Refuses new calls, rejects queued ones with ERR_CLOSED, waits for the running one, frees, joins. Idempotent. */
+  /** Refuses new calls, rejects queued ones and a load with ERR_CLOSED, waits for the running one, frees, joins. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -153,7 +155,7 @@ export interface NativeBuildInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 3;
+const boundary = 4;
 
 export interface NativeAddon {
   boundary: number;

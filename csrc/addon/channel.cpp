@@ -9,6 +9,8 @@
 namespace cornernet {
 namespace {
 
+constexpr int64_t kNoCall = -1;  // an id that no call has
+
 std::exception_ptr closed(const char* sentence) { return std::make_exception_ptr(Error(ErrorCode::Closed, sentence)); }
 std::exception_ptr dropped() { return closed("the call was dropped: it was cancelled or the detector was closed"); }
 
@@ -39,7 +41,10 @@ std::shared_ptr<Channel> Channel::open(Napi::Env env, const char* name) {
   const std::shared_ptr<Channel> channel(new Channel(env));
   const napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, name), 0, 1, nullptr, nullptr, nullptr,
                                                              &Channel::deliver, &channel->deliverer_);
-  if (status != napi_ok) throw Napi::Error::New(env);
+  if (status != napi_ok) {
+    channel->closed_ = true;  // there is nothing to release
+    throw Napi::Error::New(env);
+  }
   napi_unref_threadsafe_function(env, channel->deliverer_);
   // Hooks run last-in first-out: this one joins the thread before the thread-safe function's own goes.
   napi_add_env_cleanup_hook(env, &Channel::on_environment_end, channel.get());
@@ -47,7 +52,7 @@ std::shared_ptr<Channel> Channel::open(Napi::Env env, const char* name) {
 }
 
 Channel::~Channel() {
-  if (closed_) return;
+  if (closed_) return;  // its threads, if they still run, wait for nothing
   napi_remove_env_cleanup_hook(env_, &Channel::on_environment_end, this);
   worker_.stop();
   join();
@@ -64,16 +69,14 @@ Napi::Promise Channel::submit_aside(const Napi::Value& owner, int64_t id, std::f
 
 Napi::Promise Channel::submit_in_two(const Napi::Value& owner, int64_t id, std::function<std::function<Result()>()> work) {
   return enqueue(worker_, owner, id, [this, id, work = std::move(work)](const Call& call) mutable {
-    std::function<Result()> rest;
     try {
-      rest = std::exchange(work, nullptr)();
+      std::function<Result()> rest = std::exchange(work, nullptr)();
+      // The second thread is stopped only after the first has ended: nothing is refused.
+      finisher_.post(
+          {id, [call, rest = std::move(rest)]() mutable { complete(call, std::exchange(rest, nullptr)); }, [call] { fail(call, dropped()); }});
     } catch (...) {
       fail(call, std::current_exception());
-      return;
     }
-    // The second thread is stopped only after the first has ended: nothing is refused.
-    finisher_.post(
-        {id, [call, rest = std::move(rest)]() mutable { complete(call, std::exchange(rest, nullptr)); }, [call] { fail(call, dropped()); }});
   });
 }
 
@@ -136,7 +139,11 @@ void Channel::request_stop(std::function<void()> last) {
   worker_.stop([this, stopped, last = std::move(last)] {
     if (last) last();
     const auto tell = [this, stopped] { post(stopped); };
-    finisher_.post({0, tell, tell});  // behind the calls that are still on the second thread
+    try {
+      finisher_.post({kNoCall, tell, tell});  // behind the calls that are still on the second thread
+    } catch (...) {
+      tell();  // no memory even for that: the JavaScript thread will wait for them
+    }
   });
 }
 
@@ -203,10 +210,12 @@ void Channel::end() {
 
 Channels::Channels(Napi::Env env) {
   const Napi::Object process = env.Global().Get("process").As<Napi::Object>();
-  const auto end_all = [channels = channels_](const Napi::CallbackInfo&) {
-    for (const auto& weak : *channels) {
-      if (const auto channel = weak.lock()) channel->end();
-    }
+  const auto end_all = [channels = channels_](const Napi::CallbackInfo& info) {
+    answered(info, [&] {
+      for (const auto& weak : *channels) {
+        if (const auto channel = weak.lock()) channel->end();
+      }
+    });
   };
   process.Get("once").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), Napi::Function::New(env, end_all)});
 }

@@ -9,6 +9,8 @@
 namespace cornernet {
 namespace {
 
+constexpr int64_t kLoad = 0;  // calls have ids from 1 on
+
 int64_t call_id(const Napi::CallbackInfo& info) { return from_js<int64_t>(info[0], "a call's id"); }
 
 }  // namespace
@@ -46,7 +48,11 @@ DetectorWrap::DetectorWrap(const Napi::CallbackInfo& info)
 
 void DetectorWrap::Finalize(Napi::BasicEnv env) {
   report_memory(env, 0);
-  channel_->abandon(free_detector());
+  try {
+    channel_->abandon(free_detector());
+  } catch (...) {
+    // No memory for that: the channel's end frees the detector, on this thread.
+  }
 }
 
 void DetectorWrap::report_memory(Napi::BasicEnv env, int64_t bytes) {
@@ -65,7 +71,7 @@ std::function<void()> DetectorWrap::free_detector() const {
 Napi::Value DetectorWrap::load(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     const auto options = from_js<LoadOptions>(info[0], "load options");
-    return channel_->submit(info.This(), 0, [this, state = state_, options]() -> Channel::Result {
+    return channel_->submit(info.This(), kLoad, [this, state = state_, options]() -> Channel::Result {
       state->detector = std::make_unique<Detector>(options);
       state->publish();
       {
@@ -125,18 +131,25 @@ Napi::Value DetectorWrap::work(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value DetectorWrap::cancel(const Napi::CallbackInfo& info) {
-  if (info[0].IsNumber()) channel_->cancel(info[0].As<Napi::Number>().Int64Value());
-  return info.Env().Undefined();
+  return answered(info, [&] {
+    if (info[0].IsNumber()) channel_->cancel(info[0].As<Napi::Number>().Int64Value());
+    return info.Env().Undefined();
+  });
 }
 
 Napi::Value DetectorWrap::stats(const Napi::CallbackInfo& info) {
-  const std::lock_guard lock(state_->mutex);
-  return to_js(info.Env(), state_->stats);
+  return answered(info, [&] {
+    const std::lock_guard lock(state_->mutex);
+    return to_js(info.Env(), state_->stats);
+  });
 }
 
 Napi::Value DetectorWrap::close(const Napi::CallbackInfo& info) {
-  report_memory(info.Env(), 0);
-  return channel_->close(free_detector());
+  return promised(info, [&] {
+    report_memory(info.Env(), 0);
+    channel_->cancel(kLoad);  // nobody needs what a load still comes to
+    return channel_->close(free_detector());
+  });
 }
 
 }  // namespace cornernet

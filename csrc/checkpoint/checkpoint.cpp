@@ -1,18 +1,16 @@
 #include "checkpoint/checkpoint.h"
 
-#include <ATen/ops/empty_strided.h>
-#include <ATen/ops/from_blob.h>
-
-#include <algorithm>
 #include <memory>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 
 #include "checkpoint/container.h"
-#include "checkpoint/mapped_file.h"
+#include "checkpoint/file_bytes.h"
 #include "checkpoint/pickle.h"
+#include "checkpoint/python_literal.h"
+#include "checkpoint/tensor_store.h"
 #include "runtime/error.h"
+#include "runtime/interrupt.h"
 
 namespace cornernet {
 namespace {
@@ -22,46 +20,8 @@ using pickle::Value;
 
 [[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, what); }
 
-/// Makes tensors that view the mapped file, and let go of their part of it when they are freed.
-class TensorMaker {
- public:
-  TensorMaker(std::shared_ptr<const MappedFile> file, const Container& container) : file_(std::move(file)), container_(container) {}
-
-  at::Tensor make(const std::string& name, const pickle::TensorRef& tensor) {
-    const pickle::StorageRef& storage = tensor.storage->storage;
-    const auto found = container_.storages.find(std::string(storage.key));
-    if (found == container_.storages.end()) fail("the bytes of " + name + " are missing: there is no storage " + std::string(storage.key));
-    const Bytes bytes = found->second;
-    const int64_t element = static_cast<int64_t>(c10::elementSize(storage.dtype));
-    if (bytes.size() != static_cast<uint64_t>(storage.numel * element)) {
-      fail("the storage of " + name + " has " + std::to_string(bytes.size()) + " bytes, not the " + std::to_string(storage.numel * element) +
-           " that it is described with");
-    }
-    const auto options = at::TensorOptions(storage.dtype);
-    const uint8_t* first = bytes.data() + tensor.offset * element;
-    if (reinterpret_cast<uintptr_t>(first) % static_cast<uintptr_t>(element) != 0) return copy_unaligned(tensor, storage.key, bytes, options);
-    // Nothing writes through it: the network copies what it folds and packs.
-    return at::from_blob(const_cast<uint8_t*>(first), tensor.sizes, tensor.strides, [file = file_, bytes](void*) { file->forget(bytes); }, options);
-  }
-
- private:
-  using Copy = std::shared_ptr<std::vector<uint64_t>>;  // aligned for every type
-
-  /// The legacy container puts storages wherever the last one ended. However many tensors share a storage, it is copied once.
-  at::Tensor copy_unaligned(const pickle::TensorRef& tensor, std::string_view key, Bytes bytes, const at::TensorOptions& options) {
-    Copy& copy = copies_[key];
-    if (!copy) {
-      copy = std::make_shared<std::vector<uint64_t>>((bytes.size() + 7) / 8);
-      std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(copy->data()));
-    }
-    auto* first = reinterpret_cast<uint8_t*>(copy->data()) + tensor.offset * static_cast<int64_t>(options.dtype().itemsize());
-    return at::from_blob(first, tensor.sizes, tensor.strides, [copy](void*) mutable { copy.reset(); }, options);
-  }
-
-  std::shared_ptr<const MappedFile> file_;
-  const Container& container_;
-  std::unordered_map<std::string_view, Copy> copies_;
-};
+// Bounds that no CornerNet comes near; they keep a small file from standing for much memory.
+constexpr size_t kMaxTensors = 20'000, kMaxName = 256, kMaxClasses = 10'000;
 
 /// A checkpoint is a dictionary with a state_dict, or is one.
 const Value& state_dict_of(const Value& root) {
@@ -77,29 +37,34 @@ std::string without_module(std::string_view name) {
   return std::string(name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name);
 }
 
-std::vector<std::pair<std::string, at::Tensor>> read_tensors(const Value& root, TensorMaker& maker) {
+NamedTensors place_tensors(const Value& root, TensorStore& store) {
   const Value& state_dict = state_dict_of(root);
-  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  NamedTensors tensors;
   for (size_t i = 0; i + 1 < state_dict.items.size(); i += 2) {
     const Value& key = *state_dict.items[i];
     const Value& value = *state_dict.items[i + 1];
     if (key.kind != Kind::String) fail("a key of the state_dict is no string");
+    if (key.text.size() > kMaxName) fail("a key of the state_dict has " + std::to_string(key.text.size()) + " characters");
+    if (i >= 2 * kMaxTensors) fail("its state_dict has more than " + std::to_string(kMaxTensors) + " tensors");
     const std::string name = without_module(key.text);
     if (value.kind != Kind::Tensor) {
       const bool made = value.kind == Kind::Opaque || value.kind == Kind::Global;
       fail("the state_dict's " + name + " is no tensor" + (made ? " but of " + value.qualified_name() + ", which is not read" : std::string()));
     }
-    tensors.emplace_back(name, maker.make(name, value.tensor));
+    check_interrupted();
+    tensors.emplace_back(name, store.place(name, value.tensor));
   }
   if (tensors.empty()) fail("the checkpoint holds no tensors");
+  store.settle();
   return tensors;
 }
 
 std::vector<std::string> strings_of(const Value* list) {
   std::vector<std::string> strings;
   if (!list || (list->kind != Kind::Tuple && list->kind != Kind::List)) return strings;
+  if (list->items.size() > kMaxClasses) return strings;
   for (const Value* item : list->items) {
-    if (item->kind != Kind::String) return {};
+    if (item->kind != Kind::String || item->text.size() > kMaxName) return {};
     strings.emplace_back(item->text);
   }
   return strings;
@@ -120,25 +85,51 @@ CheckpointMeta read_meta(const Value& root) {
   meta.classes = strings_of(find_in(values, {"CLASSES"}));
   if (meta.classes.empty()) meta.classes = strings_of(find_in(find_in(values, {"dataset_meta"}), {"classes", "CLASSES"}));
   const Value* config = find_in(values, {"config", "cfg"});
-  if (config && config->kind == Kind::String) meta.config = config->text;
+  if (config && config->kind == Kind::String) meta.config = config->text.substr(0, kMaxConfigText);
   return meta;
 }
 
-Checkpoint read(const std::shared_ptr<const MappedFile>& file) {
-  pickle::Unpickler unpickler("the checkpoint's pickle");
-  const Container container = is_zip(file->bytes()) ? open_zip(file->bytes(), unpickler) : open_legacy(file->bytes(), unpickler);
-  TensorMaker maker(file, container);
-  return {read_tensors(*container.root, maker), read_meta(*container.root)};
+/// Failures name the file.
+template <typename Body>
+auto of_file(const std::string& path, Body body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    throw Error(error.code(), "the checkpoint " + path + ": " + error.what());
+  }
 }
 
 }  // namespace
 
+CheckpointFile::CheckpointFile(const std::string& path) : path_(path) {
+  of_file(path, [&] {
+    const std::shared_ptr<FileBytes> file = FileBytes::open(path);
+    const Bytes bytes = file->bytes();
+    pickle::Unpickler unpickler("the checkpoint's pickle", bytes.size());
+    const Demand demand = [&file](Bytes part) { file->read(part); };
+    Container container = is_zip(bytes, demand) ? open_zip(bytes, unpickler, demand) : open_legacy(bytes, unpickler, demand);
+    const Value& root = *container.root;
+    store_ = std::make_unique<TensorStore>(file, std::move(container));
+    contents_ = {place_tensors(root, *store_), read_meta(root)};
+  });
+}
+
+CheckpointFile::~CheckpointFile() = default;
+
+at::Tensor CheckpointFile::read(const at::Tensor& tensor, bool any_number) const {
+  return of_file(path_, [&] { return store_->read(tensor, any_number); });
+}
+
+void CheckpointFile::close() {
+  of_file(path_, [&] { store_->close(); });
+}
+
 Checkpoint load_checkpoint(const std::string& path) {
-  try {
-    return read(MappedFile::open(path));
-  } catch (const Error& error) {
-    throw Error(error.code(), "the checkpoint " + path + ": " + error.what());
-  }
+  CheckpointFile file(path);
+  Checkpoint checkpoint{file.take_tensors(), file.meta()};
+  for (auto& [name, tensor] : checkpoint.tensors) tensor = file.read(tensor, /*any_number=*/true);
+  file.close();
+  return checkpoint;
 }
 
 }  // namespace cornernet

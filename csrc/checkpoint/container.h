@@ -1,27 +1,38 @@
 // The two containers torch.save has written: where the object's pickle is, and where each storage's bytes are.
 #pragma once
 #include <cstdint>
-#include <span>
+#include <functional>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
+#include "checkpoint/file_bytes.h"
 #include "checkpoint/pickle.h"
 
 namespace cornernet {
 
-using Bytes = std::span<const uint8_t>;
+/// Told of each part of a file before it is looked at; nothing for one that lies in memory.
+using Demand = std::function<void(Bytes)>;
+
+/// A storage's bytes.
+struct StoredBytes {
+  Bytes bytes;
+  std::optional<uint32_t> crc32;  // that the file states for them
+};
 
 /// A checkpoint file taken apart. Spans point into the file, pickled values into `unpickler`.
 struct Container {
   const pickle::Value* root = nullptr;
   /// By storage key; each is as long as its record.
-  std::unordered_map<std::string, Bytes> storages;
+  std::unordered_map<std::string, StoredBytes> storages;
+  /// Whether the storages' bytes were demanded with the rest.
+  bool demanded = false;
 };
 
-bool is_zip(Bytes file);
+bool is_zip(Bytes file, const Demand& demand = {});
 /// torch >= 1.6: an uncompressed zip archive with one record a storage.
-Container open_zip(Bytes file, pickle::Unpickler& unpickler);
+Container open_zip(Bytes file, pickle::Unpickler& unpickler, const Demand& demand = {});
 /// Before: pickles one after the other, then the storages.
-Container open_legacy(Bytes file, pickle::Unpickler& unpickler);
+Container open_legacy(Bytes file, pickle::Unpickler& unpickler, const Demand& demand = {});
 
 }  // namespace cornernet

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -43,10 +44,16 @@ void check_header(Bytes& rest, pickle::Unpickler& unpickler) {
 
 }  // namespace
 
-Container open_legacy(Bytes file, pickle::Unpickler& unpickler) {
-  Bytes rest = file;
-  check_header(rest, unpickler);
+Container open_legacy(Bytes file, pickle::Unpickler& unpickler, const Demand& demand) {
+  constexpr size_t kHeader = 4096;  // far more than it takes: what is no checkpoint at all is not read any further
+  Bytes header = file.first(std::min(kHeader, file.size()));
+  const size_t header_read = header.size();
+  if (demand) demand(header);
+  check_header(header, unpickler);
+  if (demand) demand(file);  // how far the other pickles reach, only reading them shows
+  Bytes rest = file.subspan(header_read - header.size());
   Container container;
+  container.demanded = true;
   container.root = &unpickler.load(rest);
   const pickle::Value& keys = unpickler.load(rest);
   if (keys.kind != pickle::Kind::List) fail("the checkpoint's list of storages is missing");
@@ -68,7 +75,7 @@ Container open_legacy(Bytes file, pickle::Unpickler& unpickler) {
       fail("storage " + std::string(storage.key) + " needs " + std::to_string(size) + " bytes, but " + std::to_string(rest.size()) +
            " are left (the file is cut off?)");
     }
-    container.storages.emplace(storage.key, rest.first(static_cast<size_t>(size)));
+    container.storages.emplace(storage.key, StoredBytes{rest.first(static_cast<size_t>(size)), std::nullopt});
     rest = rest.subspan(static_cast<size_t>(size));
   }
   return container;

@@ -7,6 +7,7 @@
 
 #include "checkpoint/pickle_objects.h"
 #include "runtime/error.h"
+#include "runtime/interrupt.h"
 
 namespace cornernet::pickle {
 
@@ -18,10 +19,13 @@ const Value* Value::find(std::string_view key) const {
   return found;
 }
 
-std::string Value::qualified_name() const { return std::string(module) + "." + std::string(text); }
+std::string Value::qualified_name() const {
+  constexpr size_t kShown = 100;
+  return std::string(module.substr(0, kShown)) + "." + std::string(text.substr(0, kShown));
+}
 
 Value* Unpickler::make(Kind kind) {
-  if (values_.size() >= kMaxValues) throw Error(ErrorCode::Checkpoint, origin_ + " holds more than " + std::to_string(kMaxValues) + " objects");
+  if (values_.size() >= most_values_) throw Error(ErrorCode::Checkpoint, origin_ + " holds more than " + std::to_string(most_values_) + " objects");
   values_.emplace_back();
   values_.back().kind = kind;
   return &values_.back();
@@ -35,6 +39,8 @@ class Unpickler::Run {
   const Value& run() {
     for (;;) {
       opcode_at_ = position_;
+      require(++opcodes_ < 10 * most(), "it takes too many steps");
+      check_interrupted();
       const uint8_t opcode = byte();
       if (opcode == '.') break;
       step(opcode);
@@ -50,6 +56,8 @@ class Unpickler::Run {
   void require(bool holds, const char* what) const {
     if (!holds) fail(what);
   }
+
+  size_t most() const { return unpickler_.most_values_; }
 
   // Reading
   std::string_view take(uint64_t n) {
@@ -76,6 +84,7 @@ class Unpickler::Run {
 
   // Stack
   Value* push(Value* value) {
+    require(stack_.size() < most(), "its stack is too deep");
     stack_.push_back(value);
     return value;
   }
@@ -121,19 +130,31 @@ class Unpickler::Run {
     for (size_t i = digits.size(); i-- > 0;) value = value << 8 | static_cast<uint8_t>(digits[i]);
     push_int(static_cast<int64_t>(value));
   }
-  void push_items(Kind kind, std::vector<Value*> items) { push(kind)->items = std::move(items); }
+  void refer(size_t items) {
+    unpickler_.references_ += items;
+    require(unpickler_.references_ <= 3 * most(), "its containers hold too much");
+  }
+  void push_items(Kind kind, std::vector<Value*> items) {
+    refer(items.size());
+    push(kind)->items = std::move(items);
+  }
   void append(const std::vector<Value*>& items) {
     if (top()->kind == Kind::Opaque) return;  // a deque, a set of some class: what is in it isn't needed
     require(top()->kind == Kind::List, "items are appended to something that is no list");
+    refer(items.size());
     top()->items.insert(top()->items.end(), items.begin(), items.end());
   }
   void set_items(const std::vector<Value*>& items) {
     require(items.size() % 2 == 0, "a key has no value");
     if (top()->kind == Kind::Opaque) return;
     require(top()->kind == Kind::Dict, "items are set on something that is no dictionary");
+    refer(items.size());
     top()->items.insert(top()->items.end(), items.begin(), items.end());
   }
-  void remember(uint64_t slot) { memo_[slot] = top(); }
+  void remember(uint64_t slot) {
+    memo_[slot] = top();
+    require(memo_.size() <= most(), "it remembers too much");
+  }
   void recall(uint64_t slot) {
     const auto found = memo_.find(slot);
     require(found != memo_.end(), "it recalls a value that was never remembered");
@@ -155,7 +176,7 @@ class Unpickler::Run {
 
   Unpickler& unpickler_;
   std::span<const uint8_t> bytes_;
-  size_t position_ = 0, opcode_at_ = 0;
+  size_t position_ = 0, opcode_at_ = 0, opcodes_ = 0;
   std::vector<Value*> stack_;
   std::vector<size_t> marks_;
   std::unordered_map<uint64_t, Value*> memo_;
@@ -187,7 +208,11 @@ void Unpickler::Run::step(uint8_t opcode) {
       {0x8e, [](Run& r) { r.push_text(r.take(r.little<uint64_t>())); }},
       {0x96, [](Run& r) { r.push_text(r.take(r.little<uint64_t>())); }},
       // The stack
-      {'(', [](Run& r) { r.marks_.push_back(r.stack_.size()); }},
+      {'(',
+       [](Run& r) {
+         r.require(r.marks_.size() < r.most(), "its marks are too many");
+         r.marks_.push_back(r.stack_.size());
+       }},
       {'0', [](Run& r) { r.pop(); }},
       {'1', [](Run& r) { r.pop_to_mark(); }},
       {'2', [](Run& r) { r.push(r.top()); }},

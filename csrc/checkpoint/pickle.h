@@ -44,14 +44,14 @@ struct Value {
 
   /// The last value under a string key of a Dict; null when absent.
   const Value* find(std::string_view key) const;
-  /// "module.name" of a Global or of what an Opaque was made by.
+  /// "module.name" of a Global or of what an Opaque was made by; the beginning of a long one.
   std::string qualified_name() const;
 };
 
 class Unpickler {
  public:
-  /// `origin` names the stream in errors.
-  explicit Unpickler(std::string origin) : origin_(std::move(origin)) {}
+  /// `origin` names the stream in errors. A larger file may hold more values.
+  explicit Unpickler(std::string origin, size_t file_size = 0) : origin_(std::move(origin)), most_values_(most_values(file_size)) {}
 
   /// Reads one pickle off the front of `bytes` and returns its value. Throws Error(Checkpoint).
   const Value& load(std::span<const uint8_t>& bytes);
@@ -61,12 +61,14 @@ class Unpickler {
  private:
   class Run;
   Value* make(Kind kind);
+  /// A value takes 176 bytes and as little as one of the file's, with what refers to it (the stack, marks, the memo, containers) some 300: 45 MB, and
+  /// of a large file a seventh. A training-time HourglassNet-104 with its optimizer's state has 200,000 in 2 GB.
+  static constexpr size_t most_values(size_t file_size) { return 150'000 + file_size / 2048; }
 
   std::string origin_;
+  size_t most_values_;
   std::deque<Value> values_;
+  size_t references_ = 0;  // that containers hold
 };
-
-/// Dozens of times what a training-time HourglassNet-104 holds, in less than a gigabyte: a value takes 176 bytes and as little as one of the file's.
-inline constexpr size_t kMaxValues = 4'000'000;
 
 }  // namespace cornernet::pickle

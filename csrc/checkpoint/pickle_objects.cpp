@@ -11,7 +11,7 @@ constexpr std::pair<std::string_view, c10::ScalarType> kStorageClasses[] = {
     {"LongStorage", c10::kLong},   {"IntStorage", c10::kInt},       {"ShortStorage", c10::kShort}, {"CharStorage", c10::kChar},
     {"ByteStorage", c10::kByte},   {"BoolStorage", c10::kBool}};
 
-constexpr size_t kMaxDimensions = 16;
+constexpr size_t kMaxDimensions = 8, kMaxKey = 256;
 
 bool is_global(const Value& value, std::string_view module, std::string_view name) {
   return value.kind == Kind::Global && value.module == module && value.text == name;
@@ -108,6 +108,7 @@ Value* resolve_persistent_id(const Value& id, const Maker& make, const Failure& 
   const auto dtype = storage_dtype(*items[1]);
   if (!dtype) fail("a storage has an unknown type" + (items[1]->kind == Kind::Global ? " (" + items[1]->qualified_name() + ")" : std::string()));
   if (items[2]->kind != Kind::String || items[4]->kind != Kind::Int) fail("a storage's key or size has the wrong type");
+  if (items[2]->text.size() > kMaxKey) fail("a storage's key has " + std::to_string(items[2]->text.size()) + " characters");
   int64_t bytes;
   if (items[4]->integer < 0 || __builtin_mul_overflow(items[4]->integer, static_cast<int64_t>(c10::elementSize(*dtype)), &bytes))
     fail("a storage's size is negative or overflows");

@@ -7,15 +7,13 @@ namespace cornernet {
 namespace {
 
 constexpr int kMaxDepth = 64;
-// A hundred times mmdetection's longest; a text of nothing but commas would take a hundred times its size.
-constexpr size_t kMaxText = size_t{4} << 20;
 
 bool starts_name(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
 bool continues_name(char c) { return starts_name(c) || std::isdigit(static_cast<unsigned char>(c)); }
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text.substr(0, kMaxText)) {}
+  explicit Parser(std::string_view text) : text_(text.substr(0, kMaxConfigText)) {}
 
   Literal assignments() {
     Literal all;

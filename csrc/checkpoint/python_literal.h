@@ -25,6 +25,9 @@ struct LiteralEntry {
   Literal value;
 };
 
+/// Characters of a configuration's text that are read: ten times mmdetection's longest. One of nothing but commas takes a hundred times its size.
+inline constexpr size_t kMaxConfigText = size_t{256} << 10;
+
 /// The top-level assignments `name = value` as a Dict. Bounded in depth; never fails.
 Literal parse_assignments(std::string_view text);
 

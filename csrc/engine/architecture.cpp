@@ -1,8 +1,13 @@
 #include "engine/architecture.h"
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <numeric>
 #include <optional>
 #include <sstream>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -28,12 +33,13 @@ std::string shape_text(at::IntArrayRef shape) {
 class KeyIndex {
  public:
   explicit KeyIndex(const NamedTensors& tensors) {
-    for (const auto& [name, tensor] : tensors) {
-      shapes_.emplace(name, tensor.sizes().vec());
-      for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) prefixes_.insert(name.substr(0, dot + 1));
-    }
+    for (const auto& [name, tensor] : tensors) shapes_.emplace(name, tensor.sizes());
   }
-  bool has_module(const std::string& prefix) const { return prefixes_.contains(prefix); }
+  bool has_module(const std::string& prefix) const {
+    const auto first = shapes_.lower_bound(prefix);
+    return first != shapes_.end() && first->first.starts_with(prefix);
+  }
+  size_t size() const { return shapes_.size(); }
 
   /// How many of prefix0., prefix1., ... there are.
   int64_t count(const std::string& prefix, int64_t limit) const {
@@ -45,7 +51,7 @@ class KeyIndex {
   }
 
   /// The [out, in, k, k] of a convolution's weight.
-  const std::vector<int64_t>& conv_shape(const std::string& module) const {
+  at::IntArrayRef conv_shape(const std::string& module) const {
     const auto found = shapes_.find(module + ".weight");
     if (found == shapes_.end()) refuse("it has no " + module + ".weight");
     if (found->second.size() != 4) refuse(module + ".weight has shape " + shape_text(found->second) + ", not that of a 2-d convolution");
@@ -56,8 +62,7 @@ class KeyIndex {
   }
 
  private:
-  std::unordered_map<std::string, std::vector<int64_t>> shapes_;
-  std::unordered_set<std::string> prefixes_;
+  std::map<std::string_view, at::IntArrayRef, std::less<>> shapes_;  // views of the tensors' own
 };
 
 HourglassConfig derive_backbone(const KeyIndex& keys) {
@@ -77,6 +82,13 @@ HourglassConfig derive_backbone(const KeyIndex& keys) {
   }
   config.stage_blocks.push_back(keys.count(stage, kMaxBlocks));
   config.stage_channels.push_back(keys.conv_shape(stage + "0.conv1")[0]);
+  // Counted before it is built: every stack is as the first one, and a few keys can name millions of blocks. Each has two convolutions.
+  const int64_t blocks = 3 * std::accumulate(config.stage_blocks.begin(), config.stage_blocks.end(), int64_t{0}) - 2 * config.stage_blocks.back();
+  const int64_t least = config.num_stacks * 2 * blocks;
+  if (least > std::ssize(keys)) {
+    refuse("its " + std::to_string(config.num_stacks) + " hourglasses would have at least " + std::to_string(least) + " tensors; it has " +
+           std::to_string(keys.size()));
+  }
   return config;
 }
 
@@ -85,7 +97,7 @@ CornerHeadConfig derive_head(const KeyIndex& keys) {
   config.num_levels = keys.count("bbox_head.tl_heat.", kMaxStacks);
   config.num_classes = keys.conv_shape("bbox_head.tl_heat.0.1.conv")[0];
   config.branch_channels = keys.conv_shape("bbox_head.tl_heat.0.0.conv")[0];
-  const auto& direction = keys.conv_shape("bbox_head.tl_pool.0.direction1_conv.conv");
+  const at::IntArrayRef direction = keys.conv_shape("bbox_head.tl_pool.0.direction1_conv.conv");
   config.pool_channels = direction[0];
   config.in_channels = direction[1];
   const int64_t embedding = keys.conv_shape("bbox_head.tl_emb.0.1.conv")[0];

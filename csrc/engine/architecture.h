@@ -10,8 +10,6 @@
 
 namespace cornernet {
 
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
-
 /// Derives every dimension. Throws Error(Checkpoint) naming the key it needs and doesn't find, or whose shape can't be.
 CornerNetConfig derive_architecture(const NamedTensors& tensors);
 

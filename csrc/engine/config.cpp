@@ -54,8 +54,8 @@ void read(const Literal* dict, const char* name, std::array<float, 3>& setting) 
 
 std::optional<int> integer(const Literal* dict, const char* name) {
   const Literal* value = find(dict, name, Kind::Number);
-  if (!value || value->number != std::trunc(value->number) || std::abs(value->number) > 1e9) return std::nullopt;
-  return static_cast<int>(value->number);
+  if (!value || value->number != std::trunc(value->number)) return std::nullopt;
+  return static_cast<int>(std::clamp(value->number, -1e9, 1e9));  // all of them beyond what any setting allows
 }
 
 void read(const Literal* dict, const char* name, int& setting) { setting = integer(dict, name).value_or(setting); }

@@ -12,6 +12,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "engine/architecture.h"
+#include "engine/check_options.h"
 #include "engine/config.h"
 #include "engine/device.h"
 #include "engine/guarded.h"
@@ -23,24 +24,8 @@
 namespace cornernet {
 namespace {
 
-constexpr double kMostScale = 16;
-
 void require(bool holds, const char* sentence) {
   if (!holds) throw Error(ErrorCode::Option, sentence);
-}
-
-void check_scales(const std::vector<double>& scales) {
-  require(!scales.empty(), "scales must name at least one scale");
-  for (const double scale : scales) require(scale > 0 && scale <= kMostScale, "scales must be above 0 and at most 16");
-}
-
-void check_options(const DetectOptions& options) {
-  for (const float deviation : options.normalisation.std) require(deviation > 0, "std must be positive in every channel");
-  require(options.decode.corner_topk >= 1, "cornerTopk must be at least 1");
-  require(options.decode.local_maximum_kernel >= 1 && options.decode.local_maximum_kernel % 2 == 1, "localMaximumKernel must be odd and at least 1");
-  require(options.nms.sigma > 0, "softNms.sigma must be positive");
-  require(options.nms.max_per_image >= 1, "maxPerImage must be at least 1");
-  check_scales(options.scales);
 }
 
 PictureView view_of(const Picture& picture) {
@@ -81,6 +66,13 @@ std::vector<Candidate> merge_views(CandidateLists views, bool flip, Numerics num
   return soft_nms(std::move(views[0]), nms);
 }
 
+/// Overlaps of boxes of 1e19 pixels overflow.
+bool all_finite(const std::vector<Candidate>& detections) {
+  return std::ranges::all_of(detections, [](const Candidate& c) {
+    return is_finite(c.x1) && is_finite(c.y1) && is_finite(c.x2) && is_finite(c.y2) && is_finite(c.score);
+  });
+}
+
 void keep_wanted(std::vector<Candidate>& detections, const DetectOptions& options) {
   const std::set<int> wanted(options.class_ids.begin(), options.class_ids.end());
   std::erase_if(detections,
@@ -94,7 +86,7 @@ struct Group {
     PictureView view;
   };
   std::vector<Member> members;
-  std::function<CandidateLists()> candidates;
+  std::function<DecodedViews()> candidates;
   std::shared_ptr<DeviceClock> clock;  // null when nobody asked for timings
 };
 
@@ -105,13 +97,15 @@ void add(const StageTimes& group, StageTimes& picture) {
 }
 
 /// Waits for the group and hands each member's views, in its picture's pixels, to the picture.
-void collect(const Group& group, const DetectOptions& options, std::vector<CandidateLists>& views, std::vector<StageTimes>& timings) {
-  CandidateLists candidates = group.candidates();
+void collect(const Group& group, const DetectOptions& options, std::vector<CandidateLists>& views, std::set<size_t>& not_finite,
+             std::vector<StageTimes>& timings) {
+  DecodedViews decoded = group.candidates();
   const size_t each = options.flip ? 2 : 1;
   for (size_t m = 0; m < group.members.size(); ++m) {
     const Group::Member& member = group.members[m];
     for (size_t v = 0; v < each; ++v) {
-      auto& list = candidates[m * each + v];
+      if (!decoded[m * each + v].finite) not_finite.insert(member.picture);
+      auto& list = decoded[m * each + v].candidates;
       if (v == 1) unmirror(list, member.view.width_px);
       unscale(list, member.view);
       views[member.picture][member.scale * each + v] = std::move(list);
@@ -124,13 +118,19 @@ void collect(const Group& group, const DetectOptions& options, std::vector<Candi
 }
 
 Found finish(const std::vector<Group>& groups, size_t pictures, const DetectOptions& options) {
-  Found found{CandidateLists(pictures), std::vector<StageTimes>(options.timings ? pictures : 0)};
+  Found found{CandidateLists(pictures), {}, std::vector<StageTimes>(options.timings ? pictures : 0)};
+  std::set<size_t> not_finite;
   std::vector<CandidateLists> views(pictures, CandidateLists(options.scales.size() * (options.flip ? 2 : 1)));
-  for (const Group& group : groups) collect(group, options, views, found.timings);
+  for (const Group& group : groups) collect(group, options, views, not_finite, found.timings);
   const auto thinning = std::chrono::steady_clock::now();
   for (size_t i = 0; i < pictures; ++i) {
     found.detections[i] = merge_views(std::move(views[i]), options.flip, options.numerics, options.nms);
+    if (!all_finite(found.detections[i])) not_finite.insert(i);
     keep_wanted(found.detections[i], options);
+  }
+  for (const size_t i : not_finite) {
+    found.detections[i].clear();
+    found.not_finite.push_back(static_cast<int>(i));
   }
   const std::chrono::duration<double, std::milli> nms = std::chrono::steady_clock::now() - thinning;
   for (StageTimes& times : found.timings) times.nms = nms.count();
@@ -170,9 +170,22 @@ Map to_map(const at::Tensor& tensor) {
 std::vector<Candidate> merge_detections(std::vector<Candidate> detections, const DetectOptions& options) {
   check_options(options);
   auto merged = soft_nms(std::move(detections), options.nms);
+  if (!all_finite(merged)) throw Error(ErrorCode::Input, "detections are too large to merge: their overlaps are not finite");
   keep_wanted(merged, options);
   return merged;
 }
+
+namespace {
+
+void check_stated(const DetectOptions& stated, const std::string& path) {
+  try {
+    check_options(stated);
+  } catch (const Error& error) {
+    throw Error(ErrorCode::Checkpoint, "the configuration text in the checkpoint " + path + ": " + error.what());
+  }
+}
+
+}  // namespace
 
 struct Detector::Impl {
   DetectorInfo info;
@@ -187,23 +200,29 @@ void Detector::Impl::load(const LoadOptions& options) {
   const c10::Device device = resolve_device(options.device);
   const c10::ScalarType dtype = resolve_precision(options.precision, device);
   // Counts for the calling thread's OpenMP teams, so it is set on the thread that will run the network.
-  at::set_num_threads(options.threads > 0 ? options.threads : usable_cores());
+  const int threads = options.threads > 0 ? options.threads : usable_cores();
+  require_threads(threads - 1);
+  at::set_num_threads(threads);
 
-  Checkpoint checkpoint = load_checkpoint(options.path);
-  StatedConfig stated = parse_config(checkpoint.meta.config);
-  const CornerNetConfig architecture = derive_architecture(checkpoint.tensors);
+  CheckpointFile checkpoint(options.path);
+  StatedConfig stated = parse_config(checkpoint.meta().config);
+  check_stated(stated.options, options.path);
+  NamedTensors tensors = checkpoint.take_tensors();
+  const CornerNetConfig architecture = derive_architecture(tensors);
   cross_check(architecture, stated);
   CornerNet network(architecture);
-  assign_parameters(network, checkpoint.tensors);
-  checkpoint.tensors.clear();  // the network holds what it needs, and frees it bit by bit while it packs
+  assign_parameters(network, tensors);
+  tensors.clear();  // the network holds what it needs
 
   info.device = device.str();
   info.precision = precision_name(dtype);
   info.threads = at::get_num_threads();
-  info.classes = checkpoint.meta.classes;
+  info.classes = checkpoint.meta().classes;
   info.num_classes = static_cast<int>(architecture.head.num_classes);
   defaults = std::move(stated.options);
-  predictor.emplace(std::move(network), architecture, dtype, device, CudaRules{options.tf32, options.deterministic, options.cuda_graphs});
+  const TensorReader read = [&checkpoint](const at::Tensor& tensor) { return checkpoint.read(tensor); };
+  predictor.emplace(std::move(network), architecture, dtype, device, CudaRules{options.tf32, options.deterministic, options.cuda_graphs}, read);
+  checkpoint.close();
 }
 
 Detector::Detector(const LoadOptions& options) : impl_(std::make_unique<Impl>()) {

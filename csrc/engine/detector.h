@@ -86,6 +86,7 @@ struct StageTimes {
 /// What pictures hold: a list each, in their order, in descending score.
 struct Found {
   CandidateLists detections;
+  std::vector<int> not_finite;      // pictures, by place, whose maps or boxes were infinite or NaN: their lists are empty
   std::vector<StageTimes> timings;  // one a picture, when they were asked for
 };
 

@@ -52,11 +52,12 @@ void apply(const CudaRules& rules) {
 
 }  // namespace
 
-Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules)
+Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules,
+                     const TensorReader& read)
     : network_(std::move(network)), config_(config), dtype_(dtype), device_(device), rules_(rules) {
   if (device.is_cuda()) stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
   const auto on_this_stream = on_stream();
-  network_.prepare(dtype, device);
+  network_.prepare(dtype, device, read);
 }
 
 int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px) const {
@@ -115,7 +116,7 @@ std::shared_ptr<DeviceClock> Predictor::clock() const {
   return std::make_shared<DeviceClock>(device_);
 }
 
-std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>& pictures, const DetectOptions& options, DeviceClock* clock) {
+std::function<DecodedViews()> Predictor::start(const std::vector<PictureView>& pictures, const DetectOptions& options, DeviceClock* clock) {
   const auto on_this_stream = on_stream();
   const int64_t views_a_picture = options.flip ? 2 : 1;
   const int height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
@@ -136,7 +137,7 @@ std::function<CandidateLists()> Predictor::start(const std::vector<PictureView>&
     }
   }
   return [parts = std::move(parts)] {
-    CandidateLists found;
+    DecodedViews found;
     for (const auto& part : parts) {
       auto some = part();
       std::move(some.begin(), some.end(), std::back_inserter(found));

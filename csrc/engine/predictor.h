@@ -29,13 +29,13 @@ struct CudaRules {
 
 class Predictor {
  public:
-  /// `network` holds a checkpoint's tensors and is prepared here.
-  Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules);
+  /// `network` holds a checkpoint's tensors and is prepared here, with the numbers that `read` gives.
+  Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules, const TensorReader& read);
 
-  /// What comes back waits for one list a view, in the pictures' pixels, views of a picture side by side (plain, mirrored); it may be called once, on
+  /// What comes back waits for one entry a view, in the pictures' pixels, views of a picture side by side (plain, mirrored); it may be called once, on
   /// any thread. All pictures share one padded size. Views that do not fit into memory together run one after the other, whether that is known
   /// before or found out; one that does not fit alone is Error(OutOfMemory). `clock`, when given, laps as kPrepare, kNetwork and kCorners.
-  std::function<CandidateLists()> start(const std::vector<PictureView>& pictures, const DetectOptions& options, DeviceClock* clock = nullptr);
+  std::function<DecodedViews()> start(const std::vector<PictureView>& pictures, const DetectOptions& options, DeviceClock* clock = nullptr);
   /// For one start(), on the stream where that will run.
   std::shared_ptr<DeviceClock> clock() const;
 
@@ -50,7 +50,7 @@ class Predictor {
  private:
   int64_t view_bytes(int64_t height_px, int64_t width_px) const;
   int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const;
-  using Parts = std::vector<std::function<CandidateLists()>>;
+  using Parts = std::vector<std::function<DecodedViews()>>;
   /// start() of pictures that share an input, `step` views in a forward.
   Parts start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options, DeviceClock* clock);
   HeadMaps forward(const at::Tensor& input);

@@ -7,20 +7,26 @@
 #include <algorithm>
 #include <atomic>
 #include <unordered_set>
+#include <utility>
 
 #include "nn/work_log.h"
+#include "runtime/interrupt.h"
 
 namespace cornernet {
 namespace {
 
 /// Every thread takes the next convolution that nobody has: they differ in size by a thousand times, and a team for each would mostly wait.
-void prepare_each(const std::vector<NormedConv*>& convs, at::ScalarType dtype, at::Device device) {
+void prepare_each(const std::vector<std::pair<std::string, NormedConv*>>& convs, at::ScalarType dtype, at::Device device, const TensorReader& read) {
   std::atomic<size_t> next{0};
   const bool inference = c10::InferenceMode::is_enabled();  // it is per thread
   const int64_t threads = device.is_cpu() ? at::get_num_threads() : 1;
+  const InterruptFlag interrupted = interrupt_flag;
   at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
     const c10::InferenceMode mode(inference);
-    for (size_t i = next++; i < convs.size(); i = next++) convs[i]->prepare(dtype, device);
+    for (size_t i = next++; i < convs.size(); i = next++) {
+      check_interrupted(interrupted);
+      convs[i].second->prepare(convs[i].first, dtype, device, read);
+    }
   });
 }
 
@@ -39,20 +45,23 @@ std::vector<Parameter> CornerNet::parameters() {
   return parameters;
 }
 
-void CornerNet::prepare(at::ScalarType dtype, at::Device device) {
+void CornerNet::prepare(at::ScalarType dtype, at::Device device, const TensorReader& read) {
   weight_bytes_ = 0;
-  std::vector<NormedConv*> used;
-  const ConvVisitor use = [&](const std::string&, NormedConv& conv) { used.push_back(&conv); };
-  backbone_.visit("", use, last_level_);
-  head_[last_level_].visit("", last_level_, use);
-  const std::unordered_set<const NormedConv*> kept(used.begin(), used.end());
+  std::vector<std::pair<std::string, NormedConv*>> used;
+  std::unordered_set<const NormedConv*> kept;
+  const ConvVisitor use = [&](const std::string& prefix, NormedConv& conv) {
+    used.emplace_back(prefix, &conv);
+    kept.insert(&conv);
+  };
+  backbone_.visit("backbone.", use, last_level_);
+  head_[last_level_].visit("bbox_head.", last_level_, use);
   const ConvVisitor drop_unused = [&](const std::string&, NormedConv& conv) {
     if (!kept.contains(&conv)) conv.release();
   };
   backbone_.visit("", drop_unused);
   for (size_t i = 0; i < head_.size(); ++i) head_[i].visit("", i, drop_unused);
-  prepare_each(used, dtype, device);
-  for (const NormedConv* conv : used) weight_bytes_ += conv->weight_bytes();
+  prepare_each(used, dtype, device, read);
+  for (const auto& [prefix, conv] : used) weight_bytes_ += conv->weight_bytes();
 }
 
 HeadMaps CornerNet::forward(const at::Tensor& x) const { return head_[last_level_].forward(backbone_.forward(x, last_level_)); }

@@ -20,7 +20,7 @@ class CornerNet {
   /// Every tensor of the state dict and where it goes, the ones that inference never reads included.
   std::vector<Parameter> parameters();
   /// Folds, casts and packs what inference runs for `device`, and releases everything else. Needs every parameter.
-  void prepare(at::ScalarType dtype, at::Device device);
+  void prepare(at::ScalarType dtype, at::Device device, const TensorReader& read = {});
   /// x: [N, 3, H, W] as ops/image.h makes it. The last level's maps, [N, channels, (H + 3) / 4, (W + 3) / 4].
   HeadMaps forward(const at::Tensor& x) const;
   /// What a forward of [views, 3, height, width] in `dtype` has to do, operator by operator in their order; needs no parameter and computes nothing.

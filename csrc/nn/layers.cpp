@@ -1,9 +1,11 @@
 #include "nn/layers.h"
 
 #include <ATen/ops/add.h>
+#include <ATen/ops/any.h>
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/div.h>
+#include <ATen/ops/lt.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sqrt.h>
@@ -13,6 +15,7 @@
 
 #include "nn/work_log.h"
 #include "ops/fold_norm.h"
+#include "runtime/error.h"
 #include "runtime/interrupt.h"
 
 namespace cornernet {
@@ -40,14 +43,17 @@ void NormedConv::collect(const std::string& prefix, std::vector<Parameter>& para
   parameters.push_back({norm + ".num_batches_tracked", {}, &batches_seen_, true});
 }
 
-void NormedConv::prepare(at::ScalarType dtype, at::Device device) {
+void NormedConv::prepare(const std::string& prefix, at::ScalarType dtype, at::Device device, const TensorReader& read) {
+  const auto numbers = [&read](const at::Tensor& parameter) { return read ? read(parameter) : parameter; };
+  const auto exact = [&numbers](const at::Tensor& parameter) { return numbers(parameter).to(at::kDouble); };
   if (norm_name_.empty()) {
-    packed_ = PackedConv(weight_, bias_, dimensions_.stride, dtype, device);
+    packed_ = PackedConv(numbers(weight_), numbers(bias_), dimensions_.stride, dtype, device);
   } else {
-    const at::Tensor deviation = at::sqrt(at::add(running_var_.to(at::kDouble), kNormEpsilon));
-    const at::Tensor scale = at::div(norm_weight_.to(at::kDouble), deviation);
-    const at::Tensor bias = at::sub(norm_bias_.to(at::kDouble), at::mul(running_mean_.to(at::kDouble), scale));
-    packed_ = PackedConv(scale_outputs(weight_, scale, dtype), bias, dimensions_.stride, dtype, device);
+    const at::Tensor variance = exact(running_var_);
+    if (at::any(at::lt(variance, 0)).item<bool>()) throw Error(ErrorCode::Checkpoint, prefix + norm_name_ + ".running_var is below 0");
+    const at::Tensor scale = at::div(exact(norm_weight_), at::sqrt(at::add(variance, kNormEpsilon)));
+    const at::Tensor bias = at::sub(exact(norm_bias_), at::mul(exact(running_mean_), scale));
+    packed_ = PackedConv(scale_outputs(numbers(weight_), scale, dtype), bias, dimensions_.stride, dtype, device);
   }
   release();
 }

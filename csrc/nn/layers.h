@@ -20,6 +20,9 @@ struct Parameter {
   bool optional = false;
 };
 
+/// Gives the numbers of a parameter that a network holds: those of a checkpoint stay in its file until then. Called once for each, on any thread.
+using TensorReader = std::function<at::Tensor(const at::Tensor&)>;
+
 /// act(norm(conv(x))), with the checkpoint's own names for its conv and norm. Holds the checkpoint's tensors until prepare() folds and packs them.
 class NormedConv {
  public:
@@ -31,7 +34,8 @@ class NormedConv {
 
   void collect(const std::string& prefix, std::vector<Parameter>& parameters);
   /// Folds the norm into weight and bias (in fp64, then cast) and packs both; the checkpoint's tensors are released.
-  void prepare(at::ScalarType dtype, at::Device device);
+  /// Throws Error(Checkpoint) that names, under `prefix`, a variance below 0.
+  void prepare(const std::string& prefix, at::ScalarType dtype, at::Device device, const TensorReader& read);
   /// Lets go of the checkpoint's tensors.
   void release();
 

@@ -35,12 +35,12 @@ void check(const HeadMaps& maps, size_t views, const DecodeOptions& options) {
 
 }  // namespace
 
-std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+std::function<DecodedViews()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   check(maps, views.size(), options);
 #ifdef CORNERNET_CUDA
   if (cuda::can_decode(maps, options)) return cuda::start_decoding(maps, views, options);
 #endif
-  return [lists = cpu::decode_corners(maps, views, options)]() mutable { return std::move(lists); };
+  return [decoded = cpu::decode_corners(maps, views, options)]() mutable { return std::move(decoded); };
 }
 
 }  // namespace cornernet

@@ -22,8 +22,16 @@ struct HeadMaps {
   CornerMaps tl, br;
 };
 
-/// One list a view, in descending score (at equal scores the lower pair index first), at most max_candidates long. Does not wait for the device:
-/// what comes back does. It may be called once, on any thread, when `maps` are long gone.
-std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+/// What one view's maps hold.
+struct Decoded {
+  /// In descending score (at equal scores the lower pair index first), at most max_candidates long.
+  std::vector<Candidate> candidates;
+  /// False when a heatmap, or what belongs to one of its peaks, is infinite or NaN: the candidates then mean nothing.
+  bool finite = true;
+};
+using DecodedViews = std::vector<Decoded>;
+
+/// One entry a view. Does not wait for the device: what comes back does. It may be called once, on any thread, when `maps` are long gone.
+std::function<DecodedViews()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet

@@ -17,10 +17,18 @@ struct Corner {
   int class_id;
 };
 
+/// Neither infinite nor NaN.
+constexpr bool is_finite(float number) { return number - number == 0.f; }
+
 /// A map coordinate plus offset as a picture coordinate: scaled, the border taken off, clamped below at 0 only.
 constexpr float picture_coordinate(float map_coordinate, float offset, float scale, float border) {
   const float moved = (map_coordinate + offset) * scale - border;
   return moved > 0.f ? moved : 0.f;
+}
+
+/// Whether a corner, made with these offsets, may be paired. A coordinate alone would not tell: NaN is clamped to 0.
+constexpr bool is_usable(const Corner& corner, float right, float down) {
+  return is_finite(right) && is_finite(down) && is_finite(corner.x) && is_finite(corner.y) && is_finite(corner.embedding);
 }
 
 /// Whether a top-left and a bottom-right corner make a box.

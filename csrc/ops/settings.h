@@ -1,6 +1,7 @@
 // What a detection can be told, as the operators take it: each setting with its one definition and its one default, the published configuration's.
 #pragma once
 #include <array>
+#include <cstddef>
 #include <optional>
 #include <string_view>
 
@@ -39,5 +40,20 @@ struct SoftNmsOptions {
   float min_score = 1e-3f;
   int max_per_image = 100;
 };
+
+/// Both ends are allowed.
+struct Limits {
+  double least, most;
+};
+
+/// Of what users and checkpoints may set; lib/options/table.ts has the same, which test/unit/native.test.ts holds together. 1e6 and 1e30 keep fp32's
+/// arithmetic finite.
+namespace limits {
+inline constexpr Limits kMean{-1e6, 1e6}, kStd{1e-6, 1e6};
+inline constexpr Limits kCornerTopk{1, 10'000}, kDistanceThreshold{0, 1e30}, kLocalMaximumKernel{1, 31};
+inline constexpr Limits kIouThreshold{0, 1}, kSigma{1e-6, 1e30}, kMinScore{0, 1e30}, kMaxPerImage{1, 100'000};
+inline constexpr Limits kScoreThreshold{0, 1}, kScale{0.1, 4};
+inline constexpr size_t kScales = 16;  // at most so many at once
+}  // namespace limits
 
 }  // namespace cornernet

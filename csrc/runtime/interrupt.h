@@ -6,12 +6,13 @@
 
 namespace cornernet {
 
+using InterruptFlag = const std::atomic<bool>*;
 /// What check_interrupted() looks at on this thread; null is never interrupted.
-inline thread_local const std::atomic<bool>* interrupt_flag = nullptr;
+inline thread_local InterruptFlag interrupt_flag = nullptr;
 
-/// Throws Error(Closed) when this thread's flag is set.
-inline void check_interrupted() {
-  if (interrupt_flag && interrupt_flag->load(std::memory_order_relaxed))
+/// Throws Error(Closed) when this thread's flag is set; or another's, for a thread that helps it.
+inline void check_interrupted(InterruptFlag flag = interrupt_flag) {
+  if (flag && flag->load(std::memory_order_relaxed))
     throw Error(ErrorCode::Closed, "the computation was given up: it was cancelled or its thread is ending");
 }
 

@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <latch>
 #include <limits>
 #include <optional>
 #include <sstream>
 #include <thread>
+
+#include "runtime/error.h"
 
 namespace cornernet {
 namespace {
@@ -78,6 +81,24 @@ int usable_cores() {
     if (const auto quota = cpu_quota(folder)) cores = std::min(cores, static_cast<int>(std::ceil(*quota)));
   }
   return std::max(cores, 1);
+}
+
+void require_threads(int count) {
+  std::latch ready(1);
+  std::vector<std::thread> threads;
+  std::string failure;
+  try {
+    threads.reserve(static_cast<size_t>(std::max(count, 0)));
+    for (int i = 0; i < count; ++i) threads.emplace_back([&ready] { ready.wait(); });
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  ready.count_down();
+  for (std::thread& thread : threads) thread.join();
+  if (!failure.empty()) {
+    throw Error(ErrorCode::OutOfMemory, "of " + std::to_string(count) + " threads for computing, " + std::to_string(threads.size()) +
+                                            " can be started (" + failure + "): set a lower number of threads");
+  }
 }
 
 int64_t available_memory_bytes() {

@@ -33,8 +33,8 @@ const usualBatch = { cpu: 1, cuda: 8 } as const;
 const mostInABatch = { cpu: 8, cuda: 32 } as const;
 
 interface TileFound {
-  /** As the addon gives them. */
-  readonly values: Float32Array;
+  /** As the addon gives them; undefined where the network's maps were not finite. */
+  readonly values: Float32Array | undefined;
   readonly timings: NativeTimings | undefined;
 }
 
@@ -58,6 +58,7 @@ export class Detector implements AsyncDisposable {
   readonly #loaded: Loaded;
   #closing: Promise<void> | undefined;
   #sizeWarning: string | undefined;
+  #mapsWarning: string | undefined;
 
   private constructor(loaded: Loaded) {
     this.#loaded = loaded;
@@ -111,14 +112,15 @@ export class Detector implements AsyncDisposable {
 
   get stats(): DetectorStats {
     const { replicas } = this.#loaded;
-    const warnings = this.#sizeWarning === undefined ? replicas.warnings : [...replicas.warnings, this.#sizeWarning];
+    const warnings = [...replicas.warnings, ...[this.#sizeWarning, this.#mapsWarning].filter((warning) => warning !== undefined)];
     const { pictures, forwards, views } = replicas.stats;
     return { pictures, forwards, views, warnings, failedDevices: replicas.failedDevices };
   }
 
   /**
    * Finds the objects in one picture, or in several that may have any sizes: those whose padded sizes agree share a forward.
-   * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE`, `ERR_OPTION`, `ERR_OUT_OF_MEMORY`, `ERR_CLOSED`; an abort rejects with the signal's reason.
+   * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE`, `ERR_OPTION`, `ERR_OUT_OF_MEMORY`, `ERR_CLOSED`, `ERR_CHECKPOINT` (the network computes
+   * infinities or NaN); an abort rejects with the signal's reason.
    */
   detect(image: ImageSource, options?: DetectOptions & Abortable): Promise<DetectionResult>;
   detect(images: readonly ImageSource[], options?: DetectOptions & Abortable): Promise<DetectionResult[]>;
@@ -229,8 +231,8 @@ export class Detector implements AsyncDisposable {
       decode: (source, hold) => decodeImage(source, maxPixels, { ...scaling, timeout, hold, signal: aborter.signal }),
       detect: async (tiles) => {
         const pixels = tiles.map(({ picture, tile }) => cropped(picture, tile));
-        const { detections, timings } = await this.#loaded.replicas.detect(pixels, settings.ofTiles, aborter.signal);
-        return detections.map((values, i) => ({ values, timings: timings[i] }));
+        const { detections, notFinite, timings } = await this.#loaded.replicas.detect(pixels, settings.ofTiles, aborter.signal);
+        return detections.map((values, i) => ({ values: notFinite.includes(i) ? undefined : values, timings: timings[i] }));
       },
       finish: (picture, tiling, found) => this.#finish(picture, tiling, found, settings, aborter.signal),
       failed: (image, error, index) => {
@@ -250,6 +252,17 @@ export class Detector implements AsyncDisposable {
     }
   }
 
+  /** Never an empty list: it would say that nothing is there. */
+  #refuseMaps(): never {
+    const advice =
+      this.precision === 'fp32'
+        ? 'the weights are damaged, or not made for such pictures'
+        : `the weights may be beyond ${this.precision}: try precision 'fp32'`;
+    const sentence = `the network computed numbers that are not finite; ${advice}`;
+    this.#mapsWarning ??= `at least one picture failed: ${sentence}`;
+    throw new CornerNetError('ERR_CHECKPOINT', sentence);
+  }
+
   async #finish(
     picture: Picture,
     tiling: Tiling,
@@ -257,7 +270,7 @@ export class Detector implements AsyncDisposable {
     { native, tiles }: CallSettings,
     signal: AbortSignal,
   ): Promise<DetectionResult> {
-    const lists = found.map(({ values }) => values);
+    const lists = found.map(({ values }) => values ?? this.#refuseMaps());
     const whole = tiles ? this.#loaded.replicas.mergeDetections(joined(tiling, lists), native, signal) : lists[0];
     const detections = toDetections((await whole) ?? new Float32Array(), this.classes, picture);
     this.#sizeWarning ??= sizeWarning(picture.name, tiling.tiles[0] ?? picture, this.#loaded.weights.entry?.trainedSide);

@@ -37,6 +37,7 @@ export interface OptionRow<T = unknown> {
 
 export type OptionTable = Readonly<Record<string, OptionRow>>;
 
+// The limits of what the addon takes are its own too (csrc/ops/settings.h).
 const whole = (most: number): z.ZodInt => z.int().min(1).max(most);
 const deviceSentence = "must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'cuda:*', or an array of them";
 /** Off by itself; in a call `false` takes back what `load` was given. */
@@ -62,7 +63,7 @@ export const softNmsTable = {
     flag: 'number',
   },
   sigma: {
-    schema: z.number().positive(),
+    schema: z.number().min(1e-6).max(1e30),
     type: 'number',
     about: 'width of gaussian',
     standard: '0.5',
@@ -70,7 +71,7 @@ export const softNmsTable = {
     flag: 'number',
   },
   minScore: {
-    schema: z.number().min(0),
+    schema: z.number().min(0).max(1e30),
     type: 'number',
     about: 'drop boxes that decay below it',
     standard: '0.001',
@@ -157,7 +158,7 @@ export const callTable = {
     flag: 'number',
   },
   distanceThreshold: {
-    schema: z.number().min(0),
+    schema: z.number().min(0).max(1e30),
     type: 'number',
     about: 'largest difference of the embeddings of two corners that make a box',
     standard: "the checkpoint's, else 0.5",
@@ -252,6 +253,9 @@ const batchSize = {
   flag: 'number|auto',
 } as const satisfies OptionRow;
 
+const mean = z.number().min(-1e6).max(1e6);
+const deviation = z.number().min(1e-6).max(1e6);
+
 /** Options that belong to `Detector.load` alone. */
 export const loadTable = {
   device: {
@@ -312,14 +316,14 @@ export const loadTable = {
     group: 'Network',
   },
   mean: {
-    schema: z.tuple([z.number(), z.number(), z.number()]).readonly(),
+    schema: z.tuple([mean, mean, mean]).readonly(),
     type: 'readonly [number, number, number]',
     about: "mean of each channel, 0 to 255, in the network's channel order",
     standard: "the checkpoint's, else 123.675, 116.28, 103.53",
     group: 'Network',
   },
   std: {
-    schema: z.tuple([z.number().positive(), z.number().positive(), z.number().positive()]).readonly(),
+    schema: z.tuple([deviation, deviation, deviation]).readonly(),
     type: 'readonly [number, number, number]',
     about: 'standard deviation of each channel',
     standard: "the checkpoint's, else 58.395, 57.12, 57.375",

@@ -9,6 +9,8 @@
 #include <limits>
 #include <random>
 
+#include "../fuzz/zip_writer.h"
+#include "checkpoint/crc32.h"
 #include "test.h"
 
 using namespace cornernet;
@@ -56,6 +58,15 @@ void check_good(const std::string& file) {
   check_values(checkpoint, "empty", at::kFloat, {0, 3}, {});
   check(checkpoint.meta.classes == std::vector<std::string>{"ant", "bee"}, "the classes are others");
   check(contains(checkpoint.meta.config, "corner_topk=7"), "the configuration is missing");
+  CheckpointFile opened(kCheckpoints / file);
+  for (const auto& [name, tensor] : opened.take_tensors()) {
+    if (name != "fp32") {
+      opened.read(tensor);
+      continue;
+    }
+    const std::string sentence = refused(ErrorCode::Checkpoint, [&opened, tensor = tensor] { opened.read(tensor); });
+    check(contains(sentence, "fp32 holds numbers that are not finite") && contains(sentence, file), sentence);
+  }
 }
 
 const Registration good_zip("checkpoint: zip: every dtype, strides, shared storages, prefixes, parameters and metadata",
@@ -174,22 +185,6 @@ std::string legacy(const std::string& object, const std::string& after) {
   return "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."s + "\x80\x02M\xe9\x03."s + "\x80\x02}."s + "\x80\x02" + object + "." + after;
 }
 
-/// Bytes that the process's memory peaks at above where it stands.
-template <typename Body>
-long peak_growth(Body body) {
-  const auto peak = [] {
-    std::ifstream status("/proc/self/status");
-    for (std::string line; std::getline(status, line);) {
-      if (line.starts_with("VmHWM:")) return std::stol(line.substr(6)) * 1024;
-    }
-    return 0L;
-  };
-  std::ofstream("/proc/self/clear_refs") << 5;  // the peak starts anew
-  const long before = peak();
-  body();
-  return peak() - before;
-}
-
 const Registration amplified("checkpoint: a small file that names one thing over and over takes no more memory than it holds", [] {
   const Scratch scratch;
   std::string pairs = "](]q\x01NaNa";  // one pair, then the same one again and again
@@ -205,19 +200,38 @@ const Registration amplified("checkpoint: a small file that names one thing over
 
   using namespace std::string_literals;
   const std::string numel = "J\x00\x00\x04\x00"s;  // 2^18 floats
-  std::string tensors = "ctorch._utils\n_rebuild_tensor_v2\n((" + unicode("storage") + "ctorch\nFloatStorage\n" + unicode("0") + unicode("cpu") +
-                        numel + "tQK\x00"s + numel + "\x85K\x01\x85\x89NtRq\x01" + "0}";
-  for (int i = 0; i < 500; ++i) tensors += unicode(std::to_string(i) + "t") + "h\x01s";
-  for (int padding = 0; padding < 4; ++padding) {  // at least three of them leave the storage unaligned; 500 copies would be 524 MB
-    std::string file = legacy(unicode(std::string(static_cast<size_t>(padding), ' ')) + "0" + tensors, "\x80\x02](" + unicode("0") + "e.");
-    file += "\x00\x00\x04\x00\x00\x00\x00\x00"s + std::string(size_t{4} << 18, '\0');
-    size_t loaded = 0;
-    const long growth = peak_growth([&] { loaded = load_checkpoint(scratch.write(file)).tensors.size(); });
-    check(loaded == 500 && growth < 100'000'000, loaded, " tensors took ", growth, " bytes");
+  const std::string tensor = "ctorch._utils\n_rebuild_tensor_v2\n((" + unicode("storage") + "ctorch\nFloatStorage\n" + unicode("0") + unicode("cpu") +
+                             numel + "tQK\x00"s + numel + "\x85K\x01\x85\x89NtRq\x01" + "0}";
+  for (int padding = 0; padding < 4; ++padding) {  // at least three of them leave the storage unaligned
+    const auto file_of = [&](int count) {
+      std::string tensors = tensor;
+      for (int i = 0; i < count; ++i) tensors += unicode(std::to_string(i) + "t") + "h\x01s";
+      return legacy(unicode(std::string(static_cast<size_t>(padding), ' ')) + "0" + tensors, "\x80\x02](" + unicode("0") + "e.") +
+             "\x00\x00\x04\x00\x00\x00\x00\x00"s + std::string(size_t{4} << 18, '\0');
+    };
+    check(load_checkpoint(scratch.write(file_of(1))).tensors.size() == 1, "an unaligned tensor is not loaded");
+    const long growth = peak_growth([&] {  // 500 packed ones would be 524 MB
+      const std::string sentence = refused(ErrorCode::Checkpoint, [&] { load_checkpoint(scratch.write(file_of(500))); });
+      check(contains(sentence, "larger than the file"), sentence);
+    });
+    check(growth < 20'000'000, "500 tensors over one storage took ", growth, " bytes");
   }
 });
 
-void fuzz(const std::string& file) {
+const Registration checksums("checkpoint: the checksum is zip's, of every length, place and division", [] {
+  std::mt19937 random(7);
+  std::string bytes(2000, '\0');
+  for (char& byte : bytes) byte = static_cast<char>(random());
+  for (size_t size = 0; size < 400; ++size) {
+    const std::string_view part = std::string_view(bytes).substr(random() % 1000, size);
+    const std::span<const uint8_t> whole(reinterpret_cast<const uint8_t*>(part.data()), size);
+    const size_t first = random() % (size + 1);
+    check(crc32(0, whole) == fuzz::crc32_of(part), "of ", size, " bytes");
+    check(crc32(crc32(0, whole.first(first)), whole.subspan(first)) == fuzz::crc32_of(part), "of ", first, " bytes and the rest of ", size);
+  }
+});
+
+void damage(const std::string& file) {
   const std::string whole = read_file(kCheckpoints / file);
   const Scratch scratch;
   for (int i = 0; i < 200; ++i) {
@@ -235,7 +249,7 @@ void fuzz(const std::string& file) {
   check(loaded > 0 && loaded < 2000, loaded, " of 2000 flipped files were loaded");
 }
 
-const Registration fuzz_zip("checkpoint: zip: cut at 200 places and flipped in 2,000, it loads or is refused", [] { fuzz("good_zip.pth"); });
-const Registration fuzz_legacy("checkpoint: legacy: cut at 200 places and flipped in 2,000, it loads or is refused", [] { fuzz("good_legacy.pth"); });
+const Registration fuzz_zip("checkpoint: zip: cut at 200 places and flipped in 2,000, it loads or is refused", [] { damage("good_zip.pth"); });
+const Registration fuzz_legacy("checkpoint: legacy: cut at 200 places and flipped in 2,000, it loads or is refused", [] { damage("good_legacy.pth"); });
 
 }  // namespace

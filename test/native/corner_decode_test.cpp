@@ -5,18 +5,23 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "host_block.h"
 #include "op_cases.h"
 #include "ops/cuda/corner_decode_body.cuh"
+#include "runtime/interrupt.h"
 #include "test.h"
 
 using namespace cornernet;
@@ -103,6 +108,21 @@ std::vector<ViewGeometry> geometry_of(int64_t views) {
   return list;
 }
 
+/// In the second of two views.
+std::vector<std::pair<std::string, std::function<void(HeadMaps&)>>> damages() {
+  return {{"NaN in a heatmap's last element", [](HeadMaps& maps) { maps.tl.heat[1][2][39][40] = kNan; }},
+          {"NaN in the other heatmap", [](HeadMaps& maps) { maps.br.heat[1][0][0][0] = kNan; }},
+          {"infinity in a heatmap", [](HeadMaps& maps) { maps.br.heat[1][1][7][9] = kInfinity; }},
+          {"minus infinity in a heatmap", [](HeadMaps& maps) { maps.tl.heat[1][1][7][9] = -kInfinity; }},
+          {"NaN all over", [](HeadMaps& maps) { maps.tl.heat[1].fill_(kNan); }},
+          {"NaN in the embeddings", [](HeadMaps& maps) { maps.tl.emb[1].fill_(kNan); }},
+          {"infinity in the offsets", [](HeadMaps& maps) { maps.br.off[1][1].fill_(-kInfinity); }},
+          {"NaN in the offsets where no peak is", [](HeadMaps& maps) {
+             maps.br.heat[1].fill_(-1000.f);
+             maps.br.off[1].fill_(kNan);
+           }}};
+}
+
 std::vector<Case> cases() {
   at::manual_seed(5);
   std::vector<Case> list;
@@ -125,14 +145,21 @@ std::vector<Case> cases() {
   maps.br.heat.mul_(20).add_(20);
   add("saturated", maps);
   maps = draw_maps(1, 3, 12, 12, at::MemoryFormat::ChannelsLast, at::kFloat);
-  maps.tl.heat[0][1].fill_(-kInfinity);
-  maps.tl.heat[0][0][3][3] = kNan;
-  maps.br.heat[0][2].fill_(kNan);
-  maps.br.heat[0][0][0][5] = kInfinity;
-  add("NaN and infinity", maps);
+  maps.tl.heat[0][1].fill_(-100.f);
+  maps.br.heat[0][0][0][5] = 100.f;
+  add("no score and the highest", maps);
   maps = draw_maps(1, 2, 8, 8, at::MemoryFormat::ChannelsLast, at::kFloat);
-  maps.tl.heat.fill_(-kInfinity);
+  maps.tl.heat.fill_(-1000.f);
   add("nothing at all", maps);
+  for (const auto& [name, change] : damages()) {
+    for (const auto format : {at::MemoryFormat::ChannelsLast, at::MemoryFormat::Contiguous}) {
+      for (const auto type : {at::kFloat, at::kHalf, at::kBFloat16}) {
+        maps = draw_maps(2, 3, 40, 41, format, type);  // two tiles of the CUDA kernels a view
+        change(maps);
+        add(name, maps);
+      }
+    }
+  }
   add("one cell", draw_maps(1, 1, 1, 1, at::MemoryFormat::Contiguous, at::kFloat));
   DecodeOptions options;
   options.corner_topk = 7;
@@ -169,7 +196,7 @@ void check_same(const std::string& name, const std::vector<Candidate>& got, cons
 }
 
 template <cuda::Scalar kScalar>
-std::vector<std::vector<Candidate>> run_bodies(const Case& c) {
+DecodedViews run_bodies(const Case& c) {
   cuda::DecodeJob job{};
   const auto strided = [](const at::Tensor& map) {
     return cuda::StridedMap{map.const_data_ptr(), map.stride(0), map.stride(1), map.stride(2), map.stride(3)};
@@ -197,17 +224,35 @@ std::vector<std::vector<Candidate>> run_bodies(const Case& c) {
   block.run(maps_count, [&](HostContext& context) { cuda::best_of_map(context, job, scratch.data(), map_keys); });
   block.run(static_cast<unsigned>(job.views),
             [&](HostContext& context) { cuda::best_boxes<kScalar>(context, job, map_keys, found.data(), counts.data()); });
-  std::vector<std::vector<Candidate>> lists;
+  DecodedViews decoded;
   for (int v = 0; v < job.views; ++v) {
-    check(counts[v] >= 0 && counts[v] <= job.max_candidates, c.name, ": the count is ", counts[v]);
-    lists.emplace_back(found.begin() + v * job.max_candidates, found.begin() + v * job.max_candidates + counts[v]);
+    check(counts[v] >= -1 && counts[v] <= job.max_candidates, c.name, ": the count is ", counts[v]);
+    const auto first = found.begin() + v * job.max_candidates;
+    decoded.push_back({{first, first + std::max(counts[v], 0)}, counts[v] >= 0});
   }
-  return lists;
+  return decoded;
 }
 
-void check_all(const Case& c, const std::vector<std::vector<Candidate>>& got, float slack) {
-  check(got.size() == c.views.size(), c.name, ": ", got.size(), " lists");
-  for (size_t v = 0; v < got.size(); ++v) check_same(c.name, got[v], naive_decode(c.maps, static_cast<int64_t>(v), c.views[v], c.options), slack);
+bool is_finite_view(const CornerMaps& maps, int64_t view, const ViewGeometry& geometry, const DecodeOptions& options) {
+  if (!at::isfinite(maps.heat[view]).all().item<bool>()) return false;
+  const int64_t height = maps.heat.size(2), width = maps.heat.size(3);
+  for (const Peak& peak : naive_peaks(maps.heat[view], options)) {
+    const int64_t x = peak.index % width, y = peak.index / width % height;
+    for (const at::Tensor& value : {maps.emb[view][0][y][x], maps.off[view][0][y][x].mul(geometry.scale_x), maps.off[view][1][y][x].mul(geometry.scale_y)})
+      if (!std::isfinite(value.item<float>())) return false;
+  }
+  return true;
+}
+
+void check_all(const Case& c, const DecodedViews& got, float slack) {
+  check(got.size() == c.views.size(), c.name, ": ", got.size(), " views");
+  for (size_t v = 0; v < got.size(); ++v) {
+    const auto view = static_cast<int64_t>(v);
+    const bool finite =
+        is_finite_view(c.maps.tl, view, c.views[v], c.options) && is_finite_view(c.maps.br, view, c.views[v], c.options);
+    check(got[v].finite == finite, c.name, ": view ", v, " is taken to be ", got[v].finite ? "finite" : "damaged");
+    check_same(c.name, got[v].candidates, finite ? naive_decode(c.maps, view, c.views[v], c.options) : std::vector<Candidate>(), slack);
+  }
 }
 
 // Two roundings of fp32 at 1: exp by ATen's vectors and by the C library may differ by one each.
@@ -242,7 +287,7 @@ const Registration threads("corner_decode: results do not depend on the number o
     const auto one = start_decoding(c.maps, c.views, c.options)();
     at::set_num_threads(3);
     const auto three = start_decoding(c.maps, c.views, c.options)();
-    for (size_t v = 0; v < one.size(); ++v) check_same(c.name, three[v], one[v], 0);
+    for (size_t v = 0; v < one.size(); ++v) check_same(c.name, three[v].candidates, one[v].candidates, 0);
   }
   at::set_num_threads(before);
 });
@@ -262,6 +307,24 @@ const Registration wrong("corner_decode: wrong input is refused with a code", []
   refuse("top-k", [](Case& c) { c.options.corner_topk = 0; });
   refuse("odd", [](Case& c) { c.options.local_maximum_kernel = 2; });
   refuse("four dimensions", [](Case& c) { c.maps.tl.heat = at::zeros({3, 8, 8}); });
+});
+
+const Registration large("corner_decode: ten thousand corners a side are paired in little memory, and given up when asked", [] {
+  HeadMaps maps = draw_maps(1, 1, 100, 100, at::MemoryFormat::Contiguous, at::kFloat);
+  for (CornerMaps* const corner : {&maps.tl, &maps.br}) corner->emb.zero_();
+  DecodeOptions options;
+  options.corner_topk = 10'000;
+  options.local_maximum_kernel = 1;
+  // 25 million pairs are boxes: 600 MB of them.
+  DecodedViews decoded;
+  const long growth = peak_growth([&] { decoded = start_decoding(maps, geometry_of(1), options)(); });
+  check(decoded[0].candidates.size() == 1000 && growth < 50'000'000, decoded[0].candidates.size(), " candidates took ", growth, " bytes");
+
+  const std::atomic<bool> given_up{true};
+  interrupt_flag = &given_up;
+  const std::string sentence = refused(ErrorCode::Closed, [&] { start_decoding(maps, geometry_of(1), options); });
+  interrupt_flag = nullptr;
+  check(contains(sentence, "given up"), sentence);
 });
 
 }  // namespace

@@ -134,6 +134,30 @@ const Registration misfit("engine: missing, unexpected and misshapen tensors are
   check(contains(sentence, "1 of the wrong shape (backbone.stem.0.bn.bias [9] instead of [8])"), sentence);
 });
 
+const Registration variances("network: a variance below 0 is refused and named", [] {
+  auto tensors = draw_state_dict(tiny_config());
+  for (auto& [name, tensor] : tensors) {
+    if (name == "backbone.stem.0.bn.running_var") tensor = at::ones({8}).sub(3);
+  }
+  CornerNet network = network_of(tiny_config(), tensors);
+  const std::string sentence = refused(ErrorCode::Checkpoint, [&] { network.prepare(at::kFloat, at::kCPU); });
+  check(contains(sentence, "backbone.stem.0.bn.running_var is below 0"), sentence);
+});
+
+const Registration stacks("engine: a few keys do not stand for a network of millions of blocks", [] {
+  NamedTensors tensors{{"bbox_head.x", at::ones({1})}};
+  const auto weight = [&](const std::string& name) { tensors.emplace_back(name + ".weight", at::ones({1, 1, 1, 1})); };
+  for (int stack = 0; stack < 64; ++stack) weight("backbone.hourglass_modules." + std::to_string(stack) + ".x");
+  for (const char* const name : {"backbone.stem.0.conv", "backbone.out_convs.0.conv"}) weight(name);
+  std::string stage = "backbone.hourglass_modules.0.";
+  for (int depth = 0; depth < 15; ++depth, stage += "low2.") {
+    for (int block = 0; block < 256; ++block) weight(stage + "up1." + std::to_string(block) + ".conv1");
+  }
+  for (int block = 0; block < 256; ++block) weight(stage + std::to_string(block) + ".conv1");
+  const std::string sentence = refused(ErrorCode::Checkpoint, [&] { derive_architecture(tensors); });
+  check(contains(sentence, "its 64 hourglasses would have at least"), sentence);
+});
+
 const Registration foreign("engine: other networks are refused with what is missing", [] {
   check(contains(refused(ErrorCode::Checkpoint, [] { derive_architecture({{"layer1.0.conv1.weight", at::ones({1})}}); }), "backbone.*"),
         "names no key");

@@ -1,5 +1,6 @@
 // A registry of native tests that mocha lists and runs one by one (test/native/native.test.ts).
 #pragma once
+#include <fstream>
 #include <functional>
 #include <sstream>
 #include <stdexcept>
@@ -52,6 +53,22 @@ std::string refused(ErrorCode code, Body body) {
   }
   check(false, "nothing was refused");
   return "";
+}
+
+/// Bytes that the process's memory peaks at above where it stands.
+template <typename Body>
+long peak_growth(Body body) {
+  const auto peak = [] {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with("VmHWM:")) return std::stol(line.substr(6)) * 1024;
+    }
+    return 0L;
+  };
+  std::ofstream("/proc/self/clear_refs") << 5;  // the peak starts anew
+  const long before = peak();
+  body();
+  return peak() - before;
 }
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }

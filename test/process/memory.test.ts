@@ -1,8 +1,9 @@
 // Memory stays on a plateau over thousands of pictures.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 
-import { Unavailable, orSkip } from '../environment.js';
+import { Unavailable, orSkip, root } from '../environment.js';
 import { runScript } from '../support/child.js';
 
 /**
@@ -18,9 +19,9 @@ function prlimit(): Promise<void> {
 
 /** From the call on the process may take another half a gigabyte: more than what V8 may want meanwhile. */
 const limitMemory = `
-  function limitMemory() {
+  function limitMemory(bytes = 512e6) { // the soft limit alone, which may be raised again
     const size = /VmSize:\\s+(\\d+)/.exec(require('node:fs').readFileSync('/proc/self/status', 'utf8'))[1];
-    require('node:child_process').execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + (1024 * Number(size) + 512e6)]);
+    require('node:child_process').execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + (1024 * Number(size) + bytes) + ':']);
   }
 `;
 
@@ -59,6 +60,29 @@ describe('memory', function () {
     assert.deepEqual([code, stderr], [0, '']);
     const outcome = JSON.parse(stdout) as { code: string; message: string; same: boolean };
     assert.deepEqual([outcome.code, outcome.same], ['ERR_OUT_OF_MEMORY', true], outcome.message);
+  });
+
+  it('what finds no room for its threads or its data gets a code, and the process lives on', async function () {
+    await orSkip(this, prlimit);
+    const { code, stdout, stderr } = await runScript(`
+      ${limitMemory}
+      const native = require(${JSON.stringify(join(root, 'build', 'Release', 'cornernet.node'))});
+      const detector = await Detector.load('digits', { device: 'cpu', precision: 'fp32', threads: 2 });
+      const data = new Float32Array(60_000_000);
+      const codeOf = async (work) => { try { await work(); return 'none'; } catch (error) { return error.code; } };
+      limitMemory(6e6); // less than one thread's stack
+      const codes = [await codeOf(() => new native.Detector())];
+      limitMemory(200e6); // 1,000 threads have stacks of 8 GB
+      codes.push(
+        await codeOf(() => cornernet.cornerPool(data, [6_000, 10_000], 'top')),
+        await codeOf(() => Detector.load('digits', { device: 'cpu', threads: 1000 })),
+      );
+      limitMemory();
+      const { detections } = await detector.detect(picture(), { scoreThreshold: 0 });
+      console.log(JSON.stringify({ codes, found: detections.length > 0 }));
+    `);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.deepEqual(JSON.parse(stdout), { codes: Array(3).fill('ERR_OUT_OF_MEMORY'), found: true });
   });
 
   it('a batch that memory does not hold is split into forwards that it holds', async function () {

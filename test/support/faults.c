@@ -223,6 +223,7 @@ static size_t shortened(size_t length, enum effect effect) {
     return REAL(name) call;                                                          \
   }
 READ_CALL(read, (int file, void* bytes, size_t length), (file, bytes, length))
+READ_CALL(pread, (int file, void* bytes, size_t length, off_t at), (file, bytes, length, at))
 READ_CALL(pread64, (int file, void* bytes, size_t length, off64_t at), (file, bytes, length, at))
 
 static ssize_t write_any(int file, const void* bytes, size_t length, off64_t at) {

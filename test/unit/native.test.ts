@@ -2,8 +2,11 @@
 import { strict as assert } from 'node:assert';
 import { join } from 'node:path';
 
+import type { z } from 'zod';
+
 import { decodeImage } from '../../lib/images/image.js';
 import { loadNative, type NativeDetectOptions, type NativeDetector } from '../../lib/native.js';
+import { callTable, loadTable, softNmsTable } from '../../lib/options/table.js';
 import { resolveWeights } from '../../lib/weights/weights.js';
 import { fixtures } from '../environment.js';
 
@@ -86,13 +89,50 @@ describe('The addon', function () {
     await refused({ flip: 1 }, /flip must be true or false/);
     await refused({ mean: [1, 2] }, /mean must be an array of 3 items/);
     await refused({ std: [1, 2, '3'] }, /std\[2\] must be a finite number/);
-    await refused({ std: [1, 0, 1] }, /std must be positive/);
+    await refused({ std: [1, 0, 1] }, /std must be 1e-06 to 1e\+06, not 0/);
     await refused({ cornerTopk: 1.5 }, /cornerTopk must be an integer/);
-    await refused({ maxPerImage: 0 }, /maxPerImage must be at least 1/);
+    await refused({ maxPerImage: 0 }, /maxPerImage must be 1 to 100000, not 0/);
     await refused({ numerics: 'mmdet1' }, /numerics must be 'mmdet2' or 'mmdet3'/);
     await refused({ softNms: { method: 'soft' } }, /method must be 'gaussian', 'linear' or 'naive'/);
-    await refused({ softNms: { sigma: 0 } }, /softNms.sigma must be positive/);
+    await refused({ softNms: { sigma: 0 } }, /softNms.sigma must be 1e-06 to 1e\+30, not 0/);
     await refused({ classIds: [null] }, /classIds\[0\] must be a finite number/);
+  });
+
+  it('allows of each setting what the table of options allows, no more and no less', async () => {
+    const one = Float32Array.of(0, 0, 1, 1, 0.5, 0);
+    const settings = { ...callTable, ...loadTable };
+    const agree = async (
+      name: string,
+      schema: z.ZodType,
+      values: readonly unknown[],
+      changes: (value: unknown) => object,
+    ): Promise<void> => {
+      const verdicts: boolean[] = [];
+      for (const value of values) {
+        const merged = native.mergeDetections(1, one, { ...options, ...changes(value) }).then(
+          () => true,
+          (error: unknown) => {
+            assert.equal((error as { code?: string }).code, 'ERR_OPTION');
+            return false;
+          },
+        );
+        verdicts.push(schema.safeParse(value).success);
+        assert.equal(await merged, verdicts.at(-1), `${name}: ${String(value)}`);
+      }
+      assert.equal(new Set(verdicts).size, 2, `${name} is never ${verdicts[0] ? 'refused' : 'allowed'}`);
+    };
+    const wholes = [-1, 0, 1, 2, 9_999, 10_000, 10_001, 100_000, 100_001, 2 ** 31 - 1, 1e9];
+    const numbers = [-1e7, -1e6, -1, -1e-9, 0, 1e-7, 1e-6, 0.099, 0.1, 1, 1.001, 4, 4.001, 16, 1e6, 1.001e6, 1e30, 1.001e30, 1e300];
+    for (const name of ['cornerTopk', 'maxPerImage'] as const)
+      await agree(name, settings[name].schema, wholes, (value) => ({ [name]: value }));
+    for (const name of ['scoreThreshold', 'distanceThreshold'] as const)
+      await agree(name, settings[name].schema, numbers, (value) => ({ [name]: value }));
+    for (const [name, { schema }] of Object.entries(softNmsTable))
+      await agree(name, schema, name === 'method' ? ['naive', 'none'] : numbers, (value) => ({ softNms: { [name]: value } }));
+    const scales = [...numbers.map((scale) => [scale]), [], Array(16).fill(1), Array(17).fill(1)];
+    await agree('scales', settings.scales.schema, scales, (value) => ({ scales: value }));
+    const triples = numbers.map((number) => [1, number, 1]);
+    for (const name of ['mean', 'std'] as const) await agree(name, settings[name].schema, triples, (value) => ({ [name]: value }));
   });
 
   it('refuses pictures whose bytes and sides disagree', async () => {

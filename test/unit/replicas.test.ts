@@ -31,7 +31,7 @@ function lose(native: NativeDetector): () => number {
   const detect: NativeDetector['detect'] = async () => {
     calls++;
     await loadNative().cornerPool(new Float32Array(1), [1, 1], 'top', 'cuda:999');
-    return { detections: [], timings: [] };
+    return { detections: [], notFinite: [], timings: [] };
   };
   Object.defineProperty(native, 'detect', { value: detect }); // the addon's methods can't be assigned to
   return () => calls;

@@ -4,12 +4,14 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <queue>
 
 #include "ops/corner_pairing.h"
 #include "ops/cpu/element.h"
 #include "ops/cpu/kernels.h"
 #include "ops/cpu/widest_vectors.h"
+#include "runtime/interrupt.h"
 
 namespace cornernet::cpu {
 namespace {
@@ -69,15 +71,24 @@ float logit_below(float floor) {
   return std::log(floor / (1.f - floor)) - kRoom;
 }
 
+struct Look {
+  bool reaches, finite;
+};
+
+/// Whether any logit is at least `floor`, and all are finite.
 template <typename T>
-bool any_reaches(const T* logits, int64_t n, float floor) {
-  int reached = 0;
+Look look_at(const T* logits, int64_t n, float floor) {
+  Look look{};
   with_widest_vectors([&] {
-    int any = 0;
-    for (int64_t i = 0; i < n; ++i) any |= Element<T>::load(logits[i]) >= floor;
-    reached = any;
+    int any = 0, odd = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const float logit = Element<T>::load(logits[i]);
+      any |= logit >= floor;
+      odd |= !is_finite(logit);
+    }
+    look = {any != 0, odd == 0};
   });
-  return reached != 0;
+  return look;
 }
 
 /// The search for one view's local maxima. It goes over the logits: scores are made only of those that may be among the best.
@@ -90,14 +101,18 @@ class PeakSearch {
     channels_last_ = logits.stride(1) == 1 && classes_ > 1;
   }
 
-  std::vector<Peak> best(size_t limit) const {
+  /// None at all of logits that are not finite.
+  std::optional<std::vector<Peak>> best(size_t limit, InterruptFlag interrupted) const {
     TopPeaks top(limit);
     const int64_t elements = classes_ * height_ * width_;
     constexpr int64_t kBlock = 1024;  // skipped as a whole when nothing in it is high enough
     for (int64_t first = 0; first < elements; first += kBlock) {
+      check_interrupted(interrupted);
       const int64_t n = std::min(kBlock, elements - first);
       const float floor = logit_below(top.floor());
-      if (!any_reaches(data_ + first, n, floor)) continue;
+      const Look look = look_at(data_ + first, n, floor);
+      if (!look.finite) return std::nullopt;
+      if (!look.reaches) continue;
       for (int64_t i = first; i < first + n; ++i) {
         if (Element<T>::load(data_[i]) >= floor) consider(i, top);
       }
@@ -108,7 +123,7 @@ class PeakSearch {
  private:
   void consider(int64_t memory_index, TopPeaks& top) const {
     const float logit = Element<T>::load(data_[memory_index]), score = sigmoid(logit);
-    if (!(score > 0.f) || score < top.floor()) return;  // also NaN
+    if (!(score > 0.f) || score < top.floor()) return;
     const auto [c, y, x] = position(memory_index);
     const Peak peak{score, (c * height_ + y) * width_ + x};
     if (top.wants(peak) && is_local_maximum(logit, score, c, y, x)) top.add(peak);
@@ -126,8 +141,8 @@ class PeakSearch {
     for (int64_t j = std::max<int64_t>(0, y - radius_); j <= std::min(height_ - 1, y + radius_); ++j) {
       for (int64_t i = std::max<int64_t>(0, x - radius_); i <= std::min(width_ - 1, x + radius_); ++i) {
         const float near = plane_.at(c, j, i);
-        // Scores decide, which are equal for logits that nearly are. A NaN beside it is no lower, as max-pooling spreads NaN.
-        if (!(near <= logit) && !(sigmoid(near) <= score)) return false;
+        // Scores decide, which are equal for logits that nearly are.
+        if (near > logit && sigmoid(near) > score) return false;
       }
     }
     return true;
@@ -140,35 +155,53 @@ class PeakSearch {
 };
 
 /// The best peaks of one view of logits in fp32 or bf16.
-std::vector<Peak> best_peaks(const at::Tensor& logits, int64_t view, const DecodeOptions& options) {
+std::optional<std::vector<Peak>> best_peaks(const at::Tensor& logits, int64_t view, const DecodeOptions& options, InterruptFlag interrupted) {
   const int64_t radius = options.local_maximum_kernel / 2;
   const auto topk = static_cast<size_t>(options.corner_topk);
-  if (logits.scalar_type() == at::kBFloat16) return PeakSearch<c10::BFloat16>(logits, view, radius).best(topk);
-  return PeakSearch<float>(logits, view, radius).best(topk);
+  if (logits.scalar_type() == at::kBFloat16) return PeakSearch<c10::BFloat16>(logits, view, radius).best(topk, interrupted);
+  return PeakSearch<float>(logits, view, radius).best(topk, interrupted);
 }
 
-std::vector<Corner> corners_of(const CornerMaps& maps, int64_t view, const ViewGeometry& geometry, const DecodeOptions& options) {
+/// None at all where the maps are not finite: in any place of the heatmap, or at a peak's.
+std::optional<std::vector<Corner>> corners_of(const CornerMaps& maps, int64_t view, const ViewGeometry& geometry, const DecodeOptions& options,
+                                              InterruptFlag interrupted) {
   const int64_t height = maps.heat.size(2), width = maps.heat.size(3);
   const Plane<float> embedding(maps.emb, view), offset(maps.off, view);
+  const auto peaks = best_peaks(maps.heat, view, options, interrupted);
+  if (!peaks) return std::nullopt;
   std::vector<Corner> corners;
-  for (const Peak& peak : best_peaks(maps.heat, view, options)) {
+  for (const Peak& peak : *peaks) {
     const int64_t x = peak.index % width, y = peak.index / width % height;
-    corners.push_back({picture_coordinate(static_cast<float>(x), offset.at(0, y, x), geometry.scale_x, geometry.left_px),
-                       picture_coordinate(static_cast<float>(y), offset.at(1, y, x), geometry.scale_y, geometry.top_px), peak.score,
-                       embedding.at(0, y, x), static_cast<int>(peak.index / width / height)});
+    const float right = offset.at(0, y, x), down = offset.at(1, y, x), tag = embedding.at(0, y, x);
+    const Corner corner{picture_coordinate(static_cast<float>(x), right, geometry.scale_x, geometry.left_px),
+                        picture_coordinate(static_cast<float>(y), down, geometry.scale_y, geometry.top_px), peak.score, tag,
+                        static_cast<int>(peak.index / width / height)};
+    if (!is_usable(corner, right, down)) return std::nullopt;
+    corners.push_back(corner);
   }
   return corners;
 }
 
+/// The best pairs. What can't be among them any more is dropped as it comes: there may be 10,000 corners a side.
 std::vector<Candidate> pair_corners(const std::vector<Corner>& tls, const std::vector<Corner>& brs, const DecodeOptions& options) {
   std::vector<Candidate> pairs;  // in the order of the pair's index, which a stable sort keeps at equal scores
+  const auto most = static_cast<size_t>(options.max_candidates);
+  const auto keep_best = [&] {
+    std::stable_sort(pairs.begin(), pairs.end(), [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    if (pairs.size() > most) pairs.resize(most);
+  };
+  float beaten = -1.f;  // by `most` pairs of lower indices
   for (const Corner& tl : tls) {
+    check_interrupted();
     for (const Corner& br : brs) {
-      if (makes_box(tl, br, options.distance_threshold)) pairs.push_back({tl.x, tl.y, br.x, br.y, pair_score(tl, br), tl.class_id});
+      if (!makes_box(tl, br, options.distance_threshold) || pair_score(tl, br) <= beaten) continue;
+      pairs.push_back({tl.x, tl.y, br.x, br.y, pair_score(tl, br), tl.class_id});
+      if (pairs.size() < 16 * most) continue;
+      keep_best();
+      beaten = pairs.back().score;
     }
   }
-  std::stable_sort(pairs.begin(), pairs.end(), [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
-  if (pairs.size() > static_cast<size_t>(options.max_candidates)) pairs.resize(static_cast<size_t>(options.max_candidates));
+  keep_best();
   return pairs;
 }
 
@@ -181,21 +214,26 @@ at::Tensor readable(const at::Tensor& map, at::ScalarType type = at::kFloat) {
 
 }  // namespace
 
-CandidateLists decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+DecodedViews decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   const auto readable_maps = [](const CornerMaps& corner) {
     const auto type = corner.heat.scalar_type() == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
     return CornerMaps{readable(corner.heat, type), readable(corner.emb), readable(corner.off)};
   };
   const CornerMaps sides[2] = {readable_maps(maps.tl), readable_maps(maps.br)};
-  std::vector<std::vector<Corner>> corners(2 * views.size());
+  std::vector<std::optional<std::vector<Corner>>> corners(2 * views.size());
+  const InterruptFlag interrupted = interrupt_flag;
   at::parallel_for(0, static_cast<int64_t>(corners.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      corners[static_cast<size_t>(i)] = corners_of(sides[i % 2], i / 2, views[static_cast<size_t>(i / 2)], options);
+      corners[static_cast<size_t>(i)] = corners_of(sides[i % 2], i / 2, views[static_cast<size_t>(i / 2)], options, interrupted);
     }
   });
-  CandidateLists candidates;
-  for (size_t view = 0; view < views.size(); ++view) candidates.push_back(pair_corners(corners[2 * view], corners[2 * view + 1], options));
-  return candidates;
+  DecodedViews decoded(views.size());
+  for (size_t view = 0; view < views.size(); ++view) {
+    const auto &tls = corners[2 * view], &brs = corners[2 * view + 1];
+    decoded[view].finite = tls && brs;
+    if (decoded[view].finite) decoded[view].candidates = pair_corners(*tls, *brs, options);
+  }
+  return decoded;
 }
 
 }  // namespace cornernet::cpu

@@ -23,6 +23,6 @@ void upsample_add(const at::Tensor& low, const at::Tensor& skip, const UpsampleV
 void make_input(const std::vector<PictureJob>& pictures, const LevelTable& table, const InputView& view, at::Tensor& input);
 
 /// Maps that live on another device are copied here first.
-CandidateLists decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+DecodedViews decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet::cpu

@@ -62,7 +62,7 @@ bool can_decode(const HeadMaps& maps, const DecodeOptions& options) {
          maps.tl.heat[0].numel() < std::numeric_limits<uint32_t>::max() && all_of(maps.tl) && all_of(maps.br);
 }
 
-std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+std::function<DecodedViews()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
   const at::Device device = maps.tl.heat.device();
   DecodeJob job = describe(maps, options);
   const at::Tensor geometry = uploaded(views, device);
@@ -80,12 +80,13 @@ std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::
   return [=, views = job.views, each = job.max_candidates] {
     arrived->synchronize();
     const auto* candidates = static_cast<const Candidate*>(host_found.const_data_ptr());
-    CandidateLists lists;
+    DecodedViews decoded;
     for (int view = 0; view < views; ++view) {
       const Candidate* first = candidates + int64_t{1} * view * each;
-      lists.emplace_back(first, first + host_counts.const_data_ptr<int>()[view]);
+      const int count = host_counts.const_data_ptr<int>()[view];  // -1: not finite
+      decoded.push_back({{first, first + std::max(count, 0)}, count >= 0});
     }
-    return lists;
+    return decoded;
   };
 }
 

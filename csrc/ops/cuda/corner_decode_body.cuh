@@ -15,6 +15,10 @@ CORNERNET_DEVICE float sigmoid(float logit) { return 1.f / (1.f + expf(-logit));
 CORNERNET_DEVICE uint64_t key_of(float score, uint32_t index) {
   return static_cast<uint64_t>(__builtin_bit_cast(uint32_t, score)) << 32 | (0xffffffffu - index);
 }
+/// Of a logit that is not finite: before every other key, so that it reaches the end of the sorting.
+constexpr uint64_t kNotFiniteKey = ~uint64_t{0};
+/// Of a corner that is not finite; those that stand for nothing have others below 0.
+constexpr int kNotFiniteClass = -2147483647;
 CORNERNET_DEVICE float score_of(uint64_t key) { return __builtin_bit_cast(float, static_cast<uint32_t>(key >> 32)); }
 CORNERNET_DEVICE uint32_t index_of(uint64_t key) { return 0xffffffffu - static_cast<uint32_t>(key); }
 
@@ -44,7 +48,7 @@ CORNERNET_DEVICE void sort_tile(Context& context, uint64_t* keys) {
   context.sync();
 }
 
-/// The key of an element that is a peak: no neighbour's score is greater; equal ones are peaks too, and a NaN beside it is none's neighbour.
+/// The key of an element that is a peak (no neighbour's score is greater; equal ones are peaks too) or not finite, else 0.
 template <Scalar kScalar>
 CORNERNET_DEVICE uint64_t peak_key(const DecodeJob& job, const StridedMap& heat, int view, int64_t walked) {
   const auto i = static_cast<uint32_t>(walked);
@@ -53,6 +57,7 @@ CORNERNET_DEVICE uint64_t peak_key(const DecodeJob& job, const StridedMap& heat,
   const auto channel = static_cast<int>(job.channels_last ? i % classes : i / (height * width));
   const auto y = static_cast<int>(cell / width), x = static_cast<int>(cell % width);
   const float logit = element_at<kScalar>(heat, view, channel, y, x);
+  if (!is_finite(logit)) return kNotFiniteKey;
   const float score = sigmoid(logit);
   if (!(score > 0.f)) return 0;
   for (int near_y = y - job.radius; near_y <= y + job.radius; ++near_y) {
@@ -60,7 +65,7 @@ CORNERNET_DEVICE uint64_t peak_key(const DecodeJob& job, const StridedMap& heat,
     for (int near_x = x - job.radius; near_x <= x + job.radius; ++near_x) {
       if (near_x < 0 || near_x >= job.width) continue;
       const float near = element_at<kScalar>(heat, view, channel, near_y, near_x);
-      if (!(near <= logit) && !(sigmoid(near) <= score)) return 0;  // the sigmoid only where it can matter: it makes near-equal logits equal
+      if (near > logit && sigmoid(near) > score) return 0;  // the sigmoid only where it can matter: it makes near-equal logits equal
     }
   }
   return key_of(score, (static_cast<uint32_t>(channel) * height + static_cast<uint32_t>(y)) * width + static_cast<uint32_t>(x));
@@ -104,19 +109,22 @@ CORNERNET_DEVICE void best_of_map(Context& context, const DecodeJob& job, const 
 
 template <Scalar kScalar>
 CORNERNET_DEVICE Corner corner_of(const DecodeJob& job, int side, int view, uint64_t key) {
+  if (key == kNotFiniteKey) return {0, 0, 0, 0, kNotFiniteClass};
   const uint32_t index = index_of(key), cells = static_cast<uint32_t>(job.height) * static_cast<uint32_t>(job.width);
   const auto y = static_cast<int>(index % cells / job.width), x = static_cast<int>(index % job.width);
   const ViewGeometry geometry = job.geometry[view];
   const StridedMaps& maps = job.side[side];
-  return {picture_coordinate(static_cast<float>(x), element_at<kScalar>(maps.offset, view, 0, y, x), geometry.scale_x, geometry.left_px),
-          picture_coordinate(static_cast<float>(y), element_at<kScalar>(maps.offset, view, 1, y, x), geometry.scale_y, geometry.top_px),
-          score_of(key), element_at<kScalar>(maps.embedding, view, 0, y, x), static_cast<int>(index / cells)};
+  const float right = element_at<kScalar>(maps.offset, view, 0, y, x), down = element_at<kScalar>(maps.offset, view, 1, y, x);
+  const Corner corner{picture_coordinate(static_cast<float>(x), right, geometry.scale_x, geometry.left_px),
+                      picture_coordinate(static_cast<float>(y), down, geometry.scale_y, geometry.top_px), score_of(key),
+                      element_at<kScalar>(maps.embedding, view, 0, y, x), static_cast<int>(index / cells)};
+  return is_usable(corner, right, down) ? corner : Corner{0, 0, 0, 0, kNotFiniteClass};
 }
 
 /// Shared memory of best_boxes: the keys, then both sides' corners.
 constexpr int kBoxesSharedBytes = kTile * static_cast<int>(sizeof(uint64_t)) + 2 * kMaxTopk * static_cast<int>(sizeof(Corner));
 
-/// A block for each view; writes its candidates in descending score and how many there are.
+/// A block for each view; writes its candidates in descending score and how many there are, -1 where a corner or a heatmap is not finite.
 /// Memory: topk corners a side gathered once. Cost: topk^2 comparisons, one sort of 4,096 keys for 3,072 pairs.
 template <Scalar kScalar, typename Context>
 CORNERNET_DEVICE void best_boxes(Context& context, const DecodeJob& job, const uint64_t* map_keys, Candidate* candidates, int* counts) {
@@ -149,6 +157,10 @@ CORNERNET_DEVICE void best_boxes(Context& context, const DecodeJob& job, const u
     const Corner &tl = corners[pair / job.topk], &br = corners[job.topk + pair % job.topk];
     candidates[view * job.max_candidates + i] = {tl.x, tl.y, br.x, br.y, score_of(keys[i]), tl.class_id};
     if (i == job.max_candidates - 1) counts[view] = job.max_candidates;
+  }
+  context.sync();
+  for (int i = context.thread(); i < 2 * job.topk; i += context.threads()) {
+    if (corners[i].class_id == kNotFiniteClass) counts[view] = -1;
   }
 }
 

@@ -16,6 +16,6 @@ void make_input(std::vector<PictureJob> pictures, const LevelTable& table, const
 /// Whether the kernels' bounds hold these maps and options; else the CPU decodes.
 bool can_decode(const HeadMaps& maps, const DecodeOptions& options);
 /// Only the candidates come back from the device, into pinned memory; what is returned waits for them.
-std::function<CandidateLists()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+std::function<DecodedViews()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet::cuda

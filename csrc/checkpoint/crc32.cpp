@@ -1,0 +1,75 @@
+#include "checkpoint/crc32.h"
+
+#include <immintrin.h>
+
+#include <array>
+#include <cstddef>
+
+namespace cornernet {
+namespace {
+
+constexpr std::array<uint32_t, 256> table() {
+  std::array<uint32_t, 256> table{};
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    uint32_t value = byte;
+    for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0xedb88320u : 0u);
+    table[byte] = value;
+  }
+  return table;
+}
+
+uint32_t by_bytes(uint32_t state, std::span<const uint8_t> bytes) {
+  static constexpr auto kTable = table();
+  for (const uint8_t byte : bytes) state = state >> 8 ^ kTable[(state ^ byte) & 0xff];
+  return state;
+}
+
+// Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ" (Intel, 2009): remainders of powers of x, reflected.
+constexpr long long kBy512[] = {0x154442bd4, 0x1c6e41596}, kBy128[] = {0x1751997d0, 0x0ccaa009e}, kBy64 = 0x163cd6124;
+constexpr long long kBarrett[] = {0x1db710641, 0x1f7011641};
+
+#define CORNERNET_CLMUL [[gnu::target("pclmul,sse4.1")]] inline
+
+CORNERNET_CLMUL __m128i load(const uint8_t* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
+CORNERNET_CLMUL __m128i pair(const long long (&values)[2]) { return _mm_set_epi64x(values[1], values[0]); }
+/// `state` moved on by as many bits as the constants `by` are for, and `next` behind it.
+CORNERNET_CLMUL __m128i fold(__m128i state, __m128i by, __m128i next) {
+  return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(state, by, 0x00), _mm_clmulepi64_si128(state, by, 0x11)), next);
+}
+
+/// Of a multiple of 16 bytes, at least 64.
+CORNERNET_CLMUL uint32_t by_blocks(uint32_t state, std::span<const uint8_t> bytes) {
+  const uint8_t *at = bytes.data(), *const end = at + bytes.size();
+  __m128i lanes[4];
+  for (int i = 0; i < 4; ++i) lanes[i] = load(at + 16 * i);
+  lanes[0] = _mm_xor_si128(lanes[0], _mm_cvtsi32_si128(static_cast<int>(state)));
+  const __m128i by512 = pair(kBy512), by128 = pair(kBy128);
+  for (at += 64; end - at >= 64; at += 64) {
+    for (int i = 0; i < 4; ++i) lanes[i] = fold(lanes[i], by512, load(at + 16 * i));
+  }
+  __m128i x = lanes[0];
+  for (int i = 1; i < 4; ++i) x = fold(x, by128, lanes[i]);
+  for (; at < end; at += 16) x = fold(x, by128, load(at));
+  // 128 bits to 64, to 32, and the remainder of those.
+  const __m128i low = _mm_setr_epi32(~0, 0, ~0, 0);
+  x = _mm_xor_si128(_mm_srli_si128(x, 8), _mm_clmulepi64_si128(x, by128, 0x10));
+  x = _mm_xor_si128(_mm_srli_si128(x, 4), _mm_clmulepi64_si128(_mm_and_si128(x, low), _mm_set_epi64x(0, kBy64), 0x00));
+  const __m128i barrett = pair(kBarrett);
+  __m128i quotient = _mm_clmulepi64_si128(_mm_and_si128(x, low), barrett, 0x10);
+  quotient = _mm_clmulepi64_si128(_mm_and_si128(quotient, low), barrett, 0x00);
+  return static_cast<uint32_t>(_mm_extract_epi32(_mm_xor_si128(x, quotient), 1));
+}
+
+}  // namespace
+
+uint32_t crc32(uint32_t before, std::span<const uint8_t> bytes) {
+  static const bool multiplies = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
+  uint32_t state = ~before;
+  if (const size_t blocks = bytes.size() / 16 * 16; multiplies && blocks >= 64) {
+    state = by_blocks(state, bytes.first(blocks));
+    bytes = bytes.subspan(blocks);
+  }
+  return ~by_bytes(state, bytes);
+}
+
+}  // namespace cornernet

@@ -1,0 +1,116 @@
+#include "checkpoint/tensor_store.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/util/accumulate.h>
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+#include "checkpoint/crc32.h"
+#include "runtime/error.h"
+#include "runtime/interrupt.h"
+
+namespace cornernet {
+namespace {
+
+[[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, what); }
+
+template <typename Bits>
+bool all_finite(Bytes bytes, Bits exponent) {
+  bool any = false;
+  for (size_t at = 0; at + sizeof(Bits) <= bytes.size(); at += sizeof(Bits)) {
+    Bits bits;
+    std::memcpy(&bits, bytes.data() + at, sizeof(Bits));
+    any |= (bits & exponent) == exponent;  // infinities and NaN
+  }
+  return !any;
+}
+
+bool all_finite(at::ScalarType type, Bytes bytes) {
+  switch (type) {
+    case at::kFloat:
+      return all_finite<uint32_t>(bytes, 0x7f800000);
+    case at::kDouble:
+      return all_finite<uint64_t>(bytes, 0x7ff0000000000000);
+    case at::kHalf:
+      return all_finite<uint16_t>(bytes, 0x7c00);
+    case at::kBFloat16:
+      return all_finite<uint16_t>(bytes, 0x7f80);
+    default:
+      return true;
+  }
+}
+
+}  // namespace
+
+at::Tensor TensorStore::place(const std::string& name, const pickle::TensorRef& tensor) {
+  const auto& [dtype, key, numel] = tensor.storage->storage;
+  const auto found = container_.storages.find(std::string(key));
+  if (found == container_.storages.end()) fail("the bytes of " + name + " are missing: there is no storage " + std::string(key));
+  const auto element = static_cast<int64_t>(c10::elementSize(dtype));
+  const StoredBytes& stored = found->second;
+  if (stored.bytes.size() != static_cast<uint64_t>(numel * element)) {
+    fail("the storage of " + name + " has " + std::to_string(stored.bytes.size()) + " bytes, not the " + std::to_string(numel * element) +
+         " that it is described with");
+  }
+  const at::TensorOptions options(dtype);
+  if (c10::multiply_integers(tensor.sizes) == 0) return at::empty(tensor.sizes, options);
+  total_bytes_ += static_cast<uint64_t>(c10::multiply_integers(tensor.sizes) * element);
+  if (total_bytes_ > file_->bytes().size()) fail("its tensors are larger than the file: they share their storages");
+  Storage& storage = storages_.try_emplace(stored.bytes.data(), Storage{name, key, dtype, stored}).first->second;
+  if (storage.key != key) fail("the storages of " + storage.name + " and " + name + " overlap");
+  if (storage.dtype != dtype) fail("the storage of " + name + " is described in two ways");
+  ++storage.tensors;
+  // Its address says where its numbers are; what is there is not read yet.
+  auto* const first = const_cast<uint8_t*>(stored.bytes.data()) + tensor.offset * element;
+  return at::from_blob(first, tensor.sizes, tensor.strides, [file = file_](void*) {}, options);
+}
+
+void TensorStore::settle() {
+  const uint8_t* end = nullptr;
+  for (auto& [first, storage] : storages_) {
+    if (first < end) fail("the storage of " + storage.name + " overlaps another");
+    end = first + storage.stored.bytes.size();
+    if (storage.tensors > 1) storage.shared = read(storage);
+  }
+}
+
+at::Tensor TensorStore::read(const at::Tensor& placed, bool any_number) const {
+  if (placed.numel() == 0) return placed;
+  const auto* const place = static_cast<const uint8_t*>(placed.const_data_ptr());
+  const auto& [first, storage] = *std::prev(storages_.upper_bound(place));
+  const Content content = storage.shared ? *storage.shared : read(storage);
+  if (!content.finite && !any_number) fail(storage.name + " holds numbers that are not finite");
+  return at::from_blob(
+      static_cast<uint8_t*>(content.bytes.mutable_data_ptr()) + (place - first), placed.sizes(), placed.strides(),
+      [bytes = content.bytes](void*) mutable { bytes.reset(); }, placed.options());
+}
+
+/// In parts that stay in the core's cache from one look to the next.
+TensorStore::Content TensorStore::read(const Storage& storage) const {
+  constexpr size_t kPart = size_t{256} << 10;
+  const Bytes bytes = storage.stored.bytes;
+  Content content{at::empty({static_cast<int64_t>(bytes.size())}, at::TensorOptions(at::kByte)), true};
+  auto* const to = content.bytes.mutable_data_ptr<uint8_t>();
+  uint32_t crc = 0;
+  for (size_t done = 0; done < bytes.size(); done += kPart) {
+    check_interrupted();
+    const size_t size = std::min(kPart, bytes.size() - done);
+    if (container_.demanded) {
+      std::memcpy(to + done, bytes.data() + done, size);
+    } else {
+      file_->read(bytes.subspan(done, size), to + done);
+    }
+    const Bytes part(to + done, size);
+    if (storage.stored.crc32) crc = crc32(crc, part);
+    content.finite = content.finite && all_finite(storage.dtype, part);
+  }
+  if (container_.demanded) file_->forget(bytes);
+  if (storage.stored.crc32 && crc != *storage.stored.crc32) fail("the bytes of " + storage.name + " are not what their checksum says: the file is damaged");
+  return content;
+}
+
+}  // namespace cornernet

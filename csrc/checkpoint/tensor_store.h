@@ -1,0 +1,50 @@
+// A checkpoint's tensors: where in the file their numbers are, and reading those when they are asked for.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "checkpoint/container.h"
+#include "checkpoint/file_bytes.h"
+
+namespace cornernet {
+
+class TensorStore {
+ public:
+  TensorStore(std::shared_ptr<FileBytes> file, Container container) : file_(std::move(file)), container_(std::move(container)) {}
+
+  /// A tensor of this shape and type, whose numbers only read() gives. Throws Error(Checkpoint) when the file can't hold it.
+  at::Tensor place(const std::string& name, const pickle::TensorRef& tensor);
+  /// After the last place(): reads what several tensors share. Throws Error(Checkpoint) when storages overlap.
+  void settle();
+  /// A tensor with the numbers of one that place() gave, in memory of its own; on any thread. Throws Error(Checkpoint) when they are not what their
+  /// checksum says or, unless `any_number`, not finite.
+  at::Tensor read(const at::Tensor& placed, bool any_number) const;
+  /// Throws Error(Checkpoint) when the file is not what it was at first. Nothing can be read any more.
+  void close() { file_->close_unchanged(); }
+
+ private:
+  struct Content {
+    at::Tensor bytes;
+    bool finite;
+  };
+  struct Storage {
+    std::string name;  // of its first tensor
+    std::string_view key;
+    at::ScalarType dtype;
+    StoredBytes stored;
+    int tensors = 0;
+    std::optional<Content> shared{};
+  };
+  Content read(const Storage& storage) const;
+
+  std::shared_ptr<FileBytes> file_;
+  Container container_;
+  std::map<const uint8_t*, Storage> storages_;  // by where their bytes begin
+  uint64_t total_bytes_ = 0;
+};
+
+}  // namespace cornernet

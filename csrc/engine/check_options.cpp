@@ -1,0 +1,45 @@
+#include "engine/check_options.h"
+
+#include <sstream>
+#include <string>
+
+#include "runtime/error.h"
+
+namespace cornernet {
+namespace {
+
+template <typename T>
+void within(T value, const Limits& limits, const char* name) {
+  if (value >= static_cast<T>(limits.least) && value <= static_cast<T>(limits.most)) return;
+  std::ostringstream sentence;
+  sentence << name << " must be " << limits.least << " to " << limits.most << ", not " << value;
+  throw Error(ErrorCode::Option, sentence.str());
+}
+
+void require(bool holds, const char* sentence) {
+  if (!holds) throw Error(ErrorCode::Option, sentence);
+}
+
+}  // namespace
+
+void check_scales(const std::vector<double>& scales) {
+  require(!scales.empty() && scales.size() <= limits::kScales, "scales must name 1 to 16 scales");
+  for (const double scale : scales) within(scale, limits::kScale, "scales");
+}
+
+void check_options(const DetectOptions& options) {
+  for (const float mean : options.normalisation.mean) within(mean, limits::kMean, "mean");
+  for (const float deviation : options.normalisation.std) within(deviation, limits::kStd, "std");
+  within(options.decode.corner_topk, limits::kCornerTopk, "cornerTopk");
+  within(options.decode.distance_threshold, limits::kDistanceThreshold, "distanceThreshold");
+  within(options.decode.local_maximum_kernel, limits::kLocalMaximumKernel, "localMaximumKernel");
+  require(options.decode.local_maximum_kernel % 2 == 1, "localMaximumKernel must be odd");
+  within(options.nms.iou_threshold, limits::kIouThreshold, "softNms.iouThreshold");
+  within(options.nms.sigma, limits::kSigma, "softNms.sigma");
+  within(options.nms.min_score, limits::kMinScore, "softNms.minScore");
+  within(options.nms.max_per_image, limits::kMaxPerImage, "maxPerImage");
+  within(options.score_threshold, limits::kScoreThreshold, "scoreThreshold");
+  check_scales(options.scales);
+}
+
+}  // namespace cornernet

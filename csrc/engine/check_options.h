@@ -1,0 +1,13 @@
+// Whether a detection's settings lie within their limits, wherever they come from: JavaScript or a checkpoint's configuration.
+#pragma once
+#include <vector>
+
+#include "engine/detector.h"
+
+namespace cornernet {
+
+/// Throws Error(Option) that names the setting, its limits (ops/settings.h) and its value.
+void check_options(const DetectOptions& options);
+void check_scales(const std::vector<double>& scales);
+
+}  // namespace cornernet

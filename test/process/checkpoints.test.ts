@@ -1,0 +1,237 @@
+// Hostile and damaged checkpoints in a process of their own: refused in little memory, noticed when they change, and never an empty result.
+import { strict as assert } from 'node:assert';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { resolveWeights } from '../../lib/weights/weights.js';
+import { fixtures, orSkip } from '../environment.js';
+import { checkpointOf, dictionary, mendChecksum, recordsOf, storage, tensor, unicode } from '../support/checkpoint-file.js';
+import { runScript } from '../support/child.js';
+import { withFaults } from '../support/faults.js';
+
+const training = join(fixtures, 'mmengine_training.pth');
+const small = tensor();
+const times = (count: number, bytes: Buffer | string): Buffer => Buffer.alloc(count * bytes.length, bytes);
+const opcodes = (...parts: (Buffer | string | number)[]): Buffer =>
+  Buffer.concat(parts.map((part) => (typeof part === 'number' ? Buffer.from([part]) : Buffer.from(part as string))));
+const named = (keys: readonly string[]): Buffer => dictionary(keys.map((key) => [key, small]));
+const upTo = (count: number): number[] => [...Array(count).keys()];
+
+/** Each would take a multiple of its size, or much time, were it believed. */
+const bombs: Record<string, () => Buffer> = {
+  'one key of 200,000 dots': () => checkpointOf(named(['a.'.repeat(200_000)]), [storage()]),
+  'a class name recalled a million times': () =>
+    checkpointOf(
+      opcodes('}', unicode('meta'), '}', unicode('CLASSES'), '](', unicode('n'.repeat(3000)), 'q\x01', times(1_000_000, 'h\x01'), 'ess'),
+    ),
+  '64 stacks of 256 blocks each': () => {
+    const deep = (stage: string): string[] => upTo(256).map((block) => `${stage}up1.${block}.conv1.weight`);
+    const stages = upTo(15).map((depth) => `backbone.hourglass_modules.0.${'low2.'.repeat(depth)}`);
+    const stacks = upTo(64).map((stack) => `backbone.hourglass_modules.${stack}.x`);
+    return checkpointOf(named([...stages.flatMap(deep), ...stacks, 'bbox_head.x']), [storage()]);
+  },
+  '50 MB of MEMOIZE': () => checkpointOf(opcodes('N', times(50_000_000, Buffer.from([0x94])))),
+  'two million times one tensor': () =>
+    checkpointOf(opcodes('}(', small, 'q\x01', unicode('t'), 'q\x02', times(2_000_000, 'h\x02h\x01'), 'u'), [storage()]),
+  '20 MB of empty tuples': () => checkpointOf(times(20_000_000, ')')),
+  '20 MB of marks': () => checkpointOf(times(20_000_000, '(')),
+  '20 MB of copies on the stack': () => checkpointOf(opcodes('N', times(20_000_000, '2'))),
+  '20 MB of tuples in tuples': () => checkpointOf(opcodes('N', times(20_000_000, Buffer.from([0x85])))),
+  '20 MB of lists that are appended to': () => checkpointOf(opcodes(']', times(10_000_000, 'Na'))),
+  '20 MB of pushing and popping': () => checkpointOf(times(10_000_000, 'N0')),
+  'a storage key of a million letters, recalled 20,000 times': () => {
+    const reference = opcodes('ctorch\nFloatStorage\n', unicode('k'.repeat(1_000_000)), unicode('cpu'), 'K\x01');
+    return checkpointOf(opcodes('}(', unicode('t'), 'ctorch._utils\n_rebuild_tensor_v2\n((', unicode('storage'), reference, 'tQK\0))tRu'));
+  },
+  'a class whose name has ten million letters': () => checkpointOf(dictionary([['t', opcodes('c', times(10_000_000, 'n'), '\nn\n)R')]])),
+  'a number of 4 GB': () => checkpointOf(opcodes(0x8b, 0xff, 0xff, 0xff, 0xff)),
+  'storages that lie in each other': () =>
+    checkpointOf(
+      dictionary(upTo(200).map((i) => [`t${i}`, tensor(250_000, String(i))])),
+      upTo(200).map((i) => ({ ...storage(250_000, String(i)), ...(i > 0 && { within: 'a/data/0' }) })),
+    ),
+  'a configuration that wants a thousand million corners': () => {
+    const file = readFileSync(training);
+    const at = file.indexOf('corner_topk=100');
+    file.write('corner_topk=1e9', at);
+    mendChecksum(file, at);
+    return file;
+  },
+};
+
+function recordOf(checkpoint: Buffer, name: string): ReturnType<typeof recordsOf>[0] {
+  const record = recordsOf(checkpoint).find((candidate) => candidate.name === name);
+  assert.ok(record);
+  return record;
+}
+
+/** Of the state dict's tensor of this name. */
+function storageKey(checkpoint: Buffer, name: string): string {
+  const behind = checkpoint.toString('latin1', checkpoint.indexOf(name));
+  return (/X.\0\0\0(\d+)/s.exec(behind.slice(name.length)) ?? [])[1] ?? '';
+}
+
+/** Loads the file in a process that has loaded another before, and tells what its memory peaked at above that. */
+const loadWatched = (file: string): string => `
+  const { readFileSync, writeFileSync } = require('node:fs');
+  const peak = () => 1024 * Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+  await (await Detector.load('digits', { device: 'cpu', precision: 'fp32' })).close();
+  writeFileSync('/proc/self/clear_refs', '5'); // the peak begins anew
+  const before = peak();
+  const error = await Detector.load(${JSON.stringify(file)}, { device: 'cpu', precision: 'fp32' }).catch((reason) => reason);
+  console.log(JSON.stringify({ code: error.code, message: error.message, grown: peak() - before }));
+`;
+
+describe('A checkpoint', function () {
+  this.timeout(300_000);
+  let folder: string;
+  let file: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cornernet-checkpoints-'));
+    file = join(folder, 'weights.pth');
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  for (const [name, make] of Object.entries(bombs)) {
+    it(`that stands for far more than it is, is refused in 1.3 times its size and 64 MB: ${name}`, async () => {
+      const bytes = make();
+      writeFileSync(file, bytes);
+      const { code, stdout, stderr } = await runScript(loadWatched(file));
+      assert.deepEqual([code, stderr], [0, '']);
+      const outcome = JSON.parse(stdout) as { code: string; message: string; grown: number };
+      assert.equal(outcome.code, 'ERR_CHECKPOINT', outcome.message);
+      assert.ok(outcome.message.length < 2000, `a sentence of ${outcome.message.length} characters`);
+      assert.ok(outcome.grown <= 1.3 * bytes.length + 64e6, `${outcome.grown} bytes for a file of ${bytes.length}`);
+    });
+  }
+
+  it('may be cut off and overwritten once it is loaded: nothing of it is looked at again', async () => {
+    for (const source of [resolveWeights('digits').path, training]) {
+      copyFileSync(source, file);
+      const { code, stdout, stderr } = await runScript(`
+        const { openSync, truncateSync, writeFileSync } = require('node:fs');
+        const file = ${JSON.stringify(file)};
+        const detector = await Detector.load(file, { device: 'cpu', precision: 'fp32', scoreThreshold: 0 });
+        const held = require('node:fs').readdirSync('/proc/self/fd').filter((fd) => {
+          try { return require('node:fs').readlinkSync('/proc/self/fd/' + fd) === file; } catch { return false; }
+        });
+        const mapped = require('node:fs').readFileSync('/proc/self/maps', 'utf8').includes(file);
+        writeFileSync(file, Buffer.alloc(${readFileSync(source).length}, 0x55));
+        const first = await detector.detect(picture());
+        truncateSync(file, 0);
+        const second = await detector.detect(picture());
+        const other = await Detector.load(${JSON.stringify(source)}, { device: 'cpu', precision: 'fp32', scoreThreshold: 0 });
+        const whole = await other.detect(picture());
+        console.log(JSON.stringify({ held: held.length, mapped, same: [first, second].map((r) => JSON.stringify(r) === JSON.stringify(whole)), found: whole.detections.length }));
+      `);
+      assert.deepEqual([code, stderr], [0, '']);
+      const { found, ...outcome } = JSON.parse(stdout) as { found: number };
+      assert.deepEqual(outcome, { held: 0, mapped: false, same: [true, true] });
+      assert.ok(found > 0);
+    }
+  });
+
+  it('that the disk cuts short, or fails to read, is refused', async function () {
+    copyFileSync(training, file);
+    for (const rule of ['read:EIO:1', 'read:EIO:200']) {
+      const env = await orSkip(this, () => withFaults({ path: 'weights.pth', rules: [rule] }));
+      const { stdout, stderr } = await runScript(loadWatched(file), { env });
+      assert.match(
+        stdout,
+        /"code":"ERR_CHECKPOINT","message":"the checkpoint .*weights\.pth: it can't be read: Input\/output error"/,
+        stderr,
+      );
+    }
+    const env = await orSkip(this, () => withFaults({ path: 'weights.pth', rules: ['read:short'] }));
+    assert.doesNotMatch((await runScript(loadWatched(file), { env })).stdout, /"code"/); // short reads are gone on with
+  });
+
+  it('that is cut off or overwritten while it is read is refused', async function () {
+    for (const [change, sentence] of [
+      ['truncateSync(file, 300_000)', /cut off while it was read|changed while it was read/],
+      ['writeSync(openSync(file, "r+"), Buffer.alloc(64), 0, 64, 400_000)', /changed while it was read|checksum/],
+    ] as const) {
+      copyFileSync(training, file);
+      const env = await orSkip(this, () => withFaults({ path: 'weights.pth', rules: ['read:slow=3'] }));
+      const { stdout, stderr } = await runScript(
+        `
+        const { openSync, statSync, truncateSync, writeSync } = require('node:fs');
+        const file = ${JSON.stringify(file)};
+        const loading = Detector.load(file, { device: 'cpu', precision: 'fp32' }).catch((reason) => reason);
+        setTimeout(() => ${change}, 300);
+        const { code, message } = await loading;
+        console.log(code, message);
+      `,
+        { env },
+      );
+      assert.match(stdout, /^ERR_CHECKPOINT /, stderr);
+      assert.match(stdout, sentence);
+    }
+  });
+
+  it('with weights that are not finite is refused, and they are named', async () => {
+    const damaged = readFileSync(training);
+    const { first } = recordOf(damaged, 'archive/data/0');
+    damaged.writeFloatLE(NaN, first + 8);
+    mendChecksum(damaged, first);
+    writeFileSync(file, damaged);
+    const { stdout } = await runScript(loadWatched(file));
+    assert.match(stdout, /"ERR_CHECKPOINT".*weights\.pth: [a-z_.0-9]+ holds numbers that are not finite/);
+  });
+
+  it('whose network overflows gives an error for each such picture, never an empty result, and one warning', async () => {
+    const huge = readFileSync(training);
+    const { first, size } = recordOf(huge, `archive/data/${storageKey(huge, 'bbox_head.tl_heat.1.1.conv.weight')}`);
+    for (let at = first; at < first + size; at += 4) huge.writeFloatLE(huge.readFloatLE(at) * 1e32, at);
+    mendChecksum(huge, first);
+    writeFileSync(file, huge);
+    const { code, stdout, stderr } = await runScript(`
+      const options = { device: 'cpu', batchSize: 4, mean: [0, 0, 0], std: [1e-6, 1e-6, 1e-6], scoreThreshold: 0 };
+      const outcomes = {};
+      for (const precision of ['fp32', 'bf16']) {
+        const detector = await Detector.load(${JSON.stringify(file)}, { ...options, precision });
+        const [black, white] = [0, 255].map((value) => ({ ...picture(), data: picture().data.fill(value) }));
+        const found = [];
+        for await (const { error, detections } of detector.detectAll([black, white, black, white])) found.push(error ? error.code : Array.isArray(detections));
+        const single = await detector.detect([black, white], { tiles: { size: 64 } }).catch(({ code, message }) => code + ' ' + message);
+        outcomes[precision] = { found, single, warnings: detector.stats.warnings, forwards: detector.stats.forwards };
+      }
+      console.log(JSON.stringify(outcomes));
+    `);
+    assert.deepEqual([code, stderr], [0, '']);
+    type Outcome = { found: unknown[]; single: string; warnings: string[]; forwards: number };
+    for (const [precision, advice] of [
+      ['fp32', /weights are damaged/],
+      ['bf16', /precision 'fp32'/],
+    ] as const) {
+      const { found, single, warnings } = (JSON.parse(stdout) as Record<string, Outcome>)[precision] as Outcome;
+      assert.deepEqual(found, [true, 'ERR_CHECKPOINT', true, 'ERR_CHECKPOINT']);
+      assert.match(single, /^ERR_CHECKPOINT .*not finite/);
+      assert.equal(warnings.length, 1);
+      assert.match(warnings[0] as string, advice);
+    }
+  });
+
+  it('with a flipped bit in what is read of it is refused by its checksum', async () => {
+    const whole = readFileSync(training);
+    const records = recordsOf(whole).filter(({ name, size }) => /data\/\d{1,2}$|data\.pkl/.test(name) && size > 8); // all that counts in the first layers
+    const script = `
+      const tried = [];
+      for (const file of ${JSON.stringify(upTo(12).map((i) => join(folder, `${i}.pth`)))})
+        tried.push(await Detector.load(file, { device: 'cpu', precision: 'fp32' }).then(() => 'loaded', ({ code, message }) => code + ' ' + /checksum/.test(message)));
+      console.log(JSON.stringify(tried));
+    `;
+    for (const i of upTo(12)) {
+      const record = records[Math.floor((i * (records.length - 1)) / 11)] as (typeof records)[0];
+      const damaged = Buffer.from(whole);
+      const at = record.first + Math.floor((record.size - 1) / 2);
+      damaged.writeUInt8(damaged.readUInt8(at) ^ 1, at);
+      writeFileSync(join(folder, `${i}.pth`), damaged);
+    }
+    const { stdout, stderr } = await runScript(script);
+    assert.deepEqual(JSON.parse(stdout), Array(12).fill('ERR_CHECKPOINT true'), stderr);
+  });
+});
