@@ -10,7 +10,7 @@ import { requiredQueueOf } from './queue-options.js';
 
 export function register(command: Command): void {
   command.addOption(new Option('--format <format>', 'how').choices(['table', 'json']).default('table')).action(show);
-  addTableOptions(command, queueTable, ['root']);
+  addTableOptions(command, queueTable, ['root', 'keyFile']);
 }
 
 async function show(flags: { readonly format: 'table' | 'json' }): Promise<void> {

@@ -12,6 +12,8 @@ export interface QueueOptions {
   readonly root?: string | undefined;
   /** PEM file of the authority that signed the server's certificate. Default: the system's. */
   readonly ca?: string | undefined;
+  /** File of a key of 16 bytes or more that batch and workers share: messages are signed with it, and others refused. Default: none: messages are not signed. */
+  readonly keyFile?: string | undefined;
 }
 
 /** What `runBatch` works on. */
@@ -54,4 +56,10 @@ export interface WorkerOptions extends RunControls {
   readonly weights?: string | undefined;
   /** Serve numbers for Prometheus (/metrics) and a health check (/health) on this port of the loopback; 0: on any, which is said. Default: off. */
   readonly metrics?: number | undefined;
+  /** Refuse jobs that ask for a higher maxPixels. Default: 50,000,000. */
+  readonly maxPixels?: number | undefined;
+  /** Refuse jobs that ask for a higher maxPerImage. Default: 10,000. */
+  readonly maxPerImage?: number | undefined;
+  /** Refuse jobs that ask for a higher cornerTopk. Default: 1,000. */
+  readonly cornerTopk?: number | undefined;
 }

@@ -42,7 +42,7 @@ export interface JobRequest extends Pick<JobFile, 'weights' | 'settings' | 'inpu
 }
 
 /** Where and how fast it is computed: not part of the job. */
-const placeOptions = ['device', 'threads', 'batchSize', 'precision', 'deterministic', 'cudaGraphs', 'timeout'] as const;
+export const placeOptions = ['device', 'threads', 'batchSize', 'precision', 'deterministic', 'cudaGraphs', 'timeout'] as const;
 
 export function settingsOf(options: LoadOptions): Record<string, unknown> {
   const given = Object.entries(options).filter(

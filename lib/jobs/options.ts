@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { CornerNetError } from '../errors.js';
 import { checkLoadOptions } from '../options/check.js';
 import { callTable, loadTable, shapeOf, type OptionRow } from '../options/table.js';
+import { defaultMaxPixels } from '../options/values.js';
 import { validated } from '../validation.js';
 import type { BatchJob, WorkerOptions } from './interfaces.js';
 import type { Shard } from './types.js';
@@ -48,6 +49,11 @@ export const queueTable = headed('Queue', {
     ...{ schema: text, type: 'string', flag: 'text', flagName: 'queueCa', placeholder: 'file' },
     about: "PEM file of the authority that signed the server's certificate",
     standard: "the system's",
+  },
+  keyFile: {
+    ...{ schema: text, type: 'string', flag: 'text', flagName: 'queueKeyFile', placeholder: 'file' },
+    about: 'file of a key of 16 bytes or more that batch and workers share: messages are signed with it, and others refused',
+    standard: 'none: messages are not signed',
   },
 });
 
@@ -115,6 +121,20 @@ export const batchTable = headed('Job', {
 const { device, threads, batchSize } = loadTable;
 const { timeout } = callTable;
 
+/** What a queue's messages may ask of a worker, unless its own options say otherwise. */
+export const workerLimits = { maxPixels: defaultMaxPixels, maxPerImage: 10_000, cornerTopk: 1_000 } as const;
+
+function limitRow(name: keyof typeof workerLimits) {
+  const about = `refuse jobs that ask for a higher ${name}`;
+  return {
+    schema: callTable[name].schema,
+    type: 'number',
+    flag: 'number',
+    about,
+    standard: workerLimits[name].toLocaleString('en'),
+  } as const;
+}
+
 export const workerTable = headed('Queue', {
   queue: { schema: queueSchema, type: 'QueueOptions', required: true, about: 'where the work comes from', standard: '' },
   options: {
@@ -131,6 +151,9 @@ export const workerTable = headed('Queue', {
     standard: 'the id, or the path below the root, that the job names',
   },
   metrics,
+  maxPixels: limitRow('maxPixels'),
+  maxPerImage: limitRow('maxPerImage'),
+  cornerTopk: limitRow('cornerTopk'),
 });
 
 const batchSchema = z.strictObject({ ...shapeOf(batchTable), output: batchTable.output.schema });

@@ -95,6 +95,8 @@ export interface WorkerState {
   readonly pictures: number;
   /** Those of them that failed. */
   readonly errors: number;
+  /** Chunks that it refused: not signed as they should be, of another shape, or asking for more than it allows. */
+  readonly refused: number;
   /** Pictures a second of late. */
   readonly rate: number;
   /** Milliseconds since 1970. */

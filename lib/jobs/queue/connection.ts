@@ -6,10 +6,13 @@ import type { RedisOptions } from 'ioredis';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import type { QueueOptions } from '../interfaces.js';
+import { Seal } from './seal.js';
 
 const defaultQueueName = 'cornernet';
 
 const connectMs = 5_000;
+/** A connection that is owed an answer and gets nothing for so long is dead; BullMQ asks for none that takes longer than ten seconds. */
+const silentMs = 15_000;
 
 /** Without its password. */
 function shown(url: URL): string {
@@ -37,6 +40,8 @@ function redisOptions(url: URL, authority: string | undefined): RedisOptions {
     ...(url.password !== '' && { password: decodeURIComponent(url.password) }),
     ...(url.protocol === 'rediss:' && { tls: ca ? { ca } : {} }),
     maxRetriesPerRequest: null, // a server that restarts is waited for
+    retryStrategy: (times) => Math.min(3_000, 200 * times),
+    socketTimeout: silentMs,
   };
 }
 
@@ -53,18 +58,27 @@ async function loadPackages(): Promise<Packages> {
   }
 }
 
+/** What becomes of any failure of the server. */
+export function queueFailure(error: unknown, where = 'the queue'): CornerNetError {
+  if (error instanceof CornerNetError) return error;
+  return new CornerNetError('ERR_QUEUE', `${where} can't be used: ${sentenceOf(error)}`, { cause: error });
+}
+
 async function reach(url: URL, redis: RedisOptions, { Redis }: Packages): Promise<void> {
   const probe = new Redis({ ...redis, lazyConnect: true, connectTimeout: connectMs, retryStrategy: () => null, maxRetriesPerRequest: 0 });
   let cause: unknown;
   probe.on('error', (error) => (cause ??= error));
+  const late = setTimeout(() => {
+    cause ??= new Error(`it does not answer within ${connectMs / 1000} s`);
+    probe.disconnect();
+  }, connectMs);
   try {
     await probe.connect();
     await probe.ping();
   } catch (error) {
-    throw new CornerNetError('ERR_QUEUE', `the queue at ${shown(url)} can't be used: ${sentenceOf(cause ?? error)}`, {
-      cause: error,
-    });
+    throw queueFailure(cause ?? error, `the queue at ${shown(url)}`);
   } finally {
+    clearTimeout(late);
     probe.disconnect();
   }
 }
@@ -72,6 +86,7 @@ async function reach(url: URL, redis: RedisOptions, { Redis }: Packages): Promis
 /** A queue whose server was reached a moment ago. */
 export interface OpenQueue {
   readonly queue: Queue;
+  readonly seal: Seal;
   readonly connection: RedisOptions;
   readonly packages: Packages;
 }
@@ -79,16 +94,18 @@ export interface OpenQueue {
 /**
  * @param say is told of what is tried again.
  * @throws {CornerNetError} `ERR_QUEUE` when the server can't be reached or refuses the password or certificate, and without the packages;
- * `ERR_OPTION` for no URL.
+ * `ERR_OPTION` for no URL, `ERR_INPUT` for an authority or key that can't be read.
  */
 export async function openQueue(options: QueueOptions, say: (text: string) => void): Promise<OpenQueue> {
   const url = parseUrl(options);
   const connection = redisOptions(url, options.ca);
+  const name = options.name ?? defaultQueueName;
+  const seal = new Seal(name, options.keyFile, say);
   const packages = await loadPackages();
   await reach(url, connection, packages);
-  const queue = new packages.Queue(options.name ?? defaultQueueName, { connection });
+  const queue = new packages.Queue(name, { connection });
   queue.on('error', (error) => say(`the queue: ${sentenceOf(error)}; it is tried again`));
-  return { queue, connection, packages };
+  return { queue, seal, connection, packages };
 }
 
 /** How many chunks a queue holds in each state. */

@@ -1,22 +1,26 @@
 // Paths in the queue are relative to a folder that each machine names for itself; nothing outside it is sent or read.
 import { realpathSync } from 'node:fs';
-import { basename, isAbsolute, join, relative, resolve } from 'node:path';
+import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import type { Entry } from '../../inputs/entry.js';
 import { isBelow, realPath } from '../../inputs/file-names.js';
 
+/** Where its bytes are is mapped; a member's own name is only a name, whatever it looks like. */
 function mapPaths({ path, member }: Entry, map: (path: string) => string): Entry {
   if (!member) return { path: map(path) };
-  // A member is named by its tar file's path and its own.
-  return { path: map(path), member: { ...member, tar: map(member.tar) } };
+  const tar = map(member.tar);
+  return { path: `${tar}/${path.slice(member.tar.length + 1)}`, member: { ...member, tar } };
 }
 
 export class QueueRoot {
+  /** Behind all links. */
   readonly folder: string;
+  readonly #given: string;
 
   /** @throws {CornerNetError} `ERR_INPUT` when there is no such folder. */
   constructor(folder = '.') {
+    this.#given = resolve(folder);
     try {
       this.folder = realpathSync(folder);
     } catch (error) {
@@ -27,23 +31,34 @@ export class QueueRoot {
   /** @throws {CornerNetError} `ERR_INPUT` for a path outside. */
   relativeEntry(entry: Entry): Entry {
     return mapPaths(entry, (path) => {
-      const absolute = resolve(path);
-      if (isBelow(this.folder, absolute)) return relative(this.folder, absolute);
+      const below = this.#relative(path);
+      if (below !== undefined) return below;
       throw new CornerNetError('ERR_INPUT', `${path} is outside the queue's root ${this.folder}: name one that holds all pictures`);
     });
   }
 
   /** A file's path below the root, or its bare name when it lies elsewhere: workers then know it by an option of their own. */
   relativeFile(path: string): string {
+    return this.#relative(path) ?? basename(path);
+  }
+
+  #relative(path: string): string | undefined {
     const absolute = resolve(path);
-    return isBelow(this.folder, absolute) ? relative(this.folder, absolute) : basename(path);
+    const root = [this.#given, this.folder].find((folder) => isBelow(folder, absolute));
+    return root === undefined ? undefined : relative(root, absolute);
   }
 
   /** The entry on this machine; links are followed, and must not lead out. */
   async localEntry(entry: Entry): Promise<Entry> {
-    const local = mapPaths(entry, (path) => join(this.folder, path));
     await this.check(entry.member?.tar ?? entry.path);
-    return local;
+    return mapPaths(entry, (path) => join(this.folder, path));
+  }
+
+  /** A sentence as it may leave this machine: it names nothing but what was sent. */
+  outward(sentence: string): string {
+    if (this.folder === sep) return sentence;
+    const below = sentence.replaceAll(this.folder + sep, '').replaceAll(this.folder, 'the root');
+    return below.replace(/(?<![^\s'"`(=:,])\/[^\s'"`):,;]+/g, '(a path)');
   }
 
   /** @throws {CornerNetError} `ERR_INPUT` when a relative path, or what it links to, is outside. */
