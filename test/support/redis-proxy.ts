@@ -1,0 +1,88 @@
+// A TCP proxy in front of a server on the loopback, which does to its connections what toxiproxy does.
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { Transform, type TransformCallback } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface Toxics {
+  /** Each piece comes so much later. */
+  latencyMs?: number;
+  /** Bytes a second, each way. */
+  rate?: number;
+}
+
+/** Passes everything on, as slowly as it is told. */
+class Slow extends Transform {
+  constructor(readonly toxics: Toxics) {
+    super();
+  }
+
+  override _transform(bytes: Buffer, _: BufferEncoding, done: TransformCallback): void {
+    const { latencyMs = 0, rate = Infinity } = this.toxics;
+    void sleep(latencyMs + (1000 * bytes.length) / rate).then(() => done(null, bytes));
+  }
+}
+
+export class RedisProxy implements AsyncDisposable {
+  /** Of all connections; may be changed at any time. */
+  readonly toxics: Toxics = {};
+  /** New connections are taken and never served. */
+  deaf = false;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #ends: (() => void)[] = [];
+
+  private constructor(target: number) {
+    this.#server = createServer((socket) => this.#serve(socket, target));
+  }
+
+  static async start(target: number): Promise<RedisProxy> {
+    const proxy = new RedisProxy(target);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    return proxy;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** Resets every connection. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** From now on every connection there is takes everything and passes nothing on, as if the network were gone. */
+  drop(): void {
+    for (const end of this.#ends.splice(0)) end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #serve(client: Socket, target: number): void {
+    this.#sockets.add(client);
+    client.on('close', () => this.#sockets.delete(client)).on('error', () => client.destroy());
+    if (this.deaf) {
+      client.resume();
+      return;
+    }
+    const server = connect(target, '127.0.0.1').on('error', () => client.destroy());
+    const [to, from] = [new Slow(this.toxics), new Slow(this.toxics)];
+    client.pipe(to).pipe(server);
+    server.pipe(from).pipe(client);
+    client.on('close', () => server.destroy());
+    server.on('close', () => {
+      if (!from.destroyed) client.destroy();
+    });
+    this.#ends.push(() => {
+      from.destroy();
+      client.unpipe(to).resume();
+      server.destroy();
+    });
+  }
+}
