@@ -85,6 +85,13 @@ export function startCornernet(
   return { child, ended };
 }
 
+/** What a process has said on standard error so far. */
+export function heard({ stderr }: ChildProcess): () => string {
+  let said = '';
+  stderr?.on('data', (text: Buffer) => (said += text.toString()));
+  return () => said;
+}
+
 /** Processes that `parent` has started. */
 export function childrenOf(parent: number): number[] {
   return readdirSync('/proc')
