@@ -6,18 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Unavailable, fixtures, orSkip, root } from '../environment.js';
-import {
-  assertComplete,
-  childrenOf,
-  errorsOf,
-  heard,
-  photos,
-  random,
-  resultsOf,
-  startCornernet,
-  until,
-  writeList,
-} from '../support/batch.js';
+import { assertComplete, childrenOf, errorsOf, heard, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { cornernet, runNode } from '../support/child.js';
 import { QueueBed, type Running } from '../support/queue.js';
 
