@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import { chunkSchema, parseMessage, replySchemaOf } from '../../lib/jobs/queue/protocol.js';
 import { QueueRoot } from '../../lib/jobs/queue/root.js';
-import { Seal } from '../../lib/jobs/queue/seal.js';
+import { MessageSeal } from '../../lib/jobs/queue/seal.js';
 
 const chunk = {
   weights: { given: 'digits', sha256: '0'.repeat(64) },
@@ -61,10 +61,10 @@ describe("a queue's messages", () => {
     writeFileSync(file, 'a key of enough bytes\n', { mode: 0o600 });
     writeFileSync(other, 'another key, long enough', { mode: 0o600 });
     chmodSync(other, 0o644);
-    const [signed, plain, wrong] = [file, undefined, other].map((key) => new Seal('q', key, (text) => said.push(text))) as [
-      Seal,
-      Seal,
-      Seal,
+    const [signed, plain, wrong] = [file, undefined, other].map((key) => new MessageSeal('q', key, (text) => said.push(text))) as [
+      MessageSeal,
+      MessageSeal,
+      MessageSeal,
     ];
     assert.match(said.join('\n'), /^the queue's key .*other is open to everybody/);
     const message = signed.close('chunk', 'job-1', { a: 1 });
@@ -76,14 +76,14 @@ describe("a queue's messages", () => {
       () => signed.open('chunk', 'job-1', { ...message, text: '{"a":2}' }, 100),
       () => signed.open('chunk', 'job-1', { text: message.text }, 100),
       () => signed.open('chunk', 'job-1', message, 3),
-      () => new Seal('other', file, () => undefined).open('chunk', 'job-1', message, 100),
+      () => new MessageSeal('other', file, () => undefined).open('chunk', 'job-1', message, 100),
       () => wrong.open('chunk', 'job-1', message, 100),
       () => plain.open('chunk', 'job-1', message, 100),
     ]) {
       assert.throws(open, { code: 'ERR_QUEUE' });
     }
     writeFileSync(file, 'short');
-    assert.throws(() => new Seal('q', file, () => undefined), { code: 'ERR_INPUT', message: /5 bytes/ });
+    assert.throws(() => new MessageSeal('q', file, () => undefined), { code: 'ERR_INPUT', message: /5 bytes/ });
   });
 
   it('name a member whatever it is called, and nothing of the machine', async () => {

@@ -6,7 +6,7 @@ import type { RedisOptions } from 'ioredis';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import type { QueueOptions } from '../interfaces.js';
-import { Seal } from './seal.js';
+import { MessageSeal } from './seal.js';
 
 const defaultQueueName = 'cornernet';
 
@@ -86,7 +86,7 @@ async function reach(url: URL, redis: RedisOptions, { Redis }: Packages): Promis
 /** A queue whose server was reached a moment ago. */
 export interface OpenQueue {
   readonly queue: Queue;
-  readonly seal: Seal;
+  readonly seal: MessageSeal;
   readonly connection: RedisOptions;
   readonly packages: Packages;
 }
@@ -100,7 +100,7 @@ export async function openQueue(options: QueueOptions, say: (text: string) => vo
   const url = parseUrl(options);
   const connection = redisOptions(url, options.ca);
   const name = options.name ?? defaultQueueName;
-  const seal = new Seal(name, options.keyFile, say);
+  const seal = new MessageSeal(name, options.keyFile, say);
   const packages = await loadPackages();
   await reach(url, connection, packages);
   const queue = new packages.Queue(name, { connection });

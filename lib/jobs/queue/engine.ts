@@ -22,7 +22,7 @@ import {
   type Reply,
 } from './protocol.js';
 import { QueueRoot } from './root.js';
-import type { Seal } from './seal.js';
+import type { MessageSeal } from './seal.js';
 
 /** Chunks in the queue at once: enough for dozens of workers, few enough that nothing piles up in Redis. */
 const chunksAhead = 64;
@@ -59,7 +59,7 @@ interface OutChunk {
 export class QueueEngine implements Engine {
   readonly window = chunksAhead * picturesAChunk;
   readonly #queue: Queue;
-  readonly #seal: Seal;
+  readonly #seal: MessageSeal;
   readonly #root: QueueRoot;
   readonly #common: Omit<Chunk, 'entries'>;
   readonly #say: (text: string) => void;

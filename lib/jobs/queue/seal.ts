@@ -37,7 +37,7 @@ function readKey(file: string, say: (text: string) => void): Buffer {
   }
 }
 
-export class Seal {
+export class MessageSeal {
   readonly #queue: string;
   readonly #key: Buffer | undefined;
 
