@@ -26,10 +26,12 @@ const bombs: Record<string, () => Buffer> = {
       opcodes('}', unicode('meta'), '}', unicode('CLASSES'), '](', unicode('n'.repeat(3000)), 'q\x01', times(1_000_000, 'h\x01'), 'ess'),
     ),
   '64 stacks of 256 blocks each': () => {
-    const deep = (stage: string): string[] => upTo(256).map((block) => `${stage}up1.${block}.conv1.weight`);
-    const stages = upTo(15).map((depth) => `backbone.hourglass_modules.0.${'low2.'.repeat(depth)}`);
-    const stacks = upTo(64).map((stack) => `backbone.hourglass_modules.${stack}.x`);
-    return checkpointOf(named([...stages.flatMap(deep), ...stacks, 'bbox_head.x']), [storage()]);
+    const backbone = (stack: number, depth: number): string => `backbone.hourglass_modules.${stack}.${'low2.'.repeat(depth)}`;
+    const blocks = upTo(16).flatMap((depth) => upTo(256).map((block) => `${backbone(0, depth)}${depth < 15 ? 'up1.' : ''}${block}.conv1`));
+    const others = ['backbone.stem.0.conv', 'backbone.out_convs.0.conv', 'bbox_head.tl_pool.0.direction1_conv.conv'];
+    const heads = ['tl_heat.0.0', 'tl_heat.0.1', 'tl_emb.0.1'].map((head) => `bbox_head.${head}.conv`);
+    const convs = [...blocks, ...others, ...heads, ...upTo(64).map((stack) => `${backbone(stack, 0)}x`)];
+    return checkpointOf(dictionary(convs.map((conv) => [`${conv}.weight`, tensor(1, '0', 4)])), [storage()]);
   },
   '50 MB of MEMOIZE': () => checkpointOf(opcodes('N', times(50_000_000, Buffer.from([0x94])))),
   'two million times one tensor': () =>

@@ -56,8 +56,8 @@ export const unicode = (text: string | Buffer): Buffer => {
 
 const integer = (value: number): Buffer => Buffer.concat([Buffer.from('J'), packed([value, 4])]);
 
-/** A tensor of `length` floats over the storage `key`. */
-export const tensor = (length = 1, key = '0'): Buffer =>
+/** A tensor of `length` floats over the storage `key`, in as many dimensions, all but the first of size 1. */
+export const tensor = (length = 1, key = '0', dimensions = 1): Buffer =>
   Buffer.concat([
     Buffer.from('ctorch._utils\n_rebuild_tensor_v2\n(('),
     unicode('storage'),
@@ -65,9 +65,10 @@ export const tensor = (length = 1, key = '0'): Buffer =>
     unicode(key),
     unicode('cpu'),
     integer(length),
-    Buffer.from('tQK\0'),
+    Buffer.from('tQK\0('),
     integer(length),
-    Buffer.from([0x85, 0x4b, 1, 0x85, 0x89, 0x4e]), // a size, a stride, False, None
+    Buffer.from(`${'K\x01'.repeat(dimensions - 1)}t(${'K\x01'.repeat(dimensions)}t`), // sizes, strides
+    Buffer.from([0x89, 0x4e]), // False, None
     Buffer.from('tR'),
   ]);
 
