@@ -46,6 +46,6 @@ holds(
       return; // not the queue's JSON: bullmq refuses it
     }
     await Promise.resolve();
-    readAny(value, [chunkSchema, replySchemaOf({ settings: {} }, 1), workerSchema]);
+    readAny(value, [chunkSchema, replySchemaOf({ settings: {} }, 2), workerSchema]);
   },
 );
