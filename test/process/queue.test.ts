@@ -150,8 +150,12 @@ describe('cornernet batch --queue', function () {
     await until(() => /given back: .*hourglass52_tiny\.pth has the sha256 [0-9a-f]{64}, the job's weights/.test(said()), 'the refusal');
     assert.deepEqual([other.child.exitCode, batch.child.exitCode], [null, null]);
     worker(url, fixtures);
+    await until(async () => (await status(url)).workers.length === 2, 'the other worker');
+    const returns = (): number => said().split('given back').length;
+    const before = returns();
     const { code, stderr } = await batch.ended;
     assert.equal(code, 0, stderr);
+    assert.ok(returns() <= before + 1, said()); // it lets the other go first
     assert.match(stderr, /a worker gave a chunk back, for others to take: it has no weights digits of the job's checksum/);
     assert.doesNotMatch(stderr, /hourglass52|[0-9a-f]{64}/);
   });
@@ -258,7 +262,7 @@ describe("the queue's packages", () => {
     this.timeout(60_000);
     const home = mkdtempSync(join(tmpdir(), 'cornernet-queue-'));
     try {
-      cpSync(join(root, 'dist'), join(home, 'dist'), { recursive: true });
+      for (const part of ['dist', 'setup']) cpSync(join(root, part), join(home, part), { recursive: true });
       copyFileSync(join(root, 'package.json'), join(home, 'package.json'));
       const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object };
       for (const name of Object.keys(dependencies)) {

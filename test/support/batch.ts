@@ -106,8 +106,8 @@ export function childrenOf(parent: number): number[] {
     .map(Number);
 }
 
-export async function until(condition: () => boolean, what: string, seconds = 60): Promise<void> {
-  for (const deadline = Date.now() + seconds * 1000; !condition();) {
+export async function until(condition: () => boolean | Promise<boolean>, what: string, seconds = 60): Promise<void> {
+  for (const deadline = Date.now() + seconds * 1000; !(await condition());) {
     assert.ok(Date.now() < deadline, `${what} did not happen within ${seconds} s`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -89,6 +89,22 @@ export interface OpenQueue {
   readonly seal: MessageSeal;
   readonly connection: RedisOptions;
   readonly packages: Packages;
+  /** Says what is tried again. */
+  readonly onError: (error: Error) => void;
+}
+
+/** How long an error that comes again and again is not said again. */
+const saidMs = 30_000;
+
+function sayErrors(say: (text: string) => void): OpenQueue['onError'] {
+  const said = new Set<string>();
+  return (error) => {
+    const text = `the queue: ${sentenceOf(error)}; it is tried again`;
+    if (said.has(text)) return;
+    say(text);
+    said.add(text);
+    setTimeout(() => said.delete(text), saidMs).unref();
+  };
 }
 
 /**
@@ -104,8 +120,9 @@ export async function openQueue(options: QueueOptions, say: (text: string) => vo
   const packages = await loadPackages();
   await reach(url, connection, packages);
   const queue = new packages.Queue(name, { connection });
-  queue.on('error', (error) => say(`the queue: ${sentenceOf(error)}; it is tried again`));
-  return { queue, seal, connection, packages };
+  const onError = sayErrors(say);
+  queue.on('error', onError);
+  return { queue, seal, connection, packages, onError };
 }
 
 /** How many chunks a queue holds in each state. */

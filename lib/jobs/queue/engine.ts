@@ -28,6 +28,8 @@ import type { MessageSeal } from './seal.js';
 const chunksAhead = 64;
 const fillMs = 50;
 const pollMs = 150;
+/** Looks from one write to the next, which fails on a server that is full: no worker could reply there, and looking alone would wait for ever. */
+const looksAWrite = 20;
 /** Replies to a chunk that are none, after which the batch gives up. */
 const badReplies = 3;
 /** What workers say is passed on to people so often: who writes to the queue must not fill their disk. */
@@ -156,7 +158,8 @@ export class QueueEngine implements Engine {
   /** Looks for what has ended. Events alone would not do: a server that restarts loses them, and with them perhaps its last second. */
   async #poll(): Promise<void> {
     try {
-      while (this.#out.size > 0 && !this.#closed) {
+      for (let looks = 0; this.#out.size > 0 && !this.#closed; looks++) {
+        if (looks % looksAWrite === 0) await this.#write();
         await Promise.all([...this.#out].map(([id, chunk]) => this.#look(id, chunk)));
         await new Promise((resolve) => setTimeout(resolve, pollMs));
       }
@@ -165,6 +168,11 @@ export class QueueEngine implements Engine {
     } finally {
       this.#polling = undefined;
     }
+  }
+
+  async #write(): Promise<void> {
+    const client = await this.#queue.client;
+    await client.set(this.#queue.toKey(`batch-${this.#run}`), '1', { EX: 60 });
   }
 
   async #look(id: string, chunk: OutChunk): Promise<void> {

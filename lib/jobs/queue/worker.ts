@@ -11,6 +11,7 @@ import { failedOutcome, type PictureOutcome } from '../outcome.js';
 import type { SupervisedDetector } from '../supervisor.js';
 import { chunksIn, openQueue, queueFailure, sayGoodbye, type OpenQueue } from './connection.js';
 import { ChunkFailure, Engines } from './engines.js';
+import { patientWorker } from './patient-worker.js';
 import { Presence } from './presence.js';
 import { chunkSchema, longestChunk, longestSentence, parseMessage, type Chunk, type Reply } from './protocol.js';
 import { QueueRoot } from './root.js';
@@ -23,7 +24,6 @@ const chunksAtOnce = 3;
 
 /** How often a chunk may come back, which takes about three quarters of an hour. */
 const mostReturns = 100;
-const longestReturnMs = 30_000;
 /** What is done with any chunk, whatever it says itself. */
 const ownJobOptions = {
   attempts: mostReturns,
@@ -160,7 +160,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const { signal, finish, onMessage: say = () => undefined } = checked;
   const root = new QueueRoot(checked.queue.root);
   const open = await openQueue(checked.queue, say);
-  const { queue, connection, packages } = open;
+  const { queue } = open;
   const presence = new Presence(queue);
   const engines = new Engines(checked, root, say);
   const failure = new AbortController();
@@ -170,16 +170,14 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     throw error;
   });
   const work = new ChunkWork(engines, presence, root, open, say, (error) => failure.abort(error), metrics);
-  const worker = new packages.Worker(queue.name, unlessGivenUp(signal, work.run), {
-    connection,
+  const worker = patientWorker(open, unlessGivenUp(signal, work.run), {
     concurrency: chunksAtOnce,
     lockDuration: lockMs,
     stalledInterval: lockMs / 2,
     maxStalledCount: Number.MAX_SAFE_INTEGER, // whatever killed a worker, its chunk is no reason to give up
-    settings: { backoffStrategy: (returns) => Math.min(longestReturnMs, 500 * 2 ** returns) },
     autorun: false,
   });
-  worker.on('error', (error) => say(`the queue: ${sentenceOf(error)}; it is tried again`));
+  worker.on('error', open.onError);
   const running = worker.run();
   try {
     say(`working on ${queue.name}, reading below ${root.folder}`);
