@@ -144,6 +144,85 @@ export interface NativeDetector {
   close(): Promise<void>;
 }
 
+/** A network's dimensions; absent ones are the published HourglassNet-104's. */
+export interface NativeArchitecture {
+  stacks?: number | undefined;
+  stemChannels?: number | undefined;
+  featChannels?: number | undefined;
+  /** One entry a resolution, the full one first, as of stageBlocks. */
+  stageChannels?: readonly number[] | undefined;
+  stageBlocks?: readonly number[] | undefined;
+  poolChannels?: number | undefined;
+  branchChannels?: number | undefined;
+}
+
+export interface NativeTrainerOptions {
+  /** A checkpoint to begin with; empty (the default) draws the weights. */
+  from?: string;
+  architecture?: NativeArchitecture | undefined;
+  classes: readonly string[];
+  device?: string | undefined;
+  precision?: string | undefined;
+  /** 0: the cores this process may use. */
+  threads?: number | undefined;
+  /** Of drawn weights; a whole number. */
+  seed?: number | undefined;
+  freezeBackbone?: boolean | undefined;
+}
+
+export interface NativeTrainerInfo {
+  device: string;
+  precision: 'fp32' | 'bf16' | 'fp16';
+  threads: number;
+  /** By class id: the checkpoint's order where it has the same classes. */
+  classes: string[];
+  /** Numbers that are learned. */
+  parameters: number;
+  /** That the checkpoint states. */
+  iteration: number;
+  epoch: number;
+  /** Tensors that the checkpoint gave. */
+  taken: number;
+  /** Tensors that were drawn although there is a checkpoint. */
+  drawn: string[];
+  /** Whether its optimizer's state goes on. */
+  hasMoments: boolean;
+}
+
+export interface NativeSample {
+  picture: NativePicture;
+  /** x1, y1, x2, y2 in pixels of the picture, within it, and the class id, of each object. */
+  boxes: Float32Array;
+  /** Of the augmentation; a whole number. */
+  seed: number;
+}
+
+/** Losses of each level, and their sum; the gradient's norm before clipping. */
+export interface NativeStep {
+  det: Float64Array;
+  pull: Float64Array;
+  push: Float64Array;
+  off: Float64Array;
+  total: number;
+  gradientNorm: number;
+}
+
+/** One network that learns, with a thread of its own; calls run in order. */
+export interface NativeTrainer {
+  begin(options: NativeTrainerOptions): Promise<NativeTrainerInfo>;
+  /** `id` names the call for cancel(). Rejects with ERR_INPUT when the loss or the gradient is not finite. */
+  step(
+    id: number,
+    samples: readonly NativeSample[],
+    augmentation: { enabled: boolean; size: number },
+    learningRate: number,
+  ): Promise<NativeStep>;
+  /** Writes aside and renames; ERR_WRITE. */
+  save(id: number, options: { path: string; iteration: number; epoch: number; learningRate: number; optimizer: boolean }): Promise<void>;
+  cancel(id: number): void;
+  close(): Promise<void>;
+}
+
 export interface NativeBuildInfo {
   libtorchVersion: string;
   cuda: boolean;
@@ -155,11 +234,12 @@ export interface NativeBuildInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 4;
+const boundary = 5;
 
 export interface NativeAddon {
   boundary: number;
   Detector: new () => NativeDetector;
+  Trainer: new () => NativeTrainer;
   buildInfo(): NativeBuildInfo;
   /** Corner pooling of fp32 data shaped [..., height, width] on `device`. */
   cornerPool(data: Float32Array, shape: number[], direction: 'top' | 'bottom' | 'left' | 'right', device: string): Promise<Float32Array>;

@@ -1,4 +1,4 @@
-// Compiles lib/ into dist/: three doors, the command line, the job's process and the set-up's unzip as CommonJS that share chunks, wrappers for ESM,
+// Compiles lib/ into dist/: four doors, the command line, the job's process and the set-up's unzip as CommonJS that share chunks, wrappers for ESM,
 // so that both module systems share one instance of everything, and types. What the package needs of its development dependencies is bundled,
 // tree-shaken, with its licence.
 'use strict';
@@ -11,7 +11,7 @@ const { rolldown } = require('rolldown');
 
 const root = join(__dirname, '..');
 const dist = join(root, 'dist');
-const doors = ['index', 'jobs', 'coco'];
+const doors = ['index', 'jobs', 'coco', 'train'];
 const { dependencies, peerDependencies } = require(join(root, 'package.json'));
 const external = [...Object.keys({ ...dependencies, ...peerDependencies }), ...builtinModules];
 

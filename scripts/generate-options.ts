@@ -1,4 +1,4 @@
-// Writes lib/options/interfaces.ts and lib/jobs/interfaces.ts, the public types of the options with their documentation, from the tables that
+// Writes interfaces.ts of lib/options, lib/jobs and lib/train, the public types of the options with their documentation, from the tables that
 // validation and flags use.
 //   npx tsx scripts/generate-options.ts [--check]
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { format, resolveConfig } from 'prettier';
 
 import { batchTable, queueTable, workerTable } from '../lib/jobs/options.js';
 import { callTable, detectAllTable, loadTable, softNmsTable, tilesTable, type OptionTable } from '../lib/options/table.js';
+import { architectureTable, trainTable } from '../lib/train/options.js';
 
 function member([name, { type, about, standard, required }]: [string, OptionTable[string]]): string {
   const sentence = `${about.charAt(0).toUpperCase()}${about.slice(1)}.${required ? '' : ` Default: ${standard}.`}`;
@@ -43,6 +44,13 @@ ${declare('BatchJob', '', 'What `runBatch` works on.', batchTable)}
 ${declare('WorkerOptions', ' extends RunControls', 'Options of `runWorker`.', workerTable)}
 `;
 
+const training = `// What training can be asked for. Written by scripts/generate-options.ts from options.ts: change that.
+
+${declare('ArchitectureOptions', '', "A network's dimensions.", architectureTable)}
+
+${declare('TrainOptions', '', 'Options of `train`.', trainTable)}
+`;
+
 async function write(room: string, text: string): Promise<void> {
   const file = join(__dirname, '..', 'lib', room, 'interfaces.ts');
   const wanted = await format(text, { ...(await resolveConfig(file)), parser: 'typescript' });
@@ -54,4 +62,4 @@ async function write(room: string, text: string): Promise<void> {
   }
 }
 
-void Promise.all([write('options', detector), write('jobs', jobs)]);
+void Promise.all([write('options', detector), write('jobs', jobs), write('train', training)]);

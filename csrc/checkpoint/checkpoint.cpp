@@ -1,6 +1,7 @@
 #include "checkpoint/checkpoint.h"
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -55,7 +56,6 @@ NamedTensors place_tensors(const Value& root, TensorStore& store) {
     tensors.emplace_back(name, store.place(name, value.tensor));
   }
   if (tensors.empty()) fail("the checkpoint holds no tensors");
-  store.settle();
   return tensors;
 }
 
@@ -86,7 +86,45 @@ CheckpointMeta read_meta(const Value& root) {
   if (meta.classes.empty()) meta.classes = strings_of(find_in(find_in(values, {"dataset_meta"}), {"classes", "CLASSES"}));
   const Value* config = find_in(values, {"config", "cfg"});
   if (config && config->kind == Kind::String) meta.config = config->text.substr(0, kMaxConfigText);
+  const auto count = [&](const char* name) {
+    const Value* value = find_in(values, {name});
+    return value && value->kind == Kind::Int ? value->integer : 0;
+  };
+  meta.iteration = count("iter");
+  meta.epoch = count("epoch");
   return meta;
+}
+
+struct PlacedMoments {
+  std::map<int64_t, AdamMoments> moments;
+  std::map<int64_t, at::Tensor> steps;  // torch's optimizers keep them as a number or as a tensor of one
+};
+
+/// As torch's Adam states it; nothing of another optimizer.
+PlacedMoments place_moments(const Value& root, TensorStore& store) {
+  PlacedMoments placed;
+  const Value* state = find_in(find_in(&root, {"optimizer"}), {"state"});
+  if (!state || state->kind != Kind::Dict) return placed;
+  if (state->items.size() > 2 * kMaxTensors) fail("its optimizer has more than " + std::to_string(kMaxTensors) + " parameters");
+  for (size_t i = 0; i + 1 < state->items.size(); i += 2) {
+    const Value &place = *state->items[i], &of_parameter = *state->items[i + 1];
+    const Value* const steps = find_in(&of_parameter, {"step"});
+    const auto tensor = [&](const char* name) {
+      const Value* value = find_in(&of_parameter, {name});
+      return value && value->kind == Kind::Tensor ? store.place(std::string("the optimizer's ") + name, value->tensor) : at::Tensor();
+    };
+    AdamMoments one{0, tensor("exp_avg"), tensor("exp_avg_sq")};
+    if (place.kind != Kind::Int || !steps || !one.exp_avg.defined() || !one.exp_avg_sq.defined()) return {};
+    if (steps->kind == Kind::Int) {
+      one.steps = static_cast<double>(steps->integer);
+    } else {
+      const at::Tensor counted = tensor("step");
+      if (!counted.defined() || counted.numel() != 1) return {};
+      placed.steps.insert_or_assign(place.integer, counted);
+    }
+    placed.moments.insert_or_assign(place.integer, std::move(one));
+  }
+  return placed;
 }
 
 /// Failures name the file.
@@ -101,7 +139,7 @@ auto of_file(const std::string& path, Body body) {
 
 }  // namespace
 
-CheckpointFile::CheckpointFile(const std::string& path) : path_(path) {
+CheckpointFile::CheckpointFile(const std::string& path, bool with_moments) : path_(path) {
   of_file(path, [&] {
     const std::shared_ptr<FileBytes> file = FileBytes::open(path);
     const Bytes bytes = file->bytes();
@@ -110,7 +148,13 @@ CheckpointFile::CheckpointFile(const std::string& path) : path_(path) {
     Container container = is_zip(bytes, demand) ? open_zip(bytes, unpickler, demand) : open_legacy(bytes, unpickler, demand);
     const Value& root = *container.root;
     store_ = std::make_unique<TensorStore>(file, std::move(container));
-    contents_ = {place_tensors(root, *store_), read_meta(root)};
+    contents_ = {place_tensors(root, *store_), read_meta(root), {}};
+    if (with_moments) {
+      PlacedMoments placed = place_moments(root, *store_);
+      contents_.moments = std::move(placed.moments);
+      steps_ = std::move(placed.steps);
+    }
+    store_->settle();
   });
 }
 
@@ -120,13 +164,23 @@ at::Tensor CheckpointFile::read(const at::Tensor& tensor, bool any_number) const
   return of_file(path_, [&] { return store_->read(tensor, any_number); });
 }
 
+std::map<int64_t, AdamMoments> CheckpointFile::read_moments() const {
+  std::map<int64_t, AdamMoments> moments;
+  for (const auto& [place, placed] : contents_.moments) {
+    const auto counted = steps_.find(place);
+    const double steps = counted == steps_.end() ? placed.steps : read(counted->second).item<double>();
+    moments[place] = {steps, read(placed.exp_avg), read(placed.exp_avg_sq)};
+  }
+  return moments;
+}
+
 void CheckpointFile::close() {
   of_file(path_, [&] { store_->close(); });
 }
 
 Checkpoint load_checkpoint(const std::string& path) {
-  CheckpointFile file(path);
-  Checkpoint checkpoint{file.take_tensors(), file.meta()};
+  CheckpointFile file(path, /*with_moments=*/true);
+  Checkpoint checkpoint{file.take_tensors(), file.meta(), file.read_moments()};
   for (auto& [name, tensor] : checkpoint.tensors) tensor = file.read(tensor, /*any_number=*/true);
   file.close();
   return checkpoint;

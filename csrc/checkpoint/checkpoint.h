@@ -2,6 +2,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,14 +14,23 @@ namespace cornernet {
 struct CheckpointMeta {
   std::vector<std::string> classes;  // empty when the file names none
   std::string config;                // the training configuration's text, empty when absent
+  int64_t iteration = 0, epoch = 0;  // of training
 };
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// Adam's running means of one parameter's gradient and of its square, after so many steps.
+struct AdamMoments {
+  double steps = 0;
+  at::Tensor exp_avg, exp_avg_sq;
+};
 
 struct Checkpoint {
   /// In file order, a leading "module." stripped; on the CPU.
   NamedTensors tensors;
   CheckpointMeta meta;
+  /// By the parameter's place among the model's parameters; empty in a file without an optimizer, or with another than Adam.
+  std::map<int64_t, AdamMoments> moments;
 };
 
 class TensorStore;
@@ -28,12 +39,15 @@ class TensorStore;
 /// is wrong and where; opening throws Error(Input) when the file can't be read.
 class CheckpointFile {
  public:
-  explicit CheckpointFile(const std::string& path);
+  /// With the optimizer's state, or without looking at it.
+  explicit CheckpointFile(const std::string& path, bool with_moments = false);
   ~CheckpointFile();
 
   /// As of a Checkpoint, but with numbers that only read() gives.
   NamedTensors take_tensors() { return std::move(contents_.tensors); }
   const CheckpointMeta& meta() const { return contents_.meta; }
+  /// The optimizer's state, with its numbers.
+  std::map<int64_t, AdamMoments> read_moments() const;
   /// The numbers of a tensor that was taken, in memory of their own: once for each, on any thread. They are finite unless `any_number`.
   at::Tensor read(const at::Tensor& tensor, bool any_number = false) const;
   /// After the last read(). Throws when the file was changed meanwhile.
@@ -43,6 +57,7 @@ class CheckpointFile {
   std::string path_;
   std::unique_ptr<TensorStore> store_;
   Checkpoint contents_;
+  std::map<int64_t, at::Tensor> steps_;  // of moments that keep them as a tensor
 };
 
 /// All of it, whatever the numbers.

@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "runtime/error.h"
+
 namespace cornernet::pickle {
 namespace {
 
@@ -74,6 +76,13 @@ Value* opaque(const Value& callee, const Maker& make) {
 }
 
 }  // namespace
+
+std::string_view storage_class(c10::ScalarType dtype) {
+  for (const auto& [name, known] : kStorageClasses) {
+    if (known == dtype) return name;
+  }
+  throw Error(ErrorCode::Internal, std::string("no checkpoint holds tensors of ") + c10::toString(dtype));
+}
 
 Value* construct(const Value& callee, const Value& arguments, const Maker& make, const Failure& fail) {
   if (callee.kind != Kind::Global && callee.kind != Kind::Opaque) fail("something that is no class or function is called");

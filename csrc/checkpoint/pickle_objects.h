@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "checkpoint/pickle.h"
 
@@ -14,6 +15,9 @@ using Failure = std::function<void(const std::string&)>;
 
 /// What calling or instantiating `callee` would give, without doing so. Operands of the known globals are checked for type, sign and size.
 Value* construct(const Value& callee, const Value& arguments, const Maker& make, const Failure& fail);
+
+/// The name of torch's storage class of these elements. Throws Error(Internal) for others than checkpoints have.
+std::string_view storage_class(c10::ScalarType dtype);
 
 /// ('storage', class, key, location, numel[, view]) as a Storage.
 Value* resolve_persistent_id(const Value& id, const Maker& make, const Failure& fail);

@@ -10,11 +10,11 @@
 
 namespace cornernet {
 
-/// Runs `body` so that whatever LibTorch throws leaves as a cornernet::Error.
+/// Runs `body` so that whatever LibTorch throws leaves as a cornernet::Error. Without `inference` its tensors can be differentiated.
 template <typename Body>
-auto guarded(Body body) {
+auto guarded(Body body, bool inference = true) {
   try {
-    const c10::InferenceMode inference;
+    const c10::InferenceMode mode(inference);
     return body();
   } catch (const Error&) {
     throw;

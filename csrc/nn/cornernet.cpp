@@ -66,6 +66,17 @@ void CornerNet::prepare(at::ScalarType dtype, at::Device device, const TensorRea
 
 HeadMaps CornerNet::forward(const at::Tensor& x) const { return head_[last_level_].forward(backbone_.forward(x, last_level_)); }
 
+std::vector<HeadMaps> CornerNet::forward_levels(const at::Tensor& x) const {
+  std::vector<HeadMaps> levels;
+  backbone_.forward_each(x, last_level_ + 1, [&](size_t i, const at::Tensor& features) { levels.push_back(head_[i].forward(features)); });
+  return levels;
+}
+
+void CornerNet::set_training(bool backbone, bool head) {
+  backbone_.visit("", [=](const std::string&, NormedConv& conv) { conv.set_training(backbone); });
+  for (size_t i = 0; i < head_.size(); ++i) head_[i].visit("", i, [=](const std::string&, NormedConv& conv) { conv.set_training(head); });
+}
+
 std::vector<Work> CornerNet::work(int64_t views, int64_t height, int64_t width, at::ScalarType dtype) const {
   return log_work([&] { forward(at::empty({views, 3, height, width}, at::TensorOptions(dtype).device(at::kMeta))); });
 }

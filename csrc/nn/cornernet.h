@@ -23,6 +23,10 @@ class CornerNet {
   void prepare(at::ScalarType dtype, at::Device device, const TensorReader& read = {});
   /// x: [N, 3, H, W] as ops/image.h makes it. The last level's maps, [N, channels, (H + 3) / 4, (W + 3) / 4].
   HeadMaps forward(const at::Tensor& x) const;
+  /// Every level's maps, before prepare(): what training's losses look at.
+  std::vector<HeadMaps> forward_levels(const at::Tensor& x) const;
+  /// Before prepare(): which norms take their batch's statistics (NormedConv::set_training).
+  void set_training(bool backbone, bool head);
   /// What a forward of [views, 3, height, width] in `dtype` has to do, operator by operator in their order; needs no parameter and computes nothing.
   std::vector<Work> work(int64_t views, int64_t height, int64_t width, at::ScalarType dtype) const;
   /// Of the packed network.

@@ -1,7 +1,6 @@
 #include "nn/differentiable.h"
 
-#include <ATen/ops/add.h>
-#include <ATen/ops/upsample_nearest2d.h>
+#include <ATen/ops/upsample_nearest2d_backward.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "nn/work_log.h"
@@ -10,18 +9,37 @@
 namespace cornernet {
 namespace {
 
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
 bool recorded(const at::Tensor& a, const at::Tensor& b) { return at::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad()); }
 
-class CornerPool : public torch::autograd::Function<CornerPool> {
+/// Both inputs are activations that their ReLUs keep anyway; the maxima are found again on the way back.
+class CornerPoolPair : public torch::autograd::Function<CornerPoolPair> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, int64_t direction) {
-    context->save_for_backward({x});
-    context->saved_data["direction"] = direction;
-    return corner_pool(x, static_cast<Direction>(direction));
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& a, int64_t direction_a, const at::Tensor& b, int64_t direction_b) {
+    context->save_for_backward({a, b});
+    context->saved_data["a"] = direction_a;
+    context->saved_data["b"] = direction_b;
+    return corner_pool_pair(a, static_cast<Direction>(direction_a), b, static_cast<Direction>(direction_b));
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list grads) {
-    const at::Tensor x = context->get_saved_variables()[0];
-    return {corner_pool_backward(grads[0], x, static_cast<Direction>(context->saved_data["direction"].toInt())), at::Tensor()};
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const variable_list inputs = context->get_saved_variables();
+    const auto direction = [&](const char* which) { return static_cast<Direction>(context->saved_data[which].toInt()); };
+    return {corner_pool_backward(grads[0], inputs[0], direction("a")), at::Tensor(), corner_pool_backward(grads[0], inputs[1], direction("b")),
+            at::Tensor()};
+  }
+};
+
+class UpsampleAdd : public torch::autograd::Function<UpsampleAdd> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& low, const at::Tensor& skip) {
+    context->saved_data["low"] = low.sizes();
+    return upsample_nearest_add(low, skip);
+  }
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const at::Tensor& grad = grads[0];
+    return {at::upsample_nearest2d_backward(grad, grad.sizes().slice(2), context->saved_data["low"].toIntVector()), grad};
   }
 };
 
@@ -30,13 +48,13 @@ class CornerPool : public torch::autograd::Function<CornerPool> {
 at::Tensor pool_and_add(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b) {
   if (a.is_meta()) return noted_pool_pair(a);
   if (!recorded(a, b)) return corner_pool_pair(a, direction_a, b, direction_b);
-  return at::add(CornerPool::apply(a, static_cast<int64_t>(direction_a)), CornerPool::apply(b, static_cast<int64_t>(direction_b)));
+  return CornerPoolPair::apply(a, static_cast<int64_t>(direction_a), b, static_cast<int64_t>(direction_b));
 }
 
 at::Tensor upsample_and_add(const at::Tensor& low, const at::Tensor& skip) {
   if (skip.is_meta()) return noted_upsample_add(low, skip);
   if (!recorded(low, skip)) return upsample_nearest_add(low, skip);
-  return at::add(at::upsample_nearest2d(low, skip.sizes().slice(2)), skip);
+  return UpsampleAdd::apply(low, skip);
 }
 
 }  // namespace cornernet

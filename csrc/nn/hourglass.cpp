@@ -1,6 +1,7 @@
 #include "nn/hourglass.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "nn/differentiable.h"
 
@@ -67,12 +68,22 @@ void HourglassNet::visit(const std::string& prefix, const ConvVisitor& visitor, 
 }
 
 at::Tensor HourglassNet::forward(const at::Tensor& x, size_t level) const {
+  at::Tensor last;
+  forward_each(x, level + 1, [&](size_t i, at::Tensor features) {
+    if (i == level) last = std::move(features);  // of the others nothing is held
+  });
+  return last;
+}
+
+void HourglassNet::forward_each(const at::Tensor& x, size_t stacks, const std::function<void(size_t, at::Tensor)>& take) const {
   at::Tensor inter = stem_layer_.forward(stem_conv_.forward(x));
-  for (size_t i = 0;; ++i) {
+  for (size_t i = 0; i < stacks; ++i) {
     at::Tensor features = out_convs_[i].forward(hourglass_modules_[i].forward(inter));
-    if (i == level) return features;
-    inter = conv1x1s_[i].forward_add_relu_over(inter, remap_convs_[i].forward(features));
-    inter = inters_[i].forward(inter);
+    if (i + 1 < stacks) {
+      inter = conv1x1s_[i].forward_add_relu_over(inter, remap_convs_[i].forward(features));
+      inter = inters_[i].forward(inter);
+    }
+    take(i, std::move(features));
   }
 }
 

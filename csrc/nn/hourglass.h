@@ -1,5 +1,6 @@
 // The stacked hourglass backbone.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,8 @@ class HourglassNet {
   void visit(const std::string& prefix, const ConvVisitor& visitor, std::optional<size_t> level = std::nullopt);
   /// x: [N, 3, H, W]. The features of stack `level` (0 is the first): [N, feat_channels, (H + 3) / 4, (W + 3) / 4].
   at::Tensor forward(const at::Tensor& x, size_t level) const;
+  /// Calls take(stack, features) for each of the first `stacks`, in their order.
+  void forward_each(const at::Tensor& x, size_t stacks, const std::function<void(size_t, at::Tensor)>& take) const;
 
  private:
   NormedConv stem_conv_;

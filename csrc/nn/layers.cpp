@@ -38,9 +38,9 @@ void NormedConv::collect(const std::string& prefix, std::vector<Parameter>& para
   const std::string norm = prefix + norm_name_;
   parameters.push_back({norm + ".weight", {out}, &norm_weight_});
   parameters.push_back({norm + ".bias", {out}, &norm_bias_});
-  parameters.push_back({norm + ".running_mean", {out}, &running_mean_});
-  parameters.push_back({norm + ".running_var", {out}, &running_var_});
-  parameters.push_back({norm + ".num_batches_tracked", {}, &batches_seen_, true});
+  parameters.push_back({norm + ".running_mean", {out}, &running_mean_, false, true});
+  parameters.push_back({norm + ".running_var", {out}, &running_var_, false, true});
+  parameters.push_back({norm + ".num_batches_tracked", {}, &batches_seen_, true, true});
 }
 
 void NormedConv::prepare(const std::string& prefix, at::ScalarType dtype, at::Device device, const TensorReader& read) {
@@ -64,10 +64,11 @@ void NormedConv::release() {
 
 at::Tensor NormedConv::conv_and_norm(const at::Tensor& x) const {
   const int64_t padding = dimensions_.kernel_size / 2;
-  const at::Tensor y = at::conv2d(x, weight_, bias_, dimensions_.stride, padding);
+  const at::ScalarType type = x.scalar_type();
+  const at::Tensor y = at::conv2d(x, weight_.to(type), bias_.defined() ? bias_.to(type) : bias_, dimensions_.stride, padding);
   if (norm_name_.empty()) return y;
-  return at::batch_norm(y, norm_weight_, norm_bias_, running_mean_, running_var_, /*training=*/false, /*momentum=*/0.1, kNormEpsilon,
-                        /*cudnn_enabled=*/true);
+  if (training_ && batches_seen_.defined()) batches_seen_.add_(1);
+  return at::batch_norm(y, norm_weight_, norm_bias_, running_mean_, running_var_, training_, /*momentum=*/0.1, kNormEpsilon, /*cudnn_enabled=*/true);
 }
 
 at::Tensor NormedConv::noted(const at::Tensor& x, bool residual) const {

@@ -18,6 +18,8 @@ struct Parameter {
   at::Tensor* slot;
   /// A batch norm's num_batches_tracked: older checkpoints lack it and inference doesn't read it.
   bool optional = false;
+  /// A batch norm's statistics, which training measures instead of learning.
+  bool statistic = false;
 };
 
 /// Gives the numbers of a parameter that a network holds: those of a checkpoint stay in its file until then. Called once for each, on any thread.
@@ -39,7 +41,10 @@ class NormedConv {
   /// Lets go of the checkpoint's tensors.
   void release();
 
-  /// x: [N, in, H, W]. Before prepare() the layers run one by one in ATen and can be differentiated.
+  /// Before prepare(): whether the norm takes its batch's statistics, and keeps a running mean of them, or the ones that it holds.
+  void set_training(bool training) { training_ = training; }
+
+  /// x: [N, in, H, W]. Before prepare() the layers run one by one in ATen and can be differentiated; weights are cast to x's type for the convolution.
   at::Tensor forward(const at::Tensor& x) const;
   /// relu(norm(conv(x)) + residual).
   at::Tensor forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const;
@@ -56,6 +61,7 @@ class NormedConv {
   Dimensions dimensions_;
   std::string conv_name_, norm_name_;
   bool relu_;
+  bool training_ = false;
   at::Tensor weight_, bias_;                                                        // the conv's; bias only without a norm
   at::Tensor norm_weight_, norm_bias_, running_mean_, running_var_, batches_seen_;  // the norm's
   PackedConv packed_;

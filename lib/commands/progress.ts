@@ -2,9 +2,10 @@
 import { Presets, SingleBar } from 'cli-progress';
 
 import type { BatchProgress } from '../jobs/types.js';
+import type { TrainProgress } from '../train/types.js';
 import { printMade, tell } from './terminal.js';
 
-/** How a batch shows its progress. */
+/** How a batch or a training shows its progress. */
 export type ProgressStyle = 'auto' | 'json' | 'none';
 
 const lineMs = 5_000;
@@ -20,25 +21,54 @@ function progressLine({ done, failed, total, rate, secondsLeft }: BatchProgress)
   return `${done + failed} of ${total} pictures, ${rate.toFixed(1)}/s, ${failed} failed${left}`;
 }
 
-/** Progress of a batch: a bar on a terminal, else a line every few seconds; 'json' writes an event a line to standard output. */
-export function showBatchProgress(style: ProgressStyle): { show: (progress: BatchProgress) => void; stop: () => void } {
+interface Shower<T> {
+  readonly show: (progress: T) => void;
+  readonly stop: () => void;
+}
+
+interface Steps {
+  readonly done: number;
+  readonly total: number;
+}
+
+/** A bar on a terminal, else a line every few seconds; 'json' writes an event a line to standard output. */
+function showProgress<T extends object>(style: ProgressStyle, lineOf: (progress: T) => string, stepsOf: (progress: T) => Steps): Shower<T> {
   if (style === 'none') return { show: () => undefined, stop: () => undefined };
+  const isLast = (progress: T): boolean => stepsOf(progress).done >= stepsOf(progress).total;
   if (style === 'json') {
-    const show = (progress: BatchProgress): void => printMade(JSON.stringify({ event: 'progress', ...progress }));
-    return { show: atMostEvery(1_000, show), stop: () => undefined };
+    const show = (progress: T): void => printMade(JSON.stringify({ event: 'progress', ...progress }));
+    return { show: atMostEvery(1_000, show, isLast), stop: () => undefined };
   }
-  if (!process.stderr.isTTY) return { show: atMostEvery(lineMs, (progress) => tell(progressLine(progress))), stop: () => undefined };
+  if (!process.stderr.isTTY) {
+    return { show: atMostEvery(lineMs, (progress: T) => tell(lineOf(progress)), isLast), stop: () => undefined };
+  }
   const bar = new SingleBar({ format: '{bar} {line}', stream: process.stderr }, Presets.shades_classic);
   let begun = false;
   return {
     show: (progress) => {
-      const ended = progress.done + progress.failed;
-      if (!begun) bar.start(progress.total, ended, { line: '' });
+      const { done, total } = stepsOf(progress);
+      if (!begun) bar.start(total, done, { line: '' });
       begun = true;
-      bar.update(ended, { line: progressLine(progress) });
+      bar.update(done, { line: lineOf(progress) });
     },
     stop: () => bar.stop(),
   };
+}
+
+/** Progress of a batch. */
+export function showBatchProgress(style: ProgressStyle): Shower<BatchProgress> {
+  return showProgress<BatchProgress>(style, progressLine, ({ done, failed, total }) => ({ done: done + failed, total }));
+}
+
+function trainLine({ iteration, iterations, epoch, loss, picturesPerSecond, secondsLeft, AP }: TrainProgress): string {
+  const left = secondsLeft === null ? '' : `, ${duration(secondsLeft)} left`;
+  const precision = AP === undefined ? '' : `, AP ${AP.toFixed(3)}`;
+  return `step ${iteration} of ${iterations}, epoch ${epoch}, loss ${loss.toFixed(3)}${precision}, ${picturesPerSecond.toFixed(1)} pictures/s${left}`;
+}
+
+/** Progress of a training. */
+export function showTrainProgress(style: ProgressStyle): Shower<TrainProgress> {
+  return showProgress<TrainProgress>(style, trainLine, ({ iteration: done, iterations: total }) => ({ done, total }));
 }
 
 export interface Progress {
@@ -63,11 +93,11 @@ export function countedProgress(total: number, quiet: boolean): Progress {
 }
 
 /** The last one, when all is done, is always shown. */
-function atMostEvery(milliseconds: number, show: (progress: BatchProgress) => void): (progress: BatchProgress) => void {
+function atMostEvery<T>(milliseconds: number, show: (progress: T) => void, isLast: (progress: T) => boolean): (progress: T) => void {
   let last = -Infinity;
   return (progress) => {
     const now = performance.now();
-    if (now - last < milliseconds && progress.done + progress.failed < progress.total) return;
+    if (now - last < milliseconds && !isLast(progress)) return;
     last = now;
     show(progress);
   };

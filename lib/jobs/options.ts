@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { checkLoadOptions } from '../options/check.js';
-import { callTable, loadTable, shapeOf, type OptionRow } from '../options/table.js';
+import { callTable, headed, loadTable, shapeOf } from '../options/table.js';
 import { defaultMaxPixels } from '../options/values.js';
 import { validated } from '../validation.js';
 import type { BatchJob, WorkerOptions } from './interfaces.js';
@@ -20,13 +20,6 @@ const metrics = {
   about: 'serve numbers for Prometheus (/metrics) and a health check (/health) on this port of the loopback; 0: on any, which is said',
   standard: 'off',
 } as const;
-
-/** The rows with what heads them in the help. */
-function headed<const Rows extends Readonly<Record<string, Omit<OptionRow, 'group'>>>>(group: string, rows: Rows) {
-  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, { ...row, group }])) as {
-    readonly [Name in keyof Rows]: Rows[Name] & { readonly group: string };
-  };
-}
 
 export const queueTable = headed('Queue', {
   url: {

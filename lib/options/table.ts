@@ -37,6 +37,13 @@ export interface OptionRow<T = unknown> {
 
 export type OptionTable = Readonly<Record<string, OptionRow>>;
 
+/** The rows with what heads them in the help. */
+export function headed<const Rows extends Readonly<Record<string, Omit<OptionRow, 'group'>>>>(group: string, rows: Rows) {
+  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, { ...row, group }])) as {
+    readonly [Name in keyof Rows]: Rows[Name] & { readonly group: string };
+  };
+}
+
 // The limits of what the addon takes are its own too (csrc/ops/settings.h).
 const whole = (most: number): z.ZodInt => z.int().min(1).max(most);
 const deviceSentence = "must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'cuda:*', or an array of them";

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "test.h"
+#include "training_probe.h"
 
 namespace {
 
@@ -33,6 +34,8 @@ Napi::Value run(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("names", Napi::Function::New(env, names));
   exports.Set("run", Napi::Function::New(env, run));
+  exports.Set("trainAs", Napi::Function::New(env, cornernet::testing::train_as));
+  exports.Set("gaussianRadius", Napi::Function::New(env, cornernet::testing::gaussian_radius_of));
   return exports;
 }
 

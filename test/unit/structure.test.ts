@@ -79,8 +79,9 @@ describe('structure', () => {
       checkpoint: ['runtime', 'checkpoint'],
       nn: ['runtime', 'ops', 'nn'],
       engine: ['runtime', 'ops', 'checkpoint', 'nn', 'engine'],
+      train: ['runtime', 'ops', 'checkpoint', 'nn', 'engine', 'train'],
       bench: ['runtime', 'ops', 'engine', 'bench'],
-      addon: ['runtime', 'engine', 'bench', 'addon'],
+      addon: ['runtime', 'engine', 'train', 'bench', 'addon'],
     };
     const rooms = Object.keys(below);
     const wrong = native.flatMap((source) =>
@@ -111,9 +112,9 @@ describe('structure', () => {
     );
   });
 
-  it('torch headers are only in ops, checkpoint, nn, engine and bench, and not in the facades', () => {
-    const allowed = ['ops', 'checkpoint', 'nn', 'engine', 'bench'];
-    const facades = ['csrc/engine/detector.h', 'csrc/bench/bench.h'];
+  it('torch headers are only in ops, checkpoint, nn, engine, train and bench, and not in the facades', () => {
+    const allowed = ['ops', 'checkpoint', 'nn', 'engine', 'train', 'bench'];
+    const facades = ['csrc/engine/detector.h', 'csrc/bench/bench.h', 'csrc/train/trainer.h', 'csrc/train/sample.h'];
     const breaks = (source: Source): boolean =>
       includesOf(source).some(isTorch) && (!allowed.includes(room(source.path)) || facades.includes(source.path));
     assert.deepEqual(offenders(native, breaks), []);
@@ -163,7 +164,7 @@ describe('structure', () => {
 
   it('charts are loaded only when a page is written', () => {
     const commands = typescript.map(({ path }) => path).filter((path) => path.startsWith('lib/commands/'));
-    for (const path of ['lib/index.ts', 'lib/jobs.ts', 'lib/coco.ts', 'lib/cli.ts', 'lib/jobs/child.ts', ...commands])
+    for (const path of ['lib/index.ts', 'lib/jobs.ts', 'lib/coco.ts', 'lib/train.ts', 'lib/cli.ts', 'lib/jobs/child.ts', ...commands])
       assert.ok(!loadedWith(path).has('lib/report/chart.ts'), path);
     assert.ok(loadedWith('lib/jobs/report.ts').has('lib/report/chart.ts'));
   });
@@ -180,7 +181,7 @@ describe('structure', () => {
       );
       for (const name of names) if (name.startsWith('.')) follow(join(dirname(path), name.replace(/\.js$/, '.d.ts')));
     };
-    for (const door of ['index', 'jobs', 'coco']) follow(`dist/types/${door}.d.ts`);
+    for (const door of ['index', 'jobs', 'coco', 'train']) follow(`dist/types/${door}.d.ts`);
     assert.ok(seen.size > 10);
     assert.deepEqual(
       [...seen].filter(([, names]) => names.length > 0),

@@ -1,0 +1,135 @@
+#include "addon/trainer_wrap.h"
+
+#include <utility>
+#include <vector>
+
+#include "addon/convert.h"
+#include "addon/js_error.h"
+#include "runtime/error.h"
+
+namespace cornernet::train {
+
+// The members that cross, by the names that lib/native.ts explains; found by their argument's namespace.
+void fields(Is<Architecture> auto& a, auto&& field) {
+  each(field, "stacks", a.stacks, "stemChannels", a.stem_channels, "featChannels", a.feat_channels, "stageChannels", a.stage_channels, "stageBlocks",
+       a.stage_blocks, "poolChannels", a.pool_channels, "branchChannels", a.branch_channels);
+}
+void fields(Is<TrainerOptions> auto& options, auto&& field) {
+  each(field, "from", options.from, "architecture", options.architecture, "classes", options.classes, "device", options.device, "precision",
+       options.precision, "threads", options.threads, "seed", options.seed, "freezeBackbone", options.freeze_backbone);
+}
+void fields(Is<TrainerInfo> auto& info, auto&& field) {
+  each(field, "device", info.device, "precision", info.precision, "threads", info.threads, "classes", info.classes, "parameters", info.parameters,
+       "iteration", info.iteration, "epoch", info.epoch, "taken", info.taken, "drawn", info.drawn, "hasMoments", info.has_moments);
+}
+void fields(Is<Augmentation> auto& augmentation, auto&& field) { each(field, "enabled", augmentation.enabled, "size", augmentation.size_px); }
+void fields(Is<StepReport> auto& report, auto&& field) {
+  each(field, "det", report.det, "pull", report.pull, "push", report.push, "off", report.off, "total", report.total, "gradientNorm",
+       report.gradient_norm);
+}
+void fields(Is<SaveOptions> auto& options, auto&& field) {
+  each(field, "path", options.path, "iteration", options.iteration, "epoch", options.epoch, "learningRate", options.learning_rate, "optimizer",
+       options.optimizer);
+}
+
+}  // namespace cornernet::train
+
+namespace cornernet {
+namespace {
+
+using namespace train;
+
+constexpr uint32_t kMostSamples = 1024;
+constexpr size_t kBoxNumbers = 5;  // x1, y1, x2, y2, class id
+
+int64_t call_id(const Napi::CallbackInfo& info) { return from_js<int64_t>(info[0], "a call's id"); }
+
+std::vector<TruthBox> boxes_from_js(const Napi::Value& value) {
+  const std::vector<float> numbers = floats_from_js(value, "boxes");
+  if (numbers.size() % kBoxNumbers != 0) throw Error(ErrorCode::Input, "boxes must be five numbers each: x1, y1, x2, y2, class id");
+  std::vector<TruthBox> boxes;
+  for (auto v = numbers.begin(); v != numbers.end(); v += kBoxNumbers) {
+    constexpr float kMostClasses = 1 << 16;
+    if (!(v[4] >= 0 && v[4] < kMostClasses)) throw Error(ErrorCode::Input, "a box's class id must be a whole number");
+    boxes.push_back({v[0], v[1], v[2], v[3], static_cast<int>(v[4])});
+  }
+  return boxes;
+}
+
+std::vector<Sample> samples_from_js(const Napi::Value& value) {
+  if (!value.IsArray() || value.As<Napi::Array>().Length() > kMostSamples) refuse("samples", "an array of at most 1024 pictures with their boxes");
+  const Napi::Array list = value.As<Napi::Array>();
+  std::vector<Sample> samples;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::Value sample = list.Get(i);
+    if (!sample.IsObject()) refuse("a sample", "an object");
+    const Napi::Object js = sample.As<Napi::Object>();
+    samples.push_back(
+        {picture_from_js(js.Get("picture")), boxes_from_js(js.Get("boxes")), static_cast<uint64_t>(from_js<int64_t>(js.Get("seed"), "seed"))});
+  }
+  return samples;
+}
+
+}  // namespace
+
+train::Trainer& TrainerWrap::State::begun() {
+  if (!trainer) throw Error(ErrorCode::Closed, "the training is closed or was never begun");
+  return *trainer;
+}
+
+Napi::Function TrainerWrap::define(Napi::Env env, Channels* channels) {
+  return DefineClass(env, "Trainer",
+                     {InstanceMethod<&TrainerWrap::begin>("begin"), InstanceMethod<&TrainerWrap::step>("step"),
+                      InstanceMethod<&TrainerWrap::save>("save"), InstanceMethod<&TrainerWrap::cancel>("cancel"),
+                      InstanceMethod<&TrainerWrap::close>("close")},
+                     channels);
+}
+
+TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<TrainerWrap>(info),
+      channel_(answered(info, [&] { return static_cast<Channels*>(info.Data())->open(info.Env(), "cornernet trainer"); })) {}
+
+void TrainerWrap::Finalize(Napi::BasicEnv) { channel_->abandon(free_trainer()); }
+
+std::function<void()> TrainerWrap::free_trainer() const {
+  return [state = state_] { state->trainer.reset(); };
+}
+
+Napi::Value TrainerWrap::begin(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    return channel_->submit(info.This(), 0, [state = state_, options = from_js<TrainerOptions>(info[0], "train options")] {
+      state->trainer.reset();
+      state->trainer = std::make_unique<Trainer>(options);
+      return result_of(state->trainer->info());
+    });
+  });
+}
+
+Napi::Value TrainerWrap::step(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    auto samples = std::make_shared<std::vector<Sample>>(samples_from_js(info[1]));
+    const auto augmentation = from_js<Augmentation>(info[2], "augmentation");
+    const auto rate = from_js<double>(info[3], "learningRate");
+    return channel_->submit(info.This(), call_id(info), [state = state_, samples = std::move(samples), augmentation, rate] {
+      return result_of(state->begun().step(*samples, augmentation, rate));
+    });
+  });
+}
+
+Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    return channel_->submit(info.This(), call_id(info), [state = state_, options = from_js<SaveOptions>(info[1], "save options")]() -> Channel::Result {
+      state->begun().save(options);
+      return [](Napi::Env env) { return env.Undefined(); };
+    });
+  });
+}
+
+Napi::Value TrainerWrap::cancel(const Napi::CallbackInfo& info) {
+  if (info[0].IsNumber()) channel_->cancel(info[0].As<Napi::Number>().Int64Value());
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerWrap::close(const Napi::CallbackInfo&) { return channel_->close(free_trainer()); }
+
+}  // namespace cornernet

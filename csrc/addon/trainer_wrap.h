@@ -1,0 +1,37 @@
+// The JavaScript class around one network that learns: lib/native.ts's NativeTrainer.
+#pragma once
+#include <napi.h>
+
+#include <memory>
+
+#include "addon/channel.h"
+#include "train/trainer.h"
+
+namespace cornernet {
+
+class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
+ public:
+  /// `channels` outlives the class: both are the environment's.
+  static Napi::Function define(Napi::Env env, Channels* channels);
+  explicit TrainerWrap(const Napi::CallbackInfo& info);
+  void Finalize(Napi::BasicEnv env) override;
+
+ private:
+  /// What the channel's thread works on.
+  struct State {
+    std::unique_ptr<train::Trainer> trainer;
+    train::Trainer& begun();
+  };
+
+  Napi::Value begin(const Napi::CallbackInfo& info);
+  Napi::Value step(const Napi::CallbackInfo& info);
+  Napi::Value save(const Napi::CallbackInfo& info);
+  Napi::Value cancel(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+  std::function<void()> free_trainer() const;
+
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::shared_ptr<Channel> channel_;
+};
+
+}  // namespace cornernet

@@ -1,0 +1,192 @@
+#include "checkpoint/checkpoint_writer.h"
+
+#include <ATen/ops/scalar_tensor.h>
+#include <caffe2/serialize/inline_container.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "checkpoint/pickle_writer.h"
+#include "runtime/error.h"
+
+namespace cornernet {
+namespace {
+
+/// A file that gets its name when it is complete and on the disk.
+class FileAside {
+ public:
+  explicit FileAside(const std::string& path) : path_(path), aside_(path + ".part"), file_(::open(aside_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+    if (file_ < 0) fail();
+  }
+  ~FileAside() {
+    if (file_ < 0) return;
+    ::close(file_);
+    ::unlink(aside_.c_str());
+  }
+  FileAside(const FileAside&) = delete;
+  FileAside& operator=(const FileAside&) = delete;
+
+  /// False once it failed; check() says why.
+  bool write(const void* data, size_t size) {
+    const auto* bytes = static_cast<const char*>(data);
+    while (size > 0 && failure_ == 0) {
+      const ssize_t written = ::write(file_, bytes, size);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) failure_ = errno;
+      if (written <= 0) break;
+      bytes += written;
+      size -= static_cast<size_t>(written);
+    }
+    return failure_ == 0;
+  }
+  void check() {
+    if (failure_ == 0) return;
+    errno = failure_;
+    fail();
+  }
+  void commit() {
+    check();
+    if (::fsync(file_) != 0) fail();
+    if (::rename(aside_.c_str(), path_.c_str()) != 0) fail();
+    ::close(file_);
+    file_ = -1;
+    const auto folder = std::filesystem::path(path_).parent_path();
+    const int of_folder = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (of_folder < 0) return;  // the file is there; its name may only last a little later
+    ::fsync(of_folder);
+    ::close(of_folder);
+  }
+
+ private:
+  [[noreturn]] void fail() const {
+    throw Error(ErrorCode::Write, path_ + " can't be written: " + std::generic_category().message(errno));
+  }
+
+  std::string path_, aside_;
+  int file_;
+  int failure_ = 0;
+};
+
+/// The object's pickle, and the tensors whose elements go beside it, by their storages' keys.
+class Pickled {
+ public:
+  explicit Pickled(const CheckpointContent& content) {
+    const auto& [checkpoint, adam, parameters] = content;
+    out_.begin_dict();
+    out_.entry("meta");
+    write_meta(checkpoint.meta);
+    out_.entry("state_dict");
+    out_.begin_ordered_dict();
+    for (const auto& [name, tensor] : checkpoint.tensors) write(name, tensor);
+    out_.end_dict();
+    if (!checkpoint.moments.empty()) {
+      out_.entry("optimizer");
+      write_optimizer(checkpoint.moments, adam, parameters);
+    }
+    out_.end_dict();
+  }
+  std::string finish() { return out_.finish(); }
+  const std::vector<std::pair<std::string, at::Tensor>>& storages() const { return storages_; }
+
+ private:
+  void write(std::string_view name, const at::Tensor& tensor) {
+    const at::Tensor dense = tensor.cpu().contiguous();
+    out_.entry(name);
+    storages_.emplace_back(out_.tensor(dense), dense);
+  }
+
+  void write_classes(std::string_view name, const std::vector<std::string>& classes) {
+    out_.entry(name);
+    out_.begin_tuple();
+    for (const std::string& one : classes) out_.text(one);
+    out_.end_tuple();
+  }
+
+  /// Names of both of mmdetection's versions.
+  void write_meta(const CheckpointMeta& meta) {
+    out_.begin_dict();
+    out_.entry("epoch", meta.epoch);
+    out_.entry("iter", meta.iteration);
+    write_classes("CLASSES", meta.classes);
+    out_.entry("dataset_meta");
+    out_.begin_dict();
+    write_classes("classes", meta.classes);
+    out_.end_dict();
+    out_.entry("config", meta.config);
+    out_.entry("cfg", meta.config);
+    out_.end_dict();
+  }
+
+  void write_optimizer(const std::map<int64_t, AdamMoments>& moments, const AdamSettings& adam, int64_t parameters) {
+    out_.begin_dict();
+    out_.entry("state");
+    out_.begin_dict();
+    for (const auto& [place, of_parameter] : moments) {
+      out_.integer(place);
+      out_.begin_dict();
+      write("step", at::scalar_tensor(of_parameter.steps, at::kFloat));
+      write("exp_avg", of_parameter.exp_avg);
+      write("exp_avg_sq", of_parameter.exp_avg_sq);
+      out_.end_dict();
+    }
+    out_.end_dict();
+    out_.entry("param_groups");
+    out_.begin_list();
+    write_group(adam, parameters);
+    out_.end_list();
+    out_.end_dict();
+  }
+
+  void write_group(const AdamSettings& adam, int64_t parameters) {
+    out_.begin_dict();
+    out_.entry("lr", adam.learning_rate);
+    out_.entry("betas");
+    out_.begin_tuple();
+    out_.real(adam.beta1);
+    out_.real(adam.beta2);
+    out_.end_tuple();
+    out_.entry("eps", adam.epsilon);
+    out_.entry("weight_decay", 0.0);
+    for (const char* off : {"amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay"}) out_.entry(off, false);
+    for (const char* unset : {"foreach", "fused"}) out_.entry(unset), out_.none();
+    out_.entry("params");
+    out_.begin_list();
+    for (int64_t i = 0; i < parameters; ++i) out_.integer(i);
+    out_.end_list();
+    out_.end_dict();
+  }
+
+  pickle::Writer out_;
+  std::vector<std::pair<std::string, at::Tensor>> storages_;
+};
+
+}  // namespace
+
+void write_checkpoint(const std::string& path, const CheckpointContent& content) {
+  FileAside file(path);
+  Pickled pickled(content);
+  {
+    // The writer's clean-up can't bear a failure (it would throw once more), so it is told that all went well and the file knows better.
+    caffe2::serialize::PyTorchStreamWriter zip([&](const void* data, size_t size) {
+      file.write(data, size);
+      return size;
+    });
+    const auto record = [&](const std::string& name, const void* data, size_t size) {
+      zip.writeRecord(name, data, size);
+      file.check();
+    };
+    const std::string object = pickled.finish();
+    record("data.pkl", object.data(), object.size());
+    record("byteorder", "little", 6);
+    for (const auto& [key, tensor] : pickled.storages()) record("data/" + key, tensor.const_data_ptr(), tensor.nbytes());
+    zip.writeEndOfFile();
+  }
+  file.commit();
+}
+
+}  // namespace cornernet

@@ -1,0 +1,82 @@
+#include "train/config_text.h"
+
+#include <array>
+#include <charconv>
+#include <sstream>
+
+namespace cornernet::train {
+namespace {
+
+/// The shortest text that reads as the same number.
+std::string text(float number) {
+  std::array<char, 32> digits;
+  const auto [end, failure] = std::to_chars(digits.data(), digits.data() + digits.size(), number);
+  return {digits.data(), end};
+}
+
+template <typename Numbers>
+std::string list(const Numbers& numbers) {
+  std::ostringstream out;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    out << (i ? ", " : "[");
+    if constexpr (std::is_same_v<typename Numbers::value_type, float>) {
+      out << text(numbers[i]);
+    } else {
+      out << numbers[i];
+    }
+  }
+  out << ']';
+  return out.str();
+}
+
+const char* python(bool value) { return value ? "True" : "False"; }
+
+std::string nms_text(const SoftNmsOptions& nms) {
+  if (nms.method == SoftNmsMethod::Naive) return "dict(type='nms', iou_threshold=" + text(nms.iou_threshold) + ")";
+  const std::string method = nms.method == SoftNmsMethod::Linear ? "linear" : "gaussian";
+  return "dict(type='soft_nms', iou_threshold=" + text(nms.iou_threshold) + ", sigma=" + text(nms.sigma) + ", min_score=" + text(nms.min_score) +
+         ", method='" + method + "')";
+}
+
+}  // namespace
+
+std::string config_text(const CornerNetConfig& config, const DetectOptions& options) {
+  const auto& [backbone, head] = config;
+  std::ostringstream out;
+  out << "model = dict(\n"
+      << "    type='CornerNet',\n"
+      << "    data_preprocessor=dict(\n"
+      << "        type='DetDataPreprocessor',\n"
+      << "        mean=" << list(options.normalisation.mean) << ",\n"
+      << "        std=" << list(options.normalisation.std) << ",\n"
+      << "        bgr_to_rgb=" << python(options.normalisation.to_rgb) << "),\n"
+      << "    backbone=dict(\n"
+      << "        type='HourglassNet',\n"
+      << "        downsample_times=" << backbone.stage_channels.size() - 1 << ",\n"
+      << "        num_stacks=" << backbone.num_stacks << ",\n"
+      << "        stage_channels=" << list(backbone.stage_channels) << ",\n"
+      << "        stage_blocks=" << list(backbone.stage_blocks) << ",\n"
+      << "        feat_channel=" << backbone.feat_channels << ",\n"
+      << "        norm_cfg=dict(type='BN', requires_grad=True)),\n"
+      << "    neck=None,\n"
+      << "    bbox_head=dict(\n"
+      << "        type='CornerHead',\n"
+      << "        num_classes=" << head.num_classes << ",\n"
+      << "        in_channels=" << head.in_channels << ",\n"
+      << "        num_feat_levels=" << head.num_levels << ",\n"
+      << "        corner_emb_channels=1,\n"
+      << "        loss_heatmap=dict(type='GaussianFocalLoss', alpha=2.0, gamma=4.0, loss_weight=1),\n"
+      << "        loss_embedding=dict(type='AssociativeEmbeddingLoss', pull_weight=0.10, push_weight=0.10),\n"
+      << "        loss_offset=dict(type='SmoothL1Loss', beta=1.0, loss_weight=1)),\n"
+      << "    train_cfg=None,\n"
+      << "    test_cfg=dict(\n"
+      << "        corner_topk=" << options.decode.corner_topk << ",\n"
+      << "        local_maximum_kernel=" << options.decode.local_maximum_kernel << ",\n"
+      << "        distance_threshold=" << text(options.decode.distance_threshold) << ",\n"
+      << "        score_thr=0.05,\n"
+      << "        max_per_img=" << options.nms.max_per_image << ",\n"
+      << "        nms=" << nms_text(options.nms) << "))\n";
+  return out.str();
+}
+
+}  // namespace cornernet::train

@@ -1,0 +1,149 @@
+#include "train/trainer.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "engine/config.h"
+#include "engine/device.h"
+#include "engine/guarded.h"
+#include "runtime/error.h"
+#include "runtime/machine.h"
+#include "train/beginning.h"
+#include "train/config_text.h"
+#include "train/learner.h"
+
+namespace cornernet::train {
+namespace {
+
+void require(bool holds, const std::string& sentence, ErrorCode code = ErrorCode::Option) {
+  if (!holds) throw Error(code, sentence);
+}
+
+void check(const Architecture& a) {
+  constexpr int kMostStacks = 8, kMostChannels = 4096, kMostBlocks = 64, kMostStages = 8;
+  const auto between = [](int value, int most) { return value >= 1 && value <= most; };
+  require(between(a.stacks, kMostStacks), "a network has 1 to 8 stacks");
+  require(a.stage_channels.size() >= 2 && a.stage_channels.size() <= kMostStages && a.stage_blocks.size() == a.stage_channels.size(),
+          "stageChannels and stageBlocks must have one entry a resolution each, 2 to 8");
+  for (const int blocks : a.stage_blocks) require(between(blocks, kMostBlocks), "a stage has 1 to 64 blocks");
+  for (const int channels : a.stage_channels) require(between(channels, kMostChannels), "a stage has 1 to 4096 channels");
+  for (const int channels : {a.stem_channels, a.feat_channels, a.pool_channels, a.branch_channels})
+    require(between(channels, kMostChannels), "a layer has 1 to 4096 channels");
+}
+
+void check(const Sample& sample, size_t classes) {
+  const auto& [picture, boxes, seed] = sample;
+  const size_t bytes = size_t{3} * static_cast<size_t>(picture.width_px) * static_cast<size_t>(picture.height_px);
+  require(picture.width_px >= 1 && picture.height_px >= 1 && picture.rgb.size() == bytes, "a picture's bytes do not match its width and height",
+          ErrorCode::Input);
+  for (const TruthBox& box : boxes) {
+    const bool inside = box.x1 >= 0 && box.y1 >= 0 && box.x2 <= static_cast<float>(picture.width_px) && box.y2 <= static_cast<float>(picture.height_px);
+    require(inside && box.x2 > box.x1 && box.y2 > box.y1, "a box lies outside its picture, or has no area", ErrorCode::Input);
+    require(box.class_id >= 0 && static_cast<size_t>(box.class_id) < classes, "a box's class is none of the network's", ErrorCode::Input);
+  }
+}
+
+}  // namespace
+
+struct Trainer::Impl {
+  TrainerInfo info;
+  CornerNetConfig config;
+  DetectOptions tested;  // how the checkpoint's configuration has it tested
+  at::ScalarType precision = at::kFloat;
+  std::optional<Learner> learner;
+
+  void begin(const TrainerOptions& options);
+  at::Tensor prepare(const std::vector<Sample>& samples, const Augmentation& augmentation, std::vector<std::vector<TruthBox>>& boxes) const;
+};
+
+void Trainer::Impl::begin(const TrainerOptions& options) {
+  require(!options.classes.empty(), "there must be a class at least");
+  require(options.device == "auto" || options.device == "cpu", "training runs on the CPU only, not on '" + options.device + "'", ErrorCode::Device);
+  at::set_num_threads(options.threads > 0 ? options.threads : usable_cores());
+  precision = options.precision == "auto" ? at::kFloat : resolve_precision(options.precision, at::kCPU);
+  std::vector<std::string> classes = options.classes;
+  Beginning beginning;
+  if (options.from.empty()) {
+    check(options.architecture);
+    beginning = draw_beginning(options.architecture, static_cast<int64_t>(classes.size()), options.seed);
+  } else {
+    const Checkpoint checkpoint = load_checkpoint(options.from);
+    if (std::is_permutation(classes.begin(), classes.end(), checkpoint.meta.classes.begin(), checkpoint.meta.classes.end()))
+      classes = checkpoint.meta.classes;
+    tested = parse_config(checkpoint.meta.config).options;
+    beginning = take_over(checkpoint, classes, options.seed);
+    info.iteration = checkpoint.meta.iteration;
+    info.epoch = checkpoint.meta.epoch;
+    info.taken = static_cast<int64_t>(beginning.tensors.size() - beginning.drawn.size());
+    info.drawn = beginning.drawn;
+    info.has_moments = !beginning.moments.empty();
+  }
+  config = beginning.config;
+  learner.emplace(config, beginning.tensors, options.freeze_backbone);
+  learner->adam().set_moments(beginning.moments);
+  info.classes = classes;
+  info.device = "cpu";
+  info.precision = precision_name(precision);
+  info.threads = at::get_num_threads();
+  for (const at::Tensor& parameter : learner->parameters()) info.parameters += parameter.requires_grad() ? parameter.numel() : 0;
+}
+
+at::Tensor Trainer::Impl::prepare(const std::vector<Sample>& samples, const Augmentation& augmentation,
+                                  std::vector<std::vector<TruthBox>>& boxes) const {
+  for (const Sample& sample : samples) check(sample, info.classes.size());
+  const int64_t size = augmentation.size_px;
+  const at::Tensor x = at::empty({static_cast<int64_t>(samples.size()), 3, size, size}, at::kFloat);
+  boxes.resize(samples.size());
+  float* const values = x.mutable_data_ptr<float>();
+  const auto each = static_cast<size_t>(3 * size * size);
+  at::parallel_for(0, x.size(0), 1, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      boxes[i] = prepare_sample(samples[i], augmentation, tested.normalisation, {values + i * each, each});
+    }
+  });
+  return x.to(precision);
+}
+
+Trainer::Trainer(const TrainerOptions& options) : impl_(std::make_unique<Impl>()) {
+  guarded([&] { impl_->begin(options); }, /*inference=*/false);
+}
+
+Trainer::~Trainer() = default;
+
+const TrainerInfo& Trainer::info() const { return impl_->info; }
+
+StepReport Trainer::step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate) {
+  constexpr int kLeastPx = 32, kMostPx = 4096;
+  require(!samples.empty(), "a batch has at least one picture", ErrorCode::Input);
+  require(augmentation.size_px >= kLeastPx && augmentation.size_px <= kMostPx, "the network's input must have 32 to 4096 pixels a side");
+  return guarded(
+      [&] {
+        std::vector<std::vector<TruthBox>> boxes;
+        const at::Tensor x = impl_->prepare(samples, augmentation, boxes);
+        StepReport report = impl_->learner->differentiate(x, boxes);
+        impl_->learner->update(learning_rate);
+        return report;
+      },
+      /*inference=*/false);
+}
+
+void Trainer::save(const SaveOptions& options) const {
+  guarded(
+      [&] {
+        const Learner& learner = *impl_->learner;
+        CheckpointContent content;
+        for (const auto& [name, tensor] : learner.tensors()) content.checkpoint.tensors.emplace_back(name, tensor.detach());
+        content.checkpoint.meta = {impl_->info.classes, config_text(impl_->config, impl_->tested), options.iteration, options.epoch};
+        if (options.optimizer) content.checkpoint.moments = learner.adam().moments();
+        content.adam.learning_rate = options.learning_rate;
+        content.parameters = static_cast<int64_t>(learner.parameters().size());
+        write_checkpoint(options.path, content);
+      },
+      /*inference=*/false);
+}
+
+}  // namespace cornernet::train

@@ -1,0 +1,72 @@
+// The facade of training: plain structs, no torch. Everything it throws is a cornernet::Error.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "train/sample.h"
+
+namespace cornernet::train {
+
+/// A network's dimensions; the published HourglassNet-104's are the default.
+struct Architecture {
+  int stacks = 2, stem_channels = 128, feat_channels = 256;
+  std::vector<int> stage_channels{256, 256, 384, 384, 384, 512}, stage_blocks{2, 2, 2, 2, 2, 4};
+  int pool_channels = 128, branch_channels = 256;
+};
+
+struct TrainerOptions {
+  std::string from;                  // a checkpoint to begin with; empty begins with drawn weights
+  Architecture architecture;         // of drawn weights
+  std::vector<std::string> classes;  // names
+  std::string device = "auto";       // "auto", "cpu"
+  std::string precision = "auto";    // of activations: "auto" is fp32
+  int threads = 0;                   // 0: the cores this process may use
+  int64_t seed = 0;                  // of drawn weights
+  bool freeze_backbone = false;      // only the head learns, and only its norms measure
+};
+
+struct TrainerInfo {
+  std::string device, precision;
+  int threads = 0;
+  std::vector<std::string> classes;  // by class id, in the checkpoint's order where it has the same
+  int64_t parameters = 0;            // numbers that are learned
+  int64_t iteration = 0, epoch = 0;  // that the checkpoint states
+  int64_t taken = 0;                 // tensors that the checkpoint gave
+  std::vector<std::string> drawn;    // tensors that were drawn although there is a checkpoint
+  bool has_moments = false;          // whether the checkpoint's optimizer goes on
+};
+
+/// Losses of each level, their weights applied, and their sum.
+struct StepReport {
+  std::vector<double> det, pull, push, off;
+  double total = 0;
+  double gradient_norm = 0;  // before clipping
+};
+
+/// What a saved checkpoint says of itself.
+struct SaveOptions {
+  std::string path;
+  int64_t iteration = 0, epoch = 0;
+  double learning_rate = 0;
+  bool optimizer = true;  // whether its state is in it, to go on from
+};
+
+/// One network that learns on one device. Not thread-safe: one thread calls it.
+class Trainer {
+ public:
+  explicit Trainer(const TrainerOptions& options);
+  ~Trainer();
+  const TrainerInfo& info() const;
+  /// Error(Input) when the loss or the gradient is not finite: then nothing was learned, but the norms have measured.
+  StepReport step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate);
+  /// Writes a `.pth`, aside and renamed. Error(Write).
+  void save(const SaveOptions& options) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cornernet::train

@@ -1,0 +1,88 @@
+// The batches of a run in their order, decoded ahead of the network.
+import { sentenceOf } from '../errors.js';
+import type { NativeSample } from '../native.js';
+import { permutation, seedOf } from './random.js';
+import { decodeSample, type DecodedSample, type TrainPicture } from './samples.js';
+
+/** Batches that are decoded while the network works. */
+const ahead = 2;
+
+export interface TrainBatch {
+  /** Of the run, from 0. */
+  readonly iteration: number;
+  readonly samples: readonly NativeSample[];
+  readonly names: readonly string[];
+  /** Pictures that could not be read, and why. */
+  readonly failures: readonly { readonly name: string; readonly reason: string }[];
+}
+
+export interface BatchOrder {
+  readonly batchSize: number;
+  readonly seed: number;
+}
+
+/**
+ * Positions of the pictures of each step. Each epoch has an order of its own; its last batch is filled up with its first pictures, as mmengine's
+ * sampler does.
+ */
+export function batchOrder(pictures: number, { batchSize, seed }: BatchOrder): (iteration: number) => number[] {
+  const length = Math.ceil(pictures / batchSize);
+  let known: { readonly epoch: number; readonly order: Uint32Array } | undefined;
+  return (iteration) => {
+    const epoch = Math.floor(iteration / length);
+    if (known?.epoch !== epoch) known = { epoch, order: permutation(pictures, seed, epoch) };
+    const { order } = known;
+    const first = (iteration % length) * batchSize;
+    return Array.from({ length: batchSize }, (_, i) => order[(first + i) % pictures] as number);
+  };
+}
+
+async function read(
+  chosen: readonly TrainPicture[],
+  classIds: ReadonlyMap<string, number>,
+  seed: number,
+  iteration: number,
+): Promise<TrainBatch> {
+  const decoded = await Promise.all(
+    chosen.map((picture): Promise<DecodedSample | { reason: string }> =>
+      decodeSample(picture, classIds).catch((error: unknown) => ({ reason: sentenceOf(error) })),
+    ),
+  );
+  const samples: NativeSample[] = [];
+  const names: string[] = [];
+  const failures: { name: string; reason: string }[] = [];
+  decoded.forEach((one, i) => {
+    const name = chosen[i]?.name ?? '';
+    if ('reason' in one) failures.push({ name, reason: one.reason });
+    else {
+      // By its place in the run: whatever else is read, and by however many threads, it is augmented so.
+      samples.push({ ...one, seed: seedOf(seed, iteration, i) });
+      names.push(name);
+    }
+  });
+  return { iteration, samples, names, failures };
+}
+
+/** The batches from iteration `from` up to but not `to`. */
+export async function* batchesOf(
+  pictures: readonly TrainPicture[],
+  classIds: ReadonlyMap<string, number>,
+  order: BatchOrder,
+  from: number,
+  to: number,
+): AsyncGenerator<TrainBatch, void> {
+  const positions = batchOrder(pictures.length, order);
+  const reading: Promise<TrainBatch>[] = [];
+  let next = from;
+  const begin = (): void => {
+    if (next >= to) return;
+    const chosen = positions(next).map((at) => pictures[at] as TrainPicture);
+    reading.push(read(chosen, classIds, order.seed, next++));
+  };
+  for (let i = 0; i < ahead; i++) begin();
+  for (let batch = reading.shift(); batch; batch = reading.shift()) {
+    const ready = await batch;
+    begin();
+    yield ready;
+  }
+}

@@ -1,0 +1,181 @@
+// What a training does, spelt out from what was asked for: presets, epochs as steps, the learning rate for the batch. It is kept as config.json.
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+
+import { z } from 'zod';
+
+import { CornerNetError, sentenceOf } from '../errors.js';
+import { packageVersion } from '../native.js';
+import { writeText } from '../output-file.js';
+import { validated } from '../validation.js';
+import { sha256, resolveWeights } from '../weights/weights.js';
+import type { ArchitectureOptions, TrainOptions } from './interfaces.js';
+import { checkTrainOptions } from './options.js';
+import type { Schedule } from './schedule.js';
+
+/** Options that are there. */
+type Stated<Names extends keyof TrainOptions> = { readonly [Name in Names]-?: NonNullable<TrainOptions[Name]> };
+
+interface Preset extends Stated<'batchSize' | 'epochs' | 'crop' | 'milestones'> {
+  /** Learning rate for each picture of the batch. */
+  readonly ratePerPicture: number;
+  readonly architecture: ArchitectureOptions;
+}
+
+/** mmdetection's: a rate of 5e-4 for the whole batch of cards x pictures, a tenth after 180 of 210 epochs. */
+const published = (cards: number, batchSize: number): Preset => ({
+  batchSize,
+  epochs: 210,
+  crop: 511,
+  milestones: [[180 / 210, 0.1]],
+  ratePerPicture: 5e-4 / (cards * batchSize),
+  architecture: {},
+});
+
+const presets: Readonly<Record<NonNullable<TrainOptions['preset']>, Preset>> = {
+  '10x5': published(10, 5),
+  '8x6': published(8, 6),
+  '32x3': published(32, 3),
+  small: {
+    batchSize: 8,
+    epochs: 50,
+    crop: 255,
+    milestones: [[0.6, 0.3], [0.85, 0.2]], // prettier-ignore
+    ratePerPicture: 2.5e-3 / 8,
+    architecture: {
+      stacks: 2,
+      stemChannels: 16,
+      featChannels: 32,
+      stageChannels: [32, 32, 48, 64],
+      stageBlocks: [1, 1, 1, 2],
+      poolChannels: 32,
+      branchChannels: 32,
+    },
+  },
+};
+
+/** Where weights are taken over without a preset: the published rate, for less time. */
+const fineTuning: Preset = { ...published(10, 5), batchSize: 4, epochs: 20 };
+
+/** Options that say where something is or how fast it is computed: a training may go on with others. */
+const placeOptions = ['output', 'threads'] as const;
+
+/** Every option that matters, with its value. */
+export type TrainSettings = Pick<
+  TrainOptions,
+  'images' | 'annotations' | 'valImages' | 'valAnnotations' | 'from' | 'architecture' | 'freeze'
+> &
+  Stated<'iterations' | 'batchSize' | 'learningRate' | 'warmup' | 'milestones' | 'augment' | 'crop' | 'seed' | 'precision' | 'device'> &
+  Stated<'valEvery' | 'saveEvery'>;
+
+export interface TrainPlan {
+  readonly settings: TrainSettings;
+  /** Steps in which every picture is seen once. */
+  readonly epochLength: number;
+  readonly schedule: Schedule;
+  /** sha256 of the checkpoint that it begins with. */
+  readonly fromSha256: string | null;
+}
+
+/** @param pictures that there are to learn from. */
+export async function planOf(options: TrainOptions, pictures: number): Promise<TrainPlan> {
+  const { images, annotations, valImages, valAnnotations, from, freeze } = options;
+  const preset = options.preset ? presets[options.preset] : from === undefined ? presets.small : fineTuning;
+  const batchSize = options.batchSize ?? preset.batchSize;
+  const epochLength = Math.ceil(pictures / batchSize);
+  const iterations = options.iterations ?? (options.epochs ?? preset.epochs) * epochLength;
+  const milestones = options.milestones ?? preset.milestones;
+  const learningRate = options.learningRate ?? preset.ratePerPicture * batchSize;
+  const settings: TrainSettings = {
+    ...{ images, annotations, valImages, valAnnotations, from },
+    architecture: from === undefined ? (options.architecture ?? preset.architecture) : undefined,
+    ...{ batchSize, iterations, learningRate, milestones },
+    warmup: options.warmup ?? Math.min(500, Math.floor(iterations / 10)),
+    augment: options.augment ?? 'mmdetection',
+    crop: options.crop ?? preset.crop,
+    seed: options.seed ?? 0,
+    freeze,
+    precision: options.precision ?? 'fp32',
+    device: options.device ?? 'cpu',
+    valEvery: options.valEvery ?? 1,
+    saveEvery: options.saveEvery ?? 500,
+  };
+  return {
+    settings,
+    epochLength,
+    schedule: {
+      rate: learningRate,
+      warmup: settings.warmup,
+      milestones: milestones.map(([part, factor]) => [Math.round(part * iterations), factor] as const),
+    },
+    fromSha256: from === undefined ? null : await sha256(resolveWeights(from).path),
+  };
+}
+
+const configSchema = z.object({
+  version: z.literal(1),
+  cornernet: z.string(),
+  fromSha256: z.string().nullable(),
+  classes: z.array(z.string()),
+  options: z.record(z.string(), z.unknown()),
+});
+
+/** A run's config.json. */
+export type TrainConfig = z.infer<typeof configSchema>;
+
+export function configOf({ settings, fromSha256 }: TrainPlan, classes: readonly string[]): TrainConfig {
+  return { version: 1, cornernet: packageVersion(), fromSha256, classes: [...classes], options: { ...settings } };
+}
+
+export function writeConfig(file: string, config: TrainConfig): Promise<void> {
+  return writeText(file, `${JSON.stringify(config, null, 2)}\n`);
+}
+
+/** @throws {CornerNetError} `code` when the file is there but is none. */
+export async function readConfig(file: string, code: 'ERR_JOB' | 'ERR_INPUT'): Promise<TrainConfig> {
+  try {
+    const value = JSON.parse(await readFile(file, 'utf8')) as unknown;
+    return validated(configSchema, value, { code, what: `${file}:` });
+  } catch (error) {
+    if (error instanceof CornerNetError) throw error;
+    throw new CornerNetError(code, `${file} can't be read as a training's configuration: ${sentenceOf(error)}`, { cause: error });
+  }
+}
+
+/** The options of a configuration file, be it a run's config.json or options alone, without those that say where a run is. */
+export async function optionsIn(file: string): Promise<Partial<TrainOptions>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw new CornerNetError('ERR_INPUT', `${file} can't be read as JSON: ${sentenceOf(error)}`, { cause: error });
+  }
+  const options = configSchema.safeParse(value).success ? (value as TrainConfig).options : value;
+  const stated = options as object;
+  const checked = checkTrainOptions({ images: '-', annotations: '-', output: '-', ...stated });
+  return Object.fromEntries(Object.entries(checked).filter(([name]) => name in stated && name !== 'output'));
+}
+
+/** @throws {CornerNetError} `ERR_JOB` saying what differs. */
+export function compareConfig(folder: string, was: TrainConfig, now: TrainConfig): void {
+  const words = (value: unknown): string => (value === undefined ? 'not given' : JSON.stringify(value));
+  const differs = (what: string, before: unknown, after: unknown): string[] =>
+    isDeepStrictEqual(before, after) ? [] : [`${what} was ${words(before)} and is ${words(after)}`];
+  const plain = JSON.parse(JSON.stringify(now)) as TrainConfig;
+  const names = [...new Set([...Object.keys(was.options), ...Object.keys(plain.options)])];
+  const located = new Set<string>(['images', 'annotations', 'valImages', 'valAnnotations', 'from']);
+  const value = (name: string, of: unknown): unknown => (located.has(name) && typeof of === 'string' ? resolve(of) : of);
+  const differences = [
+    ...names
+      .filter((name) => !(placeOptions as readonly string[]).includes(name))
+      .flatMap((name) => differs(name, value(name, was.options[name]), value(name, plain.options[name]))),
+    ...differs('the checkpoint to begin with (sha256)', was.fromSha256, plain.fromSha256),
+    ...differs('the classes', was.classes, plain.classes),
+  ];
+  if (differences.length === 0) return;
+  throw new CornerNetError(
+    'ERR_JOB',
+    `the training in ${folder} was begun otherwise: ${differences.join('; ')}; go on with its own settings, or begin another folder`,
+  );
+}

@@ -1,0 +1,138 @@
+// The pictures to learn from: which of a COCO file's count, with their boxes, and why the others do not.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { CocoAnnotation, CocoAnnotations, CocoImage } from '../coco/dataset.js';
+import { CornerNetError } from '../errors.js';
+import { decodeImage } from '../images/image.js';
+import type { NativePicture } from '../native.js';
+import { defaultMaxPixels } from '../options/values.js';
+
+/** mmdetection's: pictures with a shorter side are left out. */
+const leastSidePx = 32;
+
+export interface LabelledObject {
+  /** x1, y1, x2, y2 in pixels. */
+  readonly box: readonly [number, number, number, number];
+  readonly category: string;
+}
+
+export interface TrainPicture {
+  /** As the annotations name it. */
+  readonly name: string;
+  readonly file: string;
+  readonly objects: readonly LabelledObject[];
+}
+
+/** What was left out: how many of a kind, and the first of them. */
+export class LeftOut {
+  readonly #kinds = new Map<string, { count: number; first: string }>();
+
+  add(kind: string, what: string): void {
+    const known = this.#kinds.get(kind);
+    if (known) known.count++;
+    else this.#kinds.set(kind, { count: 1, first: what });
+  }
+
+  get sentences(): string[] {
+    return [...this.#kinds].map(([kind, { count, first }]) => `${count} ${kind} (the first: ${first})`);
+  }
+}
+
+type Box = LabelledObject['box'];
+
+/** The part of a box within a picture; undefined where there is none. */
+function clipped([x1, y1, x2, y2]: Box, width: number, height: number): Box | undefined {
+  const box: Box = [Math.max(0, x1), Math.max(0, y1), Math.min(width, x2), Math.min(height, y2)];
+  return box[2] > box[0] && box[3] > box[1] ? box : undefined;
+}
+
+function objectsOf(
+  { file_name, width = Infinity, height = Infinity }: CocoImage,
+  annotations: readonly CocoAnnotation[],
+  categories: ReadonlyMap<number, string>,
+  leftOut: LeftOut,
+): LabelledObject[] {
+  return annotations.flatMap(({ id, bbox: [x, y, w, h], category_id, iscrowd }) => {
+    const what = `id ${id}, in ${file_name}`;
+    const category = categories.get(category_id);
+    if (category === undefined) {
+      leftOut.add('annotations are of categories that the file does not have', what);
+      return [];
+    }
+    if (iscrowd !== undefined && iscrowd !== 0) {
+      leftOut.add('annotations are crowds', what);
+      return [];
+    }
+    const box = clipped([x, y, x + w, y + h], width, height);
+    if (!box) leftOut.add('boxes lie outside their pictures or have no area', what);
+    return box ? [{ box, category }] : [];
+  });
+}
+
+/**
+ * Every picture that can be learned from.
+ * @throws {CornerNetError} `ERR_INPUT` when pictures are missing, or none has an object.
+ */
+export function picturesOf(annotations: CocoAnnotations, folder: string, leftOut: LeftOut): TrainPicture[] {
+  const missing = annotations.images.filter(({ file_name }) => !existsSync(join(folder, file_name)));
+  if (missing.length > 0) {
+    throw new CornerNetError(
+      'ERR_INPUT',
+      `${missing.length} of ${annotations.images.length} annotated pictures are not in ${folder}, the first: ${missing[0]?.file_name ?? ''}`,
+    );
+  }
+  const categories = new Map(annotations.categories.map(({ id, name }) => [id, name]));
+  const byImage = new Map<number, CocoAnnotation[]>(annotations.images.map(({ id }) => [id, []]));
+  for (const annotation of annotations.annotations) {
+    const list = byImage.get(annotation.image_id);
+    if (list) list.push(annotation);
+    else leftOut.add('annotations are of pictures that the file does not have', `id ${annotation.id}`);
+  }
+  const pictures = annotations.images.flatMap((image): TrainPicture[] => {
+    const { id, file_name, width = Infinity, height = Infinity } = image;
+    if (Math.min(width, height) < leastSidePx) {
+      leftOut.add(`pictures have less than ${leastSidePx} pixels on a side`, file_name);
+      return [];
+    }
+    const objects = objectsOf(image, byImage.get(id) ?? [], categories, leftOut);
+    if (objects.length === 0) leftOut.add('pictures have no object to learn', file_name);
+    return objects.length === 0 ? [] : [{ name: file_name, file: join(folder, file_name), objects }];
+  });
+  if (pictures.length === 0) {
+    throw new CornerNetError(
+      'ERR_INPUT',
+      `none of the ${annotations.images.length} annotated pictures can be learned from: ${leftOut.sentences.join('; ')}`,
+    );
+  }
+  return pictures;
+}
+
+/** Names by class id: the categories in the order of their ids. */
+export function classesOf({ categories }: CocoAnnotations): string[] {
+  const names = [...categories].sort((a, b) => a.id - b.id).map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new CornerNetError('ERR_INPUT', `two categories of the annotations are called ${twice}`);
+  return names;
+}
+
+export interface DecodedSample {
+  readonly picture: NativePicture;
+  /** x1, y1, x2, y2, class id of each object. */
+  readonly boxes: Float32Array;
+}
+
+/**
+ * A picture decoded, with its boxes within it.
+ * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE` when it can't be read, or no object lies in it.
+ */
+export async function decodeSample({ file, objects }: TrainPicture, classIds: ReadonlyMap<string, number>): Promise<DecodedSample> {
+  const { data, width, height } = await decodeImage(file, defaultMaxPixels);
+  const boxes = objects.flatMap(({ box, category }) => {
+    // What the annotations say of the picture's size may be wrong.
+    const inside = clipped(box.map(Math.fround) as unknown as Box, width, height);
+    return inside ? [...inside, classIds.get(category) ?? 0] : [];
+  });
+  if (boxes.length === 0) throw new CornerNetError('ERR_INPUT', `${file} has ${width}x${height} pixels, in which no annotated object lies`);
+  return { picture: { data, width, height }, boxes: Float32Array.from(boxes) };
+}

@@ -1,0 +1,38 @@
+// Average precision of a checkpoint on the way, by the product's own detector and evaluator.
+import { readAnnotations, type CocoAnnotations } from '../coco/dataset.js';
+import { detectSet } from '../coco/detect.js';
+import { evaluateChecked, type CocoStats } from '../coco/evaluate.js';
+import { CornerNetError } from '../errors.js';
+
+export interface Validation {
+  readonly images: string;
+  readonly annotations: CocoAnnotations;
+  readonly threads?: number | undefined;
+}
+
+/** @throws {CornerNetError} `ERR_INPUT` when the annotations are none, or have a class that isn't trained. */
+export async function readValidation(
+  images: string,
+  file: string,
+  classes: readonly string[],
+  threads: number | undefined,
+): Promise<Validation> {
+  const annotations = await readAnnotations(file);
+  const unknown = annotations.categories.filter(({ name }) => !classes.includes(name)).map(({ name }) => name);
+  if (unknown.length > 0) {
+    const names = unknown.slice(0, 5).join(', ') + (unknown.length > 5 ? ', ...' : '');
+    throw new CornerNetError('ERR_INPUT', `${file} has ${unknown.length} categories that are not trained: ${names}`);
+  }
+  return { images, annotations, threads };
+}
+
+/** Without mirroring, in fp32: what mmdetection's plain test gives. */
+export async function validate(
+  { images, annotations, threads }: Validation,
+  checkpoint: string,
+  signal: AbortSignal | undefined,
+): Promise<CocoStats> {
+  const options = { device: 'cpu', precision: 'fp32', flip: false, threads } as const;
+  const { detections } = await detectSet(annotations, images, checkpoint, options, { signal });
+  return evaluateChecked(annotations, detections).stats;
+}

@@ -1,0 +1,191 @@
+// Training against the real mmdetection's, for every reference in test/fixtures/training and its folders.
+import { strict as assert } from 'node:assert';
+import { readFileSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+
+import sharp from 'sharp';
+
+import { fixtures, root } from '../environment.js';
+
+/** What is not 0 of a large array: flat indices and values. */
+interface Samples {
+  shape: number[];
+  index: number[];
+  value: number[];
+}
+
+/** Of a tensor: also the norm of the whole. */
+interface Sampled extends Samples {
+  norm: number;
+}
+
+type Losses = Record<'det_loss' | 'pull_loss' | 'push_loss' | 'off_loss', number[]>;
+
+interface ReferenceRun {
+  steps: { batch: number[]; learning_rate: number; losses: Losses; total: number; gradient_norm: number }[];
+  gradients: Record<string, Sampled>[];
+  parameters: Record<string, Sampled>;
+  batches_tracked: number;
+  heads_after: Record<string, Sampled>;
+}
+
+interface TrainingReference {
+  classes: number;
+  pictures: { file: string; boxes: [number, number, number, number][]; labels: number[] }[];
+  gaussian_radius_min_overlap_0_3: [number, number, number][];
+  targets: (Record<string, Samples> & { batch: number[]; corner_embedding: [[number, number], [number, number]][][] })[];
+  fp32: ReferenceRun;
+  fp64: ReferenceRun;
+}
+
+interface TrainedAs {
+  steps: (Losses & { total: number; gradient_norm: number })[];
+  targets: Record<string, Float64Array>[];
+  gradients: Record<string, Float64Array>[];
+  tensors: Record<string, Float64Array>;
+  heads: Record<string, Float64Array>;
+}
+
+const testing = createRequire(__filename)(join(root, 'build', 'Release', 'cornernet_testing.node')) as {
+  trainAs(setting: object): TrainedAs;
+  gaussianRadius(height: number, width: number): number;
+};
+
+const home = join(fixtures, 'training');
+const references = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('reference.json'));
+
+const norm = (values: Float64Array): number => Math.hypot(...values);
+
+function near(got: number, wanted: number, relative_: number, what: string, absolute = 0): void {
+  const difference = Math.abs(got - wanted);
+  assert.ok(difference <= Math.max(relative_ * Math.abs(wanted), absolute), `${what}: ${got} instead of ${wanted}`);
+}
+
+/** Every sampled value within a fraction of the tensor's mean magnitude, and its norm. */
+function nearSampled(got: Float64Array | undefined, wanted: Sampled, allowed: number, what: string): void {
+  assert.ok(got, `${what} is missing`);
+  assert.equal(
+    got.length,
+    wanted.shape.reduce((product, side) => product * side, 1),
+    what,
+  );
+  near(norm(got), wanted.norm, allowed, `the norm of ${what}`, 1e-6);
+  const usual = wanted.norm / Math.sqrt(got.length);
+  wanted.index.forEach((index, i) => near(got[index] ?? NaN, wanted.value[i] ?? NaN, allowed, `${what}[${index}]`, allowed * usual + 1e-6));
+}
+
+for (const path of references) {
+  const folder = join(home, dirname(path));
+  const reference = JSON.parse(readFileSync(join(home, path), 'utf8')) as TrainingReference;
+
+  describe(`training as mmdetection (${relative(fixtures, folder)})`, () => {
+    const trained = { fp32: undefined, fp64: undefined } as Record<'fp32' | 'fp64', TrainedAs | undefined>;
+    const ours = (precision: 'fp32' | 'fp64'): TrainedAs => trained[precision] ?? assert.fail('nothing was trained');
+
+    before(async () => {
+      const pictures = await Promise.all(
+        reference.pictures.map(async ({ file, boxes, labels }) => {
+          const { data, info } = await sharp(join(folder, file)).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+          return { data, width: info.width, height: info.height, boxes, labels };
+        }),
+      );
+      for (const precision of ['fp32', 'fp64'] as const) {
+        const { steps, gradients } = reference[precision];
+        trained[precision] = testing.trainAs({
+          start: join(folder, 'start.pth'),
+          classes: reference.classes,
+          fp64: precision === 'fp64',
+          gradients: gradients.length,
+          batches: steps.map(({ batch, learning_rate }) => ({ pictures: batch.map((i) => pictures[i]), learningRate: learning_rate })),
+        });
+      }
+    });
+
+    it('radii', () => {
+      assert.ok(reference.gaussian_radius_min_overlap_0_3.length > 0);
+      for (const [height, width, radius] of reference.gaussian_radius_min_overlap_0_3)
+        near(testing.gaussianRadius(height, width), radius, 0, `the radius of ${height}x${width}`, 1e-6);
+    });
+
+    it('targets', () => {
+      assert.ok(reference.targets.length > 0);
+      reference.targets.forEach((wanted, i) => {
+        const got = ours('fp32').targets[i] ?? {};
+        for (const name of ['topleft_heatmap', 'topleft_offset', 'bottomright_heatmap', 'bottomright_offset']) {
+          const { shape, index, value } = wanted[name] as Samples;
+          const dense = new Float64Array(shape.reduce((product, side) => product * side, 1));
+          index.forEach((at, j) => (dense[at] = value[j] ?? NaN));
+          assert.equal(got[name]?.length, dense.length);
+          dense.forEach((expected, at) => near(got[name]?.[at] ?? NaN, expected, 0, `batch ${i}, ${name}[${at}]`, 1e-6));
+        }
+        const { shape } = wanted['topleft_heatmap'] as Samples;
+        const [, , height = 0, width = 0] = shape;
+        for (const [corner, name] of [
+          [0, 'topleft_cells'],
+          [1, 'bottomright_cells'],
+        ] as const) {
+          // prettier-ignore
+          const cells = wanted.corner_embedding.flatMap((boxes, picture) =>
+            boxes.map((box) => (picture * height + box[corner][0]) * width + box[corner][1]),
+          );
+          assert.deepEqual([...(got[name] ?? [])], cells);
+        }
+      });
+    });
+
+    /** Steps with losses and norms near the reference's. */
+    const checkSteps = (precision: 'fp32' | 'fp64', count: number, allowedAt: (step: number) => number): void => {
+      const { steps } = reference[precision];
+      assert.ok(steps.length >= count);
+      steps.slice(0, count).forEach((step, i) => {
+        const got = ours(precision).steps[i];
+        assert.ok(got);
+        const allowed = allowedAt(i);
+        for (const name of Object.keys(step.losses) as (keyof Losses)[]) {
+          assert.equal(got[name].length, step.losses[name].length);
+          step.losses[name].forEach((loss, level) =>
+            near(got[name][level] ?? NaN, loss, allowed, `step ${i}, ${name} of level ${level}`, 1e-6),
+          );
+        }
+        near(got.total, step.total, allowed, `step ${i}, total`);
+        near(got.gradient_norm, step.gradient_norm, Math.max(allowed, 1e-4), `step ${i}, gradient's norm`);
+      });
+    };
+    const checkGradients = (precision: 'fp32' | 'fp64'): void => {
+      const { gradients, steps } = reference[precision];
+      assert.ok(gradients.length > 0);
+      gradients.forEach((tensors, i) => {
+        // A gradient that is nothing but rounding is compared with the whole one's.
+        const least = 1e-5 * (steps[i]?.gradient_norm ?? 0);
+        for (const [name, sampled] of Object.entries(tensors)) {
+          const got = ours(precision).gradients[i]?.[name];
+          assert.ok(got, name);
+          near(norm(got), sampled.norm, 1e-4, `step ${i}, the norm of ${name}'s gradient`, least);
+        }
+      });
+    };
+
+    it('twelve steps in fp32', () => {
+      checkSteps('fp32', reference.fp32.steps.length, (i) => (i === 0 ? 1e-5 : i < 6 ? 1e-4 : 5e-3));
+      checkGradients('fp32');
+    });
+
+    // Later steps of fp64 say nothing more: where a gradient is nearly 0, Adam makes a whole step of the inputs' and targets' rounding to fp32.
+    it('three steps in fp64, which tell a formula from rounding', () => {
+      checkSteps('fp64', 3, (i) => (i === 0 ? 1e-6 : 1e-5));
+      checkGradients('fp64');
+    });
+
+    it('parameters, statistics and heads in the end', () => {
+      const { parameters, batches_tracked, heads_after } = reference.fp32;
+      const { tensors, heads } = ours('fp32');
+      for (const [name, sampled] of Object.entries(parameters)) nearSampled(tensors[name], sampled, 5e-3, name);
+      for (const [name, values] of Object.entries(tensors))
+        if (name.endsWith('num_batches_tracked')) assert.equal(values[0], batches_tracked, name);
+      for (const [name, sampled] of Object.entries(heads_after)) nearSampled(heads[name], sampled, 5e-3, name);
+    });
+  });
+}
+
+it('there is a reference of training', () => assert.ok(references.length > 0));

@@ -1,0 +1,220 @@
+// What training is made of: the fused operators' gradients, augmentation, and writing what is read again.
+#include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/upsample_nearest2d.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "checkpoint/checkpoint_writer.h"
+#include "naive_pool.h"
+#include "nn/differentiable.h"
+#include "op_cases.h"
+#include "train/beginning.h"
+#include "train/learner.h"
+#include "train/sample.h"
+
+using namespace cornernet;
+using namespace cornernet::testing;
+using namespace cornernet::train;
+
+namespace {
+
+at::Tensor leaf(Content content, at::IntArrayRef shape, unsigned seed, at::ScalarType type) {
+  return make_values(shape, content, seed).to(type).set_requires_grad(true);
+}
+
+const Registration pool_gradient("training: the fused pair of poolings gives each its own gradient, the latest maximum's at ties", [] {
+  const at::AutoGradMode recording(true);
+  for (const at::ScalarType type : types_on(at::kCPU)) {
+    for (const Content content : {Content::Random, Content::Ties, Content::Constant}) {
+      for (const auto& [vertical, horizontal] : {std::pair(Direction::Top, Direction::Left), std::pair(Direction::Bottom, Direction::Right)}) {
+        const at::Tensor a = leaf(content, {2, 3, 9, 7}, 1, type), b = leaf(content, {2, 3, 9, 7}, 2, type);
+        const at::Tensor grad = make_values({2, 3, 9, 7}, Content::Ties, 3).to(type);
+        pool_and_add(a, vertical, b, horizontal).backward(grad);
+        const std::string what = std::string(name_of(content)) + " " + c10::toString(type);
+        check_same(a.grad(), naive_pool(a.detach(), vertical, grad), what + ", vertical");
+        check_same(b.grad(), naive_pool(b.detach(), horizontal, grad), what + ", horizontal");
+      }
+    }
+  }
+});
+
+const Registration upsample_gradient("training: upsampling and adding gives ATen's gradients", [] {
+  const at::AutoGradMode recording(true);
+  for (const at::ScalarType type : types_on(at::kCPU)) {
+    for (const auto& [low_size, size] : {std::pair(4, 8), std::pair(4, 7), std::pair(1, 1)}) {
+      const auto pair = [&] { return std::pair(leaf(Content::Random, {2, 3, low_size, low_size}, 1, type), leaf(Content::Random, {2, 3, size, size}, 2, type)); };
+      const auto [low, skip] = pair();
+      const auto [low_aten, skip_aten] = pair();
+      const at::Tensor grad = make_values({2, 3, size, size}, Content::Ties, 3).to(type);
+      upsample_and_add(low, skip).backward(grad);
+      (at::upsample_nearest2d(low_aten, skip_aten.sizes().slice(2)) + skip_aten).backward(grad);
+      check_same(low.grad(), low_aten.grad(), "low");
+      check_same(skip.grad(), skip_aten.grad(), "skip");
+    }
+  }
+});
+
+/// Black but for boxes of white.
+Sample drawn_sample(int width, int height, std::vector<TruthBox> boxes, uint64_t seed) {
+  Sample sample{{std::vector<uint8_t>(static_cast<size_t>(3 * width * height)), width, height}, std::move(boxes), seed};
+  for (const TruthBox& box : sample.boxes) {
+    for (int y = static_cast<int>(box.y1); y < static_cast<int>(box.y2); ++y) {
+      const auto row = sample.picture.rgb.begin() + 3 * (y * width);
+      std::fill(row + 3 * static_cast<int>(box.x1), row + 3 * static_cast<int>(box.x2), uint8_t{255});
+    }
+  }
+  return sample;
+}
+
+const Registration augmentation("training: augmented boxes lie where their objects do, and are the seed's", [] {
+  constexpr int kSize = 96;
+  int mirrored = 0, moved = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const Sample sample = drawn_sample(150, 110, {{20, 30, 50, 60, 1}, {90, 40, 130, 100, 2}}, seed);
+    std::vector<float> values(3 * kSize * kSize), again(values.size());
+    const auto boxes = prepare_sample(sample, {true, kSize}, {}, values);
+    check(prepare_sample(sample, {true, kSize}, {}, again).size() == boxes.size() && values == again, "two runs differ");
+    check(!boxes.empty(), "seed ", seed, ": no box is left");
+    const auto level = [&](float x, float y) {
+      double sum = 0;
+      for (int c = 0; c < 3; ++c) sum += values[static_cast<size_t>((c * kSize + static_cast<int>(y)) * kSize + static_cast<int>(x))];
+      return sum;
+    };
+    for (const TruthBox& box : boxes) {
+      check(box.x1 >= 0 && box.y1 >= 0 && box.x2 <= kSize && box.y2 <= kSize && box.x2 > box.x1 && box.y2 > box.y1, "seed ", seed, ": outside");
+      check(box.class_id == 1 || box.class_id == 2, "another class");
+      const double inside = level((box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2);
+      for (const auto& [x, y] : {std::pair(box.x1 - 3, (box.y1 + box.y2) / 2), std::pair((box.x1 + box.x2) / 2, box.y1 - 3)}) {
+        const bool elsewhere = x < 0 || y < 0 || std::any_of(boxes.begin(), boxes.end(), [&](const TruthBox& other) {
+                                 return x > other.x1 - 2 && x < other.x2 + 2 && y > other.y1 - 2 && y < other.y2 + 2;
+                               });
+        // Outside lies black, or the mean colour around the picture: both are darker than the object.
+        if (!elsewhere) check(inside > level(x, y), "seed ", seed, ": the box is not where the object is");
+      }
+    }
+    if (boxes.size() == 2) {
+      mirrored += boxes[0].x1 > boxes[1].x1 ? 1 : 0;
+      ++moved;
+    }
+  }
+  check(moved > 20 && mirrored > moved / 4 && mirrored < 3 * moved / 4, mirrored, " of ", moved, " are mirrored");
+});
+
+const Registration unreachable("training: a crop is laid around a box that no drawn centre shows", [] {
+  const Sample sample = drawn_sample(2000, 2000, {{0, 0, 3, 3, 0}}, 7);
+  std::vector<float> values(3 * 64 * 64);
+  check(prepare_sample(sample, {true, 64}, {}, values).size() == 1, "the box is lost");
+});
+
+const Registration plain("training: without augmentation pictures are resized and their boxes with them", [] {
+  const Sample sample = drawn_sample(100, 50, {{20, 10, 60, 40, 0}}, 7);
+  std::vector<float> values(3 * 200 * 200);
+  const auto boxes = prepare_sample(sample, {false, 200}, {}, values);
+  check(boxes.size() == 1 && boxes[0].x1 == 40 && boxes[0].y1 == 40 && boxes[0].x2 == 120 && boxes[0].y2 == 160, "the box is elsewhere");
+  check(std::abs(values[0] - (0 - 123.675f) / 58.395f) < 1e-6, "black is not normalised");
+  check(std::abs(values[100 * 200 + 80] - (255 - 123.675f) / 58.395f) < 1e-5, "white is not normalised");
+});
+
+const Registration written("checkpoint: what is written is read again, bit by bit, optimizer included", [] {
+  const Architecture small{2, 4, 8, {8, 8, 12}, {1, 1, 2}, 8, 8};
+  Beginning beginning = draw_beginning(small, 3, 5);
+  Learner learner(beginning.config, beginning.tensors, false);
+  std::vector<float> values(3 * 64 * 64);
+  const Sample sample = drawn_sample(64, 64, {{10, 10, 30, 40, 1}, {5, 20, 60, 50, 2}}, 1);
+  const auto boxes = prepare_sample(sample, {false, 64}, {}, values);
+  for (int i = 0; i < 2; ++i) {
+    learner.differentiate(at::from_blob(values.data(), {1, 3, 64, 64}, at::kFloat), {boxes});
+    learner.update(1e-3);
+  }
+  CheckpointContent content;
+  content.checkpoint = {{}, {{"a", "b\"'\\", "ü"}, "x = 1\n", 2, 1}, learner.adam().moments()};
+  for (const auto& [name, tensor] : learner.tensors()) content.checkpoint.tensors.emplace_back(name, tensor.detach());
+  content.parameters = static_cast<int64_t>(learner.parameters().size());
+  const auto folder = std::filesystem::temp_directory_path() / ("cornernet-written-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const std::string path = folder / "some.pth";
+  write_checkpoint(path, content);
+  {
+    const Checkpoint read = load_checkpoint(path);
+    check(read.meta.classes == content.checkpoint.meta.classes && read.meta.config == "x = 1\n", "the metadata differ");
+    check(read.meta.iteration == 2 && read.meta.epoch == 1, "the iteration differs");
+    check(read.tensors.size() == content.checkpoint.tensors.size(), "the number of tensors differs");
+    for (size_t i = 0; i < read.tensors.size(); ++i) {
+      const auto& [name, tensor] = content.checkpoint.tensors[i];
+      check(read.tensors[i].first == name && at::equal(read.tensors[i].second, tensor), name, " differs");
+    }
+    check(read.moments.size() == content.checkpoint.moments.size() && !read.moments.empty(), "the optimizer is lost");
+    const Beginning again = take_over(read, read.meta.classes, 0);
+    check(again.drawn.empty() && again.moments.size() == read.moments.size(), "it can't be gone on with");
+    for (const auto& [place, moments] : again.moments) {
+      const AdamMoments& before = content.checkpoint.moments.at(place);
+      check(moments.steps == 2 && at::equal(moments.exp_avg, before.exp_avg) && at::equal(moments.exp_avg_sq, before.exp_avg_sq), "moments differ");
+    }
+  }
+  check(contains(refused(ErrorCode::Write, [&] { write_checkpoint(folder / "nowhere" / "some.pth", content); }), "No such file"), "another sentence");
+  check(std::distance(std::filesystem::directory_iterator(folder), {}) == 1, "something is left beside it");
+  std::filesystem::remove_all(folder);
+});
+
+const Registration renewed("training: other classes renew the heatmaps' last convolutions and nothing else", [] {
+  const Checkpoint checkpoint = load_checkpoint(std::string(CORNERNET_FIXTURES) + "/training/start.pth");
+  const Beginning same = take_over(checkpoint, checkpoint.meta.classes.empty() ? std::vector<std::string>(4) : checkpoint.meta.classes, 0);
+  check(same.drawn.empty(), "something was drawn");
+  const Beginning others = take_over(checkpoint, {"one", "two"}, 0);
+  check(others.config.head.num_classes == 2 && others.drawn.size() == 8, others.drawn.size(), " tensors were drawn");  // two corners, two levels
+  for (const std::string& name : others.drawn) check(contains(name, "_heat.") && contains(name, ".1.conv."), name);
+});
+
+const Registration infinite("training: a loss that is not finite is refused before anything is learned", [] {
+  Beginning beginning = draw_beginning({1, 4, 8, {8, 8}, {1, 1}, 8, 8}, 2, 5);
+  for (auto& [name, tensor] : beginning.tensors) {
+    if (name == "bbox_head.tl_off.0.1.conv.bias") tensor.fill_(std::numeric_limits<float>::infinity());
+  }
+  Learner learner(beginning.config, beginning.tensors, false);
+  const at::Tensor before = learner.parameters().front().detach().clone();
+  const auto step = [&] { learner.differentiate(at::ones({1, 3, 64, 64}), {{{10, 10, 40, 40, 1}}}); };
+  check(contains(refused(ErrorCode::Input, step), "the loss is not finite ("), "another sentence");
+  check(at::equal(learner.parameters().front(), before), "something was learned");
+});
+
+const Registration sixteen("training: activations in bf16 give gradients near those of fp32", [] {
+  const Beginning beginning = draw_beginning({1, 8, 16, {16, 16}, {1, 1}, 8, 16}, 2, 5);
+  std::vector<double> totals;
+  at::manual_seed(3);
+  const at::Tensor x = at::randn({2, 3, 64, 64});
+  for (const at::ScalarType type : precisions_on(at::kCPU)) {
+    NamedTensors tensors;
+    for (const auto& [name, tensor] : beginning.tensors) tensors.emplace_back(name, tensor.clone());
+    Learner learner(beginning.config, tensors, false);
+    const StepReport report = learner.differentiate(x.to(type), {{{10, 10, 40, 40, 1}}, {{5, 5, 60, 30, 0}}});
+    for (const at::Tensor& parameter : learner.parameters()) {
+      if (parameter.grad().defined()) check(parameter.grad().scalar_type() == at::kFloat, "a gradient is not fp32");
+    }
+    totals.push_back(report.total);
+    // bf16 has 8 bits of mantissa; through some twenty layers that makes a few per cent.
+    check(std::abs(report.total - totals[0]) < 0.05 * totals[0], "the loss in ", type, " is ", report.total, ", not ", totals[0]);
+  }
+});
+
+const Registration mmengine("training: mmengine's optimizer goes on", [] {
+  const Checkpoint checkpoint = load_checkpoint(std::string(CORNERNET_FIXTURES) + "/mmengine_training.pth");
+  const Beginning beginning = take_over(checkpoint, checkpoint.meta.classes, 0);
+  check(beginning.drawn.empty() && !beginning.moments.empty(), "no moments");
+  Learner learner(beginning.config, beginning.tensors, false);
+  learner.adam().set_moments(beginning.moments);
+  for (const auto& [place, moments] : beginning.moments)
+    check(moments.exp_avg.sizes() == learner.parameters().at(static_cast<size_t>(place)).sizes(), "moments of another tensor");
+});
+
+}  // namespace

@@ -1,0 +1,179 @@
+// cornernet train as a user runs it: to the end, cut off, gone on with, and what it refuses.
+import { strict as assert } from 'node:assert';
+import { execFile, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { cp, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { Detector } from '../../lib/index.js';
+import { fixtures, orSkip, pythonWithTorch } from '../environment.js';
+import { cornernet, type Ended } from '../support/child.js';
+
+const data = join(fixtures, 'training');
+const boxes: [string, number[][], number[]][] = [
+  ['picture0.png', [[92, 9, 17, 66], [67, 43, 53, 26]], [3, 4]], // prettier-ignore
+  ['picture1.png', [[53, 88, 17, 24]], [1]],
+  ['picture2.png', [[32, 3, 8, 56], [55, 18, 44, 43]], [2, 1]], // prettier-ignore
+  ['picture4.png', [[53, 5, 56, 46]], [4]],
+];
+
+const annotations = {
+  images: boxes.map(([file_name], i) => ({ id: i + 1, file_name, width: 127, height: 127 })),
+  annotations: boxes.flatMap(([, list, labels], i) =>
+    list.map((bbox, j) => ({ id: 10 * i + j + 1, image_id: i + 1, category_id: labels[j] ?? 0, bbox })),
+  ),
+  categories: ['ant', 'bee', 'cat', 'dog'].map((name, i) => ({ id: i + 1, name })),
+};
+
+describe('cornernet train', function () {
+  this.timeout(300_000);
+  let scratch: string;
+  let file: string;
+
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'cornernet-train-'));
+    file = join(scratch, 'annotations.json');
+    await writeFile(file, JSON.stringify(annotations));
+  });
+  after(() => rm(scratch, { recursive: true, force: true }));
+
+  interface Ending {
+    /** Kills when the log has so many lines. */
+    readonly lines: number;
+    readonly signal: NodeJS.Signals;
+  }
+
+  async function train(output: string, more: readonly string[] = [], ending?: Ending): Promise<Ended> {
+    const base = ['train', '--images', data, '--annotations', file, '--output', join(scratch, output), '--progress', 'json'];
+    const small = ['--batch-size', '2', '--crop', '64', '--threads', '1'];
+    let watch: NodeJS.Timeout | undefined;
+    const during = (child: ChildProcess): void => {
+      if (!ending) return;
+      watch = setInterval(() => {
+        if (existsSync(join(scratch, output, 'log.jsonl')) && logOf(output).length >= ending.lines) {
+          clearInterval(watch);
+          child.kill(ending.signal);
+        }
+      }, 5);
+    };
+    try {
+      return await cornernet([...base, ...small, ...more], { during });
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  const digest = async (output: string): Promise<string> =>
+    createHash('sha256')
+      .update(await readFile(join(scratch, output, 'last.pth')))
+      .digest('hex');
+  /** The complete lines. */
+  function logOf(output: string): Record<string, unknown>[] {
+    const lines = readFileSync(join(scratch, output, 'log.jsonl'), 'utf8')
+      .split('\n')
+      .slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  const steps = ['--iterations', '60', '--save-every', '5'];
+
+  it('leaves checkpoints, a log, a report and its configuration, which the detector and torch read', async function () {
+    const validated = ['--val-images', data, '--val-annotations', file, '--val-every', '2'];
+    const { code, stderr, stdout } = await train('whole', ['--iterations', '6', ...validated]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /"event":"end","state":"complete","iteration":6/);
+    assert.deepEqual((await readdir(join(scratch, 'whole'))).sort(), ['best.pth', 'config.json', 'last.pth', 'log.jsonl', 'report.html']);
+    const lines = logOf('whole');
+    assert.deepEqual(lines.map(({ iteration }) => iteration), [1, 2, 3, 4, 4, 5, 6, 6]); // prettier-ignore
+    assert.equal(lines.filter((line) => 'AP' in line).length, 2);
+    const page = await readFile(join(scratch, 'whole', 'report.html'), 'utf8');
+    for (const part of ['Losses', 'Average precision', 'Learning rate', 'picture0.png after']) assert.ok(page.includes(part), part);
+
+    {
+      await using detector = await Detector.load(join(scratch, 'whole', 'best.pth'), { device: 'cpu' });
+      assert.deepEqual(detector.classes, ['ant', 'bee', 'cat', 'dog']);
+      assert.equal((await detector.detect(join(data, 'picture0.png'))).width, 127);
+    }
+
+    const again = await train('again', ['--config', join(scratch, 'whole', 'config.json')]);
+    assert.equal(again.code, 0, again.stderr);
+    assert.equal(await digest('again'), await digest('whole'), 'the configuration makes another run');
+
+    const python = await orSkip(this, pythonWithTorch);
+    const program = `
+import sys, torch
+c = torch.load(sys.argv[1], weights_only=True)
+assert c['meta']['CLASSES'] == ('ant', 'bee', 'cat', 'dog') and c['meta']['iter'] == 6
+statistics = ('running_mean', 'running_var', 'num_batches_tracked')
+learned = [torch.nn.Parameter(v) for k, v in c['state_dict'].items() if not k.endswith(statistics)]
+adam = torch.optim.Adam(learned)
+adam.load_state_dict(c['optimizer'])
+assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.shape for p in learned)`;
+    await promisify(execFile)(python, ['-c', program, join(scratch, 'whole', 'last.pth')]);
+  });
+
+  it('comes to the same weights when it is killed, stopped and gone on with', async () => {
+    const whole = await train('uncut', steps);
+    assert.equal(whole.code, 0, whole.stderr);
+
+    const killed = await train('cut', steps, { lines: 8, signal: 'SIGKILL' });
+    assert.equal(killed.signal, 'SIGKILL');
+    assert.ok(existsSync(join(scratch, 'cut', 'last.pth')));
+    const stopped = await train('cut', steps, { lines: logOf('cut').length + 3, signal: 'SIGINT' });
+    assert.equal(stopped.code, 130, stopped.stderr);
+    assert.match(stopped.stderr, /going on after step \d+ of 60/);
+    assert.match(stopped.stderr, /saved after step \d+ of 60; the same command goes on/);
+    const ended = await train('cut', steps);
+    assert.equal(ended.code, 0, ended.stderr);
+    assert.equal(await digest('cut'), await digest('uncut'));
+    assert.deepEqual(logOf('cut').map(({ loss }) => loss), logOf('uncut').map(({ loss }) => loss)); // prettier-ignore
+  });
+
+  it('takes a checkpoint over, and says what starts anew', async () => {
+    const { code, stderr } = await train('from', ['--from', join(data, 'start.pth'), '--iterations', '1', '--freeze', 'backbone']);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /\d+ tensors were taken over from .*start.pth, /);
+    const other = await train('digits', ['--from', 'digits', '--iterations', '1']);
+    assert.equal(other.code, 0, other.stderr);
+    assert.match(other.stderr, /8 start anew \(bbox_head\.tl_heat\.0\.1\.conv\.weight, /);
+  });
+
+  it('refuses with a code what can not be', async () => {
+    const refuses = async (output: string, more: readonly string[], sentence: RegExp): Promise<void> => {
+      const { code, stderr } = await train(output, more);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, sentence);
+    };
+    await train('begun', ['--iterations', '1']);
+    await refuses('begun', ['--iterations', '2'], /^ERR_JOB: the training in .* was begun otherwise: iterations was 1 and is 2/m);
+    await refuses('.', ['--iterations', '1'], /^ERR_JOB: .* is no training's folder and not empty/m);
+    await refuses('no', ['--iterations', '1', '--device', 'cuda'], /^ERR_DEVICE: training runs on the CPU only, not on 'cuda'/m);
+    await refuses('no16', ['--iterations', '1', '--precision', 'fp16'], /^ERR_DEVICE: precision 'fp16' needs a CUDA device/m);
+    await refuses('rate', ['--iterations', '9', '--lr', '1', '--warmup', '0', '--from', join(scratch, 'nan.pth')], /^ERR_WEIGHTS/m);
+    await cp(join(scratch, 'begun'), join(scratch, 'broken'), { recursive: true });
+    await truncate(join(scratch, 'broken', 'last.pth'), 1000);
+    await refuses('broken', ['--iterations', '1'], /^ERR_CHECKPOINT: .*last.pth: /m);
+    const unknown = join(scratch, 'unknown.json');
+    await writeFile(unknown, JSON.stringify({ ...annotations, categories: [...annotations.categories, { id: 9, name: 'eel' }] }));
+    await refuses(
+      'val',
+      ['--iterations', '1', '--val-images', data, '--val-annotations', unknown],
+      /^ERR_INPUT: .* 1 categories that are not trained: eel/m,
+    );
+  });
+
+  it('leaves pictures out that do not decode, and says so', async () => {
+    const folder = join(scratch, 'pictures');
+    await cp(data, folder, { recursive: true });
+    await writeFile(join(folder, 'picture1.png'), 'no picture');
+    const { code, stderr } = await train('undecoded', ['--iterations', '2', '--batch-size', '4', '--images', folder]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /left out in step 1: .*picture1.png can't be read as a picture/);
+    const [first] = logOf('undecoded');
+    assert.equal((first?.['failed'] as { name: string }[])[0]?.name, 'picture1.png');
+    assert.match(await readFile(join(scratch, 'undecoded', 'report.html'), 'utf8'), /Pictures that could not be read/);
+  });
+});
