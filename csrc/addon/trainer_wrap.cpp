@@ -39,6 +39,7 @@ namespace {
 
 using namespace train;
 
+constexpr int64_t kBegin = 0;  // calls have ids from 1 on
 constexpr uint32_t kMostSamples = 1024;
 constexpr size_t kBoxNumbers = 5;  // x1, y1, x2, y2, class id
 
@@ -89,7 +90,13 @@ TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<TrainerWrap>(info),
       channel_(answered(info, [&] { return static_cast<Channels*>(info.Data())->open(info.Env(), "cornernet trainer"); })) {}
 
-void TrainerWrap::Finalize(Napi::BasicEnv) { channel_->abandon(free_trainer()); }
+void TrainerWrap::Finalize(Napi::BasicEnv) {
+  try {
+    channel_->abandon(free_trainer());
+  } catch (...) {
+    // No memory for that: the channel's end frees the trainer, on this thread.
+  }
+}
 
 std::function<void()> TrainerWrap::free_trainer() const {
   return [state = state_] { state->trainer.reset(); };
@@ -97,7 +104,7 @@ std::function<void()> TrainerWrap::free_trainer() const {
 
 Napi::Value TrainerWrap::begin(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    return channel_->submit(info.This(), 0, [state = state_, options = from_js<TrainerOptions>(info[0], "train options")] {
+    return channel_->submit(info.This(), kBegin, [state = state_, options = from_js<TrainerOptions>(info[0], "train options")] {
       state->trainer.reset();
       state->trainer = std::make_unique<Trainer>(options);
       return result_of(state->trainer->info());
@@ -126,10 +133,17 @@ Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value TrainerWrap::cancel(const Napi::CallbackInfo& info) {
-  if (info[0].IsNumber()) channel_->cancel(info[0].As<Napi::Number>().Int64Value());
-  return info.Env().Undefined();
+  return answered(info, [&] {
+    if (info[0].IsNumber()) channel_->cancel(info[0].As<Napi::Number>().Int64Value());
+    return info.Env().Undefined();
+  });
 }
 
-Napi::Value TrainerWrap::close(const Napi::CallbackInfo&) { return channel_->close(free_trainer()); }
+Napi::Value TrainerWrap::close(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    channel_->cancel(kBegin);  // nobody needs what it still comes to
+    return channel_->close(free_trainer());
+  });
+}
 
 }  // namespace cornernet

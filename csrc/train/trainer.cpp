@@ -63,7 +63,9 @@ struct Trainer::Impl {
 void Trainer::Impl::begin(const TrainerOptions& options) {
   require(!options.classes.empty(), "there must be a class at least");
   require(options.device == "auto" || options.device == "cpu", "training runs on the CPU only, not on '" + options.device + "'", ErrorCode::Device);
-  at::set_num_threads(options.threads > 0 ? options.threads : usable_cores());
+  const int threads = options.threads > 0 ? options.threads : usable_cores();
+  require_threads(threads - 1);
+  at::set_num_threads(threads);
   precision = options.precision == "auto" ? at::kFloat : resolve_precision(options.precision, at::kCPU);
   std::vector<std::string> classes = options.classes;
   Beginning beginning;
