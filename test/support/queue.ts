@@ -1,11 +1,14 @@
-// A folder with a Redis server and the batches and workers that use it, all of which end with it.
+// A folder with a Redis server and what uses it: batches, workers, proxies. All of them end with it.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { Queue } from 'bullmq';
+
 import type { QueueStatus } from '../../lib/jobs/types.js';
 import { startCornernet } from './batch.js';
 import { cornernet } from './child.js';
+import { RedisProxy } from './redis-proxy.js';
 import { RedisServer } from './redis.js';
 
 export type Running = ReturnType<typeof startCornernet>;
@@ -16,6 +19,8 @@ export class QueueBed {
   readonly job = join(this.folder, 'job');
   redis: RedisServer | undefined;
   readonly #running: Running[] = [];
+  readonly #proxies: RedisProxy[] = [];
+  readonly #queues: Queue[] = [];
 
   start(args: readonly string[], env?: NodeJS.ProcessEnv): Running {
     const one = startCornernet(args, env);
@@ -31,6 +36,20 @@ export class QueueBed {
     return this.start(['worker', '--queue', url, '--root', root, '--threads', '1', ...flags], env);
   }
 
+  /** Before the server. */
+  async proxy(): Promise<RedisProxy> {
+    const proxy = await RedisProxy.start(this.redis?.port as number);
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
+  /** The queue as BullMQ shows it to anybody. */
+  queue(): Queue {
+    const queue = new Queue('cornernet', { connection: { port: this.redis?.port as number } });
+    this.#queues.push(queue);
+    return queue;
+  }
+
   async status(url: string): Promise<QueueStatus> {
     return JSON.parse((await cornernet(['status', '--queue', url, '--format', 'json'])).stdout) as QueueStatus;
   }
@@ -40,6 +59,8 @@ export class QueueBed {
       child.kill('SIGKILL');
       await ended;
     }
+    for (const queue of this.#queues) await queue.close();
+    for (const proxy of this.#proxies) await proxy[Symbol.asyncDispose]();
     await this.redis?.down('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
   }

@@ -1,4 +1,5 @@
 // A real Redis server on a free port, with everything it writes in a folder of its own.
+import { strict as assert } from 'node:assert';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -60,6 +61,12 @@ export class RedisServer {
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
     await ended;
+  }
+
+  /** @param bytes it may use from now on, or 0: as many as it likes. */
+  limitMemory(bytes: number): void {
+    const { status, stderr } = spawnSync('redis-cli', ['-p', String(this.port), 'config', 'set', 'maxmemory', String(bytes)]);
+    assert.equal(status, 0, String(stderr));
   }
 
   get url(): string {

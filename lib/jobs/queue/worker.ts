@@ -181,7 +181,10 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const running = worker.run();
   try {
     say(`working on ${queue.name}, reading below ${root.folder}`);
-    await presence.tell().catch((error: unknown) => Promise.reject(queueFailure(error)));
+    await presence.tell().catch(async (error: unknown) => {
+      await worker.close(true);
+      throw queueFailure(error);
+    });
     await anyAborted(finish, signal, failure.signal);
     await Promise.race([worker.close(failure.signal.aborted).then(() => running), anyAborted(signal)]);
     if (signal?.aborted === true)
