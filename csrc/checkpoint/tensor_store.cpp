@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "checkpoint/crc32.h"
+#include "ops/cpu/widest_vectors.h"
 #include "runtime/error.h"
 #include "runtime/interrupt.h"
 
@@ -20,13 +21,17 @@ namespace {
 
 template <typename Bits>
 bool all_finite(Bytes bytes, Bits exponent) {
-  bool any = false;
-  for (size_t at = 0; at + sizeof(Bits) <= bytes.size(); at += sizeof(Bits)) {
-    Bits bits;
-    std::memcpy(&bits, bytes.data() + at, sizeof(Bits));
-    any |= (bits & exponent) == exponent;  // infinities and NaN
-  }
-  return !any;
+  Bits any = 0;
+  cpu::with_widest_vectors([&] {
+    Bits found = 0;
+    for (size_t at = 0; at + sizeof(Bits) <= bytes.size(); at += sizeof(Bits)) {
+      Bits bits;
+      std::memcpy(&bits, bytes.data() + at, sizeof(Bits));
+      found |= static_cast<Bits>((bits & exponent) == exponent);  // infinities and NaN
+    }
+    any = found;
+  });
+  return any == 0;
 }
 
 bool all_finite(at::ScalarType type, Bytes bytes) {
@@ -45,6 +50,23 @@ bool all_finite(at::ScalarType type, Bytes bytes) {
 }
 
 }  // namespace
+
+at::Tensor ReadBuffers::take(size_t size) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!kept_.empty()) {
+      at::Tensor last = std::move(kept_.back());
+      kept_.pop_back();
+      if (last.nbytes() >= size) return last;
+    }
+  }
+  return at::empty({static_cast<int64_t>(size)}, at::TensorOptions(at::kByte));
+}
+
+void ReadBuffers::give_back(at::Tensor buffer) {
+  const std::lock_guard lock(mutex_);
+  if (kept_.size() < kMostKept && buffer.nbytes() <= kLargestKept) kept_.push_back(std::move(buffer));
+}
 
 at::Tensor TensorStore::place(const std::string& name, const pickle::TensorRef& tensor) {
   const auto& [dtype, key, numel] = tensor.storage->storage;
@@ -86,14 +108,17 @@ at::Tensor TensorStore::read(const at::Tensor& placed, bool any_number) const {
   if (!content.finite && !any_number) fail(storage.name + " holds numbers that are not finite");
   return at::from_blob(
       static_cast<uint8_t*>(content.bytes.mutable_data_ptr()) + (place - first), placed.sizes(), placed.strides(),
-      [bytes = content.bytes](void*) mutable { bytes.reset(); }, placed.options());
+      [bytes = content.bytes, buffers = storage.shared ? nullptr : buffers_](void*) mutable {
+        if (buffers) buffers->give_back(std::move(bytes));
+      },
+      placed.options());
 }
 
 /// In parts that stay in the core's cache from one look to the next.
 TensorStore::Content TensorStore::read(const Storage& storage) const {
   constexpr size_t kPart = size_t{256} << 10;
   const Bytes bytes = storage.stored.bytes;
-  Content content{at::empty({static_cast<int64_t>(bytes.size())}, at::TensorOptions(at::kByte)), true};
+  Content content{buffers_->take(bytes.size()), true};
   auto* const to = content.bytes.mutable_data_ptr<uint8_t>();
   uint32_t crc = 0;
   for (size_t done = 0; done < bytes.size(); done += kPart) {
@@ -109,7 +134,8 @@ TensorStore::Content TensorStore::read(const Storage& storage) const {
     content.finite = content.finite && all_finite(storage.dtype, part);
   }
   if (container_.demanded) file_->forget(bytes);
-  if (storage.stored.crc32 && crc != *storage.stored.crc32) fail("the bytes of " + storage.name + " are not what their checksum says: the file is damaged");
+  if (storage.stored.crc32 && crc != *storage.stored.crc32)
+    fail("the bytes of " + storage.name + " are not what their checksum says: the file is damaged");
   return content;
 }
 

@@ -4,13 +4,29 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "checkpoint/container.h"
 #include "checkpoint/file_bytes.h"
 
 namespace cornernet {
+
+/// Memory that reads take turns with: fresh pages cost more than the reading does.
+class ReadBuffers {
+ public:
+  ReadBuffers() { kept_.reserve(kMostKept); }
+  /// At least so many bytes.
+  at::Tensor take(size_t size);
+  void give_back(at::Tensor buffer);
+
+ private:
+  static constexpr size_t kMostKept = 4, kLargestKept = size_t{16} << 20;
+  std::mutex mutex_;
+  std::vector<at::Tensor> kept_;
+};
 
 class TensorStore {
  public:
@@ -42,6 +58,7 @@ class TensorStore {
   Content read(const Storage& storage) const;
 
   std::shared_ptr<FileBytes> file_;
+  std::shared_ptr<ReadBuffers> buffers_ = std::make_shared<ReadBuffers>();
   Container container_;
   std::map<const uint8_t*, Storage> storages_;  // by where their bytes begin
   uint64_t total_bytes_ = 0;

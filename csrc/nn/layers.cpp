@@ -7,6 +7,7 @@
 #include <ATen/ops/div.h>
 #include <ATen/ops/lt.h>
 #include <ATen/ops/mul.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sqrt.h>
 #include <ATen/ops/sub.h>
@@ -46,15 +47,18 @@ void NormedConv::collect(const std::string& prefix, std::vector<Parameter>& para
 void NormedConv::prepare(const std::string& prefix, at::ScalarType dtype, at::Device device, const TensorReader& read) {
   const auto numbers = [&read](const at::Tensor& parameter) { return read ? read(parameter) : parameter; };
   const auto exact = [&numbers](const at::Tensor& parameter) { return numbers(parameter).to(at::kDouble); };
+  // All is folded, if by ones, into memory of its own: what `read` gave goes back to it.
+  at::Tensor scale, bias;
   if (norm_name_.empty()) {
-    packed_ = PackedConv(numbers(weight_), numbers(bias_), dimensions_.stride, dtype, device);
+    scale = at::ones({dimensions_.out_channels}, at::TensorOptions(at::kDouble));
+    bias = exact(bias_);
   } else {
     const at::Tensor variance = exact(running_var_);
     if (at::any(at::lt(variance, 0)).item<bool>()) throw Error(ErrorCode::Checkpoint, prefix + norm_name_ + ".running_var is below 0");
-    const at::Tensor scale = at::div(exact(norm_weight_), at::sqrt(at::add(variance, kNormEpsilon)));
-    const at::Tensor bias = at::sub(exact(norm_bias_), at::mul(exact(running_mean_), scale));
-    packed_ = PackedConv(scale_outputs(numbers(weight_), scale, dtype), bias, dimensions_.stride, dtype, device);
+    scale = at::div(exact(norm_weight_), at::sqrt(at::add(variance, kNormEpsilon)));
+    bias = at::sub(exact(norm_bias_), at::mul(exact(running_mean_), scale));
   }
+  packed_ = PackedConv(scale_outputs(numbers(weight_), scale, dtype), bias, dimensions_.stride, dtype, device);
   release();
 }
 

@@ -2,7 +2,6 @@
 
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/ops/clone.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/cudnn_convolution_add_relu.h>
 #include <ATen/ops/cudnn_convolution_relu.h>
@@ -76,19 +75,13 @@ at::Tensor onednn_conv_add_relu_over(const at::Tensor& x, at::Tensor& other, con
   return op.call(other, x, weight, bias, padding, stride, kNoDilation, 1, "add", std::nullopt, "relu", Scalars(), std::nullopt);
 }
 
-/// In memory of its own: that of a checkpoint's tensors is the whole file's.
-at::Tensor owned(const at::Tensor& tensor, at::Device device, at::ScalarType dtype, at::MemoryFormat format) {
-  const at::Tensor converted = tensor.to(device, dtype).contiguous(format);
-  return converted.is_alias_of(tensor) ? converted.clone() : converted;
-}
-
 }  // namespace
 
 int64_t packed_layouts() { return packed; }
 
 PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device)
-    : weight_(owned(weight, device, dtype, device.is_cpu() ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast)),
-      bias_(owned(bias, device, dtype, at::MemoryFormat::Contiguous)),
+    : weight_(weight.to(device, dtype).contiguous(device.is_cpu() ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast)),
+      bias_(bias.to(device, dtype).contiguous()),
       stride_(stride),
       padding_(weight.size(2) / 2),
       weight_bytes_(static_cast<int64_t>(weight_.nbytes())) {}

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { resolveWeights } from '../../lib/weights/weights.js';
-import { fixtures, orSkip } from '../environment.js';
+import { fixtures, orSkip, root } from '../environment.js';
 import { checkpointOf, dictionary, mendChecksum, recordsOf, storage, tensor, unicode } from '../support/checkpoint-file.js';
 import { runScript } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
@@ -172,6 +172,39 @@ describe('A checkpoint', function () {
       assert.match(stdout, /^ERR_CHECKPOINT /, stderr);
       assert.match(stdout, sentence);
     }
+  });
+
+  it('is read no further once its detector is closed or its load is aborted', async function () {
+    copyFileSync(training, file);
+    const env = await orSkip(this, () => withFaults({ path: 'weights.pth', rules: ['read:slow=1000'] })); // some ten minutes for all of it
+    const { code, stdout, stderr } = await runScript(
+      `
+      const { readdirSync, readlinkSync } = require('node:fs');
+      const native = require(${JSON.stringify(join(root, 'build', 'Release', 'cornernet.node'))});
+      const file = ${JSON.stringify(file)};
+      const linkOf = (fd) => { try { return readlinkSync('/proc/self/fd/' + fd); } catch { return ''; } };
+      const until = async (open) => {
+        while (readdirSync('/proc/self/fd').some((fd) => linkOf(fd) === file) !== open) await new Promise((resolve) => setTimeout(resolve, 10));
+      };
+      const detector = new native.Detector();
+      const loading = detector.load({ path: file, device: 'cpu', precision: 'fp32' }).catch((error) => error.code);
+      await until(true);
+      await detector.close();
+      const closed = await loading;
+      await until(false);
+
+      const [aborter, reason] = [new AbortController(), new Error('enough')];
+      const aborted = Detector.load(file, { device: 'cpu', signal: aborter.signal }).catch((error) => error === reason);
+      await until(true);
+      aborter.abort(reason);
+      const toldWhy = await aborted;
+      await until(false);
+      await (await Detector.load('digits', { device: 'cpu' })).close();
+      console.log(closed, toldWhy);
+    `,
+      { env },
+    );
+    assert.deepEqual([code, stdout, stderr], [0, 'ERR_CLOSED true\n', '']);
   });
 
   it('with weights that are not finite is refused, and they are named', async () => {
