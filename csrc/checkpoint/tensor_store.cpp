@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "checkpoint/crc32.h"
-#include "ops/cpu/widest_vectors.h"
 #include "runtime/error.h"
 #include "runtime/interrupt.h"
 
@@ -21,17 +20,13 @@ namespace {
 
 template <typename Bits>
 bool all_finite(Bytes bytes, Bits exponent) {
-  Bits any = 0;
-  cpu::with_widest_vectors([&] {
-    Bits found = 0;
-    for (size_t at = 0; at + sizeof(Bits) <= bytes.size(); at += sizeof(Bits)) {
-      Bits bits;
-      std::memcpy(&bits, bytes.data() + at, sizeof(Bits));
-      found |= static_cast<Bits>((bits & exponent) == exponent);  // infinities and NaN
-    }
-    any = found;
-  });
-  return any == 0;
+  Bits found = 0;
+  for (size_t at = 0; at + sizeof(Bits) <= bytes.size(); at += sizeof(Bits)) {
+    Bits bits;
+    std::memcpy(&bits, bytes.data() + at, sizeof(Bits));
+    found |= static_cast<Bits>((bits & exponent) == exponent);  // infinities and NaN
+  }
+  return found == 0;
 }
 
 bool all_finite(at::ScalarType type, Bytes bytes) {
