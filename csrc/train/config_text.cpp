@@ -1,17 +1,26 @@
 #include "train/config_text.h"
 
-#include <array>
-#include <charconv>
+#include <iomanip>
+#include <locale>
 #include <sstream>
 
 namespace cornernet::train {
 namespace {
 
-/// The shortest text that reads as the same number.
+/// The shortest text that reads as the same number. Without std::to_chars, which prebuilt addons' oldest systems lack.
 std::string text(float number) {
-  std::array<char, 32> digits;
-  const auto [end, failure] = std::to_chars(digits.data(), digits.data() + digits.size(), number);
-  return {digits.data(), end};
+  std::string shortest;
+  for (int digits = 1; digits <= 9; ++digits) {
+    std::ostringstream out;
+    out.imbue(std::locale::classic());
+    out << std::setprecision(digits) << number;
+    shortest = out.str();
+    float read = 0;
+    std::istringstream in(shortest);
+    in.imbue(std::locale::classic());
+    if (in >> read && read == number) break;
+  }
+  return shortest;
 }
 
 template <typename Numbers>

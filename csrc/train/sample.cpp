@@ -1,6 +1,7 @@
 #include "train/sample.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <iterator>
 #include <optional>
@@ -27,8 +28,9 @@ struct Window {
 /// Halved until two of it fit the side.
 int fitting_border_px(int border_px, int side_px) {
   const double k = 2.0 * border_px / side_px;
-  const double power = std::ceil(std::log2(std::ceil(k))) + (k == std::floor(k) ? 1 : 0);
-  return static_cast<int>(border_px / std::pow(2.0, power));
+  // mmdetection's ceil(log2(ceil(k))), in whole numbers.
+  const int power = std::bit_width(std::max(static_cast<unsigned>(std::ceil(k)), 1u) - 1) + (k == std::floor(k) ? 1 : 0);
+  return static_cast<int>(std::ldexp(border_px, -power));
 }
 
 int centre_px(Random& random, int border_px, int side_px) {
