@@ -19,5 +19,5 @@ describe('hardening', function () {
 
   it('threads race for nothing (ThreadSanitizer)', () => runScript('sanitize.js', 'thread'));
   it('memory and arithmetic are sound (AddressSanitizer, UndefinedBehaviorSanitizer)', () => runScript('sanitize.js', 'address'));
-  it('eight minutes of fuzzing find nothing', () => runScript('fuzz.js', '--minutes', '8'));
+  it('ten minutes of fuzzing find nothing', () => runScript('fuzz.js', '--minutes', '10'));
 });

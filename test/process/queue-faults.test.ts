@@ -71,11 +71,12 @@ describe('a queue over a network that misbehaves', function () {
 
   it('a server that is full ends a batch with a sentence and lets its workers wait quietly', async function () {
     const { url } = await bed.server(this, ['--maxmemory-policy', 'noeviction']);
-    const inputs = pictures(96);
+    const inputs = pictures(480); // more than are computed before the server is full
     const one = bed.worker(url, fixtures);
     const said = heard(one.child);
     const batch = bed.start(batchOf(inputs, url));
-    await until(() => resultsOf(bed.job).length > 0, 'the first result');
+    const queue = bed.queue();
+    await until(async () => (await queue.getActiveCount()) > 0, 'a chunk in hand');
     bed.redis?.limitMemory(1);
     // Also a batch that has nothing more to hand out.
     for (const { code, stderr } of [
