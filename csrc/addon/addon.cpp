@@ -23,11 +23,11 @@ constexpr int kBoundary = 5;
 class Addon : public Napi::Addon<Addon> {
  public:
   Addon(Napi::Env env, Napi::Object exports) : channels_(env) {
-    DefineAddon(exports, {InstanceValue("boundary", Napi::Number::New(env, kBoundary)),
-                          InstanceValue("Detector", DetectorWrap::define(env, &channels_)),
-                          InstanceValue("Trainer", TrainerWrap::define(env, &channels_)), InstanceMethod("buildInfo", &Addon::build_info),
-                          InstanceMethod("cornerPool", &Addon::corner_pool), InstanceMethod("networkWork", &Addon::network_work),
-                          InstanceMethod("benchOperator", &Addon::bench_operator), InstanceMethod("benchPeak", &Addon::bench_peak)});
+    DefineAddon(exports,
+                {InstanceValue("boundary", Napi::Number::New(env, kBoundary)), InstanceValue("Detector", DetectorWrap::define(env, &channels_)),
+                 InstanceValue("Trainer", TrainerWrap::define(env, &channels_)), InstanceMethod("buildInfo", &Addon::build_info),
+                 InstanceMethod("cornerPool", &Addon::corner_pool), InstanceMethod("networkWork", &Addon::network_work),
+                 InstanceMethod("benchOperator", &Addon::bench_operator), InstanceMethod("benchPeak", &Addon::bench_peak)});
   }
 
  private:

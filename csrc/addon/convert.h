@@ -54,7 +54,9 @@ void fields(Is<StageTimes> auto& times, auto&& field) {
   each(field, "begun", times.begun_ms, "prepare", times.prepare, "network", times.network, "corners", times.corners, "nms", times.nms, "pictures",
        times.pictures);
 }
-void fields(Is<Found> auto& found, auto&& field) { each(field, "detections", found.detections, "notFinite", found.not_finite, "timings", found.timings); }
+void fields(Is<Found> auto& found, auto&& field) {
+  each(field, "detections", found.detections, "notFinite", found.not_finite, "timings", found.timings);
+}
 void fields(Is<Map> auto& map, auto&& field) { each(field, "shape", map.shape, "values", map.values); }
 void fields(Is<Heads> auto& heads, auto&& field) {
   each(field, "tlHeat", heads.tl.heat, "brHeat", heads.br.heat, "tlEmb", heads.tl.emb, "brEmb", heads.br.emb, "tlOff", heads.tl.off, "brOff",

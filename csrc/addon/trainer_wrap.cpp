@@ -79,11 +79,11 @@ train::Trainer& TrainerWrap::State::begun() {
 }
 
 Napi::Function TrainerWrap::define(Napi::Env env, Channels* channels) {
-  return DefineClass(env, "Trainer",
-                     {InstanceMethod<&TrainerWrap::begin>("begin"), InstanceMethod<&TrainerWrap::step>("step"),
-                      InstanceMethod<&TrainerWrap::save>("save"), InstanceMethod<&TrainerWrap::cancel>("cancel"),
-                      InstanceMethod<&TrainerWrap::close>("close")},
-                     channels);
+  return DefineClass(
+      env, "Trainer",
+      {InstanceMethod<&TrainerWrap::begin>("begin"), InstanceMethod<&TrainerWrap::step>("step"), InstanceMethod<&TrainerWrap::save>("save"),
+       InstanceMethod<&TrainerWrap::cancel>("cancel"), InstanceMethod<&TrainerWrap::close>("close")},
+      channels);
 }
 
 TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info)
@@ -125,10 +125,11 @@ Napi::Value TrainerWrap::step(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    return channel_->submit(info.This(), call_id(info), [state = state_, options = from_js<SaveOptions>(info[1], "save options")]() -> Channel::Result {
-      state->begun().save(options);
-      return [](Napi::Env env) { return env.Undefined(); };
-    });
+    return channel_->submit(info.This(), call_id(info),
+                            [state = state_, options = from_js<SaveOptions>(info[1], "save options")]() -> Channel::Result {
+                              state->begun().save(options);
+                              return [](Napi::Env env) { return env.Undefined(); };
+                            });
   });
 }
 

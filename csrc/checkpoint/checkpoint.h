@@ -35,8 +35,8 @@ struct Checkpoint {
 
 class TensorStore;
 
-/// A `.pth` in either of torch's containers, most of which stays in the file until it is asked for. Everything throws Error(Checkpoint) that says what
-/// is wrong and where; opening throws Error(Input) when the file can't be read.
+/// A `.pth` in either of torch's containers, most of which stays in the file until it is asked for. Everything throws Error(Checkpoint) that says
+/// what is wrong and where; opening throws Error(Input) when the file can't be read.
 class CheckpointFile {
  public:
   /// With the optimizer's state, or without looking at it.

@@ -20,7 +20,8 @@ namespace {
 /// A file that gets its name when it is complete and on the disk.
 class FileAside {
  public:
-  explicit FileAside(const std::string& path) : path_(path), aside_(path + ".part"), file_(::open(aside_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+  explicit FileAside(const std::string& path)
+      : path_(path), aside_(path + ".part"), file_(::open(aside_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
     if (file_ < 0) fail();
   }
   ~FileAside() {
@@ -63,9 +64,7 @@ class FileAside {
   }
 
  private:
-  [[noreturn]] void fail() const {
-    throw Error(ErrorCode::Write, path_ + " can't be written: " + std::generic_category().message(errno));
-  }
+  [[noreturn]] void fail() const { throw Error(ErrorCode::Write, path_ + " can't be written: " + std::generic_category().message(errno)); }
 
   std::string path_, aside_;
   int file_;

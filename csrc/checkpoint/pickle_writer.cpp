@@ -65,7 +65,7 @@ std::string Writer::tensor(const at::Tensor& tensor) {
     for (const int64_t number : numbers) integer(number);
     end_tuple();
   }
-  boolean(false);  // requires_grad
+  boolean(false);        // requires_grad
   empty_ordered_dict();  // its hooks
   op('t'), op('R');
   return key;

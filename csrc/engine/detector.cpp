@@ -68,9 +68,8 @@ std::vector<Candidate> merge_views(CandidateLists views, bool flip, Numerics num
 
 /// Overlaps of boxes of 1e19 pixels overflow.
 bool all_finite(const std::vector<Candidate>& detections) {
-  return std::ranges::all_of(detections, [](const Candidate& c) {
-    return is_finite(c.x1) && is_finite(c.y1) && is_finite(c.x2) && is_finite(c.y2) && is_finite(c.score);
-  });
+  return std::ranges::all_of(
+      detections, [](const Candidate& c) { return is_finite(c.x1) && is_finite(c.y1) && is_finite(c.x2) && is_finite(c.y2) && is_finite(c.score); });
 }
 
 void keep_wanted(std::vector<Candidate>& detections, const DetectOptions& options) {

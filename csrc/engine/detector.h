@@ -37,9 +37,9 @@ struct DetectOptions {
   bool flip = true;
   Numerics numerics = Numerics::Mmdet2;
   float score_threshold = 0.f;
-  std::vector<int> class_ids;  // to keep; empty keeps all
+  std::vector<int> class_ids;       // to keep; empty keeps all
   std::vector<double> scales{1.0};  // of each side; every picture is seen at each of them, and their boxes are merged
-  bool timings = false;        // measures the stages: on CUDA that costs events on the stream
+  bool timings = false;             // measures the stages: on CUDA that costs events on the stream
 };
 
 /// Views of a picture this large, at each of the scales.

@@ -32,8 +32,8 @@ class Predictor {
   /// `network` holds a checkpoint's tensors and is prepared here, with the numbers that `read` gives.
   Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules, const TensorReader& read);
 
-  /// What comes back waits for one entry a view, in the pictures' pixels, views of a picture side by side (plain, mirrored); it may be called once, on
-  /// any thread. All pictures share one padded size. Views that do not fit into memory together run one after the other, whether that is known
+  /// What comes back waits for one entry a view, in the pictures' pixels, views of a picture side by side (plain, mirrored); it may be called once,
+  /// on any thread. All pictures share one padded size. Views that do not fit into memory together run one after the other, whether that is known
   /// before or found out; one that does not fit alone is Error(OutOfMemory). `clock`, when given, laps as kPrepare, kNetwork and kCorners.
   std::function<DecodedViews()> start(const std::vector<PictureView>& pictures, const DetectOptions& options, DeviceClock* clock = nullptr);
   /// For one start(), on the stream where that will run.

@@ -44,7 +44,8 @@ class NormedConv {
   /// Before prepare(): whether the norm takes its batch's statistics, and keeps a running mean of them, or the ones that it holds.
   void set_training(bool training) { training_ = training; }
 
-  /// x: [N, in, H, W]. Before prepare() the layers run one by one in ATen and can be differentiated; weights are cast to x's type for the convolution.
+  /// x: [N, in, H, W]. Before prepare() the layers run one by one in ATen and can be differentiated; weights are cast to x's type for the
+  /// convolution.
   at::Tensor forward(const at::Tensor& x) const;
   /// relu(norm(conv(x)) + residual).
   at::Tensor forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const;

@@ -59,7 +59,8 @@ void check_finite(double value, const char* what) {
 
 std::vector<Parameter> in_mmdetection_order(CornerNet& network) {
   std::vector<Parameter> parameters = network.parameters();
-  std::stable_sort(parameters.begin(), parameters.end(), [](const Parameter& a, const Parameter& b) { return branch_of(a.name) < branch_of(b.name); });
+  std::stable_sort(parameters.begin(), parameters.end(),
+                   [](const Parameter& a, const Parameter& b) { return branch_of(a.name) < branch_of(b.name); });
   return parameters;
 }
 

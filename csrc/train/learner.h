@@ -18,7 +18,8 @@ class Learner {
   /// `tensors`: all of the network's, dense, of fp32 or fp64 (counters apart); they are learned in place.
   Learner(const CornerNetConfig& config, const NamedTensors& tensors, bool freeze_backbone);
 
-  /// Losses and gradients of a batch, which are clipped and then kept for update(). x: [N, 3, H, W] of a type that the losses' gradients come through.
+  /// Losses and gradients of a batch, which are clipped and then kept for update(). x: [N, 3, H, W] of a type that the losses' gradients come
+  /// through.
   StepReport differentiate(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes);
   void update(double learning_rate) { adam_.step(learning_rate); }
 

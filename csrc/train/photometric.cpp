@@ -32,12 +32,18 @@ Pixel to_rgb(const Hsv& hsv) {
   const float sector = std::floor(hue), within = hue - sector;
   const float v = hsv.value, p = v * (1 - hsv.saturation), q = v * (1 - hsv.saturation * within), t = v * (1 - hsv.saturation * (1 - within));
   switch (static_cast<int>(sector) % 6) {
-    case 0: return {v, t, p};
-    case 1: return {q, v, p};
-    case 2: return {p, v, t};
-    case 3: return {p, q, v};
-    case 4: return {t, p, v};
-    default: return {v, p, q};
+    case 0:
+      return {v, t, p};
+    case 1:
+      return {q, v, p};
+    case 2:
+      return {p, v, t};
+    case 3:
+      return {p, q, v};
+    case 4:
+      return {t, p, v};
+    default:
+      return {v, p, q};
   }
 }
 

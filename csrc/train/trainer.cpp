@@ -41,7 +41,8 @@ void check(const Sample& sample, size_t classes) {
   require(picture.width_px >= 1 && picture.height_px >= 1 && picture.rgb.size() == bytes, "a picture's bytes do not match its width and height",
           ErrorCode::Input);
   for (const TruthBox& box : boxes) {
-    const bool inside = box.x1 >= 0 && box.y1 >= 0 && box.x2 <= static_cast<float>(picture.width_px) && box.y2 <= static_cast<float>(picture.height_px);
+    const bool inside =
+        box.x1 >= 0 && box.y1 >= 0 && box.x2 <= static_cast<float>(picture.width_px) && box.y2 <= static_cast<float>(picture.height_px);
     require(inside && box.x2 > box.x1 && box.y2 > box.y1, "a box lies outside its picture, or has no area", ErrorCode::Input);
     require(box.class_id >= 0 && static_cast<size_t>(box.class_id) < classes, "a box's class is none of the network's", ErrorCode::Input);
   }

@@ -250,6 +250,7 @@ void damage(const std::string& file) {
 }
 
 const Registration fuzz_zip("checkpoint: zip: cut at 200 places and flipped in 2,000, it loads or is refused", [] { damage("good_zip.pth"); });
-const Registration fuzz_legacy("checkpoint: legacy: cut at 200 places and flipped in 2,000, it loads or is refused", [] { damage("good_legacy.pth"); });
+const Registration fuzz_legacy("checkpoint: legacy: cut at 200 places and flipped in 2,000, it loads or is refused",
+                               [] { damage("good_legacy.pth"); });
 
 }  // namespace

@@ -238,7 +238,8 @@ bool is_finite_view(const CornerMaps& maps, int64_t view, const ViewGeometry& ge
   const int64_t height = maps.heat.size(2), width = maps.heat.size(3);
   for (const Peak& peak : naive_peaks(maps.heat[view], options)) {
     const int64_t x = peak.index % width, y = peak.index / width % height;
-    for (const at::Tensor& value : {maps.emb[view][0][y][x], maps.off[view][0][y][x].mul(geometry.scale_x), maps.off[view][1][y][x].mul(geometry.scale_y)})
+    for (const at::Tensor& value :
+         {maps.emb[view][0][y][x], maps.off[view][0][y][x].mul(geometry.scale_x), maps.off[view][1][y][x].mul(geometry.scale_y)})
       if (!std::isfinite(value.item<float>())) return false;
   }
   return true;
@@ -248,8 +249,7 @@ void check_all(const Case& c, const DecodedViews& got, float slack) {
   check(got.size() == c.views.size(), c.name, ": ", got.size(), " views");
   for (size_t v = 0; v < got.size(); ++v) {
     const auto view = static_cast<int64_t>(v);
-    const bool finite =
-        is_finite_view(c.maps.tl, view, c.views[v], c.options) && is_finite_view(c.maps.br, view, c.views[v], c.options);
+    const bool finite = is_finite_view(c.maps.tl, view, c.views[v], c.options) && is_finite_view(c.maps.br, view, c.views[v], c.options);
     check(got[v].finite == finite, c.name, ": view ", v, " is taken to be ", got[v].finite ? "finite" : "damaged");
     check_same(c.name, got[v].candidates, finite ? naive_decode(c.maps, view, c.views[v], c.options) : std::vector<Candidate>(), slack);
   }

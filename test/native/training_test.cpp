@@ -7,7 +7,6 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/upsample_nearest2d.h>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -53,7 +52,9 @@ const Registration upsample_gradient("training: upsampling and adding gives ATen
   const at::AutoGradMode recording(true);
   for (const at::ScalarType type : types_on(at::kCPU)) {
     for (const auto& [low_size, size] : {std::pair(4, 8), std::pair(4, 7), std::pair(1, 1)}) {
-      const auto pair = [&] { return std::pair(leaf(Content::Random, {2, 3, low_size, low_size}, 1, type), leaf(Content::Random, {2, 3, size, size}, 2, type)); };
+      const auto pair = [&] {
+        return std::pair(leaf(Content::Random, {2, 3, low_size, low_size}, 1, type), leaf(Content::Random, {2, 3, size, size}, 2, type));
+      };
       const auto [low, skip] = pair();
       const auto [low_aten, skip_aten] = pair();
       const at::Tensor grad = make_values({2, 3, size, size}, Content::Ties, 3).to(type);
@@ -96,9 +97,11 @@ const Registration augmentation("training: augmented boxes lie where their objec
       check(box.class_id == 1 || box.class_id == 2, "another class");
       const double inside = level((box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2);
       for (const auto& [x, y] : {std::pair(box.x1 - 3, (box.y1 + box.y2) / 2), std::pair((box.x1 + box.x2) / 2, box.y1 - 3)}) {
-        const bool elsewhere = x < 0 || y < 0 || std::any_of(boxes.begin(), boxes.end(), [&](const TruthBox& other) {
-                                 return x > other.x1 - 2 && x < other.x2 + 2 && y > other.y1 - 2 && y < other.y2 + 2;
-                               });
+        const bool elsewhere =
+            x < 0 || y < 0 ||
+            std::any_of(
+                boxes.begin(), boxes.end(),
+                [&](const TruthBox& other) { return x > other.x1 - 2 && x < other.x2 + 2 && y > other.y1 - 2 && y < other.y2 + 2; });
         // Outside lies black, or the mean colour around the picture: both are darker than the object.
         if (!elsewhere) check(inside > level(x, y), "seed ", seed, ": the box is not where the object is");
       }
