@@ -1,4 +1,4 @@
-// AbortSignal around work that can't be stopped at once.
+// AbortSignals and deadlines around work that can't be stopped at once.
 
 /**
  * Settles with `work`, or rejects with the signal's reason as soon as it aborts; what `work` then comes to is dropped.
@@ -20,5 +20,16 @@ export async function abortable<T>(signal: AbortSignal | undefined, work: () => 
     return await Promise.race([work(), aborted]);
   } finally {
     stopListening?.();
+  }
+}
+
+/** What `work` comes to; after so many milliseconds what `late` gives, or throws, and the work goes on by itself. */
+export async function orLate<T, L>(work: Promise<T>, ms: number, late: () => L): Promise<T | L> {
+  let timer: NodeJS.Timeout | undefined;
+  const alarm = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms))).then(late);
+  try {
+    return await Promise.race([work, alarm]);
+  } finally {
+    clearTimeout(timer);
   }
 }

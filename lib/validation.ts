@@ -11,6 +11,11 @@ export function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
+/** The first of them, as many as a sentence bears. */
+export function listed(names: readonly string[], most: number): string {
+  return names.slice(0, most).join(', ') + (names.length > most ? ', ...' : '');
+}
+
 /** ` (did you mean X?)` for the nearest of the known names, if it is near. */
 export function suggestion(name: string, known: readonly string[]): string {
   const nearest = known.length > 0 ? closest(name.toLowerCase(), [...known]) : '';

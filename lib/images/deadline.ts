@@ -1,4 +1,5 @@
 // Work in the pool's threads (libuv's), which nothing can end: it is waited for so long and no longer, and known to go on until it comes back.
+import { orLate } from '../abort.js';
 import { CornerNetError } from '../errors.js';
 
 /** The threads of this process that read and decode. */
@@ -37,18 +38,11 @@ export async function within<T>(seconds: number, what: string, begin: () => Prom
     if (isLate) work.late--;
   });
   if (seconds === 0) return working;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const sentence = `${what} takes longer than the ${seconds} s that timeout allows`;
-      reject(work.late >= poolSize ? new AllBlocked(what) : new CornerNetError('ERR_INPUT', sentence));
-      isLate = true;
-      work.late++;
-    }, seconds * 1000);
+  return orLate(working, seconds * 1000, () => {
+    const isAlone = work.late < poolSize;
+    isLate = true;
+    work.late++;
+    if (!isAlone) throw new AllBlocked(what);
+    throw new CornerNetError('ERR_INPUT', `${what} takes longer than the ${seconds} s that timeout allows`);
   });
-  try {
-    return await Promise.race([working, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

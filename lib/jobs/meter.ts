@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { RecentRate } from '../recent-rate.js';
 import { GrowingFile, readWhole } from './lines.js';
 import type { BatchProgress } from './types.js';
 
@@ -20,7 +21,6 @@ export type Sample = z.infer<typeof sampleSchema>;
 const timelineFile = 'timeline.jsonl';
 const sampleMs = 5_000;
 const reportMs = 250;
-const rateWindowMs = 30_000;
 
 export async function readTimeline(folder: string): Promise<Sample[]> {
   const samples: Sample[] = [];
@@ -35,7 +35,7 @@ export class Meter {
   readonly #timer: NodeJS.Timeout;
   #done: number;
   #failed: number;
-  #recent: { time: number; ended: number }[];
+  readonly #recent = new RecentRate();
   #sampled: number;
   #trouble: Error | undefined;
 
@@ -52,7 +52,7 @@ export class Meter {
     this.#failed = failed;
     this.#report = report;
     this.#sampled = Date.now();
-    this.#recent = [{ time: Date.now(), ended: done + failed }];
+    this.#recent.add(done + failed);
     this.#timer = setInterval(() => this.#tick(), reportMs);
   }
 
@@ -93,8 +93,7 @@ export class Meter {
 
   #tick(): void {
     const now = Date.now();
-    this.#recent.push({ time: now, ended: this.#done + this.#failed });
-    while (this.#recent.length > 2 && now - (this.#recent[1]?.time ?? now) > rateWindowMs) this.#recent.shift();
+    this.#recent.add(this.#done + this.#failed);
     this.#report?.(this.#progress());
     if (now - this.#sampled < sampleMs) return;
     this.#sampled = now;
@@ -103,9 +102,7 @@ export class Meter {
 
   #progress(): BatchProgress {
     const ended = this.#done + this.#failed;
-    const oldest = this.#recent[0] ?? { time: Date.now(), ended };
-    const seconds = (Date.now() - oldest.time) / 1000;
-    const rate = seconds > 0 ? Math.max(0, ended - oldest.ended) / seconds : 0;
+    const rate = this.#recent.perSecond(ended);
     return {
       total: this.#total,
       done: this.#done,

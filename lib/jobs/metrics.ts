@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 
 import { Counter, Gauge, Registry } from 'prom-client';
 
+import { orLate } from '../abort.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import { onDisk } from '../inputs/file-names.js';
@@ -154,13 +155,9 @@ export class Metrics {
   }
 
   async #chunks(): Promise<Readonly<Record<string, number>>> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new Error('the queue does not answer')), queueMs)));
-    try {
-      return await Promise.race([this.#watched.chunks?.() ?? {}, late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return orLate(Promise.resolve(this.#watched.chunks?.() ?? {}), queueMs, () => {
+      throw new Error('the queue does not answer');
+    });
   }
 
   /** Why this would not do its work, if it would not. */

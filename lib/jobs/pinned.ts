@@ -13,7 +13,7 @@ export interface PinnedWeights {
 }
 
 /** What changes with every write to a file and every other file under its name. */
-async function stateOf(path: string): Promise<string> {
+export async function stateOf(path: string): Promise<string> {
   const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
   return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
 }

@@ -16,7 +16,7 @@ import { failedOutcome, type PictureOutcome } from './outcome.js';
 import { finishOutputs } from './outputs.js';
 import { DamagedRecords, damageSentence, JobRecords } from './records.js';
 import { QueueEngine } from './queue/engine.js';
-import { SupervisedDetector, type Engine, type EngineHealth } from './supervisor.js';
+import { SupervisedDetector, type Engine } from './supervisor.js';
 import type { BatchSummary, RunBatchOptions } from './types.js';
 
 /** Looks at pictures side by side and hands them to the engine in their order, in which one that is alone records them. */
@@ -113,16 +113,12 @@ class JobRun {
     const { metrics: port, queue } = this.#job;
     if (port === undefined) return undefined;
     const { Metrics } = await import('./metrics.js'); // with its library
-    const engine = (): Engine | undefined => this.#engine;
-    const health = (): EngineHealth | undefined => {
-      const present = engine();
-      return present instanceof SupervisedDetector ? present.health : undefined;
-    };
-    const chunks = (): Promise<Record<string, number>> | undefined => {
-      const present = engine();
-      return present instanceof QueueEngine ? present.chunks() : undefined;
-    };
-    return Metrics.serve(port, { health, pending: () => this.#pending?.(), ...(queue && { chunks }) }, this.#say);
+    const chunks = () => this.#engine?.chunks?.();
+    return Metrics.serve(
+      port,
+      { health: () => this.#engine?.health, pending: () => this.#pending?.(), ...(queue && { chunks }) },
+      this.#say,
+    );
   }
 
   async #run(): Promise<BatchSummary> {
@@ -245,8 +241,8 @@ class JobRun {
  * const summary = await runBatch({ inputs: ['pictures/'], output: 'job', weights: '10x5' });
  * console.log(summary.done, summary.failed);
  * ```
- * @throws {CornerNetError} `ERR_OPTION` (also for other settings than the folder's job has), `ERR_INPUT` (no pictures, the folder can't be
- * written, another process has it), `ERR_QUEUE`, and what `Detector.load` throws; an abort rejects with the signal's reason.
+ * @throws {CornerNetError} `ERR_OPTION`, `ERR_JOB` (the folder holds another job, or the same with other settings), `ERR_LOCKED` (another process
+ * has it), `ERR_INPUT` (no pictures), `ERR_WRITE`, `ERR_QUEUE`, and what `Detector.load` throws; an abort rejects with the signal's reason.
  */
 export async function runBatch(job: BatchJob, options: RunBatchOptions = {}): Promise<BatchSummary> {
   const checked = checkJob(job);

@@ -7,18 +7,6 @@ import { DetectorProcess, type Death } from './detector-process.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
 import type { PinnedWeights } from './pinned.js';
 
-/** Where a job's pictures are computed. */
-export interface Engine {
-  /** Pictures that it should have at once to be busy. */
-  readonly window: number;
-  /** Names by class id, once they are known. */
-  readonly classes: readonly string[] | undefined;
-  /** What comes of a picture; rejects only when the engine itself can't go on. */
-  submit(entry: Entry): Promise<PictureOutcome>;
-  /** Ends it; what was submitted rejects. */
-  close(): Promise<void>;
-}
-
 /** How the process with the detector is. */
 export interface EngineHealth {
   /** Whether it takes pictures. */
@@ -27,11 +15,28 @@ export interface EngineHealth {
   readonly devices: readonly { readonly device: string; readonly inService: boolean }[];
 }
 
+/** Where a job's pictures are computed. */
+export interface Engine {
+  /** Pictures that it should have at once to be busy. */
+  readonly window: number;
+  /** Names by class id, once they are known. */
+  readonly classes: readonly string[] | undefined;
+  /** How the process with the detector is, where it is this machine's. */
+  readonly health?: EngineHealth;
+  /** Chunks by their state, where there is a queue. */
+  chunks?(): Promise<Readonly<Record<string, number>>>;
+  /** What comes of a picture; rejects only when the engine itself can't go on. */
+  submit(entry: Entry): Promise<PictureOutcome>;
+  /** Ends it; what was submitted rejects. */
+  close(): Promise<void>;
+}
+
 /** Deaths of the process with one picture alone in hand, after which that picture is given up. */
 const deathsOfPoison = 2;
 /** Deaths before it is ready, one after the other, after which the process is given up. */
 const deathsAtStart = 3;
 const longestPauseMs = 5_000;
+
 interface Submission {
   readonly id: number;
   readonly entry: Entry;

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
-import { shown, suggestion, validated } from '../validation.js';
+import { listed, shown, suggestion, validated } from '../validation.js';
 import type { DetectAllOptions, DetectOptions, LoadOptions } from './interfaces.js';
 import { callTable, detectAllTable, loadTable, shapeOf } from './table.js';
 import type { Abortable } from './values.js';
@@ -43,10 +43,9 @@ export function resolveClasses(wanted: readonly (string | number)[], names: read
   return wanted.map((one) => {
     const id = typeof one === 'number' ? one : names.indexOf(one);
     if (id >= 0 && id < names.length) return id;
-    const known = names.slice(0, 12).join(', ') + (names.length > 12 ? ', ...' : '');
     throw new CornerNetError(
       'ERR_OPTION',
-      `option classes has ${shown(one)}${suggestion(String(one), names)}, but these weights detect ${known} (ids 0 to ${names.length - 1})`,
+      `option classes has ${shown(one)}${suggestion(String(one), names)}, but these weights detect ${listed(names, 12)} (ids 0 to ${names.length - 1})`,
     );
   });
 }

@@ -3,6 +3,7 @@ import { readAnnotations, type CocoAnnotations } from '../coco/dataset.js';
 import { detectSet } from '../coco/detect.js';
 import { evaluateChecked, type CocoStats } from '../coco/evaluate.js';
 import { CornerNetError } from '../errors.js';
+import { listed } from '../validation.js';
 
 export interface Validation {
   readonly images: string;
@@ -20,8 +21,7 @@ export async function readValidation(
   const annotations = await readAnnotations(file);
   const unknown = annotations.categories.filter(({ name }) => !classes.includes(name)).map(({ name }) => name);
   if (unknown.length > 0) {
-    const names = unknown.slice(0, 5).join(', ') + (unknown.length > 5 ? ', ...' : '');
-    throw new CornerNetError('ERR_INPUT', `${file} has ${unknown.length} categories that are not trained: ${names}`);
+    throw new CornerNetError('ERR_INPUT', `${file} has ${unknown.length} categories that are not trained: ${listed(unknown, 5)}`);
   }
   return { images, annotations, threads };
 }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { Queue } from 'bullmq';
 import type { RedisOptions } from 'ioredis';
 
+import { orLate } from '../../abort.js';
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import type { QueueOptions } from '../interfaces.js';
 import { MessageSeal } from './seal.js';
@@ -135,9 +136,10 @@ const goodbyeMs = 3_000;
 
 /** Does the last things with a server, and leaves when it doesn't answer. */
 export async function sayGoodbye(last: () => Promise<unknown>, disconnect: () => Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), goodbyeMs)));
-  const outcome = await Promise.race([last().catch(() => undefined), late]); // what is left behind, Redis deletes in time
-  clearTimeout(timer);
-  if (outcome === 'late') void disconnect().catch(() => undefined);
+  const leave = (): void => void disconnect().catch(() => undefined);
+  await orLate(
+    last().catch(() => undefined),
+    goodbyeMs,
+    leave,
+  ); // what is left behind, Redis deletes in time
 }

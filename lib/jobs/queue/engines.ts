@@ -9,7 +9,7 @@ import { defaultMaxPixels } from '../../options/values.js';
 import { findWeights, resolveWeights, sha256 } from '../../weights/weights.js';
 import type { WorkerOptions } from '../interfaces.js';
 import { workerLimits } from '../options.js';
-import type { PinnedWeights } from '../pinned.js';
+import { stateOf, type PinnedWeights } from '../pinned.js';
 import { SupervisedDetector } from '../supervisor.js';
 import type { Chunk } from './protocol.js';
 import type { QueueRoot } from './root.js';
@@ -143,8 +143,7 @@ export class Engines {
   }
 
   async #digestOf(path: string): Promise<string> {
-    const { dev, ino, size, mtimeMs } = await stat(path);
-    const key = `${dev}-${ino}-${size}-${mtimeMs}`;
+    const key = await stateOf(path);
     const digest = this.#digests.get(key) ?? (await sha256(path));
     this.#digests.set(key, digest);
     return digest;
