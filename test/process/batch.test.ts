@@ -6,14 +6,12 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   rmSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
 import sharp from 'sharp';
@@ -35,6 +33,7 @@ import {
 import { openInBrowser } from '../support/browser.js';
 import { cornernet, runScript } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const few = photos.slice(0, 6);
 
@@ -42,12 +41,9 @@ describe('cornernet batch', function () {
   this.timeout(300_000);
   let folder: string;
   let job: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-batch-'));
+  eachInAFolder('batch', (made) => {
+    folder = made;
     job = join(folder, 'job');
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   /** Paths of copies, so that a test may change the pictures. */

@@ -1,7 +1,6 @@
 // cornernet bench as a user meets it: real runs, short ones, of which no time is expected.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { readReport } from '../../lib/bench/schema.js';
@@ -9,6 +8,7 @@ import { Detector } from '../../lib/index.js';
 import { root } from '../environment.js';
 import { openInBrowser } from '../support/browser.js';
 import { cornernet, runNode } from '../support/child.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const scenes = ['scene0.jpg', 'scene1.jpg'].map((name) => join(root, 'pictures', name));
 const brief = ['--duration', '0.2', '--window', '0.05', '--quiet'];
@@ -16,12 +16,7 @@ const brief = ['--duration', '0.2', '--window', '0.05', '--quiet'];
 describe('cornernet bench', function () {
   this.timeout(180_000);
   let folder: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-bench-test-'));
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
+  eachInAFolder('bench-test', (made) => (folder = made));
 
   /** The plots of a page, by what they say they show, and whether each has drawn something. */
   async function plotsOf(

@@ -1,7 +1,6 @@
 // Hostile and damaged checkpoints in a process of their own: refused in little memory, noticed when they change, and never an empty result.
 import { strict as assert } from 'node:assert';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { resolveWeights } from '../../lib/weights/weights.js';
@@ -9,6 +8,7 @@ import { fixtures, orSkip, root } from '../environment.js';
 import { checkpointOf, dictionary, mendChecksum, recordsOf, storage, tensor, unicode } from '../support/checkpoint-file.js';
 import { runScript } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const training = join(fixtures, 'mmengine_training.pth');
 const small = tensor();
@@ -89,12 +89,9 @@ describe('A checkpoint', function () {
   this.timeout(300_000);
   let folder: string;
   let file: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-checkpoints-'));
+  eachInAFolder('checkpoints', (made) => {
+    folder = made;
     file = join(folder, 'weights.pth');
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   for (const [name, make] of Object.entries(bombs)) {

@@ -1,8 +1,7 @@
 // The processes under a job: whatever one dies of or hangs in, the job goes on, and none outlives it.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { orSkip, root } from '../environment.js';
@@ -10,17 +9,15 @@ import { cornernet } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { RedisServer } from '../support/redis.js';
 import { assertComplete, childrenOf, errorsOf, photos, resultsOf, startCornernet, until, writeList } from '../support/batch.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 describe('processes under a job', function () {
   this.timeout(300_000);
   let folder: string;
   let job: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-children-'));
+  eachInAFolder('children', (made) => {
+    folder = made;
     job = join(folder, 'job');
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   /** An environment in which every process under a job runs this first; `message` is what it is sent. */

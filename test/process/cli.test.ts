@@ -6,7 +6,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
@@ -15,7 +14,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import sharp from 'sharp';
@@ -24,6 +22,7 @@ import type { DetectionResult } from '../../lib/index.js';
 import { fixtures, root } from '../environment.js';
 import { assertComplete, photos, startCornernet, writeList } from '../support/batch.js';
 import { cornernet, runNode } from '../support/child.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const scenes = ['scene0.jpg', 'scene1.jpg', 'scene2.jpg', 'scene3.jpg'].map((name) => join(root, 'pictures', name));
 const [scene] = scenes as [string];
@@ -31,12 +30,7 @@ const [scene] = scenes as [string];
 describe('cornernet', function () {
   this.timeout(120_000);
   let folder: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-cli-'));
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
+  eachInAFolder('cli', (made) => (folder = made));
 
   const lines = (text: string): DetectionResult[] =>
     text

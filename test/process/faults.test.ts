@@ -1,13 +1,13 @@
 // Batch jobs on disks that fail: a coded error or a right result, and the job goes on afterwards.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 import { orSkip } from '../environment.js';
 import { assertComplete, errorsOf, photos, writeList } from '../support/batch.js';
 import { cornernet } from '../support/child.js';
 import { withFaults, type Faults } from '../support/faults.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const few = photos.slice(0, 4);
 
@@ -16,13 +16,10 @@ describe('cornernet batch on a disk that fails', function () {
   let folder: string;
   let job: string;
   let list: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-faulty-'));
+  eachInAFolder('faulty', (made) => {
+    folder = made;
     job = join(folder, 'job');
     list = writeList(join(folder, 'some.txt'), few);
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   async function batch(context: Mocha.Context, faults: Faults, ...flags: string[]): Promise<{ code: number | null; stderr: string }> {

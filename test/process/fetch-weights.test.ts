@@ -1,28 +1,16 @@
 // cornernet weights fetch, of a package whose manifest has a small file: what is held ever after, what is fetched again, several at once, and over what.
 import { strict as assert } from 'node:assert';
-import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { orSkip, root, Unavailable } from '../environment.js';
+import { root } from '../environment.js';
 import { until } from '../support/batch.js';
 import { runNode, type Ended, type RunOptions } from '../support/child.js';
 import { file, redirect, serve, serveProxy, stallAfter, type Handler } from '../support/flaky-server.js';
+import { eachInAFolder, makeCertificate } from '../support/scratch.js';
 
 const content = randomBytes(300_000);
 const sha256 = createHash('sha256').update(content).digest('hex');
@@ -32,8 +20,8 @@ describe('cornernet weights fetch', function () {
   this.timeout(60_000);
   let folder: string;
   let fetched: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-fetch-'));
+  eachInAFolder('fetch', (made) => {
+    folder = made;
     for (const part of ['dist', 'setup', 'package.json']) cpSync(join(root, part), join(folder, part), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
     mkdirSync(join(folder, 'weights'));
@@ -48,7 +36,6 @@ describe('cornernet weights fetch', function () {
     writeFileSync(join(folder, 'weights', 'manifest.json'), JSON.stringify(manifest));
     fetched = join(folder, 'cache', 'weights', name);
   });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   const weights = (args: readonly string[], { env, ...options }: RunOptions = {}): Promise<Ended> =>
     runNode([join(folder, 'dist', 'cli.js'), 'weights', ...args], {
@@ -134,17 +121,7 @@ describe('cornernet weights fetch', function () {
   });
 
   it('goes over https alone, through the proxy that the environment names, and follows no redirect away from it', async function () {
-    await orSkip(this, () =>
-      spawnSync('openssl', ['version']).error
-        ? Promise.reject(new Unavailable('openssl is not installed, which makes the certificate'))
-        : Promise.resolve(),
-    );
-    const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
-    const made = spawnSync('openssl', [
-      ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=weights.invalid'],
-      ...['-addext', 'subjectAltName=DNS:weights.invalid', '-keyout', key, '-out', certificate],
-    ]);
-    assert.equal(made.status, 0, made.stderr.toString());
+    const { key, certificate } = await makeCertificate(this, folder, 'weights.invalid', 'DNS:weights.invalid');
     await using plain = await serve(file(content));
     const answers = [redirect(`${plain.url}/${name}`), redirect('/elsewhere'), file(content)];
     const secure = createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (request, response) =>

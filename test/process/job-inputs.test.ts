@@ -1,7 +1,6 @@
 // What changes under a job between and during its runs: its checkpoint, its pictures, its tar files.
 import { strict as assert } from 'node:assert';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { pack } from 'tar-stream';
@@ -9,17 +8,15 @@ import { pack } from 'tar-stream';
 import { fixtures, root } from '../environment.js';
 import { assertComplete, errorsOf, partsOf, photos, resultsOf } from '../support/batch.js';
 import { cornernet } from '../support/child.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 describe('what changes under a job', function () {
   this.timeout(300_000);
   let folder: string;
   let job: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-job-'));
+  eachInAFolder('job', (made) => {
+    folder = made;
     job = join(folder, 'job');
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   function copies(count: number): string[] {

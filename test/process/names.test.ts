@@ -1,8 +1,7 @@
 // Names from anywhere: of files, classes and categories that hold a terminal's commands, formulas, JavaScript's own words or bytes that are no UTF-8.
 import { strict as assert } from 'node:assert';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { CocoAnnotations } from '../../lib/coco.js';
@@ -10,6 +9,7 @@ import { runBatch } from '../../lib/jobs.js';
 import { fixtures } from '../environment.js';
 import { resultsOf } from '../support/batch.js';
 import { cornernet } from '../support/child.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const set = join(fixtures, 'digits', 'val');
 const photo = join(set, '0003.jpg');
@@ -20,10 +20,7 @@ const isInert = (text: string): void => assert.doesNotMatch(text, /[\x00-\x08\x0
 describe('names from anywhere', function () {
   this.timeout(120_000);
   let folder: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-names-'));
-  });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  eachInAFolder('names', (made) => (folder = made));
 
   const annotated = (change: (all: CocoAnnotations) => object): string => {
     const all = JSON.parse(readFileSync(join(set, 'annotations.json'), 'utf8')) as CocoAnnotations;

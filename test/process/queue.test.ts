@@ -1,14 +1,14 @@
 // Batch jobs over many workers: a real Redis, real processes, and accidents to all of them.
 import { strict as assert } from 'node:assert';
-import { spawnSync } from 'node:child_process';
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Unavailable, fixtures, orSkip, root } from '../environment.js';
+import { fixtures, root } from '../environment.js';
 import { assertComplete, childrenOf, errorsOf, heard, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { cornernet, runNode } from '../support/child.js';
 import { QueueBed, type Running } from '../support/queue.js';
+import { makeCertificate } from '../support/scratch.js';
 
 describe('cornernet batch --queue', function () {
   this.timeout(300_000);
@@ -222,17 +222,7 @@ describe('cornernet batch --queue', function () {
   });
 
   it('speaks TLS with a server whose authority is named, and with no other', async function () {
-    await orSkip(this, () =>
-      spawnSync('openssl', ['version']).error
-        ? Promise.reject(new Unavailable('openssl is not installed, which makes the certificate'))
-        : Promise.resolve(),
-    );
-    const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
-    const made = spawnSync('openssl', [
-      ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost'],
-      ...['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate],
-    ]);
-    assert.equal(made.status, 0, made.stderr.toString());
+    const { key, certificate } = await makeCertificate(this, folder, 'localhost', 'IP:127.0.0.1');
     const flags = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate, '--tls-auth-clients', 'no'];
     const { port } = await server(this, flags, true);
     const url = `rediss://127.0.0.1:${port}`;

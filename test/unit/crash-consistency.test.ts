@@ -1,7 +1,6 @@
 // What a kill and a power cut leave of a job: its recorded writes are replayed up to every one of them, and the folder is opened.
 import { strict as assert } from 'node:assert';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { readJob } from '../../lib/jobs/job.js';
@@ -12,6 +11,7 @@ import { assertComplete, errorsOf, photos, resultsOf } from '../support/batch.js
 import { cornernet, runNode } from '../support/child.js';
 import { FileSystemModel, writeContents, type Contents, type Cut } from '../support/crash.js';
 import { readTrace, withFaults, type FileOperation } from '../support/faults.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const cuts: readonly Cut[] = ['kill', 'unsynced-lost', 'names-kept', 'torn'];
 
@@ -37,12 +37,9 @@ describe('a job that is cut off', function () {
   this.timeout(300_000);
   let folder: string;
   let trace: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-crash-'));
+  eachInAFolder('crash', (made) => {
+    folder = made;
     trace = join(folder, 'trace');
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   /** Opens the folder `job` as each way of cutting it off leaves it after an operation, and holds what is promised. */

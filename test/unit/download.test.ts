@@ -1,13 +1,13 @@
 // Downloads against a server that stalls, cuts, ignores ranges, redirects and serves wrong bytes.
 import { strict as assert } from 'node:assert';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { download, type DownloadRequest } from '../../lib/weights/download.js';
 import { CornerNetError } from '../../lib/errors.js';
 import { cutAfter, file, fileWithoutRanges, redirect, serve, stallAfter, status, type FlakyServer } from '../support/flaky-server.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const content = randomBytes(300_000);
 const sha256 = createHash('sha256').update(content).digest('hex');
@@ -15,12 +15,9 @@ const sha256 = createHash('sha256').update(content).digest('hex');
 describe('download', () => {
   let folder: string;
   let target: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-download-'));
+  eachInAFolder('download', (made) => {
+    folder = made;
     target = join(folder, 'sub', 'weights.pth');
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   const fetchFrom = (server: FlakyServer, more: Partial<DownloadRequest> = {}): Promise<string> =>

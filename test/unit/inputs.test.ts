@@ -1,7 +1,6 @@
 // From what a user names to pictures: order, folders, globs, lists, tar files, and folders too large to sort in memory.
 import { strict as assert } from 'node:assert';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
@@ -12,6 +11,7 @@ import { expandInputs, listInputs, PassedOver } from '../../lib/inputs/expand.js
 import { sortNames } from '../../lib/inputs/walk.js';
 import { root } from '../environment.js';
 import { random } from '../support/batch.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];
@@ -27,13 +27,10 @@ async function refusal(attempt: Promise<unknown>): Promise<string> {
 
 describe('inputs', () => {
   let folder: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-inputs-'));
+  eachInAFolder('inputs', (made) => {
+    folder = made;
     mkdirSync(join(folder, 'b', 'deep'), { recursive: true });
     for (const name of ['a10.jpg', 'a2.JPG', 'b/1.png', 'b/deep/2.webp', '.hidden.jpg', 'notes.md']) writeFileSync(join(folder, name), '');
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   const below = (names: readonly string[]): string[] => names.map((name) => join(folder, name));

@@ -1,24 +1,22 @@
 // The lock of a job's folder: one owner at a time, whatever the machines' names, clocks and name spaces say.
 import { strict as assert } from 'node:assert';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { FolderLock } from '../../lib/jobs/lock.js';
 import { thisProcess, type Owner } from '../../lib/jobs/owner.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const times = { beat: 20, dead: 400 };
 
 describe('the lock of a job', () => {
   let folder: string;
   let file: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-lock-'));
+  eachInAFolder('lock', (made) => {
+    folder = made;
     file = join(folder, 'lock-000001.json');
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   const claim = (owner: Partial<Owner>, count = 0): string => JSON.stringify({ host: 'elsewhere', pid: 12, token: 'a', count, ...owner });

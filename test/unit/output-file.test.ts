@@ -7,7 +7,6 @@ import {
   createReadStream,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   rmSync,
@@ -15,18 +14,15 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { openOutput, writeText } from '../../lib/output-file.js';
 import { Unavailable, orSkip, root } from '../environment.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 describe('output files', () => {
   let folder: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-output-'));
-  });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  eachInAFolder('output', (made) => (folder = made));
 
   it('makes the folders on the way, several at once too', async () => {
     const files = ['a/b/c/1.txt', 'a/b/c/2.txt', 'a/b/3.txt'].map((name) => join(folder, name));

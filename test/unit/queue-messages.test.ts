@@ -1,12 +1,12 @@
 // What goes through a queue: bounded, signed for one chunk, and silent about the machine that it comes from.
 import { strict as assert } from 'node:assert';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { chunkSchema, parseMessage, replySchemaOf } from '../../lib/jobs/queue/protocol.js';
 import { QueueRoot } from '../../lib/jobs/queue/root.js';
 import { MessageSeal } from '../../lib/jobs/queue/seal.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const chunk = {
   weights: { given: 'digits', sha256: '0'.repeat(64) },
@@ -23,8 +23,7 @@ const reply = (detection: object, classes = ['0']): unknown => ({
 
 describe("a queue's messages", () => {
   let folder: string;
-  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'cornernet-messages-'))));
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  eachInAFolder('messages', (made) => (folder = made));
 
   it('are taken within their bounds and no further', () => {
     parseMessage(chunkSchema, chunk, 'a chunk');
