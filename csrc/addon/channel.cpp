@@ -117,6 +117,13 @@ void Channel::cancel(int64_t id) {
   finisher_.cancel(id);
 }
 
+Napi::Value Channel::cancel(const Napi::CallbackInfo& info) {
+  return answered(info, [&] {
+    if (info[0].IsNumber()) cancel(info[0].As<Napi::Number>().Int64Value());
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Promise Channel::close(std::function<void()> last) {
   const auto deferred = Napi::Promise::Deferred::New(env_);
   if (closed_) {

@@ -29,6 +29,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Napi::Promise submit_aside(const Napi::Value& owner, int64_t id, std::function<Result()> work);
   /// Drops the call of this id, which rejects with ERR_CLOSED: at once when it waits, at its next step when it runs.
   void cancel(int64_t id);
+  /// The same as JavaScript calls it: the id is the first argument; answers undefined.
+  Napi::Value cancel(const Napi::CallbackInfo& info);
   /// Refuses new calls, rejects waiting ones, lets the running one finish, runs `last` on the thread and ends it. Every call's promise resolves then.
   Napi::Promise close(std::function<void()> last);
   /// The same without a promise: for an owner that was garbage-collected.

@@ -130,6 +130,9 @@ T from_js(const Napi::Value& value, const std::string& name, T out = {}) {
   return out;
 }
 
+/// The id of a call: its first argument.
+inline int64_t call_id(const Napi::CallbackInfo& info) { return from_js<int64_t>(info[0], "a call's id"); }
+
 /// Copies. Memory of V8's own: Electron allows no other.
 template <typename T>
 Napi::Value to_js(Napi::Env env, const T& value) {

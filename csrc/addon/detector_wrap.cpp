@@ -11,8 +11,6 @@ namespace {
 
 constexpr int64_t kLoad = 0;  // calls have ids from 1 on
 
-int64_t call_id(const Napi::CallbackInfo& info) { return from_js<int64_t>(info[0], "a call's id"); }
-
 }  // namespace
 
 Detector& DetectorWrap::State::loaded() {
@@ -130,12 +128,7 @@ Napi::Value DetectorWrap::work(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value DetectorWrap::cancel(const Napi::CallbackInfo& info) {
-  return answered(info, [&] {
-    if (info[0].IsNumber()) channel_->cancel(info[0].As<Napi::Number>().Int64Value());
-    return info.Env().Undefined();
-  });
-}
+Napi::Value DetectorWrap::cancel(const Napi::CallbackInfo& info) { return channel_->cancel(info); }
 
 Napi::Value DetectorWrap::stats(const Napi::CallbackInfo& info) {
   return answered(info, [&] {

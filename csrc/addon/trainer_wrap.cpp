@@ -43,8 +43,6 @@ constexpr int64_t kBegin = 0;  // calls have ids from 1 on
 constexpr uint32_t kMostSamples = 1024;
 constexpr size_t kBoxNumbers = 5;  // x1, y1, x2, y2, class id
 
-int64_t call_id(const Napi::CallbackInfo& info) { return from_js<int64_t>(info[0], "a call's id"); }
-
 std::vector<TruthBox> boxes_from_js(const Napi::Value& value) {
   const std::vector<float> numbers = floats_from_js(value, "boxes");
   if (numbers.size() % kBoxNumbers != 0) throw Error(ErrorCode::Input, "boxes must be five numbers each: x1, y1, x2, y2, class id");
@@ -133,12 +131,7 @@ Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value TrainerWrap::cancel(const Napi::CallbackInfo& info) {
-  return answered(info, [&] {
-    if (info[0].IsNumber()) channel_->cancel(info[0].As<Napi::Number>().Int64Value());
-    return info.Env().Undefined();
-  });
-}
+Napi::Value TrainerWrap::cancel(const Napi::CallbackInfo& info) { return channel_->cancel(info); }
 
 Napi::Value TrainerWrap::close(const Napi::CallbackInfo& info) {
   return promised(info, [&] {

@@ -16,14 +16,16 @@ void within(T value, const Limits& limits, const char* name) {
   throw Error(ErrorCode::Option, sentence.str());
 }
 
-void require(bool holds, const char* sentence) {
-  if (!holds) throw Error(ErrorCode::Option, sentence);
-}
-
 }  // namespace
 
+void check_picture(const Picture& picture) {
+  const size_t bytes = size_t{3} * static_cast<size_t>(picture.width_px) * static_cast<size_t>(picture.height_px);
+  require(picture.width_px >= 1 && picture.height_px >= 1 && picture.rgb.size() == bytes, ErrorCode::Input,
+          "a picture's bytes do not match its width and height");
+}
+
 void check_scales(const std::vector<double>& scales) {
-  require(!scales.empty() && scales.size() <= limits::kScales, "scales must name 1 to 16 scales");
+  require(!scales.empty() && scales.size() <= limits::kScales, ErrorCode::Option, "scales must name 1 to 16 scales");
   for (const double scale : scales) within(scale, limits::kScale, "scales");
 }
 
@@ -33,7 +35,7 @@ void check_options(const DetectOptions& options) {
   within(options.decode.corner_topk, limits::kCornerTopk, "cornerTopk");
   within(options.decode.distance_threshold, limits::kDistanceThreshold, "distanceThreshold");
   within(options.decode.local_maximum_kernel, limits::kLocalMaximumKernel, "localMaximumKernel");
-  require(options.decode.local_maximum_kernel % 2 == 1, "localMaximumKernel must be odd");
+  require(options.decode.local_maximum_kernel % 2 == 1, ErrorCode::Option, "localMaximumKernel must be odd");
   within(options.nms.iou_threshold, limits::kIouThreshold, "softNms.iouThreshold");
   within(options.nms.sigma, limits::kSigma, "softNms.sigma");
   within(options.nms.min_score, limits::kMinScore, "softNms.minScore");

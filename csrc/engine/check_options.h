@@ -1,4 +1,5 @@
-// Whether a detection's settings lie within their limits, wherever they come from: JavaScript or a checkpoint's configuration.
+// Whether a detection's settings lie within their limits, wherever they come from (JavaScript or a checkpoint's configuration), and a picture is
+// whole.
 #pragma once
 #include <vector>
 
@@ -9,5 +10,7 @@ namespace cornernet {
 /// Throws Error(Option) that names the setting, its limits (ops/settings.h) and its value.
 void check_options(const DetectOptions& options);
 void check_scales(const std::vector<double>& scales);
+/// Throws Error(Input).
+void check_picture(const Picture& picture);
 
 }  // namespace cornernet

@@ -24,15 +24,8 @@
 namespace cornernet {
 namespace {
 
-void require(bool holds, const char* sentence) {
-  if (!holds) throw Error(ErrorCode::Option, sentence);
-}
-
 PictureView view_of(const Picture& picture) {
-  const size_t bytes = size_t{3} * static_cast<size_t>(picture.width_px) * static_cast<size_t>(picture.height_px);
-  if (picture.width_px < 1 || picture.height_px < 1 || picture.rgb.size() != bytes) {
-    throw Error(ErrorCode::Input, "a picture's bytes do not match its width and height");
-  }
+  check_picture(picture);
   return {picture.rgb.data(), picture.width_px, picture.height_px};
 }
 
@@ -138,9 +131,9 @@ Found finish(const std::vector<Group>& groups, size_t pictures, const DetectOpti
 
 void check_shape(const ForwardShape& shape) {
   constexpr int kMostPx = 1 << 20, kMostViews = 1 << 16;
-  require(shape.width_px >= 1 && shape.height_px >= 1 && shape.width_px <= kMostPx && shape.height_px <= kMostPx,
+  require(shape.width_px >= 1 && shape.height_px >= 1 && shape.width_px <= kMostPx && shape.height_px <= kMostPx, ErrorCode::Option,
           "width and height must be 1 to 1048576 pixels");
-  require(shape.views >= 1 && shape.views <= kMostViews, "views must be 1 to 65536");
+  require(shape.views >= 1 && shape.views <= kMostViews, ErrorCode::Option, "views must be 1 to 65536");
   check_scales(shape.scales);
 }
 
@@ -198,10 +191,7 @@ struct Detector::Impl {
 void Detector::Impl::load(const LoadOptions& options) {
   const c10::Device device = resolve_device(options.device);
   const c10::ScalarType dtype = resolve_precision(options.precision, device);
-  // Counts for the calling thread's OpenMP teams, so it is set on the thread that will run the network.
-  const int threads = options.threads > 0 ? options.threads : usable_cores();
-  require_threads(threads - 1);
-  at::set_num_threads(threads);
+  use_threads(options.threads);
 
   CheckpointFile checkpoint(options.path);
   StatedConfig stated = parse_config(checkpoint.meta().config);

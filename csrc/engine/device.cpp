@@ -1,5 +1,7 @@
 #include "engine/device.h"
 
+#include <ATen/Parallel.h>
+
 #include <charconv>
 
 #include "runtime/error.h"
@@ -123,6 +125,12 @@ c10::ScalarType resolve_precision(const std::string& name, c10::Device device) {
                                                    : "precision 'bf16' needs a GPU of compute capability 8.0 or newer: use 'fp16'");
   }
   throw Error(ErrorCode::Option, "precision must be 'auto', 'fp32', 'bf16' or 'fp16', not '" + name + "'");
+}
+
+void use_threads(int wanted) {
+  const int threads = wanted > 0 ? wanted : usable_cores();
+  require_threads(threads - 1);
+  at::set_num_threads(threads);  // counts for the calling thread's own OpenMP teams
 }
 
 std::string precision_name(c10::ScalarType dtype) {

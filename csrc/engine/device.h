@@ -22,6 +22,10 @@ c10::Device resolve_device(const std::string& name);
 /// "auto" is fp16 on CUDA, bf16 on a CPU with native bf16, else fp32. Error(Device) when the device can't compute in it.
 c10::ScalarType resolve_precision(const std::string& name, c10::Device device);
 
+/// So many CPU threads, 0 for the cores that the process may use, for what the calling thread computes from now on. Error(OutOfMemory) when the
+/// system doesn't let it have them.
+void use_threads(int wanted);
+
 /// "fp32", "bf16" or "fp16".
 std::string precision_name(c10::ScalarType dtype);
 

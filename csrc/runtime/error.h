@@ -23,4 +23,9 @@ class Error : public std::runtime_error {
   ErrorCode code_;
 };
 
+/// Throws the sentence unless it holds.
+inline void require(bool holds, ErrorCode code, const char* sentence) {
+  if (!holds) throw Error(code, sentence);
+}
+
 }  // namespace cornernet

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "ops/image_job.h"
 #include "train/photometric.h"
 #include "train/random.h"
 
@@ -99,22 +100,10 @@ class Pixels {
   std::vector<Pixel> pixels_;
 };
 
-/// Two neighbours of a place between pixels and the second one's weight: half-pixel centres, as OpenCV's INTER_LINEAR.
-struct Between {
-  int first, second;
-  float weight;
-};
-
-std::vector<Between> between(int from_px, int to_px) {
-  std::vector<Between> places(static_cast<size_t>(to_px));
-  const double scale = static_cast<double>(from_px) / to_px;
-  for (int i = 0; i < to_px; ++i) {
-    const double at = (i + 0.5) * scale - 0.5;
-    const int first = static_cast<int>(std::floor(at));
-    places[static_cast<size_t>(i)] = {std::clamp(first, 0, from_px - 1), std::clamp(first + 1, 0, from_px - 1),
-                                      static_cast<float>(at - std::floor(at))};
-  }
-  return places;
+std::vector<Taps> all_taps(int side_px, int source_side_px) {
+  std::vector<Taps> all;
+  for (int i = 0; i < side_px; ++i) all.push_back(taps(i, side_px, source_side_px));
+  return all;
 }
 
 /// What turns a pixel's channels, red first, into the network's.
@@ -128,18 +117,17 @@ struct Normaliser {
 };
 
 void write(const Pixels& pixels, int size_px, bool mirrored, const Normaliser& normaliser, std::span<float> out) {
-  const auto columns = between(pixels.width(), size_px), rows = between(pixels.height(), size_px);
+  const auto columns = all_taps(size_px, pixels.width()), rows = all_taps(size_px, pixels.height());
   const auto size = static_cast<size_t>(size_px);
   for (size_t y = 0; y < size; ++y) {
-    const Between& row = rows[y];
+    const Taps& row = rows[y];
     for (size_t x = 0; x < size; ++x) {
-      const Between& column = columns[mirrored ? size - 1 - x : x];
+      const Taps& column = columns[mirrored ? size - 1 - x : x];
       const Pixel &a = pixels.at(column.first, row.first), &b = pixels.at(column.second, row.first);
       const Pixel &c = pixels.at(column.first, row.second), &d = pixels.at(column.second, row.second);
       for (size_t channel = 0; channel < 3; ++channel) {
         const size_t from = normaliser.source(channel);
-        const float upper = a[from] + (b[from] - a[from]) * column.weight, lower = c[from] + (d[from] - c[from]) * column.weight;
-        const float value = upper + (lower - upper) * row.weight;
+        const float value = between(between(a[from], b[from], column.weight), between(c[from], d[from], column.weight), row.weight);
         out[(channel * size + y) * size + x] = (value - normaliser.settings.mean[channel]) / normaliser.settings.std[channel];
       }
     }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/check_options.h"
 #include "engine/config.h"
 #include "engine/device.h"
 #include "engine/guarded.h"
@@ -19,32 +20,26 @@
 namespace cornernet::train {
 namespace {
 
-void require(bool holds, const std::string& sentence, ErrorCode code = ErrorCode::Option) {
-  if (!holds) throw Error(code, sentence);
-}
-
 void check(const Architecture& a) {
   constexpr int kMostStacks = 8, kMostChannels = 4096, kMostBlocks = 64, kMostStages = 8;
   const auto between = [](int value, int most) { return value >= 1 && value <= most; };
-  require(between(a.stacks, kMostStacks), "a network has 1 to 8 stacks");
+  require(between(a.stacks, kMostStacks), ErrorCode::Option, "a network has 1 to 8 stacks");
   require(a.stage_channels.size() >= 2 && a.stage_channels.size() <= kMostStages && a.stage_blocks.size() == a.stage_channels.size(),
-          "stageChannels and stageBlocks must have one entry a resolution each, 2 to 8");
-  for (const int blocks : a.stage_blocks) require(between(blocks, kMostBlocks), "a stage has 1 to 64 blocks");
-  for (const int channels : a.stage_channels) require(between(channels, kMostChannels), "a stage has 1 to 4096 channels");
+          ErrorCode::Option, "stageChannels and stageBlocks must have one entry a resolution each, 2 to 8");
+  for (const int blocks : a.stage_blocks) require(between(blocks, kMostBlocks), ErrorCode::Option, "a stage has 1 to 64 blocks");
+  for (const int channels : a.stage_channels) require(between(channels, kMostChannels), ErrorCode::Option, "a stage has 1 to 4096 channels");
   for (const int channels : {a.stem_channels, a.feat_channels, a.pool_channels, a.branch_channels})
-    require(between(channels, kMostChannels), "a layer has 1 to 4096 channels");
+    require(between(channels, kMostChannels), ErrorCode::Option, "a layer has 1 to 4096 channels");
 }
 
 void check(const Sample& sample, size_t classes) {
   const auto& [picture, boxes, seed] = sample;
-  const size_t bytes = size_t{3} * static_cast<size_t>(picture.width_px) * static_cast<size_t>(picture.height_px);
-  require(picture.width_px >= 1 && picture.height_px >= 1 && picture.rgb.size() == bytes, "a picture's bytes do not match its width and height",
-          ErrorCode::Input);
+  check_picture(picture);
   for (const TruthBox& box : boxes) {
     const bool inside =
         box.x1 >= 0 && box.y1 >= 0 && box.x2 <= static_cast<float>(picture.width_px) && box.y2 <= static_cast<float>(picture.height_px);
-    require(inside && box.x2 > box.x1 && box.y2 > box.y1, "a box lies outside its picture, or has no area", ErrorCode::Input);
-    require(box.class_id >= 0 && static_cast<size_t>(box.class_id) < classes, "a box's class is none of the network's", ErrorCode::Input);
+    require(inside && box.x2 > box.x1 && box.y2 > box.y1, ErrorCode::Input, "a box lies outside its picture, or has no area");
+    require(box.class_id >= 0 && static_cast<size_t>(box.class_id) < classes, ErrorCode::Input, "a box's class is none of the network's");
   }
 }
 
@@ -62,11 +57,11 @@ struct Trainer::Impl {
 };
 
 void Trainer::Impl::begin(const TrainerOptions& options) {
-  require(!options.classes.empty(), "there must be a class at least");
-  require(options.device == "auto" || options.device == "cpu", "training runs on the CPU only, not on '" + options.device + "'", ErrorCode::Device);
-  const int threads = options.threads > 0 ? options.threads : usable_cores();
-  require_threads(threads - 1);
-  at::set_num_threads(threads);
+  require(!options.classes.empty(), ErrorCode::Option, "there must be a class at least");
+  if (options.device != "auto" && options.device != "cpu") {
+    throw Error(ErrorCode::Device, "training runs on the CPU only, not on '" + options.device + "'");
+  }
+  use_threads(options.threads);
   precision = options.precision == "auto" ? at::kFloat : resolve_precision(options.precision, at::kCPU);
   std::vector<std::string> classes = options.classes;
   Beginning beginning;
@@ -121,8 +116,9 @@ const TrainerInfo& Trainer::info() const { return impl_->info; }
 
 StepReport Trainer::step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate) {
   constexpr int kLeastPx = 32, kMostPx = 4096;
-  require(!samples.empty(), "a batch has at least one picture", ErrorCode::Input);
-  require(augmentation.size_px >= kLeastPx && augmentation.size_px <= kMostPx, "the network's input must have 32 to 4096 pixels a side");
+  require(!samples.empty(), ErrorCode::Input, "a batch has at least one picture");
+  require(augmentation.size_px >= kLeastPx && augmentation.size_px <= kMostPx, ErrorCode::Option,
+          "the network's input must have 32 to 4096 pixels a side");
   return guarded(
       [&] {
         std::vector<std::vector<TruthBox>> boxes;
