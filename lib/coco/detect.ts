@@ -2,8 +2,9 @@
 import { CornerNetError } from '../errors.js';
 import { Detector } from '../detector/detector.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import { pictureBelow } from './pictures.js';
+import { listed } from '../validation.js';
 import { cocoBox, type CocoAnnotations, type CocoDetection } from './dataset.js';
+import { picturesBelow } from './pictures.js';
 
 export interface DetectedSet {
   readonly detections: CocoDetection[];
@@ -18,26 +19,12 @@ function categoriesOf(annotations: CocoAnnotations, classes: readonly string[]):
   const ids = new Map(annotations.categories.map(({ name, id }) => [name, id]));
   const found = classes.map((name) => ids.get(name));
   if (found.some((id) => id !== undefined)) return found;
-  throw new CornerNetError('ERR_INPUT', `the annotations have none of the weights' classes (${classes.slice(0, 5).join(', ')}, ...)`);
+  throw new CornerNetError('ERR_INPUT', `the annotations have none of the weights' classes (${listed(classes, 5)})`);
 }
 
 export interface DetectSetOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onPicture?: ((failed: boolean) => void) | undefined;
-}
-
-/** @throws {CornerNetError} `ERR_INPUT` when one is outside the folder, or some are missing. */
-async function pathsOf(annotations: CocoAnnotations, images: string): Promise<string[]> {
-  const paths: string[] = [];
-  const missing: string[] = [];
-  for (const image of annotations.images) {
-    const path = await pictureBelow(images, image);
-    if (path === undefined) missing.push(image.file_name);
-    else paths.push(path);
-  }
-  if (missing.length === 0) return paths;
-  const sentence = `${missing.length} of ${annotations.images.length} annotated pictures are not in ${images}, the first: ${missing[0] ?? ''}`;
-  throw new CornerNetError('ERR_INPUT', sentence);
 }
 
 /** @throws {CornerNetError} `ERR_INPUT` when pictures are missing or no class is annotated, and what `Detector.load` throws. */
@@ -48,7 +35,7 @@ export async function detectSet(
   options: LoadOptions,
   { signal, onPicture }: DetectSetOptions = {},
 ): Promise<DetectedSet> {
-  const paths = await pathsOf(annotations, images);
+  const paths = await picturesBelow(images, annotations);
   // Everything that the network returns counts in an average precision, as it does where the published ones come from.
   await using detector = await Detector.load(weights, { scoreThreshold: 0, ...options });
   const categories = categoriesOf(annotations, detector.classes);

@@ -3,7 +3,7 @@ import { isAbsolute, join } from 'node:path';
 
 import { CornerNetError } from '../errors.js';
 import { isBelow, realPath } from '../inputs/file-names.js';
-import type { CocoImage } from './dataset.js';
+import type { CocoAnnotations, CocoImage } from './dataset.js';
 
 /**
  * The path of an annotated picture. Links are followed, and must not lead out either: who made the annotations may have made them as well.
@@ -18,4 +18,21 @@ export async function pictureBelow(folder: string, { file_name }: Pick<CocoImage
   if (real === undefined) return undefined;
   if (!isBelow(await realPath(folder), real)) throw outside();
   return path;
+}
+
+/**
+ * The paths of all annotated pictures, in their order.
+ * @throws {CornerNetError} `ERR_INPUT` when one is outside the folder, or some are missing.
+ */
+export async function picturesBelow(folder: string, { images }: Pick<CocoAnnotations, 'images'>): Promise<string[]> {
+  const paths: string[] = [];
+  const missing: string[] = [];
+  for (const image of images) {
+    const path = await pictureBelow(folder, image);
+    if (path === undefined) missing.push(image.file_name);
+    else paths.push(path);
+  }
+  if (missing.length === 0) return paths;
+  const sentence = `${missing.length} of ${images.length} annotated pictures are not in ${folder}, the first: ${missing[0] ?? ''}`;
+  throw new CornerNetError('ERR_INPUT', sentence);
 }

@@ -54,7 +54,7 @@ async function readMaterial(options: TrainOptions, say: (text: string) => void):
   const annotations = await readAnnotations(options.annotations);
   const classes = classesOf(annotations);
   const leftOut = new LeftOut();
-  const pictures = picturesOf(annotations, options.images, leftOut);
+  const pictures = await picturesOf(annotations, options.images, leftOut);
   for (const sentence of leftOut.sentences) say(`left out: ${sentence}`);
   const { valImages, valAnnotations, threads } = options;
   const validation =

@@ -1,8 +1,6 @@
 // The pictures to learn from: which of a COCO file's count, with their boxes, and why the others do not.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-
 import type { CocoAnnotation, CocoAnnotations, CocoImage } from '../coco/dataset.js';
+import { picturesBelow } from '../coco/pictures.js';
 import { CornerNetError } from '../errors.js';
 import { decodeImage } from '../images/image.js';
 import type { NativePicture } from '../native.js';
@@ -72,16 +70,10 @@ function objectsOf(
 
 /**
  * Every picture that can be learned from.
- * @throws {CornerNetError} `ERR_INPUT` when pictures are missing, or none has an object.
+ * @throws {CornerNetError} `ERR_INPUT` when pictures are missing or outside the folder, or none has an object.
  */
-export function picturesOf(annotations: CocoAnnotations, folder: string, leftOut: LeftOut): TrainPicture[] {
-  const missing = annotations.images.filter(({ file_name }) => !existsSync(join(folder, file_name)));
-  if (missing.length > 0) {
-    throw new CornerNetError(
-      'ERR_INPUT',
-      `${missing.length} of ${annotations.images.length} annotated pictures are not in ${folder}, the first: ${missing[0]?.file_name ?? ''}`,
-    );
-  }
+export async function picturesOf(annotations: CocoAnnotations, folder: string, leftOut: LeftOut): Promise<TrainPicture[]> {
+  const files = await picturesBelow(folder, annotations);
   const categories = new Map(annotations.categories.map(({ id, name }) => [id, name]));
   const byImage = new Map<number, CocoAnnotation[]>(annotations.images.map(({ id }) => [id, []]));
   for (const annotation of annotations.annotations) {
@@ -89,7 +81,7 @@ export function picturesOf(annotations: CocoAnnotations, folder: string, leftOut
     if (list) list.push(annotation);
     else leftOut.add('annotations are of pictures that the file does not have', `id ${annotation.id}`);
   }
-  const pictures = annotations.images.flatMap((image): TrainPicture[] => {
+  const pictures = annotations.images.flatMap((image, i): TrainPicture[] => {
     const { id, file_name, width = Infinity, height = Infinity } = image;
     if (Math.min(width, height) < leastSidePx) {
       leftOut.add(`pictures have less than ${leastSidePx} pixels on a side`, file_name);
@@ -97,7 +89,7 @@ export function picturesOf(annotations: CocoAnnotations, folder: string, leftOut
     }
     const objects = objectsOf(image, byImage.get(id) ?? [], categories, leftOut);
     if (objects.length === 0) leftOut.add('pictures have no object to learn', file_name);
-    return objects.length === 0 ? [] : [{ name: file_name, file: join(folder, file_name), objects }];
+    return objects.length === 0 ? [] : [{ name: file_name, file: files[i] ?? '', objects }];
   });
   if (pictures.length === 0) {
     throw new CornerNetError(

@@ -25,7 +25,7 @@ describe("mmdetection's training on the digits", () => {
     const run = JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8')) as Run;
     const annotations = await readAnnotations(join(folder, 'annotations.json'));
     const classes = classesOf(annotations);
-    const pictures = new Map(picturesOf(annotations, folder, new LeftOut()).map((picture) => [picture.name, picture]));
+    const pictures = new Map((await picturesOf(annotations, folder, new LeftOut())).map((picture) => [picture.name, picture]));
     const classIds = new Map(classes.map((name, id) => [name, id]));
     const milestones = [[0.6 * run.iterations, 0.3], [0.85 * run.iterations, 0.2]] as const; // prettier-ignore
     const rates = learningRates({ rate: 2.5e-3, warmup: 100, milestones });

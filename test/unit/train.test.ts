@@ -64,9 +64,9 @@ describe('training', () => {
   const dataset = (annotations: CocoAnnotations['annotations'], images = [image(1, 'picture0.png'), image(2, 'picture1.png')]) =>
     ({ images, annotations, categories: [{ id: 9, name: 'b' }, { id: 5, name: 'a' }] }) satisfies CocoAnnotations; // prettier-ignore
 
-  it('pictures without objects, crowds and boxes outside are left out, counted and named', () => {
+  it('pictures without objects, crowds and boxes outside are left out, counted and named', async () => {
     const leftOut = new LeftOut();
-    const pictures = picturesOf(
+    const pictures = await picturesOf(
       dataset([
         annotation(1, 1, [-10, 5, 30, 30]),
         annotation(2, 1, [200, 5, 30, 30]),
@@ -86,12 +86,22 @@ describe('training', () => {
     assert.match(leftOut.sentences.join('\n'), /1 pictures have no object to learn \(the first: picture1.png\)/);
   });
 
-  it('missing pictures, and none to learn from, are refused', () => {
-    assert.throws(() => picturesOf(dataset([annotation(1, 1, [1, 1, 9, 9])], [image(1, 'nowhere.png')]), folder, new LeftOut()), {
+  it('missing pictures, and none to learn from, are refused', async () => {
+    await assert.rejects(picturesOf(dataset([annotation(1, 1, [1, 1, 9, 9])], [image(1, 'nowhere.png')]), folder, new LeftOut()), {
       code: 'ERR_INPUT',
       message: /1 of 1 annotated pictures are not in .*nowhere.png/,
     });
-    assert.throws(() => picturesOf(dataset([]), folder, new LeftOut()), { code: 'ERR_INPUT', message: /none of the 2 annotated pictures/ });
+    await assert.rejects(picturesOf(dataset([]), folder, new LeftOut()), {
+      code: 'ERR_INPUT',
+      message: /none of the 2 annotated pictures/,
+    });
+  });
+
+  it('pictures outside their folder are refused, whatever the annotations say', async () => {
+    const outside = (name: string) => picturesOf(dataset([annotation(1, 1, [1, 1, 9, 9])], [image(1, name)]), folder, new LeftOut());
+    for (const name of ['../hourglass52_tiny_mmdet2.json', '/etc/hostname', 'a/../../digits/val/0076.jpg']) {
+      await assert.rejects(outside(name), { code: 'ERR_INPUT', message: /which is outside/ });
+    }
   });
 
   it('classes are the categories in the order of their ids', () => {
