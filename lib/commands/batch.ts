@@ -1,5 +1,5 @@
 // cornernet batch: any number of pictures into a job folder, going on where it was cut off.
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
 import { batchTable, queueTable } from '../jobs/options.js';
@@ -7,10 +7,10 @@ import { runBatch } from '../jobs/run.js';
 import type { BatchSummary, BatchVerification } from '../jobs/types.js';
 import { verifyBatch } from '../jobs/verify.js';
 import { addDetectorOptions, addTableOptions, loadOptionsOf, tableOptionsOf, type DetectorFlags } from '../options/flags.js';
-import { printMade, tell, whenOutputFails } from './terminal.js';
+import { printMade, say, whenOutputFails } from './terminal.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
-import { showBatchProgress, type ProgressStyle } from './progress.js';
+import { progressOption, showBatchProgress, type ProgressStyle } from './progress.js';
 import { queueOptionsOf } from './queue-options.js';
 
 type BatchFlags = DetectorFlags & { readonly output: string; readonly progress: ProgressStyle; readonly verify?: boolean };
@@ -32,11 +32,7 @@ With --verify: 0 the job is whole, 2 it isn't (the same command without --verify
 
 export function register(command: Command): void {
   addTableOptions(command.argument('[inputs...]', batchTable.inputs.about), batchTable)
-    .addOption(
-      new Option('--progress <style>', 'auto (a bar, or a line every few seconds), json (an event a line on standard output) or none')
-        .choices(['auto', 'json', 'none'])
-        .default('auto'),
-    )
+    .addOption(progressOption())
     .option('--verify', 'compute nothing, say whether the job in the folder is whole')
     .addHelpText('after', help)
     .action(async (inputs: string[], flags: BatchFlags) => {
@@ -68,10 +64,6 @@ async function verify(inputs: readonly string[], { output, progress }: BatchFlag
   const { whole, total, done, failed } = verification;
   say(`${done} of ${total} pictures have a result, ${failed} failed: ${whole ? 'the job is whole' : faults(verification).join('; ')}`);
   return whole ? exitCodes.done : exitCodes.someFailed;
-}
-
-function say(text: string): void {
-  tell(`cornernet: ${text}`);
 }
 
 async function batch(inputs: string[], flags: BatchFlags): Promise<number> {

@@ -15,7 +15,7 @@ import { checkOutputFile, checkOutputFolder, writeText } from '../output-file.js
 import { renderBoxes } from '../render/boxes.js';
 import { DrawingFolder } from '../render/folder.js';
 import { renderHeatmaps } from '../render/heatmaps.js';
-import { tell, whenOutputFails } from './terminal.js';
+import { say, tell, whenOutputFails } from './terminal.js';
 import { defaultWeights } from '../weights/weights.js';
 import { openResults, type Format } from '../writers/open.js';
 import { exitCodes, reportFailure } from './failure.js';
@@ -154,7 +154,7 @@ function choices(flags: DetectFlags, detector: Detector): string {
 
 /** Detects in what the inputs name and writes the results in their order; returns the exit code. */
 export async function detectInputs(inputs: readonly string[], flags: DetectFlags): Promise<number> {
-  const say = (text: string): void => (flags.quiet === true || text === '' ? undefined : tell(`cornernet: ${text}`));
+  const sayUnlessQuiet = (text: string): void => (flags.quiet === true || text === '' ? undefined : say(text));
   await checkFlags(flags);
   if (flags.draw !== undefined || flags.heatmaps !== undefined)
     whenOutputFails(() => {
@@ -163,21 +163,21 @@ export async function detectInputs(inputs: readonly string[], flags: DetectFlags
     });
   const skipped = new PassedOver();
   const entries = await expandEntries(inputs, { takePicture: true, onPassedOver: skipped.count });
-  say(skipped.sentence);
+  sayUnlessQuiet(skipped.sentence);
   await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));
-  say(choices(flags, detector));
+  sayUnlessQuiet(choices(flags, detector));
   const interrupt = onInterrupt(say);
   try {
     const { done, failed, undrawn, objects } = await run(entries, flags, detector, interrupt);
-    for (const warning of detector.stats.warnings) say(warning);
-    if (failed > 0) say(`${failed} of ${entries.length} pictures failed`);
-    if (undrawn > 0) say(`${undrawn} of ${entries.length} pictures could not be drawn`);
+    for (const warning of detector.stats.warnings) sayUnlessQuiet(warning);
+    if (failed > 0) sayUnlessQuiet(`${failed} of ${entries.length} pictures failed`);
+    if (undrawn > 0) sayUnlessQuiet(`${undrawn} of ${entries.length} pictures could not be drawn`);
     if (interrupt.finish.aborted) {
-      say(`interrupted after ${done} of ${entries.length} pictures, whose results are written`);
+      sayUnlessQuiet(`interrupted after ${done} of ${entries.length} pictures, whose results are written`);
       return exitCodes.interrupted;
     }
     if (flags.weights === undefined && objects === 0 && failed < done) {
-      say(`nothing was found: the weights ${defaultWeights()} know ${defaultKnows}; \`cornernet weights list\` shows others`);
+      sayUnlessQuiet(`nothing was found: the weights ${defaultWeights()} know ${defaultKnows}; \`cornernet weights list\` shows others`);
     }
     if (failed + undrawn === 0) return exitCodes.done;
     return failed === done ? exitCodes.failed : exitCodes.someFailed;

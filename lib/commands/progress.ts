@@ -1,5 +1,6 @@
 // How far a command is: a line on standard error that is drawn anew where that is a terminal.
 import { Presets, SingleBar } from 'cli-progress';
+import { Option } from 'commander';
 
 import type { BatchProgress } from '../jobs/types.js';
 import type { TrainProgress } from '../train/types.js';
@@ -7,6 +8,12 @@ import { printMade, tell } from './terminal.js';
 
 /** How a batch or a training shows its progress. */
 export type ProgressStyle = 'auto' | 'json' | 'none';
+
+export function progressOption(): Option {
+  return new Option('--progress <style>', 'auto (a bar, or a line every few seconds), json (an event a line on standard output) or none')
+    .choices(['auto', 'json', 'none'])
+    .default('auto');
+}
 
 const lineMs = 5_000;
 

@@ -14,6 +14,11 @@ export function tell(text: string): void {
   console.error(plain(text));
 }
 
+/** What a command says of itself, on standard error. */
+export function say(text: string): void {
+  tell(`cornernet: ${text}`);
+}
+
 /** A table whose cells are plain, or JSON. */
 export function printMade(text: string): void {
   if (!isClosed) console.log(text);

@@ -9,8 +9,8 @@ import { train } from '../train/run.js';
 import type { TrainSummary } from '../train/types.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
-import { showTrainProgress, type ProgressStyle } from './progress.js';
-import { printMade, tell, whenOutputFails } from './terminal.js';
+import { progressOption, showTrainProgress, type ProgressStyle } from './progress.js';
+import { printMade, say, whenOutputFails } from './terminal.js';
 
 interface TrainFlags {
   readonly config?: string;
@@ -33,11 +33,7 @@ Exit codes: 0 done, 1 wrong usage or failed, 130 after Ctrl-C, which saves first
 export function register(command: Command): void {
   command
     .addOption(new Option('--config <file>', "options from a JSON file, such as a run's config.json; flags come before them"))
-    .addOption(
-      new Option('--progress <style>', 'auto (a bar, or a line every few seconds), json (an event a line on standard output) or none')
-        .choices(['auto', 'json', 'none'])
-        .default('auto'),
-    );
+    .addOption(progressOption());
   addTableOptions(command, trainTable)
     .addHelpText('after', help)
     .action(async (flags: TrainFlags) => {
@@ -51,10 +47,6 @@ function ending({ state, iteration, iterations, best, bestAP, last }: TrainSumma
   if (state === 'stopped') return `saved after step ${iteration} of ${iterations}; the same command goes on`;
   const words = best !== null && bestAP !== null ? `${best} has AP ${bestAP.toFixed(4)}` : `${last} is the result`;
   return `${words}; see ${output}/report.html`;
-}
-
-function say(text: string): void {
-  tell(`cornernet: ${text}`);
 }
 
 async function run(flags: TrainFlags): Promise<number> {

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { queueTable, workerTable } from '../jobs/options.js';
 import { runWorker } from '../jobs/queue/worker.js';
 import { addDetectorOptions, addTableOptions, loadOptionsOf, tableOptionsOf, type DetectorFlags } from '../options/flags.js';
-import { tell } from './terminal.js';
+import { say } from './terminal.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
 import { requiredQueueOf } from './queue-options.js';
@@ -21,7 +21,6 @@ export function register(command: Command): void {
 
 async function work(flags: WorkerFlags): Promise<number> {
   const queue = requiredQueueOf(flags);
-  const say = (text: string): void => tell(`cornernet: ${text}`);
   const interrupt = onInterrupt(say);
   const { finish, signal } = interrupt;
   try {

@@ -1,10 +1,10 @@
 // What a job is, in its job.json. A folder goes on only with the settings and the checkpoint that it was begun with.
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 
 import { z } from 'zod';
 
+import { difference, refuseDifferences } from '../begun-otherwise.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { writeText } from '../output-file.js';
@@ -74,28 +74,17 @@ export function writeJob(folder: string, job: JobFile): Promise<void> {
   return writeText(join(folder, jobFile), `${JSON.stringify(job, null, 2)}\n`);
 }
 
-/** A difference in words. */
-function differs(what: string, was: unknown, is: unknown): string | undefined {
-  const shown = (value: unknown): string => (value === undefined ? 'not given' : JSON.stringify(value));
-  return isDeepStrictEqual(was, is) ? undefined : `${what} was ${shown(was)} and is ${shown(is)}`;
-}
-
 /** @throws {CornerNetError} `ERR_JOB` saying what differs. */
 export function compareJob(folder: string, job: JobFile, request: JobRequest): void {
   const plain = JSON.parse(JSON.stringify(request.settings)) as Record<string, unknown>;
   const names = [...new Set([...Object.keys(job.settings), ...Object.keys(plain)])];
-  const differences = [
-    differs(`the checkpoint (sha256) of ${job.weights.given}`, job.weights.sha256.slice(0, 16), request.weights.sha256.slice(0, 16)),
-    ...names.map((name) => differs(name, job.settings[name], plain[name])),
-    request.precision === undefined || request.precision === 'auto' ? undefined : differs('precision', job.precision, request.precision),
-    differs('inputs', job.inputs, request.inputs),
-    differs('limit', job.limit, request.limit),
-    differs('shard', job.shard, request.shard),
-    differs('hashInputs', job.hashInputs, request.hashInputs),
-  ].filter((sentence) => sentence !== undefined);
-  if (differences.length === 0) return;
-  throw new CornerNetError(
-    'ERR_JOB',
-    `the job in ${folder} was begun otherwise: ${differences.join('; ')}; go on with its own settings, or begin another folder`,
-  );
+  refuseDifferences(`the job in ${folder}`, [
+    difference(`the checkpoint (sha256) of ${job.weights.given}`, job.weights.sha256.slice(0, 16), request.weights.sha256.slice(0, 16)),
+    ...names.map((name) => difference(name, job.settings[name], plain[name])),
+    request.precision === undefined || request.precision === 'auto' ? undefined : difference('precision', job.precision, request.precision),
+    difference('inputs', job.inputs, request.inputs),
+    difference('limit', job.limit, request.limit),
+    difference('shard', job.shard, request.shard),
+    difference('hashInputs', job.hashInputs, request.hashInputs),
+  ]);
 }

@@ -1,10 +1,10 @@
 // What a training does, spelt out from what was asked for: presets, epochs as steps, the learning rate for the batch. It is kept as config.json.
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 
 import { z } from 'zod';
 
+import { difference, refuseDifferences } from '../begun-otherwise.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { packageVersion } from '../native.js';
 import { writeText } from '../output-file.js';
@@ -159,23 +159,15 @@ export async function optionsIn(file: string): Promise<Partial<TrainOptions>> {
 
 /** @throws {CornerNetError} `ERR_JOB` saying what differs. */
 export function compareConfig(folder: string, was: TrainConfig, now: TrainConfig): void {
-  const words = (value: unknown): string => (value === undefined ? 'not given' : JSON.stringify(value));
-  const differs = (what: string, before: unknown, after: unknown): string[] =>
-    isDeepStrictEqual(before, after) ? [] : [`${what} was ${words(before)} and is ${words(after)}`];
   const plain = JSON.parse(JSON.stringify(now)) as TrainConfig;
   const names = [...new Set([...Object.keys(was.options), ...Object.keys(plain.options)])];
   const located = new Set<string>(['images', 'annotations', 'valImages', 'valAnnotations', 'from']);
   const value = (name: string, of: unknown): unknown => (located.has(name) && typeof of === 'string' ? resolve(of) : of);
-  const differences = [
+  refuseDifferences(`the training in ${folder}`, [
     ...names
       .filter((name) => !(placeOptions as readonly string[]).includes(name))
-      .flatMap((name) => differs(name, value(name, was.options[name]), value(name, plain.options[name]))),
-    ...differs('the checkpoint to begin with (sha256)', was.fromSha256, plain.fromSha256),
-    ...differs('the classes', was.classes, plain.classes),
-  ];
-  if (differences.length === 0) return;
-  throw new CornerNetError(
-    'ERR_JOB',
-    `the training in ${folder} was begun otherwise: ${differences.join('; ')}; go on with its own settings, or begin another folder`,
-  );
+      .map((name) => difference(name, value(name, was.options[name]), value(name, plain.options[name]))),
+    difference('the checkpoint to begin with (sha256)', was.fromSha256, plain.fromSha256),
+    difference('the classes', was.classes, plain.classes),
+  ]);
 }
