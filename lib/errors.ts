@@ -54,6 +54,11 @@ export function sentenceOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Any failure as one of ours: what isn't is a failure within the package. */
+export function asCornerNetError(error: unknown): CornerNetError {
+  return error instanceof CornerNetError ? error : new CornerNetError('ERR_INTERNAL', sentenceOf(error), { cause: error });
+}
+
 function isNative(error: unknown): error is Error & { code: CornerNetErrorCode } {
   return error instanceof Error && String((error as { code?: unknown }).code).startsWith('ERR_');
 }

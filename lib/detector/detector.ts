@@ -13,6 +13,7 @@ import type { Abortable } from '../options/values.js';
 import { defaultWeights } from '../weights/weights.js';
 import { loadDetectors, type Loaded } from './load.js';
 
+import { Batches, BatchRequest } from './batches.js';
 import { PictureFailure } from './picture-failure.js';
 import { Pipeline, type PipelineLimits, type PipelineStages } from './pipeline.js';
 import {
@@ -38,7 +39,8 @@ interface TileFound {
   readonly timings: NativeTimings | undefined;
 }
 
-interface DetectRun extends Pick<PipelineLimits, 'batchSize' | 'concurrency'> {
+interface DetectRun extends Pick<PipelineLimits, 'concurrency'> {
+  readonly batchSize: number;
   readonly signal: AbortSignal | undefined;
   /** Whether the first picture that fails ends the whole with a {@link PictureFailure}. */
   readonly endAtFailure?: boolean;
@@ -56,12 +58,18 @@ interface DetectRun extends Pick<PipelineLimits, 'batchSize' | 'concurrency'> {
  */
 export class Detector implements AsyncDisposable {
   readonly #loaded: Loaded;
+  readonly #batches: Batches<TileFound>;
   #closing: Promise<void> | undefined;
   #sizeWarning: string | undefined;
   #mapsWarning: string | undefined;
 
   private constructor(loaded: Loaded) {
     this.#loaded = loaded;
+    this.#batches = new Batches(async (tiles, options, signal) => {
+      const pixels = tiles.map(({ picture, tile }) => cropped(picture, tile));
+      const { detections, notFinite, timings } = await loaded.replicas.detect(pixels, options, signal);
+      return detections.map((values, i) => ({ values: notFinite.includes(i) ? undefined : values, timings: timings[i] }));
+    }, loaded.replicas.infos.length);
   }
 
   /**
@@ -118,7 +126,9 @@ export class Detector implements AsyncDisposable {
   }
 
   /**
-   * Finds the objects in one picture, or in several that may have any sizes: those whose padded sizes agree share a forward.
+   * Finds the objects in one picture, or in several that may have any sizes: those whose padded sizes agree share a forward. So do those of calls
+   * that wait while the device is busy, when their options agree; what is found in a picture depends on nothing but that picture. An idle device
+   * begins at once.
    * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE`, `ERR_OPTION`, `ERR_OUT_OF_MEMORY`, `ERR_CLOSED`, `ERR_CHECKPOINT` (the network computes
    * infinities or NaN); an abort rejects with the signal's reason.
    */
@@ -133,8 +143,10 @@ export class Detector implements AsyncDisposable {
     const several = Array.isArray(images);
     const sources = several ? [...(images as readonly ImageSource[])] : [images as ImageSource];
     const { batchSize: chosen } = this.#loaded.options;
-    // Whoever gives several pictures at once means them to share forwards.
-    const batchSize = Math.max(mostInABatch[this.#kind], typeof chosen === 'number' ? chosen : 1);
+    const most = mostInABatch[this.#kind];
+    const wanted = typeof chosen === 'number' ? chosen : most;
+    // Whoever gives several pictures at once means them to share forwards. One shares its own with other calls' that wait for the device as it does.
+    const batchSize = several ? Math.max(most, wanted) : wanted;
     const results: DetectionResult[] = [];
     const limits = { batchSize, concurrency: this.#concurrency(batchSize), signal, endAtFailure: true };
     try {
@@ -221,7 +233,7 @@ export class Detector implements AsyncDisposable {
   async *#run(
     sources: Iterator<ImageSource> | AsyncIterator<ImageSource>,
     settings: CallSettings,
-    { signal, endAtFailure, ...limits }: DetectRun,
+    { signal, endAtFailure, concurrency, batchSize }: DetectRun,
   ): AsyncGenerator<DetectionResult | FailedResult, void, void> {
     signal?.throwIfAborted();
     const aborter = new AbortController();
@@ -229,19 +241,14 @@ export class Detector implements AsyncDisposable {
     const { maxPixels, scaling, timeout } = settings;
     const stages: PipelineStages<TileFound, DetectionResult | FailedResult> = {
       decode: (source, hold) => decodeImage(source, maxPixels, { ...scaling, timeout, hold, signal: aborter.signal }),
-      detect: async (tiles) => {
-        const pixels = tiles.map(({ picture, tile }) => cropped(picture, tile));
-        const { detections, notFinite, timings } = await this.#loaded.replicas.detect(pixels, settings.ofTiles, aborter.signal);
-        return detections.map((values, i) => ({ values: notFinite.includes(i) ? undefined : values, timings: timings[i] }));
-      },
       finish: (picture, tiling, found) => this.#finish(picture, tiling, found, settings, aborter.signal),
       failed: (image, error, index) => {
         if (endAtFailure === true) pipeline.stop(new PictureFailure(image, index, error));
         return { image, error };
       },
     };
-    const devices = this.#loaded.replicas.infos.length;
-    const pipeline = new Pipeline(sources, stages, { ...limits, devices, tiles: settings.tiles });
+    const request = new BatchRequest(settings.ofTiles, batchSize);
+    const pipeline = new Pipeline(sources, stages, this.#batches, { concurrency, request, tiles: settings.tiles });
     const abort = (): void => pipeline.stop(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     try {

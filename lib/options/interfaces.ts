@@ -63,7 +63,7 @@ export interface LoadOptions extends DetectOptions {
   readonly precision?: Precision | undefined;
   /** CPU threads of the network. Default: the cores this process may use (affinity and cgroup quota), shared among CPU replicas. */
   readonly threads?: number | undefined;
-  /** Pictures of one padded size that share a forward in detectAll; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU. Default: 1 on the CPU, 8 on CUDA. */
+  /** Pictures of one padded size that share a forward, in detectAll and of detect calls that wait while the device is busy; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU. Default: in detectAll 1 on the CPU, 8 on CUDA; among waiting calls of detect auto. */
   readonly batchSize?: number | 'auto' | undefined;
   /** On CUDA in fp32, let convolutions round their inputs to TF32: faster, less exact. Default: off: true fp32. */
   readonly tf32?: boolean | undefined;
@@ -85,6 +85,6 @@ export interface LoadOptions extends DetectOptions {
 export interface DetectAllOptions extends DetectOptions, Abortable {
   /** Pictures taken and decoded ahead of the network, never less than a batch for each replica, and of no more than 1 GiB. Default: twice the threads, at least two batches for each replica. */
   readonly concurrency?: number | undefined;
-  /** Pictures of one padded size that share a forward in detectAll; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU. Default: 1 on the CPU, 8 on CUDA. */
+  /** Pictures of one padded size that share a forward, in detectAll and of detect calls that wait while the device is busy; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU. Default: in detectAll 1 on the CPU, 8 on CUDA; among waiting calls of detect auto. */
   readonly batchSize?: number | 'auto' | undefined;
 }

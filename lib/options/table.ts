@@ -254,8 +254,8 @@ const batchSize = {
   schema: z.union([whole(1024), z.literal('auto')], { error: "must be 'auto' or a whole number from 1 to 1024" }),
   type: "number | 'auto'",
   about:
-    'pictures of one padded size that share a forward in detectAll; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU',
-  standard: '1 on the CPU, 8 on CUDA',
+    'pictures of one padded size that share a forward, in detectAll and of detect calls that wait while the device is busy; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU',
+  standard: 'in detectAll 1 on the CPU, 8 on CUDA; among waiting calls of detect auto',
   group: 'Device',
   flag: 'number|auto',
 } as const satisfies OptionRow;
