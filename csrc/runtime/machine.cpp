@@ -2,6 +2,8 @@
 
 #include <cpuid.h>
 #include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -109,6 +111,16 @@ int64_t available_memory_bytes() {
     if (limit && current) bytes = std::min(bytes, std::max<int64_t>(0, *limit - *current + reclaimable_bytes(folder)));
   }
   return bytes;
+}
+
+void fault_in([[maybe_unused]] void* begin, [[maybe_unused]] size_t size) {
+#ifdef MADV_POPULATE_WRITE
+  static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  constexpr size_t kFewPages = 16;  // whose faults cost no more than the call
+  const auto first = reinterpret_cast<uintptr_t>(begin) / page * page;
+  const auto end = (reinterpret_cast<uintptr_t>(begin) + size + page - 1) / page * page;
+  if (end - first >= kFewPages * page) madvise(reinterpret_cast<void*>(first), end - first, MADV_POPULATE_WRITE);
+#endif
 }
 
 std::vector<std::string> cpu_features() {
