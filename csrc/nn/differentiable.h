@@ -11,4 +11,17 @@ at::Tensor pool_and_add(const at::Tensor& a, Direction direction_a, const at::Te
 /// skip + nearest(low, size of skip).
 at::Tensor upsample_and_add(const at::Tensor& low, const at::Tensor& skip);
 
+/// [relu](conv(x, weight) + bias), padding kernel/2. The weight is cast to x's type; bias may be undefined.
+at::Tensor conv_and_act(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t stride, bool relu);
+
+/// A batch norm's tensors, torch's names.
+struct BatchNorm {
+  at::Tensor weight, bias, running_mean, running_var;
+  /// Whether it takes x's own statistics, and keeps a running mean of them, or the ones that it holds.
+  bool training;
+};
+/// act(norm(x) [+ residual]). What it gives is not kept for the way back, neither here nor by those above that take it: it is computed from `x`
+/// again.
+at::Tensor norm_and_act(const at::Tensor& x, const BatchNorm& norm, const at::Tensor& residual, bool relu);
+
 }  // namespace cornernet

@@ -2,18 +2,16 @@
 
 #include <ATen/ops/add.h>
 #include <ATen/ops/any.h>
-#include <ATen/ops/batch_norm.h>
-#include <ATen/ops/conv2d.h>
 #include <ATen/ops/div.h>
 #include <ATen/ops/lt.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/sqrt.h>
 #include <ATen/ops/sub.h>
 
 #include <utility>
 
+#include "nn/differentiable.h"
 #include "nn/work_log.h"
 #include "ops/fold_norm.h"
 #include "runtime/error.h"
@@ -66,13 +64,11 @@ void NormedConv::release() {
   for (at::Tensor* tensor : {&weight_, &bias_, &norm_weight_, &norm_bias_, &running_mean_, &running_var_, &batches_seen_}) tensor->reset();
 }
 
-at::Tensor NormedConv::conv_and_norm(const at::Tensor& x) const {
-  const int64_t padding = dimensions_.kernel_size / 2;
-  const at::ScalarType type = x.scalar_type();
-  const at::Tensor y = at::conv2d(x, weight_.to(type), bias_.defined() ? bias_.to(type) : bias_, dimensions_.stride, padding);
-  if (norm_name_.empty()) return y;
+at::Tensor NormedConv::unfused(const at::Tensor& x, const at::Tensor& residual, bool relu) const {
+  if (norm_name_.empty()) return conv_and_act(x, weight_, bias_, dimensions_.stride, relu);
+  const at::Tensor y = conv_and_act(x, weight_, {}, dimensions_.stride, /*relu=*/false);
   if (training_ && batches_seen_.defined()) batches_seen_.add_(1);
-  return at::batch_norm(y, norm_weight_, norm_bias_, running_mean_, running_var_, training_, /*momentum=*/0.1, kNormEpsilon, /*cudnn_enabled=*/true);
+  return norm_and_act(y, {norm_weight_, norm_bias_, running_mean_, running_var_, training_}, residual, relu);
 }
 
 at::Tensor NormedConv::noted(const at::Tensor& x, bool residual) const {
@@ -82,14 +78,13 @@ at::Tensor NormedConv::noted(const at::Tensor& x, bool residual) const {
 at::Tensor NormedConv::forward(const at::Tensor& x) const {
   if (x.is_meta()) return noted(x, /*residual=*/false);
   if (packed_.defined()) return packed_.forward(x, relu_);
-  const at::Tensor y = conv_and_norm(x);
-  return relu_ ? at::relu(y) : y;
+  return unfused(x, {}, relu_);
 }
 
 at::Tensor NormedConv::forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const {
   if (x.is_meta()) return noted(x, /*residual=*/true);
   if (packed_.defined()) return packed_.forward_add_relu(x, residual);
-  return at::relu(at::add(conv_and_norm(x), residual));
+  return unfused(x, residual, /*relu=*/true);
 }
 
 at::Tensor NormedConv::forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const {

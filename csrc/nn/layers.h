@@ -44,8 +44,7 @@ class NormedConv {
   /// Before prepare(): whether the norm takes its batch's statistics, and keeps a running mean of them, or the ones that it holds.
   void set_training(bool training) { training_ = training; }
 
-  /// x: [N, in, H, W]. Before prepare() the layers run one by one in ATen and can be differentiated; weights are cast to x's type for the
-  /// convolution.
+  /// x: [N, in, H, W]. Before prepare() the layers run one by one and can be differentiated; weights are cast to x's type for the convolution.
   at::Tensor forward(const at::Tensor& x) const;
   /// relu(norm(conv(x)) + residual).
   at::Tensor forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const;
@@ -55,7 +54,8 @@ class NormedConv {
   int64_t weight_bytes() const { return packed_.weight_bytes(); }
 
  private:
-  at::Tensor conv_and_norm(const at::Tensor& x) const;
+  /// Before prepare(): [relu](norm(conv(x)) [+ residual]), the sum with a norm only.
+  at::Tensor unfused(const at::Tensor& x, const at::Tensor& residual, bool relu) const;
   /// For an input without data: the result's shape, and the work noted (nn/work_log.h).
   at::Tensor noted(const at::Tensor& x, bool residual) const;
 

@@ -135,7 +135,12 @@ for (const path of references) {
     });
 
     /** Steps with losses and norms near the reference's. */
-    const checkSteps = (precision: 'fp32' | 'fp64', count: number, allowedAt: (step: number) => number): void => {
+    const checkSteps = (
+      precision: 'fp32' | 'fp64',
+      count: number,
+      allowedAt: (step: number) => number,
+      allowedNormAt: (step: number) => number,
+    ): void => {
       const { steps } = reference[precision];
       assert.ok(steps.length >= count);
       steps.slice(0, count).forEach((step, i) => {
@@ -149,7 +154,7 @@ for (const path of references) {
           );
         }
         near(got.total, step.total, allowed, `step ${i}, total`);
-        near(got.gradient_norm, step.gradient_norm, Math.max(allowed, 1e-4), `step ${i}, gradient's norm`);
+        near(got.gradient_norm, step.gradient_norm, allowedNormAt(i), `step ${i}, gradient's norm`);
       });
     };
     const checkGradients = (precision: 'fp32' | 'fp64'): void => {
@@ -166,14 +171,17 @@ for (const path of references) {
       });
     };
 
+    // Training is chaotic: a learning rate changed by a millionth moves the last steps' losses by 8e-4 and their gradients' norms by 8e-2, and
+    // mmdetection's own fp32 and fp64 part in the same way. The first six are held to rounding.
     it('twelve steps in fp32', () => {
-      checkSteps('fp32', reference.fp32.steps.length, (i) => (i === 0 ? 1e-5 : i < 6 ? 1e-4 : 5e-3));
+      const steps = reference.fp32.steps.length;
+      checkSteps('fp32', steps, (i) => (i < 6 ? 1e-5 : 5e-3), (i) => (i < 6 ? 1e-4 : 0.1)); // prettier-ignore
       checkGradients('fp32');
     });
 
     // Later steps of fp64 say nothing more: where a gradient is nearly 0, Adam makes a whole step of the inputs' and targets' rounding to fp32.
     it('three steps in fp64, which tell a formula from rounding', () => {
-      checkSteps('fp64', 3, (i) => (i === 0 ? 1e-6 : 1e-5));
+      checkSteps('fp64', 3, () => 1e-6, () => 1e-6); // prettier-ignore
       checkGradients('fp64');
     });
 

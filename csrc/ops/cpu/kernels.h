@@ -6,6 +6,7 @@
 
 #include "ops/corner_decode.h"
 #include "ops/image_job.h"
+#include "ops/norm.h"
 #include "ops/scan_view.h"
 #include "ops/upsample_view.h"
 
@@ -18,6 +19,12 @@ void corner_pool_pair(const at::Tensor& a, const at::Tensor& b, const PairView& 
 
 /// y = skip + nearest(low, size of skip).
 void upsample_add(const at::Tensor& low, const at::Tensor& skip, const UpsampleView& view, at::Tensor& y);
+
+/// Maps are channels-last; ops/norm.h says the rest.
+void channel_moments(const at::Tensor& x, at::Tensor& mean, at::Tensor& variance);
+void apply_norm(const at::Tensor& x, const ChannelAffine& affine, const at::Tensor& residual, bool relu, at::Tensor& y);
+void apply_norm_backward(const at::Tensor& grad_y, const at::Tensor& x, const ChannelAffine& affine, const at::Tensor& residual, bool relu,
+                         const at::Tensor& mean, const at::Tensor& inverse_deviation, bool measured, NormGradients& gradients);
 
 /// Fills every element; `input` is channels-last.
 void make_input(const std::vector<PictureJob>& pictures, const LevelTable& table, const InputView& view, at::Tensor& input);
