@@ -1,5 +1,10 @@
-// Pairing corners into boxes: the structures and the arithmetic that the CPU and the CUDA kernels share.
+// Finding corners and pairing them into boxes: the structures and the arithmetic that the CPU and the CUDA kernels share.
 #pragma once
+#ifndef __CUDACC__
+#include <cmath>
+#endif
+
+#include "ops/fixed_width.h"
 
 namespace cornernet {
 
@@ -19,6 +24,20 @@ struct Corner {
 
 /// Neither infinite nor NaN.
 constexpr bool is_finite(float number) { return number - number == 0.f; }
+
+CORNERNET_DEVICE float sigmoid(float logit) { return 1.f / (1.f + expf(-logit)); }
+
+/// The peak rule: a neighbour beats a logit whose score is lower, so that equal scores are peaks side by side. Scores decide, which are equal for
+/// logits that nearly are; they are made only where they can matter.
+CORNERNET_DEVICE bool beats(float neighbour, float logit) { return neighbour > logit && sigmoid(neighbour) > sigmoid(logit); }
+
+/// A logit that every score of at least `floor` exceeds, with room for the roundings of both.
+CORNERNET_DEVICE float logit_below(float floor) {
+  constexpr float kRoom = 1e-3f;
+  if (!(floor > 0.f)) return -3.4e38f;  // below every finite logit whose score is above 0
+  if (floor >= 1.f) return 15.f;        // from 16.7 on scores round to 1
+  return logf(floor / (1.f - floor)) - kRoom;
+}
 
 /// A map coordinate plus offset as a picture coordinate: scaled, the border taken off, clamped below at 0 only.
 constexpr float picture_coordinate(float map_coordinate, float offset, float scale, float border) {

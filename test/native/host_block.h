@@ -27,6 +27,9 @@ class HostBlock {
     for (Barrier& barrier : warp_barriers_) barrier.size = 32;
   }
 
+  /// Barriers that whole blocks have met at so far.
+  int64_t syncs() const { return syncs_; }
+
   /// Runs body(context) for every thread of every block, block after block.
   void run(unsigned blocks, const std::function<void(HostContext&)>& body) {
     body_ = &body;
@@ -53,6 +56,7 @@ class HostBlock {
 
   void run_one() {
     const auto self = reinterpret_cast<uintptr_t>(this);
+    votes_ = {};
     std::memset(shared_.data(), 0xff, shared_.size() * sizeof(Sixteen));  // NaN: what a body reads before writing shows
     const int count = static_cast<int>(lanes_.size());
     for (int thread = 0; thread < count; ++thread) {
@@ -92,6 +96,7 @@ class HostBlock {
     const int generation = barrier.generation;
     if (++barrier.arrived == barrier.size) {
       barrier.arrived = 0;
+      if (&barrier == &block_barrier_) ++syncs_;
       ++barrier.generation;
       return;
     }
@@ -106,12 +111,13 @@ class HostBlock {
   std::vector<Lane> lanes_;
   std::vector<Sixteen> shared_;
   Barrier block_barrier_;
+  std::array<bool, 3> votes_{};  // of sync_any, by turns
   std::vector<Barrier> warp_barriers_;
   jmp_buf scheduler_;
   const std::function<void(HostContext&)>* body_ = nullptr;
   unsigned block_ = 0;
   int current_ = 0;
-  int64_t progress_ = 0;
+  int64_t progress_ = 0, syncs_ = 0;
 };
 
 /// csrc/ops/cuda/context.cuh's interface on the host.
@@ -122,6 +128,20 @@ class HostContext {
   int threads() const { return static_cast<int>(owner_.lanes_.size()); }
   unsigned block() const { return owner_.block_; }
   void sync() { owner_.wait(owner_.block_barrier_); }
+  bool sync_any(bool yes) {
+    const int now = ++syncs_ % 3, before = (syncs_ + 2) % 3;
+    if (yes) owner_.votes_[now] = true;
+    sync();
+    owner_.votes_[before] = false;  // everybody has read those; they are next cast two syncs from here
+    return owner_.votes_[now];
+  }
+  int atomic_add(int* at, int value) { return __atomic_fetch_add(at, value, __ATOMIC_RELAXED); }
+  void atomic_max(uint64_t* at, uint64_t value) {
+    uint64_t before = look(at);
+    while (before < value && !__atomic_compare_exchange_n(at, &before, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+  }
+  uint64_t look(const uint64_t* at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
   unsigned char* shared() { return owner_.shared_[0].bytes; }
   template <typename T>
   T shuffle_up(T value, int lanes) {
@@ -164,7 +184,7 @@ class HostContext {
 
   HostBlock& owner_;
   int thread_;
-  int phase_ = 0;
+  int phase_ = 0, syncs_ = 0;
 };
 
 inline void HostBlock::enter(unsigned high, unsigned low, int thread) {

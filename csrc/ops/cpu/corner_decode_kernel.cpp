@@ -29,8 +29,6 @@ class Plane {
   int64_t strides_[3];
 };
 
-float sigmoid(float logit) { return 1.f / (1.f + std::exp(-logit)); }
-
 struct Peak {
   float score;
   int64_t index;  // (class, y, x) flattened, whatever the layout: the order at equal scores
@@ -62,14 +60,6 @@ class TopPeaks {
   size_t limit_;
   std::priority_queue<Peak, std::vector<Peak>, Order> peaks_;
 };
-
-/// A logit that every score of at least `floor` exceeds, with room for the roundings of both.
-float logit_below(float floor) {
-  constexpr float kRoom = 1e-3f;
-  if (!(floor > 0.f)) return -std::numeric_limits<float>::infinity();
-  if (floor >= 1.f) return 15.f;  // from 16.7 on scores round to 1
-  return std::log(floor / (1.f - floor)) - kRoom;
-}
 
 struct Look {
   bool reaches, finite;
@@ -126,7 +116,7 @@ class PeakSearch {
     if (!(score > 0.f) || score < top.floor()) return;
     const auto [c, y, x] = position(memory_index);
     const Peak peak{score, (c * height_ + y) * width_ + x};
-    if (top.wants(peak) && is_local_maximum(logit, score, c, y, x)) top.add(peak);
+    if (top.wants(peak) && is_local_maximum(logit, c, y, x)) top.add(peak);
   }
 
   struct Position {
@@ -137,12 +127,10 @@ class PeakSearch {
     return {i / width_ / height_, i / width_ % height_, i % width_};
   }
 
-  bool is_local_maximum(float logit, float score, int64_t c, int64_t y, int64_t x) const {
+  bool is_local_maximum(float logit, int64_t c, int64_t y, int64_t x) const {
     for (int64_t j = std::max<int64_t>(0, y - radius_); j <= std::min(height_ - 1, y + radius_); ++j) {
       for (int64_t i = std::max<int64_t>(0, x - radius_); i <= std::min(width_ - 1, x + radius_); ++i) {
-        const float near = plane_.at(c, j, i);
-        // Scores decide, which are equal for logits that nearly are.
-        if (near > logit && sigmoid(near) > score) return false;
+        if (beats(plane_.at(c, j, i), logit)) return false;
       }
     }
     return true;

@@ -14,7 +14,13 @@
 namespace cornernet::cuda {
 namespace {
 
-StridedMap strided(const at::Tensor& map) { return {map.const_data_ptr(), map.stride(0), map.stride(1), map.stride(2), map.stride(3)}; }
+/// Whether cells follow one another by rows. The stride of a side of one means nothing.
+bool by_rows(const at::Tensor& map) { return map.size(2) == 1 || map.size(3) == 1 || map.stride(2) == map.size(3) * map.stride(3); }
+
+StridedMap strided(const at::Tensor& map) {
+  const int64_t cell_stride = map.size(3) > 1 ? map.stride(3) : map.stride(2);
+  return {map.const_data_ptr(), map.stride(0), static_cast<uint32_t>(map.stride(1)), static_cast<uint32_t>(cell_stride)};
+}
 
 at::Tensor bytes_on(at::Device device, int64_t bytes) { return at::empty({bytes}, at::TensorOptions(at::kByte).device(device)); }
 
@@ -45,10 +51,11 @@ DecodeJob describe(const HeadMaps& maps, const DecodeOptions& options) {
   job.height = static_cast<int>(maps.tl.heat.size(2));
   job.width = static_cast<int>(maps.tl.heat.size(3));
   job.channels_last = maps.tl.heat.stride(1) == 1;
-  job.topk = static_cast<int>(std::min<int64_t>(options.corner_topk, job.elements()));
+  job.topk = static_cast<int>(std::min<int64_t>(options.corner_topk, int64_t{job.elements()}));
   job.radius = options.local_maximum_kernel / 2;
   job.max_candidates = options.max_candidates;
   job.distance_threshold = options.distance_threshold;
+  job.blocks = collecting_blocks(job);
   return job;
 }
 
@@ -56,10 +63,14 @@ DecodeJob describe(const HeadMaps& maps, const DecodeOptions& options) {
 
 bool can_decode(const HeadMaps& maps, const DecodeOptions& options) {
   const auto all_of = [type = maps.tl.heat.scalar_type()](const CornerMaps& corner) {
-    return corner.heat.scalar_type() == type && corner.emb.scalar_type() == type && corner.off.scalar_type() == type;
+    const auto suits = [type](const at::Tensor& map) {
+      constexpr int64_t kMostOffset = std::numeric_limits<int32_t>::max();
+      const int64_t last = (map.size(1) - 1) * map.stride(1) + (map.size(2) - 1) * map.stride(2) + (map.size(3) - 1) * map.stride(3);
+      return map.scalar_type() == type && by_rows(map) && last < kMostOffset && map[0].numel() < kMostOffset;
+    };
+    return suits(corner.heat) && suits(corner.emb) && suits(corner.off);
   };
-  return maps.tl.heat.is_cuda() && options.corner_topk <= kMaxTopk && options.max_candidates <= kMaxCandidates &&
-         maps.tl.heat[0].numel() < std::numeric_limits<uint32_t>::max() && all_of(maps.tl) && all_of(maps.br);
+  return maps.tl.heat.is_cuda() && options.corner_topk <= kMaxTopk && options.max_candidates <= kMaxCandidates && all_of(maps.tl) && all_of(maps.br);
 }
 
 std::function<DecodedViews()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {

@@ -29,6 +29,8 @@ LaunchStatus upsample_add(const void* low, const void* skip, void* y, Scalar sca
 /// The pointers within the jobs are the device's too.
 LaunchStatus make_input(const PictureJob* pictures, const LevelTable* table, const InputView& view, void* input, Scalar scalar, void* stream);
 
+/// The blocks that suit the current device.
+int collecting_blocks(const DecodeJob& job);
 /// candidates: [views, max_candidates]; counts: [views], -1 for maps that are not finite; scratch: scratch_keys(job).
 LaunchStatus decode_corners(const DecodeJob& job, Scalar scalar, uint64_t* scratch, Candidate* candidates, int* counts, void* stream);
 

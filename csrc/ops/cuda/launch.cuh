@@ -36,6 +36,16 @@ LaunchStatus start(void (*kernel)(Parameters...), int64_t blocks, int64_t thread
 #endif
 }
 
+/// Sets bytes to 0, in the stream's order.
+inline LaunchStatus clear(void* memory, int64_t bytes, void* stream) {
+#ifdef __CUDACC_RTC__
+  return {memory == nullptr || bytes < 0 || stream == nullptr, ""};
+#else
+  const cudaError_t error = cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream));
+  return {static_cast<int>(error), cudaGetErrorString(error)};
+#endif
+}
+
 template <Scalar kValue>
 struct ScalarTag {
   static constexpr Scalar kScalar = kValue;

@@ -2,12 +2,7 @@
 // arithmetic runs in tests on a machine without a GPU.
 #pragma once
 
-// A body marked so is device code for nvcc and NVRTC, and an ordinary inline function for every other compiler.
-#ifdef __CUDACC__
-#define CORNERNET_DEVICE __device__ __forceinline__
-#else
-#define CORNERNET_DEVICE inline
-#endif
+#include "ops/fixed_width.h"
 
 namespace cornernet::cuda {
 
