@@ -16,6 +16,7 @@
  * - `ERR_OUT_OF_MEMORY`: the device's or the machine's memory doesn't suffice; the detector works on.
  * - `ERR_CLOSED`: the detector is closed, or the call was dropped.
  * - `ERR_CRASHED`: the process that worked on a picture of a batch job died of it, twice.
+ * - `ERR_PEER`: the processes of a training can't meet, were started with different settings, or one of them has ended.
  * - `ERR_QUEUE`: the queue of a batch job can't be reached or refuses.
  * - `ERR_INTERNAL`: a failure of ours.
  */
@@ -35,6 +36,7 @@ export type CornerNetErrorCode =
   | 'ERR_OUT_OF_MEMORY'
   | 'ERR_CLOSED'
   | 'ERR_CRASHED'
+  | 'ERR_PEER'
   | 'ERR_QUEUE'
   | 'ERR_INTERNAL';
 

@@ -168,6 +168,22 @@ export interface NativeTrainerOptions {
   /** Of drawn weights; a whole number. */
   seed?: number | undefined;
   freezeBackbone?: boolean | undefined;
+  /** Norms keep their statistics. */
+  freezeNorms?: boolean | undefined;
+}
+
+/** One process's place among those that train together. */
+export interface NativeMembership {
+  rank: number;
+  processes: number;
+  /** Of the store through which they meet: rank 0 keeps it there, unless it is `hosted` by somebody else. */
+  address: string;
+  port: number;
+  hosted: boolean;
+  /** Of the store's keys. */
+  prefix: string;
+  /** In which all must have come. */
+  seconds: number;
 }
 
 export interface NativeTrainerInfo {
@@ -205,17 +221,34 @@ export interface NativeStep {
   off: Float64Array;
   total: number;
   gradientNorm: number;
+  /** Of all processes. */
+  pictures: number;
+  /** Whether any process wants to end after this step. */
+  stop: boolean;
 }
 
 /** One network that learns, with a thread of its own; calls run in order. */
 export interface NativeTrainer {
+  /**
+   * Waits for the other processes of a training, all of which then make the same calls in the same order. What fails because of another one rejects
+   * with ERR_PEER.
+   */
+  join(membership: NativeMembership): Promise<void>;
+  /** The words of every process, by rank. */
+  exchange(id: number, words: string): Promise<string[]>;
+  /** Rejects when another process has ended, though none of the other calls runs. */
+  check(id: number): Promise<void>;
+  /** Tells the others why this process ends. */
+  leave(id: number, why: string): Promise<void>;
+  /** With others every process begins as rank 0. */
   begin(options: NativeTrainerOptions): Promise<NativeTrainerInfo>;
   /** `id` names the call for cancel(). Rejects with ERR_INPUT when the loss or the gradient is not finite. */
   step(
     id: number,
     samples: readonly NativeSample[],
-    augmentation: { enabled: boolean; size: number },
+    augmentation: { enabled: boolean; size: number; mirrors?: boolean },
     learningRate: number,
+    stop?: boolean,
   ): Promise<NativeStep>;
   /** Writes aside and renames; ERR_WRITE. */
   save(id: number, options: { path: string; iteration: number; epoch: number; learningRate: number; optimizer: boolean }): Promise<void>;
@@ -234,7 +267,7 @@ export interface NativeBuildInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 5;
+const boundary = 6;
 
 export interface NativeAddon {
   boundary: number;

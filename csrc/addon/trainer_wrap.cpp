@@ -16,16 +16,23 @@ void fields(Is<Architecture> auto& a, auto&& field) {
 }
 void fields(Is<TrainerOptions> auto& options, auto&& field) {
   each(field, "from", options.from, "architecture", options.architecture, "classes", options.classes, "device", options.device, "precision",
-       options.precision, "threads", options.threads, "seed", options.seed, "freezeBackbone", options.freeze_backbone);
+       options.precision, "threads", options.threads, "seed", options.seed, "freezeBackbone", options.freeze_backbone, "freezeNorms",
+       options.freeze_norms);
+}
+void fields(Is<Membership> auto& m, auto&& field) {
+  each(field, "rank", m.rank, "processes", m.processes, "address", m.address, "port", m.port, "hosted", m.hosted, "prefix", m.prefix, "seconds",
+       m.seconds);
 }
 void fields(Is<TrainerInfo> auto& info, auto&& field) {
   each(field, "device", info.device, "precision", info.precision, "threads", info.threads, "classes", info.classes, "parameters", info.parameters,
        "iteration", info.iteration, "epoch", info.epoch, "taken", info.taken, "drawn", info.drawn, "hasMoments", info.has_moments);
 }
-void fields(Is<Augmentation> auto& augmentation, auto&& field) { each(field, "enabled", augmentation.enabled, "size", augmentation.size_px); }
+void fields(Is<Augmentation> auto& augmentation, auto&& field) {
+  each(field, "enabled", augmentation.enabled, "size", augmentation.size_px, "mirrors", augmentation.mirrors);
+}
 void fields(Is<StepReport> auto& report, auto&& field) {
   each(field, "det", report.det, "pull", report.pull, "push", report.push, "off", report.off, "total", report.total, "gradientNorm",
-       report.gradient_norm);
+       report.gradient_norm, "pictures", report.pictures, "stop", report.stop);
 }
 void fields(Is<SaveOptions> auto& options, auto&& field) {
   each(field, "path", options.path, "iteration", options.iteration, "epoch", options.epoch, "learningRate", options.learning_rate, "optimizer",
@@ -69,7 +76,14 @@ std::vector<Sample> samples_from_js(const Napi::Value& value) {
   return samples;
 }
 
+Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
+
 }  // namespace
+
+train::ProcessGroup& TrainerWrap::State::joined() {
+  if (!group) throw Error(ErrorCode::Closed, "the training has joined no others");
+  return *group;
+}
 
 train::Trainer& TrainerWrap::State::begun() {
   if (!trainer) throw Error(ErrorCode::Closed, "the training is closed or was never begun");
@@ -79,8 +93,9 @@ train::Trainer& TrainerWrap::State::begun() {
 Napi::Function TrainerWrap::define(Napi::Env env, Channels* channels) {
   return DefineClass(
       env, "Trainer",
-      {InstanceMethod<&TrainerWrap::begin>("begin"), InstanceMethod<&TrainerWrap::step>("step"), InstanceMethod<&TrainerWrap::save>("save"),
-       InstanceMethod<&TrainerWrap::cancel>("cancel"), InstanceMethod<&TrainerWrap::close>("close")},
+      {InstanceMethod<&TrainerWrap::join>("join"), InstanceMethod<&TrainerWrap::exchange>("exchange"), InstanceMethod<&TrainerWrap::check>("check"),
+       InstanceMethod<&TrainerWrap::leave>("leave"), InstanceMethod<&TrainerWrap::begin>("begin"), InstanceMethod<&TrainerWrap::step>("step"),
+       InstanceMethod<&TrainerWrap::save>("save"), InstanceMethod<&TrainerWrap::cancel>("cancel"), InstanceMethod<&TrainerWrap::close>("close")},
       channels);
 }
 
@@ -97,14 +112,51 @@ void TrainerWrap::Finalize(Napi::BasicEnv) {
 }
 
 std::function<void()> TrainerWrap::free_trainer() const {
-  return [state = state_] { state->trainer.reset(); };
+  return [state = state_] {
+    state->trainer.reset();
+    state->group.reset();
+  };
+}
+
+Napi::Value TrainerWrap::join(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    return channel_->submit(info.This(), kBegin, [state = state_, membership = from_js<Membership>(info[0], "membership")]() -> Channel::Result {
+      state->group = std::make_shared<ProcessGroup>(membership);
+      return undefined;
+    });
+  });
+}
+
+Napi::Value TrainerWrap::exchange(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    return channel_->submit(info.This(), call_id(info),
+                            [state = state_, words = from_js<std::string>(info[1], "words")] { return result_of(state->joined().exchange(words)); });
+  });
+}
+
+Napi::Value TrainerWrap::check(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    return channel_->submit_aside(info.This(), call_id(info), [group = state_->group]() -> Channel::Result {
+      if (group) group->check();
+      return undefined;
+    });
+  });
+}
+
+Napi::Value TrainerWrap::leave(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    return channel_->submit(info.This(), call_id(info), [state = state_, why = from_js<std::string>(info[1], "why")]() -> Channel::Result {
+      if (state->group) state->group->leave(why);
+      return undefined;
+    });
+  });
 }
 
 Napi::Value TrainerWrap::begin(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     return channel_->submit(info.This(), kBegin, [state = state_, options = from_js<TrainerOptions>(info[0], "train options")] {
       state->trainer.reset();
-      state->trainer = std::make_unique<Trainer>(options);
+      state->trainer = std::make_unique<Trainer>(options, state->group);
       return result_of(state->trainer->info());
     });
   });
@@ -115,8 +167,9 @@ Napi::Value TrainerWrap::step(const Napi::CallbackInfo& info) {
     auto samples = std::make_shared<std::vector<Sample>>(samples_from_js(info[1]));
     const auto augmentation = from_js<Augmentation>(info[2], "augmentation");
     const auto rate = from_js<double>(info[3], "learningRate");
-    return channel_->submit(info.This(), call_id(info), [state = state_, samples = std::move(samples), augmentation, rate] {
-      return result_of(state->begun().step(*samples, augmentation, rate));
+    const bool stop = !info[4].IsUndefined() && from_js<bool>(info[4], "stop");
+    return channel_->submit(info.This(), call_id(info), [state = state_, samples = std::move(samples), augmentation, rate, stop] {
+      return result_of(state->begun().step(*samples, augmentation, rate, stop));
     });
   });
 }
@@ -126,7 +179,7 @@ Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
     return channel_->submit(info.This(), call_id(info),
                             [state = state_, options = from_js<SaveOptions>(info[1], "save options")]() -> Channel::Result {
                               state->begun().save(options);
-                              return [](Napi::Env env) { return env.Undefined(); };
+                              return undefined;
                             });
   });
 }

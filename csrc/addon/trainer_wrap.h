@@ -19,10 +19,16 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
  private:
   /// What the channel's thread works on.
   struct State {
+    std::shared_ptr<train::ProcessGroup> group;
     std::unique_ptr<train::Trainer> trainer;
+    train::ProcessGroup& joined();
     train::Trainer& begun();
   };
 
+  Napi::Value join(const Napi::CallbackInfo& info);
+  Napi::Value exchange(const Napi::CallbackInfo& info);
+  Napi::Value check(const Napi::CallbackInfo& info);
+  Napi::Value leave(const Napi::CallbackInfo& info);
   Napi::Value begin(const Napi::CallbackInfo& info);
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value save(const Napi::CallbackInfo& info);

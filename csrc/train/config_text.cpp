@@ -38,6 +38,20 @@ std::string list(const Numbers& numbers) {
   return out.str();
 }
 
+/// As a Python literal.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) {
+    if (c == '\n' || c == '\r') {
+      out += c == '\n' ? "\\n" : "\\r";
+    } else {
+      if (c == '\\' || c == '\'') out += '\\';
+      out += c;
+    }
+  }
+  return out + "'";
+}
+
 const char* python(bool value) { return value ? "True" : "False"; }
 
 std::string nms_text(const SoftNmsOptions& nms) {
@@ -49,7 +63,8 @@ std::string nms_text(const SoftNmsOptions& nms) {
 
 }  // namespace
 
-std::string config_text(const CornerNetConfig& config, const DetectOptions& options) {
+std::string config_text(const CornerNetConfig& config, const DetectOptions& options, const std::vector<std::string>& classes) {
+  const std::string normalised = "mean=" + list(options.normalisation.mean) + ", std=" + list(options.normalisation.std);
   const auto& [backbone, head] = config;
   std::ostringstream out;
   out << "model = dict(\n"
@@ -84,7 +99,16 @@ std::string config_text(const CornerNetConfig& config, const DetectOptions& opti
       << "        distance_threshold=" << text(options.decode.distance_threshold) << ",\n"
       << "        score_thr=0.05,\n"
       << "        max_per_img=" << options.nms.max_per_image << ",\n"
-      << "        nms=" << nms_text(options.nms) << "))\n";
+      << "        nms=" << nms_text(options.nms) << "))\n"
+      << "test_pipeline = [\n"
+      << "    dict(type='LoadImageFromFile', to_float32=True),\n"
+      << "    dict(type='RandomCenterCropPad', crop_size=None, ratios=None, border=None, test_mode=True, test_pad_mode=['logical_or', 127], "
+      << normalised << ", to_rgb=" << python(options.normalisation.to_rgb) << "),\n"
+      << "    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'border'))]\n"
+      << "test_dataloader = dict(\n"
+      << "    dataset=dict(type='CocoDataset', ann_file='', data_prefix=dict(img=''), test_mode=True, metainfo=dict(classes=(";
+  for (const std::string& name : classes) out << quoted(name) << ", ";
+  out << ")), pipeline=test_pipeline))\n";
   return out.str();
 }
 

@@ -1,7 +1,6 @@
 #include "train/corner_losses.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/clamp.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/log.h>
@@ -19,19 +18,17 @@ constexpr double kPullWeight = 0.1, kPushWeight = 0.1, kMargin = 1, kEpsilon = 1
 
 at::Tensor widened(const at::Tensor& map) { return map.scalar_type() == at::kDouble ? map : map.to(at::kFloat); }
 
-at::Tensor at_least_one(const at::Tensor& count) { return at::clamp(count, 1); }
-
-at::Tensor gaussian_focal_loss(const at::Tensor& logits, const at::Tensor& target) {
+at::Tensor gaussian_focal_loss(const at::Tensor& logits, const at::Tensor& target, double ones) {
   const at::Tensor p = at::sigmoid(logits), is_corner = target.eq(1).to(p.scalar_type());
   const at::Tensor there = -at::log(p + kEpsilon) * (1 - p).pow(2) * is_corner;
   const at::Tensor elsewhere = -at::log(1 - p + kEpsilon) * p.pow(2) * (1 - target).pow(4);
-  return (there + elsewhere).sum() / at_least_one(is_corner.sum());
+  return (there + elsewhere).sum() / std::max(1.0, ones);
 }
 
 at::Tensor offset_loss(const at::Tensor& offset, const CornerTargets& targets) {
   const at::Tensor mask = targets.heat.eq(1).any(1, /*keepdim=*/true).to(offset.scalar_type());
   const at::Tensor loss = at::smooth_l1_loss(offset, targets.offset.to(offset.scalar_type()), at::Reduction::None, /*beta=*/1.0);
-  return (loss * mask).sum() / at_least_one(mask.sum());
+  return (loss * mask).sum() / std::max(1.0, targets.marked);
 }
 
 struct PullPush {
@@ -77,7 +74,7 @@ at::Tensor Losses::total() const { return det + pull + push + off; }
 Losses corner_losses(const HeadMaps& maps, const Targets& targets) {
   const auto heat = [](const CornerMaps& corner, const CornerTargets& target) {
     const at::Tensor logits = widened(corner.heat);
-    return gaussian_focal_loss(logits, target.heat.to(logits.scalar_type()));
+    return gaussian_focal_loss(logits, target.heat.to(logits.scalar_type()), target.ones);
   };
   const PullPush embedding = embedding_losses(widened(maps.tl.emb), widened(maps.br.emb), targets);
   return {(heat(maps.tl, targets.tl) + heat(maps.br, targets.br)) / 2, embedding.pull, embedding.push,

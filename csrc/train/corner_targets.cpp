@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "runtime/error.h"
 
@@ -54,6 +55,16 @@ void mark(CornerTargets& targets, int64_t picture, int class_id, const Corner& c
   targets.cells.push_back(picture * cells + cell);
 }
 
+/// Corners of different cells, or of different classes in one cell.
+size_t different(const std::vector<int64_t>& cells, const std::vector<std::vector<TruthBox>>& boxes, int64_t classes) {
+  std::set<int64_t> seen;
+  auto cell = cells.begin();
+  for (const auto& of_picture : boxes) {
+    for (const TruthBox& box : of_picture) seen.insert(*cell++ * classes + box.class_id % classes);
+  }
+  return seen.size();
+}
+
 void check(const TruthBox& box, const TargetShape& shape) {
   const bool inside = box.x1 >= 0 && box.y1 >= 0 && box.x2 >= box.x1 && box.y2 >= box.y1 && box.x2 <= static_cast<float>(shape.input_width_px) &&
                       box.y2 <= static_cast<float>(shape.input_height_px);
@@ -79,8 +90,7 @@ Targets make_targets(const std::vector<std::vector<TruthBox>>& boxes, const Targ
   const auto pictures = static_cast<int64_t>(boxes.size());
   const auto corner_targets = [&] {
     return CornerTargets{at::zeros({pictures, shape.classes, shape.height, shape.width}, at::kFloat),
-                         at::zeros({pictures, 2, shape.height, shape.width}, at::kFloat),
-                         {}};
+                         at::zeros({pictures, 2, shape.height, shape.width}, at::kFloat)};
   };
   Targets targets{corner_targets(), corner_targets(), {}};
   for (int64_t i = 0; i < pictures; ++i) {
@@ -93,6 +103,10 @@ Targets make_targets(const std::vector<std::vector<TruthBox>>& boxes, const Targ
       mark(targets.tl, i, box.class_id, tl, radius, shape);
       mark(targets.br, i, box.class_id, br, radius, shape);
     }
+  }
+  for (CornerTargets* corner : {&targets.tl, &targets.br}) {
+    corner->ones = static_cast<double>(different(corner->cells, boxes, shape.classes));
+    corner->marked = static_cast<double>(different(corner->cells, boxes, 1));
   }
   return targets;
 }

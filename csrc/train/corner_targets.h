@@ -14,6 +14,8 @@ struct CornerTargets {
   at::Tensor offset;  // [N, 2, h, w]: x and y within the cell, where a corner is
   /// Of each box: its corner's cell in a [N, h, w] map, flattened; pictures in their order.
   std::vector<int64_t> cells;
+  /// What the losses are divided by: ones in `heat`, and cells where any class has one.
+  double ones = 0, marked = 0;
 };
 
 struct Targets {

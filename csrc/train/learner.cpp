@@ -2,6 +2,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <array>
@@ -34,20 +36,20 @@ NamedTensors tensors_of(CornerNet& network) {
   return tensors;
 }
 
-std::vector<at::Tensor> learned_tensors(CornerNet& network, bool freeze_backbone) {
+std::vector<at::Tensor> learned_tensors(CornerNet& network, Frozen frozen) {
   std::vector<at::Tensor> learned;
   for (const Parameter& parameter : in_mmdetection_order(network)) {
     if (parameter.statistic) continue;
-    parameter.slot->set_requires_grad(!freeze_backbone || !parameter.name.starts_with("backbone."));
+    parameter.slot->set_requires_grad(!frozen.backbone || !parameter.name.starts_with("backbone."));
     learned.push_back(*parameter.slot);
   }
   return learned;
 }
 
-CornerNet network_of(const CornerNetConfig& config, const NamedTensors& tensors, bool freeze_backbone) {
+CornerNet network_of(const CornerNetConfig& config, const NamedTensors& tensors, Frozen frozen) {
   CornerNet network(config);
   assign_parameters(network, tensors);
-  network.set_training(/*backbone=*/!freeze_backbone, /*head=*/true);
+  network.set_training(/*backbone=*/!frozen.backbone && !frozen.norms, /*head=*/!frozen.norms);
   return network;
 }
 
@@ -64,20 +66,75 @@ std::vector<Parameter> in_mmdetection_order(CornerNet& network) {
   return parameters;
 }
 
-Learner::Learner(const CornerNetConfig& config, const NamedTensors& tensors, bool freeze_backbone)
-    : network_(network_of(config, tensors, freeze_backbone)),
+Learner::Learner(const CornerNetConfig& config, const NamedTensors& tensors, Frozen frozen)
+    : frozen_(frozen),
+      network_(network_of(config, tensors, frozen)),
       classes_(config.head.num_classes),
+      levels_(config.head.num_levels),
       tensors_(tensors_of(network_)),
-      parameters_(learned_tensors(network_, freeze_backbone)),
+      parameters_(learned_tensors(network_, frozen)),
       adam_(parameters_) {}
 
-StepReport Learner::differentiate(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes) {
-  const at::AutoGradMode recording(true);
+void Learner::share(ProcessGroup& group) {
+  group_ = &group;
+  gradients_ = std::make_unique<GradientSum>(parameters_, group);
+  for (const auto& [name, tensor] : tensors_) group.broadcast(tensor.detach());
+  const bool gives = group.rank() == 0;
+  std::map<int64_t, AdamMoments> moments = adam_.moments();
+  const at::Tensor steps = at::zeros({static_cast<int64_t>(parameters_.size())}, at::kDouble);
+  for (const auto& [place, of_parameter] : moments) steps[place].fill_(of_parameter.steps);
+  group.broadcast(steps);
+  for (int64_t place = 0; place < steps.numel(); ++place) {
+    const double done = steps[place].item<double>();
+    if (done == 0) continue;
+    const at::Tensor like = parameters_[static_cast<size_t>(place)].detach();
+    AdamMoments& of_parameter = moments[place];
+    if (!gives) of_parameter = {done, at::zeros_like(like), at::zeros_like(like)};
+    group.broadcast(of_parameter.exp_avg);
+    group.broadcast(of_parameter.exp_avg_sq);
+  }
+  if (!gives) adam_.set_moments(moments);
+}
+
+void Learner::sum_counts(Targets& targets) const {
+  if (!group_ || !frozen_.norms) return;
+  std::array<double*, 4> counts{&targets.tl.ones, &targets.tl.marked, &targets.br.ones, &targets.br.marked};
+  const at::Tensor sums = at::zeros({static_cast<int64_t>(counts.size())}, at::kDouble);
+  double* const values = sums.mutable_data_ptr<double>();
+  for (size_t i = 0; i < counts.size(); ++i) values[i] = *counts[i];
+  group_->sum(sums);
+  for (size_t i = 0; i < counts.size(); ++i) *counts[i] = values[i];
+}
+
+void Learner::sum_report(StepReport& report) const {
+  std::vector<double*> numbers{&report.total};
+  for (std::vector<double>* of_levels : {&report.det, &report.pull, &report.push, &report.off}) {
+    for (double& number : *of_levels) numbers.push_back(&number);
+  }
+  const size_t count = numbers.size();
+  const at::Tensor sums = at::zeros({static_cast<int64_t>(count) + 2}, at::kDouble);
+  double* const values = sums.mutable_data_ptr<double>();
+  for (size_t i = 0; i < count; ++i) values[i] = *numbers[i] * share_of_sum();
+  values[count] = report.stop ? 1 : 0;
+  values[count + 1] = static_cast<double>(report.pictures);
+  group_->sum(sums);
+  for (size_t i = 0; i < count; ++i) *numbers[i] = values[i];
+  report.stop = values[count] > 0;
+  report.pictures = static_cast<int64_t>(values[count + 1]);
+}
+
+at::Tensor Learner::losses(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, StepReport& report) {
+  if (boxes.empty()) {  // the other processes have the step's pictures
+    Targets none;
+    sum_counts(none);
+    for (std::vector<double>* of_levels : {&report.det, &report.pull, &report.push, &report.off}) of_levels->assign(static_cast<size_t>(levels_), 0);
+    return {};
+  }
   const std::vector<HeadMaps> levels = network_.forward_levels(x);
   const at::Tensor& map = levels.front().tl.heat;
   const TargetShape shape{classes_, map.size(2), map.size(3), static_cast<int>(x.size(2)), static_cast<int>(x.size(3))};
-  const Targets targets = make_targets(boxes, shape);
-  StepReport report;
+  Targets targets = make_targets(boxes, shape);
+  sum_counts(targets);
   at::Tensor total;
   for (const HeadMaps& maps : levels) {
     const Losses losses = corner_losses(maps, targets);
@@ -89,7 +146,22 @@ StepReport Learner::differentiate(const at::Tensor& x, const std::vector<std::ve
   }
   report.total = total.item<double>();
   check_finite(report.total, "the loss");
-  total.backward();
+  return total;
+}
+
+StepReport Learner::differentiate(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, bool stop) {
+  const at::AutoGradMode recording(true);
+  StepReport report;
+  report.pictures = static_cast<int64_t>(boxes.size());
+  report.stop = stop;
+  const at::Tensor total = losses(x, boxes, report);
+  if (gradients_) gradients_->begin();
+  if (total.defined()) total.backward();
+  if (gradients_) {
+    gradients_->finish(share_of_sum());
+    sum_report(report);
+  }
+  require(report.pictures > 0, ErrorCode::Input, "no process could read a picture");
   report.gradient_norm = clip_gradients(parameters_, kMostGradient);
   check_finite(report.gradient_norm, "the gradient");
   return report;

@@ -147,7 +147,7 @@ std::vector<TruthBox> prepare_sample(const Sample& sample, const Augmentation& a
   if (augmentation.enabled) {
     distortion.emplace(random);
     window = draw_crop(sample, augmentation, random);
-    mirrored = random.coin();
+    mirrored = random.coin() && augmentation.mirrors;
   }
   const Pixels pixels(picture, window, distortion ? &*distortion : nullptr, normaliser.mean());
   write(pixels, augmentation.size_px, mirrored, normaliser, out);

@@ -25,6 +25,8 @@ struct Augmentation {
   bool enabled = true;
   /// Pixels of a side of what the network sees.
   int size_px = 511;
+  /// Whether a coin mirrors it.
+  bool mirrors = true;
 };
 
 /// Writes the sample as the network sees it, [3, size, size] of normalised values, to `out`, and gives the boxes that are left, in its pixels.

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <optional>
@@ -50,8 +51,10 @@ struct Trainer::Impl {
   CornerNetConfig config;
   DetectOptions tested;  // how the checkpoint's configuration has it tested
   at::ScalarType precision = at::kFloat;
+  std::shared_ptr<ProcessGroup> group;  // outlives the learner, which uses it
   std::optional<Learner> learner;
 
+  void share();
   void begin(const TrainerOptions& options);
   at::Tensor prepare(const std::vector<Sample>& samples, const Augmentation& augmentation, std::vector<std::vector<TruthBox>>& boxes) const;
 };
@@ -81,13 +84,27 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
     info.has_moments = !beginning.moments.empty();
   }
   config = beginning.config;
-  learner.emplace(config, beginning.tensors, options.freeze_backbone);
+  learner.emplace(config, beginning.tensors, Frozen{options.freeze_backbone, options.freeze_norms});
   learner->adam().set_moments(beginning.moments);
+  if (group) share();
   info.classes = classes;
   info.device = "cpu";
   info.precision = precision_name(precision);
   info.threads = at::get_num_threads();
   for (const at::Tensor& parameter : learner->parameters()) info.parameters += parameter.requires_grad() ? parameter.numel() : 0;
+}
+
+void Trainer::Impl::share() {
+  const at::Tensor begun = at::zeros({3}, at::kDouble);
+  double* const values = begun.mutable_data_ptr<double>();
+  values[0] = static_cast<double>(info.iteration);
+  values[1] = static_cast<double>(info.epoch);
+  values[2] = info.has_moments ? 1 : 0;
+  group->broadcast(begun);
+  info.iteration = static_cast<int64_t>(values[0]);
+  info.epoch = static_cast<int64_t>(values[1]);
+  info.has_moments = values[2] > 0;
+  learner->share(*group);
 }
 
 at::Tensor Trainer::Impl::prepare(const std::vector<Sample>& samples, const Augmentation& augmentation,
@@ -106,7 +123,8 @@ at::Tensor Trainer::Impl::prepare(const std::vector<Sample>& samples, const Augm
   return x.to(precision);
 }
 
-Trainer::Trainer(const TrainerOptions& options) : impl_(std::make_unique<Impl>()) {
+Trainer::Trainer(const TrainerOptions& options, std::shared_ptr<ProcessGroup> group) : impl_(std::make_unique<Impl>()) {
+  impl_->group = std::move(group);
   guarded([&] { impl_->begin(options); }, /*inference=*/false);
 }
 
@@ -114,16 +132,16 @@ Trainer::~Trainer() = default;
 
 const TrainerInfo& Trainer::info() const { return impl_->info; }
 
-StepReport Trainer::step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate) {
+StepReport Trainer::step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate, bool stop) {
   constexpr int kLeastPx = 32, kMostPx = 4096;
-  require(!samples.empty(), ErrorCode::Input, "a batch has at least one picture");
+  require(!samples.empty() || impl_->group, ErrorCode::Input, "a batch has at least one picture");
   require(augmentation.size_px >= kLeastPx && augmentation.size_px <= kMostPx, ErrorCode::Option,
           "the network's input must have 32 to 4096 pixels a side");
   return guarded(
       [&] {
         std::vector<std::vector<TruthBox>> boxes;
         const at::Tensor x = impl_->prepare(samples, augmentation, boxes);
-        StepReport report = impl_->learner->differentiate(x, boxes);
+        StepReport report = impl_->learner->differentiate(x, boxes, stop);
         impl_->learner->update(learning_rate);
         return report;
       },
@@ -136,7 +154,8 @@ void Trainer::save(const SaveOptions& options) const {
         const Learner& learner = *impl_->learner;
         CheckpointContent content;
         for (const auto& [name, tensor] : learner.tensors()) content.checkpoint.tensors.emplace_back(name, tensor.detach());
-        content.checkpoint.meta = {impl_->info.classes, config_text(impl_->config, impl_->tested), options.iteration, options.epoch};
+        content.checkpoint.meta = {impl_->info.classes, config_text(impl_->config, impl_->tested, impl_->info.classes), options.iteration,
+                                   options.epoch};
         if (options.optimizer) content.checkpoint.moments = learner.adam().moments();
         content.adam.learning_rate = options.learning_rate;
         content.parameters = static_cast<int64_t>(learner.parameters().size());

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "train/process_group.h"
 #include "train/sample.h"
 
 namespace cornernet::train {
@@ -25,6 +26,7 @@ struct TrainerOptions {
   int threads = 0;                   // 0: the cores this process may use
   int64_t seed = 0;                  // of drawn weights
   bool freeze_backbone = false;      // only the head learns, and only its norms measure
+  bool freeze_norms = false;         // norms keep their statistics
 };
 
 struct TrainerInfo {
@@ -43,6 +45,8 @@ struct StepReport {
   std::vector<double> det, pull, push, off;
   double total = 0;
   double gradient_norm = 0;  // before clipping
+  int64_t pictures = 0;      // of all processes
+  bool stop = false;         // whether any process wants to end after this step
 };
 
 /// What a saved checkpoint says of itself.
@@ -56,11 +60,12 @@ struct SaveOptions {
 /// One network that learns on one device. Not thread-safe: one thread calls it.
 class Trainer {
  public:
-  explicit Trainer(const TrainerOptions& options);
+  /// With a group all processes train one network, which begins as rank 0's: every one calls the same, in the same order.
+  explicit Trainer(const TrainerOptions& options, std::shared_ptr<ProcessGroup> group = nullptr);
   ~Trainer();
   const TrainerInfo& info() const;
   /// Error(Input) when the loss or the gradient is not finite: then nothing was learned, but the norms have measured.
-  StepReport step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate);
+  StepReport step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate, bool stop = false);
   /// Writes a `.pth`, aside and renamed. Error(Write).
   void save(const SaveOptions& options) const;
 

@@ -17,8 +17,15 @@ export interface TrainBatch {
 }
 
 export interface BatchOrder {
+  /** Of the whole batch. */
   readonly batchSize: number;
   readonly seed: number;
+}
+
+/** Which part of each batch is this process's. */
+export interface BatchPart {
+  readonly rank: number;
+  readonly processes: number;
 }
 
 /**
@@ -42,6 +49,7 @@ async function read(
   classIds: ReadonlyMap<string, number>,
   seed: number,
   iteration: number,
+  first: number,
 ): Promise<TrainBatch> {
   const decoded = await Promise.all(
     chosen.map((picture): Promise<DecodedSample | { reason: string }> =>
@@ -56,28 +64,32 @@ async function read(
     if ('reason' in one) failures.push({ name, reason: one.reason });
     else {
       // By its place in the run: whatever else is read, and by however many threads, it is augmented so.
-      samples.push({ ...one, seed: seedOf(seed, iteration, i) });
+      samples.push({ ...one, seed: seedOf(seed, iteration, first + i) });
       names.push(name);
     }
   });
   return { iteration, samples, names, failures };
 }
 
-/** The batches from iteration `from` up to but not `to`. */
+/** This process's part of the batches from iteration `from` up to but not `to`. */
 export async function* batchesOf(
   pictures: readonly TrainPicture[],
   classIds: ReadonlyMap<string, number>,
   order: BatchOrder,
+  { rank, processes }: BatchPart,
   from: number,
   to: number,
 ): AsyncGenerator<TrainBatch, void> {
   const positions = batchOrder(pictures.length, order);
   const reading: Promise<TrainBatch>[] = [];
+  const size = order.batchSize / processes;
+  const first = rank * size;
   let next = from;
   const begin = (): void => {
     if (next >= to) return;
-    const chosen = positions(next).map((at) => pictures[at] as TrainPicture);
-    reading.push(read(chosen, classIds, order.seed, next++));
+    const mine = positions(next).slice(first, first + size);
+    const chosen = mine.map((at) => pictures[at] as TrainPicture);
+    reading.push(read(chosen, classIds, order.seed, next++, first));
   };
   for (let i = 0; i < ahead; i++) begin();
   for (let batch = reading.shift(); batch; batch = reading.shift()) {

@@ -40,7 +40,7 @@ export interface TrainOptions {
   readonly epochs?: number | undefined;
   /** Steps, instead of epochs. Default: as many as the epochs have. */
   readonly iterations?: number | undefined;
-  /** Pictures a step. Default: the preset's pictures a card: 5, 6 or 3, small 8. */
+  /** Pictures a step; of each process, where several train together. Default: the preset's pictures a card: 5, 6 or 3, small 8. */
   readonly batchSize?: number | undefined;
   /** Of Adam, after the warm-up. Default: the preset's, in proportion to the batch. */
   readonly learningRate?: number | undefined;
@@ -48,20 +48,22 @@ export interface TrainOptions {
   readonly warmup?: number | undefined;
   /** After which part of the run (0 to 1) the learning rate is multiplied by what. Default: after 6/7 by 0.1, small after 0.6 by 0.3 and after 0.85 by 0.2. */
   readonly milestones?: readonly (readonly [part: number, factor: number])[] | undefined;
-  /** Mmdetection: colours distorted, cropped at random, mirrored by a coin; none: pictures are only brought to their size. Default: mmdetection. */
-  readonly augment?: 'mmdetection' | 'none' | undefined;
+  /** Mmdetection: colours distorted, cropped at random, mirrored by a coin; unmirrored: the same without the coin, for what is no mirror image of itself, such as letters; none: pictures are only brought to their size. Default: mmdetection. */
+  readonly augment?: 'mmdetection' | 'unmirrored' | 'none' | undefined;
   /** Pixels of a side of what the network sees in training. Default: 511, small 255. */
   readonly crop?: number | undefined;
   /** Of everything that is drawn. Default: 0. */
   readonly seed?: number | undefined;
-  /** What does not learn: the backbone. Default: nothing. */
-  readonly freeze?: 'backbone' | undefined;
+  /** What does not learn: the backbone, or the norms' statistics, which small batches measure badly. Default: nothing. */
+  readonly freeze?: 'backbone' | 'norms' | undefined;
   /** Of activations; weights, norms, losses and the optimizer stay fp32. Default: fp32. */
   readonly precision?: 'fp32' | 'bf16' | 'fp16' | undefined;
   /** Where to compute: cpu. Default: cpu. */
   readonly device?: string | undefined;
   /** CPU threads. Default: the cores this process may use. */
   readonly threads?: number | undefined;
+  /** Seconds in which all processes must have come, where several train together. Default: 300. */
+  readonly joinSeconds?: number | undefined;
   /** Epochs between two measurements of average precision. Default: 1. */
   readonly valEvery?: number | undefined;
   /** Steps after which last.pth is written at the latest. Default: 500. */

@@ -86,7 +86,7 @@ export const trainTable = headed('Training', {
   iterations: { schema: count, type: 'number', flag: 'number', about: 'steps, instead of epochs', standard: 'as many as the epochs have' },
   batchSize: {
     ...{ schema: z.int().min(1).max(1024), type: 'number', flag: 'number' },
-    about: 'pictures a step',
+    about: 'pictures a step; of each process, where several train together',
     standard: "the preset's pictures a card: 5, 6 or 3, small 8",
   },
   learningRate: {
@@ -105,8 +105,10 @@ export const trainTable = headed('Training', {
     standard: 'after 6/7 by 0.1, small after 0.6 by 0.3 and after 0.85 by 0.2',
   },
   augment: {
-    ...{ schema: z.enum(['mmdetection', 'none']), type: "'mmdetection' | 'none'", flag: 'text' as const },
-    about: 'mmdetection: colours distorted, cropped at random, mirrored by a coin; none: pictures are only brought to their size',
+    ...{ schema: z.enum(['mmdetection', 'unmirrored', 'none']), type: "'mmdetection' | 'unmirrored' | 'none'", flag: 'text' as const },
+    about:
+      'mmdetection: colours distorted, cropped at random, mirrored by a coin; unmirrored: the same without the coin, for what is no mirror image ' +
+      'of itself, such as letters; none: pictures are only brought to their size',
     standard: 'mmdetection',
   },
   crop: {
@@ -116,8 +118,8 @@ export const trainTable = headed('Training', {
   },
   seed: { schema: z.int().min(0), type: 'number', flag: 'number', about: 'of everything that is drawn', standard: '0' },
   freeze: {
-    ...{ schema: z.enum(['backbone']), type: "'backbone'", flag: 'text' as const },
-    about: 'what does not learn: the backbone',
+    ...{ schema: z.enum(['backbone', 'norms']), type: "'backbone' | 'norms'", flag: 'text' as const },
+    about: "what does not learn: the backbone, or the norms' statistics, which small batches measure badly",
     standard: 'nothing',
   },
   precision: {
@@ -132,6 +134,11 @@ export const trainTable = headed('Training', {
     flag: 'number',
     about: 'CPU threads',
     standard: 'the cores this process may use',
+  },
+  joinSeconds: {
+    ...{ schema: z.number().positive().max(86_400), type: 'number', flag: 'number' },
+    about: 'seconds in which all processes must have come, where several train together',
+    standard: '300',
   },
   valEvery: { schema: count, type: 'number', flag: 'number', about: 'epochs between two measurements of average precision', standard: '1' },
   saveEvery: {

@@ -59,7 +59,7 @@ const presets: Readonly<Record<NonNullable<TrainOptions['preset']>, Preset>> = {
 const fineTuning: Preset = { ...published(10, 5), batchSize: 4, epochs: 20 };
 
 /** Options that say where something is or how fast it is computed: a training may go on with others. */
-const placeOptions = ['output', 'threads'] as const;
+const placeOptions = ['output', 'threads', 'joinSeconds'] as const;
 
 /** Every option that matters, with its value. */
 export type TrainSettings = Pick<
@@ -74,19 +74,21 @@ export interface TrainPlan {
   /** Steps in which every picture is seen once. */
   readonly epochLength: number;
   readonly schedule: Schedule;
+  /** That train together. */
+  readonly processes: number;
   /** sha256 of the checkpoint that it begins with. */
   readonly fromSha256: string | null;
 }
 
-/** @param pictures that there are to learn from. */
-export async function planOf(options: TrainOptions, pictures: number): Promise<TrainPlan> {
+/** @param pictures that there are to learn from. @param processes that train together. */
+export async function planOf(options: TrainOptions, pictures: number, processes = 1): Promise<TrainPlan> {
   const { images, annotations, valImages, valAnnotations, from, freeze } = options;
   const preset = options.preset ? presets[options.preset] : from === undefined ? presets.small : fineTuning;
   const batchSize = options.batchSize ?? preset.batchSize;
-  const epochLength = Math.ceil(pictures / batchSize);
+  const epochLength = Math.ceil(pictures / (batchSize * processes));
   const iterations = options.iterations ?? (options.epochs ?? preset.epochs) * epochLength;
   const milestones = options.milestones ?? preset.milestones;
-  const learningRate = options.learningRate ?? preset.ratePerPicture * batchSize;
+  const learningRate = options.learningRate ?? preset.ratePerPicture * batchSize * processes;
   const settings: TrainSettings = {
     ...{ images, annotations, valImages, valAnnotations, from },
     architecture: from === undefined ? (options.architecture ?? preset.architecture) : undefined,
@@ -104,6 +106,7 @@ export async function planOf(options: TrainOptions, pictures: number): Promise<T
   return {
     settings,
     epochLength,
+    processes,
     schedule: {
       rate: learningRate,
       warmup: settings.warmup,
@@ -118,14 +121,15 @@ const configSchema = z.object({
   cornernet: z.string(),
   fromSha256: z.string().nullable(),
   classes: z.array(z.string()),
+  processes: z.int().min(1).default(1),
   options: z.record(z.string(), z.unknown()),
 });
 
 /** A run's config.json. */
 export type TrainConfig = z.infer<typeof configSchema>;
 
-export function configOf({ settings, fromSha256 }: TrainPlan, classes: readonly string[]): TrainConfig {
-  return { version: 1, cornernet: packageVersion(), fromSha256, classes: [...classes], options: { ...settings } };
+export function configOf({ settings, processes, fromSha256 }: TrainPlan, classes: readonly string[]): TrainConfig {
+  return { version: 1, cornernet: packageVersion(), fromSha256, classes: [...classes], processes, options: { ...settings } };
 }
 
 export function writeConfig(file: string, config: TrainConfig): Promise<void> {
@@ -157,17 +161,24 @@ export async function optionsIn(file: string): Promise<Partial<TrainOptions>> {
   return Object.fromEntries(Object.entries(checked).filter(([name]) => name in stated && name !== 'output'));
 }
 
-/** @throws {CornerNetError} `ERR_JOB` saying what differs. */
-export function compareConfig(folder: string, was: TrainConfig, now: TrainConfig): void {
+const located = new Set<string>(['images', 'annotations', 'valImages', 'valAnnotations', 'from']);
+
+/** What differs, as sentences. @param placed whether pictures and checkpoints must have the same paths. */
+export function configDifferences(was: TrainConfig, now: TrainConfig, placed: boolean): string[] {
   const plain = JSON.parse(JSON.stringify(now)) as TrainConfig;
   const names = [...new Set([...Object.keys(was.options), ...Object.keys(plain.options)])];
-  const located = new Set<string>(['images', 'annotations', 'valImages', 'valAnnotations', 'from']);
   const value = (name: string, of: unknown): unknown => (located.has(name) && typeof of === 'string' ? resolve(of) : of);
-  refuseDifferences(`the training in ${folder}`, [
+  return [
     ...names
-      .filter((name) => !(placeOptions as readonly string[]).includes(name))
+      .filter((name) => !(placeOptions as readonly string[]).includes(name) && (placed || !located.has(name)))
       .map((name) => difference(name, value(name, was.options[name]), value(name, plain.options[name]))),
     difference('the checkpoint to begin with (sha256)', was.fromSha256, plain.fromSha256),
     difference('the classes', was.classes, plain.classes),
-  ]);
+    difference('the number of processes', was.processes, plain.processes),
+  ].filter((sentence) => sentence !== undefined);
+}
+
+/** @throws {CornerNetError} `ERR_JOB` saying what differs. */
+export function compareConfig(folder: string, was: TrainConfig, now: TrainConfig): void {
+  refuseDifferences(`the training in ${folder}`, configDifferences(was, now, true));
 }

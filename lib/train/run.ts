@@ -5,15 +5,17 @@ import { join } from 'node:path';
 
 import { abortable } from '../abort.js';
 import { readAnnotations } from '../coco/dataset.js';
-import { CornerNetError, fromNative } from '../errors.js';
+import { CornerNetError, fromNative, sentenceOf } from '../errors.js';
 import { FolderLock } from '../jobs/lock.js';
-import { loadNative, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
+import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
 import { resolveWeights } from '../weights/weights.js';
 import { batchesOf, type TrainBatch } from './batches.js';
 import type { TrainOptions } from './interfaces.js';
-import { openLog, type TrainLog } from './log.js';
+import { openLog, type LoggedStep, type TrainLog } from './log.js';
+import { membershipOf } from './membership.js';
 import { TrainMeter } from './meter.js';
 import { checkTrainOptions } from './options.js';
+import { Peers } from './peers.js';
 import { compareConfig, configOf, planOf, readConfig, writeConfig, type TrainPlan } from './plan.js';
 import { classesOf, LeftOut, picturesOf, type TrainPicture } from './samples.js';
 import { learningRates } from './schedule.js';
@@ -68,18 +70,18 @@ function takenOver(from: string, { taken, drawn, hasMoments }: NativeTrainerInfo
   return `${taken} tensors were taken over from ${from}, ${anew}${hasMoments ? "; its optimizer's state goes on" : ''}`;
 }
 
-/** One start of a training whose folder is locked. */
+/** One start of a training, or of one process's part of it: the first process alone keeps the folder, measures and tells. */
 class TrainRun {
   readonly #options: TrainOptions;
   readonly #controls: TrainControls;
   readonly #files: TrainFiles;
   readonly #say: (text: string) => void;
   readonly #trainer: NativeTrainer;
-  readonly #lock: FolderLock;
+  #peers: Peers | undefined;
+  #lock: FolderLock | undefined;
   #calls = 0;
 
-  constructor(options: TrainOptions, controls: TrainControls, lock: FolderLock) {
-    this.#lock = lock;
+  constructor(options: TrainOptions, controls: TrainControls) {
     this.#options = options;
     this.#controls = controls;
     this.#files = filesOf(options.output);
@@ -87,38 +89,62 @@ class TrainRun {
     this.#trainer = new (loadNative().Trainer)();
   }
 
-  async toEnd(): Promise<TrainSummary> {
-    const { output } = this.#options;
-    await checkFolder(output, this.#files);
-    const material = await readMaterial(this.#options, this.#say);
-    const plan = await planOf(this.#options, material.pictures.length);
-    const config = configOf(plan, material.classes);
-    const isBegun = existsSync(this.#files.config);
-    if (isBegun) compareConfig(output, await readConfig(this.#files.config, 'ERR_JOB'), config);
+  get #leads(): boolean {
+    return this.#peers === undefined || this.#peers.rank === 0;
+  }
+
+  /** @param membership of the processes that train together; undefined for one alone. */
+  async toEnd(membership: NativeMembership | undefined): Promise<TrainSummary> {
+    const { signal, onMessage } = this.#controls;
     try {
-      const info = await this.#begin(plan, material.classes);
-      if (!isBegun) await writeConfig(this.#files.config, config);
-      const log = await openLog(output, info.iteration);
-      try {
-        return await this.#goOn(plan, material, info, log);
-      } finally {
-        await log.file.close();
+      if (membership) {
+        if (membership.rank === 0) this.#say(`waiting for the ${membership.processes} processes that train together`);
+        this.#peers = await Peers.meet(membership, this.#trainer, (work) => this.#call(work));
       }
+      if (this.#leads) this.#lock = await FolderLock.take(this.#options.output, { signal, say: onMessage });
+      return await this.#fromMaterial();
+    } catch (error) {
+      await this.#peers?.leave(error instanceof CornerNetError ? `${error.code}: ${error.message}` : sentenceOf(error));
+      throw error;
     } finally {
       await this.#trainer.close();
+      await this.#lock?.release();
     }
   }
 
-  async #begin({ settings }: TrainPlan, classes: readonly string[]): Promise<NativeTrainerInfo> {
+  async #fromMaterial(): Promise<TrainSummary> {
+    const { output } = this.#options;
+    if (this.#leads) await checkFolder(output, this.#files);
+    const material = await readMaterial(this.#options, this.#leads ? this.#say : () => undefined);
+    const plan = await planOf(this.#options, material.pictures.length, this.#peers?.processes);
+    const config = configOf(plan, material.classes);
+    const isBegun = this.#leads && existsSync(this.#files.config);
+    if (isBegun) compareConfig(output, await readConfig(this.#files.config, 'ERR_JOB'), config);
+    const hasLast = this.#leads && existsSync(this.#files.last);
+    const goesOn = this.#peers ? await this.#peers.agree(config, material.pictures, hasLast) : hasLast;
+    const info = await this.#begin(plan, material.classes, goesOn);
+    if (!this.#leads) return this.#goOn(plan, material, info, undefined);
+    if (!isBegun) await writeConfig(this.#files.config, config);
+    const log = await openLog(output, info.iteration);
+    try {
+      return await this.#goOn(plan, material, info, log);
+    } finally {
+      await log.file.close();
+    }
+  }
+
+  /** @param goesOn whether there is a last.pth, which the first process alone has. */
+  async #begin({ settings }: TrainPlan, classes: readonly string[], goesOn: boolean): Promise<NativeTrainerInfo> {
     const { last } = this.#files;
-    const goesOn = existsSync(last);
     const { from, architecture, device, precision, seed, freeze } = settings;
     const begun = await this.#call(() =>
       this.#trainer.begin({
-        ...(goesOn ? { from: last } : from !== undefined && { from: resolveWeights(from).path }),
+        ...(goesOn && this.#leads ? { from: last } : from !== undefined && { from: resolveWeights(from).path }),
         ...{ architecture, classes, device, precision, seed, threads: this.#options.threads, freezeBackbone: freeze === 'backbone' },
+        freezeNorms: freeze === 'norms',
       }),
     );
+    if (!this.#leads) return goesOn ? begun : { ...begun, iteration: 0, epoch: 0 };
     if (!goesOn) {
       if (from !== undefined) this.#say(takenOver(from, begun));
       return { ...begun, iteration: 0, epoch: 0 };
@@ -130,10 +156,11 @@ class TrainRun {
     return begun;
   }
 
-  async #goOn(plan: TrainPlan, material: Material, info: NativeTrainerInfo, log: TrainLog): Promise<TrainSummary> {
+  async #goOn(plan: TrainPlan, material: Material, info: NativeTrainerInfo, log: TrainLog | undefined): Promise<TrainSummary> {
     const { signal, finish } = this.#controls;
-    const { settings, epochLength } = plan;
-    const meter = new TrainMeter(settings.iterations, epochLength, log.validations.at(-1)?.AP, this.#controls.onProgress);
+    const { settings, epochLength, processes } = plan;
+    const peers = this.#peers;
+    const meter = new TrainMeter(settings.iterations, epochLength, log?.validations.at(-1)?.AP, log && this.#controls.onProgress);
     const rates = learningRates(plan.schedule);
     for (let passed = 0; passed < info.iteration; passed++) rates.next();
     const isDue = (done: number): boolean => done === settings.iterations || done % (settings.valEvery * epochLength) === 0;
@@ -141,14 +168,16 @@ class TrainRun {
     let rate = settings.learningRate;
     let saved = done;
     const save = async (): Promise<void> => {
-      await log.file.sync(); // before the checkpoint says so
+      await log?.file.sync(); // before the checkpoint says so
       await this.#save(this.#files.last, done, epochLength, rate, true);
       saved = done;
     };
     const measure = async (): Promise<void> => {
-      if (!material.validation) return;
+      const { validation } = material;
+      if (!validation || !log) return;
       meter.pause();
-      const { AP, AP50, AP75 } = await validate(material.validation, this.#files.last, signal);
+      const measured = (until: AbortSignal | undefined) => validate(validation, this.#files.last, until);
+      const { AP, AP50, AP75 } = await (peers && done < settings.iterations ? peers.watched(signal, measured) : measured(signal));
       const best = log.validations.every((earlier) => earlier.AP < AP);
       if (best) await this.#save(this.#files.best, done, epochLength, rate, false);
       const line = { iteration: done, AP, AP50, AP75, best };
@@ -157,45 +186,52 @@ class TrainRun {
       meter.AP = AP;
       this.#say(`step ${done}: AP ${AP.toFixed(4)}, AP50 ${AP50.toFixed(4)}${best ? ', the best so far' : ''}`);
     };
-    if (done > 0 && isDue(done) && log.validations.at(-1)?.iteration !== done) await measure();
+    if (log && done > 0 && isDue(done) && log.validations.at(-1)?.iteration !== done) await measure();
+    const order = { batchSize: settings.batchSize * processes, seed: settings.seed };
+    const part = { rank: peers?.rank ?? 0, processes };
     const classIds = new Map(info.classes.map((name, id) => [name, id]));
-    for await (const batch of batchesOf(material.pictures, classIds, settings, done, settings.iterations)) {
-      if (finish?.aborted === true) break;
+    for await (const batch of batchesOf(material.pictures, classIds, order, part, done, settings.iterations)) {
+      const wantsEnd = finish?.aborted === true;
+      if (wantsEnd && !peers) break;
       signal?.throwIfAborted();
       rate = rates.next().value;
-      const line = await this.#step(batch, plan, rate, meter);
+      const { stop, line } = await this.#step(batch, plan, rate, meter, wantsEnd);
       done = batch.iteration + 1;
-      log.steps.push(line);
-      await log.file.append(line);
-      if (material.validation ? isDue(done) : done === settings.iterations) {
-        await save();
-        await measure();
-      } else if (done % settings.saveEvery === 0) {
-        await save();
+      if (log) {
+        log.steps.push(line);
+        await log.file.append(line);
+        if (material.validation ? isDue(done) : done === settings.iterations) {
+          await save();
+          await measure();
+        } else if (done % settings.saveEvery === 0) {
+          await save();
+        }
       }
+      if (stop) break; // all of them after the same step
     }
+    const state = done === settings.iterations ? 'complete' : 'stopped';
+    const summary = { state, iteration: done, iterations: settings.iterations, classes: info.classes, last: this.#files.last } as const;
+    if (!log) return { ...summary, best: null, bestAP: null };
     if (saved < done || !existsSync(this.#files.last)) await save();
     const best = log.validations.filter((one) => one.best).at(-1);
     const { writeTrainReport } = await import('./report.js'); // with the charts
     await writeTrainReport(this.#files, plan, material, log, signal);
-    return {
-      state: done === settings.iterations ? 'complete' : 'stopped',
-      iteration: done,
-      iterations: settings.iterations,
-      classes: info.classes,
-      last: this.#files.last,
-      best: best ? this.#files.best : null,
-      bestAP: best?.AP ?? null,
-    };
+    return { ...summary, best: best ? this.#files.best : null, bestAP: best?.AP ?? null };
   }
 
-  async #step(batch: TrainBatch, { settings, epochLength }: TrainPlan, rate: number, meter: TrainMeter) {
+  async #step(
+    batch: TrainBatch,
+    { settings, epochLength }: TrainPlan,
+    rate: number,
+    meter: TrainMeter,
+    wantsEnd: boolean,
+  ): Promise<{ stop: boolean; line: LoggedStep }> {
     const { iteration, samples, names, failures } = batch;
     for (const { reason } of failures) this.#say(`left out in step ${iteration + 1}: ${reason}`);
-    if (samples.length === 0) {
+    if (samples.length === 0 && !this.#peers) {
       throw new CornerNetError('ERR_INPUT', `no picture of step ${iteration + 1} can be read, the first: ${failures[0]?.reason ?? ''}`);
     }
-    const augmentation = { enabled: settings.augment === 'mmdetection', size: settings.crop };
+    const augmentation = { enabled: settings.augment !== 'none', size: settings.crop, mirrors: settings.augment !== 'unmirrored' };
     try {
       const {
         total: loss,
@@ -204,18 +240,21 @@ class TrainRun {
         push,
         off,
         gradientNorm,
-      } = await this.#call((id) => this.#trainer.step(id, samples, augmentation, rate));
-      return {
+        pictures,
+        stop,
+      } = await this.#call((id) => this.#trainer.step(id, samples, augmentation, rate, wantsEnd));
+      const line = {
         iteration: iteration + 1,
         epoch: 1 + Math.floor(iteration / epochLength),
         loss,
         ...{ det: [...det], pull: [...pull], push: [...push], off: [...off] },
         learningRate: rate,
         gradientNorm,
-        picturesPerSecond: meter.count(iteration + 1, samples.length, loss, rate),
+        picturesPerSecond: meter.count(iteration + 1, pictures, loss, rate),
         memory: process.memoryUsage.rss(),
         ...(failures.length > 0 && { failed: [...failures] }),
       };
+      return { stop, line };
     } catch (error) {
       if (!(error instanceof CornerNetError) || error.code !== 'ERR_INPUT') throw error;
       const kept = existsSync(this.#files.last) ? `; ${this.#files.last} is from before` : '';
@@ -224,7 +263,7 @@ class TrainRun {
   }
 
   async #save(path: string, iteration: number, epochLength: number, learningRate: number, optimizer: boolean): Promise<void> {
-    await this.#lock.held(true); // else it is another process's by now
+    await this.#lock?.held(true); // else it is another process's by now
     const epoch = Math.floor(iteration / epochLength);
     await this.#call((id) => this.#trainer.save(id, { path, iteration, epoch, learningRate, optimizer }));
   }
@@ -245,21 +284,19 @@ class TrainRun {
  * step), `report.html` and `config.json`. Called again on the same folder it goes on after the last step saved, whatever cut it off, and comes to the
  * same weights.
  *
+ * With `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT` in the environment, as torchrun sets them, the processes train one network together: each
+ * learns from its part of every batch, and the first alone keeps the folder and measures.
+ *
  * @example
  * ```ts
  * const { best, bestAP } = await train({ images: 'train/', annotations: 'train.json', valImages: 'val/', valAnnotations: 'val.json', output: 'run' });
  * ```
  * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (annotations or pictures that can't be used, a loss that is not finite), `ERR_JOB` (the folder
- * is another training's), `ERR_LOCKED`, `ERR_WRITE`, `ERR_CHECKPOINT`, `ERR_WEIGHTS`, `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`; an abort rejects with the
+ * is another training's), `ERR_LOCKED`, `ERR_PEER`, `ERR_WRITE`, `ERR_CHECKPOINT`, `ERR_WEIGHTS`, `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`; an abort rejects with the
  * signal's reason.
  */
 export async function train(options: TrainOptions, controls: TrainControls = {}): Promise<TrainSummary> {
   const checked = checkTrainOptions(options);
   controls.signal?.throwIfAborted();
-  const lock = await FolderLock.take(checked.output, { signal: controls.signal, say: controls.onMessage });
-  try {
-    return await new TrainRun(checked, controls, lock).toEnd();
-  } finally {
-    await lock.release();
-  }
+  return new TrainRun(checked, controls).toEnd(membershipOf(process.env, checked.joinSeconds ?? 300));
 }

@@ -1,12 +1,10 @@
 // Training against the real mmdetection's, for every reference in test/fixtures/training and its folders.
 import { strict as assert } from 'node:assert';
 import { readFileSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 
-import sharp from 'sharp';
-
-import { fixtures, root } from '../environment.js';
+import { fixtures } from '../environment.js';
+import { testing, trainAs, type Losses, type TrainedAs, type TrainPictures } from '../support/train-as.js';
 
 /** What is not 0 of a large array: flat indices and values. */
 interface Samples {
@@ -20,8 +18,6 @@ interface Sampled extends Samples {
   norm: number;
 }
 
-type Losses = Record<'det_loss' | 'pull_loss' | 'push_loss' | 'off_loss', number[]>;
-
 interface ReferenceRun {
   steps: { batch: number[]; learning_rate: number; losses: Losses; total: number; gradient_norm: number }[];
   gradients: Record<string, Sampled>[];
@@ -30,27 +26,12 @@ interface ReferenceRun {
   heads_after: Record<string, Sampled>;
 }
 
-interface TrainingReference {
-  classes: number;
-  pictures: { file: string; boxes: [number, number, number, number][]; labels: number[] }[];
+interface TrainingReference extends TrainPictures {
   gaussian_radius_min_overlap_0_3: [number, number, number][];
   targets: (Record<string, Samples> & { batch: number[]; corner_embedding: [[number, number], [number, number]][][] })[];
   fp32: ReferenceRun;
   fp64: ReferenceRun;
 }
-
-interface TrainedAs {
-  steps: (Losses & { total: number; gradient_norm: number })[];
-  targets: Record<string, Float64Array>[];
-  gradients: Record<string, Float64Array>[];
-  tensors: Record<string, Float64Array>;
-  heads: Record<string, Float64Array>;
-}
-
-const testing = createRequire(__filename)(join(root, 'build', 'Release', 'cornernet_testing.node')) as {
-  trainAs(setting: object): TrainedAs;
-  gaussianRadius(height: number, width: number): number;
-};
 
 const home = join(fixtures, 'training');
 const references = readdirSync(home, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('reference.json'));
@@ -84,20 +65,14 @@ for (const path of references) {
     const ours = (precision: 'fp32' | 'fp64'): TrainedAs => trained[precision] ?? assert.fail('nothing was trained');
 
     before(async () => {
-      const pictures = await Promise.all(
-        reference.pictures.map(async ({ file, boxes, labels }) => {
-          const { data, info } = await sharp(join(folder, file)).removeAlpha().raw().toBuffer({ resolveWithObject: true });
-          return { data, width: info.width, height: info.height, boxes, labels };
-        }),
-      );
       for (const precision of ['fp32', 'fp64'] as const) {
         const { steps, gradients } = reference[precision];
-        trained[precision] = testing.trainAs({
-          start: join(folder, 'start.pth'),
-          classes: reference.classes,
+        trained[precision] = await trainAs({
+          folder,
+          reference,
           fp64: precision === 'fp64',
           gradients: gradients.length,
-          batches: steps.map(({ batch, learning_rate }) => ({ pictures: batch.map((i) => pictures[i]), learningRate: learning_rate })),
+          batches: steps.map(({ batch, learning_rate }) => ({ pictures: batch, learningRate: learning_rate })),
         });
       }
     });

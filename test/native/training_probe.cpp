@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -55,7 +56,7 @@ struct Batch {
 
 Batch batch_of(const Napi::Object& js, at::ScalarType type) {
   const auto pictures = js.Get("pictures").As<Napi::Array>();
-  Batch batch{{}, {}, js.Get("learningRate").As<Napi::Number>().DoubleValue()};
+  Batch batch{at::empty({0, 3, 64, 64}, at::kFloat), {}, js.Get("learningRate").As<Napi::Number>().DoubleValue()};
   for (uint32_t i = 0; i < pictures.Length(); ++i) {
     const Sample sample = sample_of(pictures.Get(i).As<Napi::Object>());
     const int size = sample.picture.width_px;
@@ -65,6 +66,13 @@ Batch batch_of(const Napi::Object& js, at::ScalarType type) {
   }
   batch.x = batch.x.to(type);
   return batch;
+}
+
+/// {rank, processes, port}, on the loopback.
+std::unique_ptr<ProcessGroup> group_of(const Napi::Value& membership) {
+  if (!membership.IsObject()) return nullptr;
+  const auto number = [js = membership.As<Napi::Object>()](const char* name) { return js.Get(name).As<Napi::Number>().Int32Value(); };
+  return std::make_unique<ProcessGroup>(Membership{number("rank"), number("processes"), "127.0.0.1", number("port"), false, "", 60});
 }
 
 Napi::Object targets_to_js(Napi::Env env, const Batch& batch, int64_t classes) {
@@ -130,7 +138,9 @@ Napi::Value train_as(const Napi::CallbackInfo& info) {
     for (auto& [name, tensor] : beginning.tensors) {
       if (tensor.is_floating_point()) tensor = tensor.to(type);
     }
-    Learner learner(beginning.config, beginning.tensors, false);
+    const auto group = group_of(setting.Get("membership"));
+    Learner learner(beginning.config, beginning.tensors, Frozen{false, setting.Get("freezeNorms").ToBoolean()});
+    if (group) learner.share(*group);
     Napi::Array steps = Napi::Array::New(env), targets = Napi::Array::New(env), gradients = Napi::Array::New(env);
     at::Tensor first;
     for (uint32_t i = 0; i < batches.Length(); ++i) {
@@ -138,7 +148,7 @@ Napi::Value train_as(const Napi::CallbackInfo& info) {
       if (i == 0) first = batch.x;
       const StepReport report = learner.differentiate(batch.x, batch.boxes);
       steps.Set(i, report_to_js(env, report));
-      targets.Set(i, targets_to_js(env, batch, static_cast<int64_t>(classes)));
+      if (!batch.boxes.empty()) targets.Set(i, targets_to_js(env, batch, static_cast<int64_t>(classes)));
       if (i < setting.Get("gradients").As<Napi::Number>().Uint32Value()) gradients.Set(i, gradients_to_js(env, learner, report.gradient_norm));
       learner.update(batch.learning_rate);
     }
@@ -148,7 +158,7 @@ Napi::Value train_as(const Napi::CallbackInfo& info) {
     out.Set("targets", targets);
     out.Set("gradients", gradients);
     out.Set("tensors", tensors);
-    out.Set("heads", heads_to_js(env, beginning.config, learner, first));
+    if (first.size(0) > 0) out.Set("heads", heads_to_js(env, beginning.config, learner, first));
     return out;
   } catch (const std::exception& error) {
     throw Napi::Error::New(env, error.what());

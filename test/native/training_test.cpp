@@ -106,6 +106,9 @@ const Registration augmentation("training: augmented boxes lie where their objec
         if (!elsewhere) check(inside > level(x, y), "seed ", seed, ": the box is not where the object is");
       }
     }
+    const auto unmirrored = prepare_sample(sample, {true, kSize, false}, {}, again);
+    check(unmirrored.size() == boxes.size(), "seed ", seed, ": the coin decides about more than mirroring");
+    if (unmirrored.size() == 2) check(unmirrored[0].x1 < unmirrored[1].x1, "seed ", seed, ": mirrored though it must not be");
     if (boxes.size() == 2) {
       mirrored += boxes[0].x1 > boxes[1].x1 ? 1 : 0;
       ++moved;
@@ -132,7 +135,7 @@ const Registration plain("training: without augmentation pictures are resized an
 const Registration written("checkpoint: what is written is read again, bit by bit, optimizer included", [] {
   const Architecture small{2, 4, 8, {8, 8, 12}, {1, 1, 2}, 8, 8};
   Beginning beginning = draw_beginning(small, 3, 5);
-  Learner learner(beginning.config, beginning.tensors, false);
+  Learner learner(beginning.config, beginning.tensors, {});
   std::vector<float> values(3 * 64 * 64);
   const Sample sample = drawn_sample(64, 64, {{10, 10, 30, 40, 1}, {5, 20, 60, 50, 2}}, 1);
   const auto boxes = prepare_sample(sample, {false, 64}, {}, values);
@@ -184,7 +187,7 @@ const Registration infinite("training: a loss that is not finite is refused befo
   for (auto& [name, tensor] : beginning.tensors) {
     if (name == "bbox_head.tl_off.0.1.conv.bias") tensor.fill_(std::numeric_limits<float>::infinity());
   }
-  Learner learner(beginning.config, beginning.tensors, false);
+  Learner learner(beginning.config, beginning.tensors, {});
   const at::Tensor before = learner.parameters().front().detach().clone();
   const auto step = [&] { learner.differentiate(at::ones({1, 3, 64, 64}), {{{10, 10, 40, 40, 1}}}); };
   check(contains(refused(ErrorCode::Input, step), "the loss is not finite ("), "another sentence");
@@ -199,7 +202,7 @@ const Registration sixteen("training: activations in bf16 give gradients near th
   for (const at::ScalarType type : precisions_on(at::kCPU)) {
     NamedTensors tensors;
     for (const auto& [name, tensor] : beginning.tensors) tensors.emplace_back(name, tensor.clone());
-    Learner learner(beginning.config, tensors, false);
+    Learner learner(beginning.config, tensors, {});
     const StepReport report = learner.differentiate(x.to(type), {{{10, 10, 40, 40, 1}}, {{5, 5, 60, 30, 0}}});
     for (const at::Tensor& parameter : learner.parameters()) {
       if (parameter.grad().defined()) check(parameter.grad().scalar_type() == at::kFloat, "a gradient is not fp32");
@@ -214,7 +217,7 @@ const Registration mmengine("training: mmengine's optimizer goes on", [] {
   const Checkpoint checkpoint = load_checkpoint(std::string(CORNERNET_FIXTURES) + "/mmengine_training.pth");
   const Beginning beginning = take_over(checkpoint, checkpoint.meta.classes, 0);
   check(beginning.drawn.empty() && !beginning.moments.empty(), "no moments");
-  Learner learner(beginning.config, beginning.tensors, false);
+  Learner learner(beginning.config, beginning.tensors, {});
   learner.adam().set_moments(beginning.moments);
   for (const auto& [place, moments] : beginning.moments)
     check(moments.exp_avg.sizes() == learner.parameters().at(static_cast<size_t>(place)).sizes(), "moments of another tensor");

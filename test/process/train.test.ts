@@ -11,23 +11,9 @@ import { promisify } from 'node:util';
 import { Detector } from '../../lib/index.js';
 import { fixtures, orSkip, pythonWithTorch } from '../environment.js';
 import { cornernet, type Ended } from '../support/child.js';
+import { smallAnnotations, writeSmallAnnotations } from '../support/small-training.js';
 
 const data = join(fixtures, 'training');
-const boxes: [string, number[][], number[]][] = [
-  ['picture0.png', [[92, 9, 17, 66], [67, 43, 53, 26]], [3, 4]], // prettier-ignore
-  ['picture1.png', [[53, 88, 17, 24]], [1]],
-  ['picture2.png', [[32, 3, 8, 56], [55, 18, 44, 43]], [2, 1]], // prettier-ignore
-  ['picture4.png', [[53, 5, 56, 46]], [4]],
-];
-
-const annotations = {
-  images: boxes.map(([file_name], i) => ({ id: i + 1, file_name, width: 127, height: 127 })),
-  annotations: boxes.flatMap(([, list, labels], i) =>
-    list.map((bbox, j) => ({ id: 10 * i + j + 1, image_id: i + 1, category_id: labels[j] ?? 0, bbox })),
-  ),
-  categories: ['ant', 'bee', 'cat', 'dog'].map((name, i) => ({ id: i + 1, name })),
-};
-
 describe('cornernet train', function () {
   this.timeout(300_000);
   let scratch: string;
@@ -35,8 +21,7 @@ describe('cornernet train', function () {
 
   before(async () => {
     scratch = await mkdtemp(join(tmpdir(), 'cornernet-train-'));
-    file = join(scratch, 'annotations.json');
-    await writeFile(file, JSON.stringify(annotations));
+    file = await writeSmallAnnotations(scratch);
   });
   after(() => rm(scratch, { recursive: true, force: true }));
 
@@ -157,7 +142,7 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     await truncate(join(scratch, 'broken', 'last.pth'), 1000);
     await refuses('broken', ['--iterations', '1'], /^ERR_CHECKPOINT: .*last.pth: /m);
     const unknown = join(scratch, 'unknown.json');
-    await writeFile(unknown, JSON.stringify({ ...annotations, categories: [...annotations.categories, { id: 9, name: 'eel' }] }));
+    await writeFile(unknown, JSON.stringify({ ...smallAnnotations, categories: [...smallAnnotations.categories, { id: 9, name: 'eel' }] }));
     await refuses(
       'val',
       ['--iterations', '1', '--val-images', data, '--val-annotations', unknown],

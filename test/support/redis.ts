@@ -1,24 +1,11 @@
 // A real Redis server on a free port, with everything it writes in a folder of its own.
 import { strict as assert } from 'node:assert';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 import { Unavailable, orSkip } from '../environment.js';
 import { until } from './batch.js';
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        resolve(typeof address === 'object' && address ? address.port : 0);
-      });
-    });
-  });
-}
+import { freePort } from './port.js';
 
 export class RedisServer {
   readonly port: number;

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { CocoAnnotations } from '../../lib/coco/dataset.js';
-import { batchOrder } from '../../lib/train/batches.js';
+import { batchesOf, batchOrder } from '../../lib/train/batches.js';
+import { membershipOf } from '../../lib/train/membership.js';
 import { checkTrainOptions } from '../../lib/train/options.js';
 import { compareConfig, configOf, optionsIn, planOf } from '../../lib/train/plan.js';
 import { permutation, seedOf } from '../../lib/train/random.js';
@@ -45,6 +46,43 @@ describe('training', () => {
     assert.notDeepEqual(epochs[0], epochs[1]);
     assert.deepEqual(order(1), batchOrder(10, { batchSize: 4, seed: 7 })(1));
     assert.notDeepEqual([...permutation(50, 1, 0)], [...permutation(50, 2, 0)]);
+  });
+
+  it('processes have parts of the same batches, augmented the same', async () => {
+    const pictures = Array.from({ length: 6 }, (_, i) => ({
+      name: `picture${i}.png`,
+      file: join(folder, `picture${i}.png`),
+      objects: [{ box: [1, 1, 20, 20], category: 'a' } as const],
+    }));
+    const part = async (rank: number, processes: number) => {
+      const batches: { names: readonly string[]; seeds: number[] }[] = [];
+      for await (const { names, samples } of batchesOf(pictures, new Map(), { batchSize: 4, seed: 5 }, { rank, processes }, 0, 3))
+        batches.push({ names, seeds: samples.map(({ seed }) => seed) });
+      return batches;
+    };
+    const [whole, first, second] = [await part(0, 1), await part(0, 2), await part(1, 2)];
+    whole.forEach(({ names, seeds }, i) => {
+      assert.equal(names.length, 4);
+      assert.deepEqual([...(first[i]?.names ?? []), ...(second[i]?.names ?? [])], names);
+      assert.deepEqual([...(first[i]?.seeds ?? []), ...(second[i]?.seeds ?? [])], seeds);
+    });
+  });
+
+  it("torchrun's variables say which process this is", () => {
+    const variables = { RANK: '1', WORLD_SIZE: '3', MASTER_ADDR: 'host', MASTER_PORT: '29500' };
+    const { rank, processes, address, port, hosted } = membershipOf(variables, 300) ?? {};
+    assert.deepEqual({ rank, processes, address, port, hosted }, { rank: 1, processes: 3, address: 'host', port: 29500, hosted: false });
+    const elastic = { TORCHELASTIC_USE_AGENT_STORE: 'True', TORCHELASTIC_RUN_ID: 'none', TORCHELASTIC_RESTART_COUNT: '2' };
+    const kept = membershipOf({ ...variables, ...elastic }, 300);
+    assert.deepEqual([kept?.hosted, kept?.prefix], [true, 'none/2']);
+    for (const alone of [{}, { MASTER_ADDR: 'host', MASTER_PORT: '1' }, { ...variables, RANK: '0', WORLD_SIZE: '1' }])
+      assert.equal(membershipOf(alone, 300), undefined);
+    const refuses = (more: object, message: RegExp): void =>
+      assert.throws(() => membershipOf({ ...variables, ...more }, 300), { code: 'ERR_OPTION', message });
+    refuses({ WORLD_SIZE: undefined, MASTER_PORT: '' }, /has RANK and MASTER_ADDR but no WORLD_SIZE, no MASTER_PORT: /);
+    refuses({ RANK: '3' }, /says RANK 3 of a WORLD_SIZE of 3: ranks count from 0 to 2/);
+    refuses({ RANK: '-1' }, /variable RANK is "-1", not a whole number from 0/);
+    refuses({ MASTER_PORT: '70000' }, /variable MASTER_PORT is "70000"/);
   });
 
   it('seeds of places differ and are whole numbers', () => {
@@ -138,6 +176,8 @@ describe('training', () => {
     assert.deepEqual(schedule.milestones, [[180 * 201, 0.1]]);
     assert.equal(schedule.warmup, 500);
     assert.equal((await planOf({ ...needed, preset: '8x6', batchSize: 48 }, 100)).settings.learningRate, 5e-4);
+    const together = await planOf({ ...needed, preset: '8x6' }, 100, 8);
+    assert.deepEqual([together.settings.learningRate, together.settings.batchSize, together.epochLength], [5e-4, 6, 3]);
   });
 
   it('a folder goes on with its own settings only; a configuration file gives its options again', async () => {

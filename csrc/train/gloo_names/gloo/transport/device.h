@@ -1,0 +1,10 @@
+// See gloo/context.h.
+#pragma once
+#include <gloo/context.h>
+
+namespace gloo::transport {
+
+class Device;
+class UnboundBuffer;
+
+}  // namespace gloo::transport

@@ -1,0 +1,352 @@
+#include "train/process_group.h"
+
+#include <ATen/core/Tensor.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <utility>
+
+#include "runtime/error.h"
+#include "runtime/interrupt.h"
+
+namespace cornernet::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kLook{100};                // between two looks at what may have come
+constexpr seconds kBeat{1};                       // between two signs of life
+constexpr seconds kDead{20};                      // without a sign
+constexpr seconds kFarewell{5};                   // for the others to hear why the store's keeper ends
+constexpr seconds kConnecting{30};                // of processes that have all met
+constexpr std::chrono::hours kPatience{24 * 30};  // of a sum: who lives may take its time, and signs of life tell who doesn't
+
+[[noreturn]] void fail(const std::string& sentence) { throw Error(ErrorCode::Peer, sentence); }
+
+std::string first_line(const char* text) { return std::string(text, std::strcspn(text, "\n")); }
+
+std::string rank_of(int rank, int processes) { return "rank " + std::to_string(rank) + " of " + std::to_string(processes); }
+
+std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+
+void nap() {
+  check_interrupted();
+  std::this_thread::sleep_for(kLook);
+}
+
+/// A connection that is only asked for.
+class Probe {
+ public:
+  explicit Probe(const addrinfo& at) : socket_(::socket(at.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    if (socket_ < 0) return;
+    const timeval patience{2, 0};  // of connect(), on Linux
+    ::setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    connected_ = ::connect(socket_, at.ai_addr, at.ai_addrlen) == 0;
+    if (!connected_) why_ = std::strerror(errno == EINPROGRESS ? ETIMEDOUT : errno);
+  }
+  ~Probe() {
+    if (socket_ >= 0) ::close(socket_);
+  }
+  Probe(const Probe&) = delete;
+  Probe& operator=(const Probe&) = delete;
+
+  bool connected() const { return connected_; }
+  const std::string& why() const { return why_; }
+  /// This machine's address on that way.
+  std::string own_address() const {
+    sockaddr_storage own{};
+    socklen_t size = sizeof own;
+    std::array<char, NI_MAXHOST> name{};
+    if (::getsockname(socket_, reinterpret_cast<sockaddr*>(&own), &size) != 0 ||
+        ::getnameinfo(reinterpret_cast<sockaddr*>(&own), size, name.data(), name.size(), nullptr, 0, NI_NUMERICHOST) != 0)
+      return {};
+    return name.data();
+  }
+
+ private:
+  int socket_;
+  bool connected_ = false;
+  std::string why_ = "no socket";
+};
+
+/// Tries until it gets an answer; gives this machine's address on the way there.
+std::string reach(const Membership& m, Clock::time_point deadline) {
+  const std::string place = m.address + ":" + std::to_string(m.port);
+  for (std::string why;; nap()) {
+    addrinfo hints{}, *found = nullptr;
+    hints.ai_socktype = SOCK_STREAM;
+    const int failure = ::getaddrinfo(m.address.c_str(), std::to_string(m.port).c_str(), &hints, &found);
+    if (failure != 0) why = ::gai_strerror(failure);
+    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, [](addrinfo* at) {
+      if (at) ::freeaddrinfo(at);
+    });
+    for (const addrinfo* at = list.get(); at; at = at->ai_next) {
+      const Probe probe(*at);
+      if (probe.connected()) return probe.own_address();
+      why = probe.why();
+    }
+    if (Clock::now() > deadline) fail("rank 0 can't be reached at " + place + ": " + why);
+  }
+}
+
+c10::intrusive_ptr<c10d::Store> open_store(const Membership& m, bool keep) {
+  c10d::TCPStoreOptions options;
+  options.port = static_cast<uint16_t>(m.port);
+  options.isServer = keep;
+  options.waitWorkers = false;
+  options.timeout = kConnecting;
+  try {
+    return c10::make_intrusive<c10d::PrefixStore>("cornernet/" + m.prefix, c10::make_intrusive<c10d::TCPStore>(m.address, options));
+  } catch (const std::exception& error) {
+    const std::string place = m.address + ":" + std::to_string(m.port);
+    fail((keep ? "rank 0 can't listen at " : "the others' meeting point can't be used at ") + place + ": " + first_line(error.what()));
+  }
+}
+
+/// What the thread of the signs of life tells the others.
+class Lost {
+ public:
+  void say(const std::string& sentence) {
+    const std::lock_guard lock(mutex_);
+    if (sentence_.empty()) sentence_ = sentence;
+  }
+  std::string sentence() const {
+    const std::lock_guard lock(mutex_);
+    return sentence_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string sentence_;
+};
+
+}  // namespace
+
+class ProcessGroup::Pending {
+ public:
+  explicit Pending(c10::intrusive_ptr<c10d::Work> work) : work_(std::move(work)) {
+    const auto state = state_;
+    future_ = work_->getFuture();
+    future_->addCallback([state](c10::ivalue::Future& future) {
+      const std::lock_guard lock(state->mutex);
+      if (future.hasError()) state->failure = future.tryRetrieveErrorMessage();
+      state->done = true;
+      state->wake.notify_all();
+    });
+  }
+  /// Whether it is done, which it waits for a little.
+  bool wait() {
+    std::unique_lock lock(state_->mutex);
+    return state_->wake.wait_for(lock, kLook, [this] { return state_->done; });
+  }
+  std::string failure() const { return state_->failure; }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable wake;
+    bool done = false;
+    std::string failure;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+  c10::intrusive_ptr<c10d::Work> work_;
+  c10::intrusive_ptr<c10::ivalue::Future> future_;
+};
+
+struct ProcessGroup::Impl {
+  Membership self;
+  c10::intrusive_ptr<c10d::Store> store;
+  c10::intrusive_ptr<c10d::Backend> backend;
+  Lost lost;
+  int exchanges = 0;
+  bool left = false;
+  std::atomic<bool> ending{false};
+  std::thread life;
+
+  std::vector<std::string> keys(const std::string& what) const;
+  void meet();
+  void show_life(const c10::intrusive_ptr<c10d::Store>& own_store);
+  void check() const;
+  [[noreturn]] void lose(const std::exception& failure) { lose(first_line(failure.what())); }
+  [[noreturn]] void lose(const std::string& what);
+  void leave(const std::string& why) noexcept;
+  ~Impl();
+
+  template <typename Operation>
+  std::shared_ptr<Pending> begin(Operation operation, const at::Tensor& values) {
+    check();
+    std::vector<at::Tensor> list{values};
+    try {
+      return std::make_shared<Pending>(operation(list));
+    } catch (const std::exception& error) {
+      lose(error);
+    }
+  }
+};
+
+/// One of each process.
+std::vector<std::string> ProcessGroup::Impl::keys(const std::string& what) const {
+  std::vector<std::string> keys;
+  for (int rank = 0; rank < self.processes; ++rank) keys.push_back(what + "/" + std::to_string(rank));
+  return keys;
+}
+
+void ProcessGroup::Impl::meet() {
+  const auto deadline = Clock::now() + std::chrono::duration_cast<milliseconds>(std::chrono::duration<double>(self.seconds));
+  const bool keeps = self.rank == 0 && !self.hosted;
+  std::string own_address;
+  if (!keeps) own_address = reach(self, deadline);
+  store = open_store(self, keeps);
+  if (keeps) own_address = reach(self, deadline);
+  const std::vector<uint8_t> number = bytes_of(std::to_string(self.processes));
+  const std::string said = text_of(store->compareSet("processes", {}, number));
+  if (said != text_of(number)) fail("WORLD_SIZE is " + text_of(number) + " in this process and " + said + " in another");
+  if (store->add("taken/" + std::to_string(self.rank), 1) > 1) fail("two processes have RANK " + std::to_string(self.rank));
+  store->set("beat/" + std::to_string(self.rank), bytes_of("0"));
+  for (const std::vector<std::string> beats = keys("beat"); !store->check(beats); nap()) {
+    if (Clock::now() < deadline) continue;
+    std::string missing;
+    for (int rank = 0; rank < self.processes; ++rank) {
+      if (!store->check({beats[static_cast<size_t>(rank)]})) missing += (missing.empty() ? "rank " : ", ") + std::to_string(rank);
+    }
+    fail("not all of the " + std::to_string(self.processes) + " processes came within " + std::to_string(static_cast<int>(self.seconds)) +
+         " s; still missing: " + missing);
+  }
+  auto options = c10d::ProcessGroupGloo::Options::create(kConnecting);
+  options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(own_address));
+  backend = c10::make_intrusive<c10d::ProcessGroupGloo>(store, self.rank, self.processes, options);
+  backend->setTimeout(kPatience);
+}
+
+void ProcessGroup::Impl::show_life(const c10::intrusive_ptr<c10d::Store>& own_store) {
+  const std::string own = "beat/" + std::to_string(self.rank);
+  const std::vector<std::string> beats = keys("beat");
+  std::vector<std::pair<std::string, Clock::time_point>> heard(beats.size(), {"", Clock::now()});
+  try {
+    for (int64_t count = 1; !ending; ++count) {
+      own_store->set(own, bytes_of(std::to_string(count)));
+      if (own_store->check({"ended"})) lost.say(text_of(own_store->get("ended")));
+      const auto now = Clock::now();
+      const auto values = own_store->multiGet(beats);
+      for (size_t rank = 0; rank < values.size(); ++rank) {
+        const std::string beat = text_of(values[rank]);
+        if (beat != heard[rank].first) heard[rank] = {beat, now};
+        if (now - heard[rank].second > kDead) lost.say(rank_of(static_cast<int>(rank), self.processes) + " shows no sign of life any more");
+      }
+      for (auto slept = Clock::now(); !ending && Clock::now() - slept < kBeat;) std::this_thread::sleep_for(kLook);
+    }
+  } catch (const std::exception&) {
+    if (!ending) lost.say("rank 0 of " + std::to_string(self.processes) + ", through which the processes hear of each other, has ended");
+  }
+}
+
+void ProcessGroup::Impl::check() const {
+  const std::string sentence = lost.sentence();
+  if (!sentence.empty()) fail(sentence);
+}
+
+/// The reason, if it is still to be heard.
+void ProcessGroup::Impl::lose(const std::string& what) {
+  for (const auto from = Clock::now(); Clock::now() - from < 2 * kBeat; std::this_thread::sleep_for(kLook)) check();
+  lost.say("another process of this training has ended (" + what + ")");
+  fail(lost.sentence());
+}
+
+void ProcessGroup::Impl::leave(const std::string& why) noexcept {
+  if (left || !store) return;
+  left = true;
+  try {
+    if (!why.empty()) lost.say(why);
+    if (!why.empty()) store->compareSet("ended", {}, bytes_of(rank_of(self.rank, self.processes) + " ended: " + why));
+    store->set("gone/" + std::to_string(self.rank), bytes_of("1"));
+    // With this process the store ends, where the others look for the reason.
+    const bool waits = !why.empty() && self.rank == 0 && !self.hosted && backend;
+    const std::vector<std::string> gone = keys("gone");
+    for (const auto from = Clock::now(); waits && Clock::now() - from < kFarewell && !store->check(gone);) std::this_thread::sleep_for(kLook);
+  } catch (const std::exception&) {
+    // Nobody is there to hear it.
+  }
+}
+
+ProcessGroup::Impl::~Impl() {
+  leave({});
+  ending = true;
+  if (life.joinable()) life.join();
+  // Sums that wait for who is lost end at no time that can be waited for: their threads are left to the process's end.
+  if (!lost.sentence().empty()) (void)backend.release();
+}
+
+ProcessGroup::ProcessGroup(const Membership& membership) : impl_(std::make_unique<Impl>()) {
+  impl_->self = membership;
+  try {
+    impl_->meet();
+    impl_->life = std::thread([this, own_store = open_store(membership, false)] { impl_->show_life(own_store); });
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    fail("the processes could not be connected: " + first_line(error.what()));
+  }
+}
+
+ProcessGroup::~ProcessGroup() = default;
+
+int ProcessGroup::rank() const { return impl_->self.rank; }
+int ProcessGroup::processes() const { return impl_->self.processes; }
+
+std::vector<std::string> ProcessGroup::exchange(const std::string& words) {
+  const std::vector<std::string> keys = impl_->keys("words/" + std::to_string(impl_->exchanges++));
+  std::vector<std::string> said;
+  try {
+    impl_->store->set(keys[static_cast<size_t>(rank())], bytes_of(words));
+    while (!impl_->store->check(keys)) {
+      impl_->check();
+      nap();
+    }
+    for (const auto& one : impl_->store->multiGet(keys)) said.push_back(text_of(one));
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    impl_->lose(error);
+  }
+  return said;
+}
+
+void ProcessGroup::broadcast(const at::Tensor& values) {
+  finish(*impl_->begin([&](std::vector<at::Tensor>& list) { return impl_->backend->broadcast(list); }, values));
+}
+
+std::shared_ptr<ProcessGroup::Pending> ProcessGroup::begin_sum(const at::Tensor& values) {
+  return impl_->begin([&](std::vector<at::Tensor>& list) { return impl_->backend->allreduce(list); }, values);
+}
+
+void ProcessGroup::finish(Pending& pending) {
+  while (!pending.wait()) {
+    impl_->check();
+    check_interrupted();
+  }
+  if (!pending.failure().empty()) impl_->lose(first_line(pending.failure().c_str()));
+}
+
+void ProcessGroup::sum(const at::Tensor& values) { finish(*begin_sum(values)); }
+
+void ProcessGroup::check() const { impl_->check(); }
+
+void ProcessGroup::leave(const std::string& why) noexcept { impl_->leave(why); }
+
+}  // namespace cornernet::train

@@ -1,0 +1,150 @@
+// cornernet train in several processes, as torchrun starts them: to the end, with one killed, and what they refuse.
+import { strict as assert } from 'node:assert';
+import type { ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { fixtures } from '../environment.js';
+import { cornernet, type Ended } from '../support/child.js';
+import { freePort } from '../support/port.js';
+import { writeSmallAnnotations } from '../support/small-training.js';
+
+const data = join(fixtures, 'training');
+
+describe('cornernet train, several processes', function () {
+  this.timeout(300_000);
+  let scratch: string;
+  let file: string;
+  before(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'cornernet-train-together-'));
+    file = await writeSmallAnnotations(scratch);
+  });
+  after(() => rm(scratch, { recursive: true, force: true }));
+
+  const small = ['--batch-size', '1', '--crop', '64', '--threads', '1', '--progress', 'none'];
+  const argumentsOf = (output: string, more: readonly string[]): string[] => [
+    ...['train', '--images', data, '--annotations', file, '--output', join(scratch, output)],
+    ...[...small, ...more],
+  ];
+  const variables = (rank: number, processes: number, port: number): NodeJS.ProcessEnv => ({
+    ...process.env,
+    ...{ RANK: String(rank), WORLD_SIZE: String(processes), MASTER_ADDR: '127.0.0.1', MASTER_PORT: String(port) },
+  });
+
+  async function together(
+    output: string,
+    processes: number,
+    more: readonly string[],
+    during?: (children: readonly ChildProcess[]) => void,
+  ): Promise<Ended[]> {
+    const port = await freePort();
+    const children: ChildProcess[] = [];
+    const ended = Array.from({ length: processes }, (_, rank) =>
+      cornernet(argumentsOf(output, more), { env: variables(rank, processes, port), during: (child) => children.push(child) }),
+    );
+    during?.(children);
+    return Promise.all(ended);
+  }
+
+  const digest = async (output: string): Promise<string> =>
+    createHash('sha256')
+      .update(await readFile(join(scratch, output, 'last.pth')))
+      .digest('hex');
+  const linesOf = (output: string): number =>
+    existsSync(join(scratch, output, 'log.jsonl')) ? readFileSync(join(scratch, output, 'log.jsonl'), 'utf8').split('\n').length - 1 : 0;
+
+  /** Does something to one of the processes once the log has so many lines. */
+  const when = (output: string, lines: number, act: (children: readonly ChildProcess[]) => void) => (children: readonly ChildProcess[]) => {
+    const watch = setInterval(() => {
+      if (linesOf(output) < lines) return;
+      clearInterval(watch);
+      act(children);
+    }, 5);
+  };
+
+  const steps = ['--iterations', '40', '--save-every', '5'];
+
+  it('ends the others when one is killed, goes on from the last checkpoint, and comes to the same weights', async () => {
+    for (const { code, stderr } of await together('uncut', 2, steps)) assert.equal(code, 0, stderr);
+    assert.deepEqual((await readdir(join(scratch, 'uncut'))).sort(), ['config.json', 'last.pth', 'log.jsonl', 'report.html']);
+    assert.equal(linesOf('uncut'), 40);
+    const { processes } = JSON.parse(await readFile(join(scratch, 'uncut', 'config.json'), 'utf8')) as { processes: number };
+    assert.equal(processes, 2);
+
+    for (const victim of [1, 0]) {
+      let killedAt = NaN;
+      const lines = linesOf('cut') + 8;
+      const ends = await together('cut', 2, steps, (children) =>
+        when('cut', lines, (all) => {
+          killedAt = performance.now();
+          all[victim]?.kill('SIGKILL');
+        })(children),
+      );
+      assert.ok(performance.now() - killedAt < 30_000, 'the other went on');
+      assert.equal(ends[victim]?.signal, 'SIGKILL');
+      assert.equal(ends[1 - victim]?.code, 1);
+      assert.match(ends[1 - victim]?.stderr ?? '', /^ERR_PEER: (another process of this training|rank \d of 2).* has ended/m);
+    }
+    const ends = await together('cut', 2, steps);
+    for (const { code, stderr } of ends) assert.equal(code, 0, stderr);
+    assert.match(ends[0]?.stderr ?? '', /going on after step \d+ of 40/);
+    assert.equal(await digest('cut'), await digest('uncut'));
+  });
+
+  it('Ctrl-C to one of three stops all after the same step, saved', async () => {
+    const ends = await together(
+      'stopped',
+      3,
+      ['--iterations', '2000'],
+      when('stopped', 5, (all) => all[2]?.kill('SIGINT')),
+    );
+    for (const { code, stderr } of ends) assert.equal(code, 130, stderr);
+    assert.match(ends[0]?.stderr ?? '', new RegExp(`saved after step ${linesOf('stopped')} of 2000`));
+    assert.ok(existsSync(join(scratch, 'stopped', 'last.pth')));
+    const alone = await cornernet(argumentsOf('stopped', ['--iterations', '2000']));
+    assert.match(alone.stderr, /^ERR_JOB: .* begun otherwise: .*the number of processes was 3 and is 1/m);
+  });
+
+  it('says on every side what only one process meets', async () => {
+    const port = await freePort();
+    let owner: ChildProcess | undefined;
+    const alone = cornernet(argumentsOf('busy', ['--iterations', '100000']), { during: (child) => (owner = child) });
+    while (!existsSync(join(scratch, 'busy', 'log.jsonl'))) await new Promise((resolve) => setTimeout(resolve, 50));
+    const ends = await Promise.all(
+      [0, 1].map((rank) => cornernet(argumentsOf('busy', ['--iterations', '100000']), { env: variables(rank, 2, port) })),
+    );
+    owner?.kill('SIGKILL');
+    await alone;
+    assert.match(ends[0]?.stderr ?? '', /^ERR_LOCKED/m);
+    assert.match(ends[1]?.stderr ?? '', /^ERR_PEER: rank 0 of 2 ended: ERR_LOCKED: /m);
+  });
+
+  it('refuses, in time, what can not come together', async () => {
+    const port = await freePort();
+    const alone = async (more: NodeJS.ProcessEnv, sentence: RegExp, options: readonly string[] = []): Promise<void> => {
+      const env = { ...variables(0, 2, port), ...more };
+      const { code, stderr } = await cornernet(argumentsOf('refused', ['--iterations', '1', '--join-seconds', '2', ...options]), { env });
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, sentence);
+    };
+    await alone({ WORLD_SIZE: '' }, /^ERR_OPTION: the environment has RANK and MASTER_ADDR and MASTER_PORT but no WORLD_SIZE/m);
+    await alone({ RANK: '2' }, /^ERR_OPTION: the environment says RANK 2 of a WORLD_SIZE of 2: ranks count from 0 to 1/m);
+    await alone({ RANK: 'one' }, /^ERR_OPTION: the environment variable RANK is "one", not a whole number/m);
+    await alone({}, /^ERR_PEER: not all of the 2 processes came within 2 s; still missing: rank 1/m);
+    await alone({ RANK: '1' }, new RegExp(`^ERR_PEER: rank 0 can't be reached at 127.0.0.1:${port}: Connection refused`, 'm'));
+    await alone({ RANK: '1', MASTER_ADDR: 'nowhere.invalid' }, /^ERR_PEER: rank 0 can't be reached at nowhere.invalid:\d+: /m);
+
+    const ends = await Promise.all(
+      ['0', '7'].map((seed, rank) =>
+        cornernet(argumentsOf('other', ['--iterations', '1', '--seed', seed]), { env: variables(rank, 2, port) }),
+      ),
+    );
+    for (const { code, stderr } of ends) {
+      assert.equal(code, 1);
+      assert.match(stderr, /^ERR_PEER: rank 1 was started with other settings than rank 0: seed was 0 and is 7$/m);
+    }
+  });
+});
