@@ -150,7 +150,7 @@ std::vector<Work> work_at_scales(const ForwardShape& shape, const WorkOf& work_o
 }
 
 Map to_map(const at::Tensor& tensor) {
-  const at::Tensor values = tensor.select(0, 0).to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor values = tensor.select(0, 0);
   Map map;
   map.shape = {values.size(0), values.size(1), values.size(2)};
   map.values.assign(values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel());
@@ -210,7 +210,8 @@ void Detector::Impl::load(const LoadOptions& options) {
   info.num_classes = static_cast<int>(architecture.head.num_classes);
   defaults = std::move(stated.options);
   const TensorReader read = [&checkpoint](const at::Tensor& tensor) { return checkpoint.read(tensor); };
-  predictor.emplace(std::move(network), architecture, dtype, device, CudaRules{options.tf32, options.deterministic, options.cuda_graphs}, read);
+  predictor.emplace(std::move(network), architecture, dtype, runtime_of(device), CudaRules{options.tf32, options.deterministic, options.cuda_graphs},
+                    read);
   checkpoint.close();
 }
 

@@ -1,11 +1,6 @@
 #include "engine/forward_graphs.h"
 
-#ifdef CORNERNET_CUDA
-#include <ATen/cuda/CUDAGraph.h>
-#include <ATen/ops/empty_like.h>
-#include <c10/cuda/CUDACachingAllocator.h>
-#include <cuda_runtime_api.h>
-#endif
+#include "runtime/error.h"
 
 namespace cornernet {
 namespace {
@@ -15,79 +10,56 @@ constexpr size_t kMostGraphs = 32;
 
 }  // namespace
 
-#ifdef CORNERNET_CUDA
+ForwardGraphs::ForwardGraphs(DeviceCalls& calls) : calls_(calls), graphs_(kMostGraphs) {}
 
-struct ForwardGraphs::Graph {
-  at::Tensor input;
-  HeadMaps maps;
-  at::cuda::CUDAGraph recording;
-};
-
-namespace {
-
-/// Ends a recording that failed, as far as it had begun.
-void give_up(at::cuda::CUDAGraph& recording) {
-  try {
-    recording.capture_end();
-  } catch (const c10::Error&) {
-    (void)cudaGetLastError();  // else the next check anywhere reports it
-  }
+ForwardGraphs::~ForwardGraphs() {
+  graphs_.clear();
+  count(0);
 }
 
-}  // namespace
-
-HeadMaps ForwardGraphs::run(const at::Tensor& input, const Forward& forward) {
-  const std::unique_ptr<Graph>* const found = graphs_.find(input.sizes().vec());
-  if (found == nullptr) return record_and_run(input, forward);
-  if (!*found) return forward(input);
-  (*found)->input.copy_(input, /*non_blocking=*/true);
-  (*found)->recording.replay();
-  return (*found)->maps;
+void ForwardGraphs::count(int64_t reserved_bytes) {
+  calls_.runtime()->shared().recordings_idle_bytes += reserved_bytes - reserved_bytes_;
+  reserved_bytes_ = reserved_bytes;
 }
 
-HeadMaps ForwardGraphs::record_and_run(const at::Tensor& input, const Forward& forward) {
+const ForwardGraphs::Graph* ForwardGraphs::find(const Sizes& sizes) {
+  const auto* const found = graphs_.find(sizes);
+  return found == nullptr ? nullptr : found->get();
+}
+
+std::string ForwardGraphs::record(const at::Tensor& input, const Forward& forward) {
+  DeviceRuntime& runtime = *calls_.runtime();
   graphs_.make_room();
-  if (graphs_.empty()) pool_ = at::cuda::graph_pool_handle();  // a pool whose last graph went is not to be used again
-  auto graph = std::make_unique<Graph>();
-  graph->input = at::empty_like(input);
-  graph->input.copy_(input, /*non_blocking=*/true);
-  c10::cuda::CUDACachingAllocator::emptyCache();  // the graphs' pool can't take from what lies idle elsewhere
-  bool recorded = false;
+  if (live_ == 0) {  // a pool whose last graph went is not to be used again
+    pool_ = runtime.make_pool();
+    count(0);
+  }
+  const int64_t before = runtime.memory().reserved;
+  auto graph = std::make_unique<Graph>(live_);
+  graph->input = input;
+  std::string reason;
   try {
-    // Other threads may allocate and wait meanwhile: only this one's calls are watched.
-    graph->recording.capture_begin(pool_, cudaStreamCaptureModeThreadLocal);
-    graph->maps = forward(graph->input);
-    graph->recording.capture_end();
-    recorded = true;
-  } catch (...) {
-    give_up(graph->recording);
+    RecordingSpan span(calls_.runtime(), calls_.stream(), pool_);
+    graph->maps = maps_of(runtime.run(calls_.stream().get(), {input}, [input, forward] { return tensors_of(forward(input)); }));
+    graph->recording = span.end();
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::Closed) throw;
+    reason = error.what();
+  } catch (const c10::Error& error) {
+    reason = error.what_without_backtrace();
+  } catch (const std::exception& error) {
+    reason = error.what();
   }
-  if (recorded) {
-    graph->recording.replay();
-    return graphs_.insert(input.sizes().vec(), std::move(graph))->maps;
-  }
-  graph.reset();
-  HeadMaps maps = forward(input);  // throws what the recording met, if it was more than not to be recordable
-  graphs_.insert(input.sizes().vec(), nullptr);
-  return maps;
+  if (!reason.empty()) graph.reset();
+  graphs_.insert(input.sizes().vec(), std::move(graph));
+  count(reserved_bytes_ + runtime.memory().reserved - before);
+  return reason;
 }
 
 void ForwardGraphs::clear() {
-  if (graphs_.empty()) return;
   graphs_.clear();
-  c10::cuda::CUDACachingAllocator::emptyCache();
+  calls_.runtime()->release_idle();
+  count(0);
 }
-
-#else
-
-struct ForwardGraphs::Graph {};
-
-HeadMaps ForwardGraphs::run(const at::Tensor& input, const Forward& forward) { return forward(input); }
-void ForwardGraphs::clear() { graphs_.clear(); }
-
-#endif
-
-ForwardGraphs::ForwardGraphs() : graphs_(kMostGraphs) {}
-ForwardGraphs::~ForwardGraphs() = default;
 
 }  // namespace cornernet

@@ -1,38 +1,62 @@
-// Forwards on a CUDA device that are recorded once for each input size and then replayed: one launch instead of several hundred.
+// Forwards on a GPU that are recorded once for each input size and then launched as one: a launch instead of several hundred.
 #pragma once
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <utility>
+#include <string>
 #include <vector>
 
+#include "engine/device_calls.h"
 #include "ops/corner_decode.h"
 #include "runtime/lru_cache.h"
 
 namespace cornernet {
 
-/// All graphs read the network's own weights and share one pool of memory for what lies between, so they run one after the other, on one stream.
+/// All recordings read the network's own weights and share one pool of memory for what lies between, so they run one after the other, on one stream.
 class ForwardGraphs {
  public:
+  using Sizes = std::vector<int64_t>;
   using Forward = std::function<HeadMaps(const at::Tensor&)>;
+  struct Graph {
+    explicit Graph(int& of) : live(of) { ++live; }
+    ~Graph() { --live; }
+    Graph(const Graph&) = delete;
+    Graph& operator=(const Graph&) = delete;
 
-  ForwardGraphs();
+    int& live;
+    at::Tensor input;  // to be filled before each launch
+    HeadMaps maps;     // hold until the next launch of any graph
+    std::unique_ptr<Recording> recording;
+  };
+
+  explicit ForwardGraphs(DeviceCalls& calls);
+  /// The calling thread has the device to itself, or nobody does.
   ~ForwardGraphs();
 
-  /// What `forward(input)` gives; it must have run for this size before, so that algorithms are chosen. The maps hold until the next run. A size
-  /// that can't be recorded runs as it is from then on. Without CUDA in this build it always does.
-  HeadMaps run(const at::Tensor& input, const Forward& forward);
+  /// Null unless inputs of this size were recorded.
+  const Graph* find(const Sizes& sizes);
+  /// False too for what can't be recorded.
+  bool wants(const Sizes& sizes) { return graphs_.find(sizes) == nullptr; }
+  /// Records `forward(input)`, which must have run for this size before, so that algorithms are chosen. The calling thread has the device to itself.
+  /// Returns the reason why it couldn't be recorded, empty when it was; passes on that the call was given up.
+  std::string record(const at::Tensor& input, const Forward& forward);
   /// Lets go of every graph and of their memory.
   void clear();
+  bool empty() const { return live_ == 0; }
+  /// Of the pool.
+  int64_t reserved_bytes() const { return reserved_bytes_; }
 
  private:
-  struct Graph;
-  HeadMaps record_and_run(const at::Tensor& input, const Forward& forward);
+  /// Recordings' memory is counted as in use by the device's others too.
+  void count(int64_t reserved_bytes);
 
-  LruCache<std::vector<int64_t>, std::unique_ptr<Graph>> graphs_;  // by the input's sizes; null for what can't be recorded
-  std::pair<uint64_t, uint64_t> pool_{};
+  DeviceCalls& calls_;
+  int live_ = 0;
+  LruCache<Sizes, std::unique_ptr<Graph>> graphs_;  // null for what can't be recorded
+  DeviceRuntime::PoolId pool_{};
+  int64_t reserved_bytes_ = 0;
 };
 
 }  // namespace cornernet

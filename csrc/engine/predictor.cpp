@@ -1,7 +1,6 @@
 #include "engine/predictor.h"
 
-#include <ATen/Context.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <iterator>
@@ -41,23 +40,30 @@ std::string gigabytes(int64_t bytes) {
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " GB";
 }
 
-/// LibTorch holds these for the whole process, so they are set before each forward. PyTorch's own defaults allow TF32 and search for no algorithm.
-void apply(const CudaRules& rules) {
-  at::Context& context = at::globalContext();
-  context.setAllowTF32CuDNN(rules.tf32);
-  context.setAllowTF32CuBLAS(rules.tf32);
-  context.setDeterministicCuDNN(rules.deterministic);
-  context.setBenchmarkCuDNN(!rules.deterministic);  // the fastest algorithm is searched once a shape, and kept
-}
-
 }  // namespace
 
-Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules,
+Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, std::shared_ptr<DeviceRuntime> runtime, CudaRules rules,
                      const TensorReader& read)
-    : network_(std::move(network)), config_(config), dtype_(dtype), device_(device), rules_(rules) {
-  if (device.is_cuda()) stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+    : runtime_(std::move(runtime)), network_(std::move(network)), config_(config), dtype_(dtype), rules_(rules) {
+  if (!runtime_) {
+    network_.prepare(dtype, at::kCPU, read);
+    return;
+  }
+  const DeviceLock::Use use(runtime_->shared().lock, DeviceLock::kShared);
+  calls_.emplace(runtime_);
+  graphs_.emplace(*calls_);
   const auto on_this_stream = on_stream();
-  network_.prepare(dtype, device, read);
+  network_.prepare(dtype, runtime_->device(), read);
+}
+
+Predictor::~Predictor() {
+  if (!runtime_) return;
+  const DeviceLock::Use use(runtime_->shared().lock, DeviceLock::kShared);
+  graphs_.reset();
+}
+
+c10::OptionalStreamGuard Predictor::on_stream() const {
+  return c10::OptionalStreamGuard(calls_ ? runtime_->torch_stream(calls_->stream().get()) : std::nullopt);
 }
 
 int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px) const {
@@ -70,35 +76,59 @@ int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px) const {
   return cells * (kPeakMaps * width + heads) * static_cast<int64_t>(c10::elementSize(dtype_)) + input;
 }
 
-int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const {
+int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t width_px) {
+  if (graphs_ && graphs_->find({views, 3, height_px, width_px}) != nullptr) return views;
   const int64_t one = view_bytes(height_px, width_px);
-  const int64_t available = available_bytes(device_);
+  int64_t available = available_bytes(runtime_.get());
+  if (one * views > available && graphs_ && !graphs_->empty()) {  // what recordings keep, nothing else can have
+    release_memory();
+    available = available_bytes(runtime_.get());
+  }
   if (one > available) {
+    const std::string device = runtime_ ? runtime_->device().str() : "cpu";
     throw Error(ErrorCode::OutOfMemory, "a padded view of " + std::to_string(width_px) + "x" + std::to_string(height_px) + " pixels needs about " +
-                                            gigabytes(one) + " on " + device_.str() + ", where " + gigabytes(available) +
+                                            gigabytes(one) + " on " + device + ", where " + gigabytes(available) +
                                             " are available; use a lower precision or a smaller picture");
   }
-  return std::clamp<int64_t>(available / one, 1, views);
+  const int64_t fitting = std::clamp<int64_t>(available / one, 1, views);
+  largest_bytes_ = std::max(largest_bytes_, fitting * one);
+  return fitting;
+}
+
+void Predictor::release_memory() {
+  activations_.release();
+  if (!runtime_) return;
+  const DeviceLock::Use use(runtime_->shared().lock, DeviceLock::kShared);
+  graphs_->clear();
+}
+
+bool Predictor::is_measured(const Sizes& sizes) const {
+  const auto found = forwards_of_.find(sizes);
+  return found != forwards_of_.end() && found->second == 1;
 }
 
 HeadMaps Predictor::forward(const at::Tensor& input) {
-  if (device_.is_cuda()) apply(rules_);
   ++forwards_;
   views_ += input.size(0);
   if (forwards_of_.size() == kMostSizes) forwards_of_.clear();
   // The first forward of a size packs weights or searches for algorithms, and takes memory for that.
   const int64_t before = forwards_of_[input.sizes().vec()]++;
-  std::optional<ActivationMemory::Use> reused;
-  if (device_.is_cpu()) reused.emplace(activations_);
-  if (before == 1) return measure(input);
-  if (before > 1 && device_.is_cuda() && rules_.graphs) return graphs_.run(input, [this](const at::Tensor& x) { return network_.forward(x); });
-  return network_.forward(input);
+  return before == 1 ? measure(input) : compute(input);
+}
+
+HeadMaps Predictor::compute(const at::Tensor& input) {
+  if (!runtime_) {
+    const ActivationMemory::Use reused(activations_);
+    return network_.forward(input);
+  }
+  const RulesInForce rules(rules_);
+  return maps_of(runtime_->run(calls_->stream().get(), {input}, [&] { return tensors_of(network_.forward(input)); }));
 }
 
 HeadMaps Predictor::measure(const at::Tensor& input) {
   const int64_t packed_before = packed_layouts();
-  const PeakMemory peak(device_, activations_);
-  HeadMaps maps = network_.forward(input);
+  const PeakMemory peak(runtime_.get(), activations_);
+  HeadMaps maps = compute(input);
   if (packed_layouts() != packed_before) {  // many sizes take turns: the next time will do
     forwards_of_[input.sizes().vec()] = 1;
     return maps;
@@ -111,9 +141,26 @@ HeadMaps Predictor::measure(const at::Tensor& input) {
   return maps;
 }
 
+void Predictor::record_if_due(const Sizes& sizes) {
+  const auto found = forwards_of_.find(sizes);
+  if (!rules_.graphs || found == forwards_of_.end() || found->second < 2 || !graphs_->wants(sizes)) return;
+  const DeviceLock::Use alone(runtime_->shared().lock, DeviceLock::kAlone);
+  // The pool grows to what the largest recording takes. The largest forward must still find its memory beside it, or the two would push each other
+  // out in turns.
+  const int64_t growth = std::max<int64_t>(0, sizes[0] * view_bytes(sizes[2], sizes[3]) - graphs_->reserved_bytes());
+  if (available_bytes(runtime_.get()) - growth < largest_bytes_) return;
+  if (runtime_->memory().free < growth) runtime_->release_idle();  // a pool can't take from what lies idle elsewhere
+  const at::Tensor input = at::empty(sizes, at::TensorOptions(dtype_).device(runtime_->device()), at::MemoryFormat::ChannelsLast);
+  const RulesInForce rules(rules_);
+  const std::string reason = graphs_->record(input, [this](const at::Tensor& x) { return network_.forward(x); });
+  if (reason.empty()) return;
+  warnings_.push_back("forwards of " + std::to_string(sizes[0]) + " views of " + std::to_string(sizes[3]) + "x" + std::to_string(sizes[2]) +
+                      " pixels are given to " + runtime_->device().str() + " kernel by kernel, as they could not be recorded: " + reason);
+}
+
 std::shared_ptr<DeviceClock> Predictor::clock() const {
   const auto on_this_stream = on_stream();
-  return std::make_shared<DeviceClock>(device_);
+  return std::make_shared<DeviceClock>(runtime_ ? runtime_->device() : at::Device(at::kCPU));
 }
 
 std::function<DecodedViews()> Predictor::start(const std::vector<PictureView>& pictures, const DetectOptions& options, DeviceClock* clock) {
@@ -121,19 +168,19 @@ std::function<DecodedViews()> Predictor::start(const std::vector<PictureView>& p
   const int64_t views_a_picture = options.flip ? 2 : 1;
   const int height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
   int64_t step = views_that_fit(std::ssize(pictures) * views_a_picture, height_px, width_px);
-  Parts parts;
+  std::vector<Candidates> parts;
+  bool released = false;
   for (auto picture = pictures.begin(); picture != pictures.end();) {
     const std::vector<PictureView> some(picture, picture + std::clamp<int64_t>(step / views_a_picture, 1, pictures.end() - picture));
     step = std::min(step, std::ssize(some) * views_a_picture);
     try {
-      Parts more = guarded([&] { return start_some(some, step, options, clock); });
-      std::move(more.begin(), more.end(), std::back_inserter(parts));
+      parts.push_back(guarded([&] { return start_some(some, step, options, clock); }));
       picture += std::ssize(some);
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::OutOfMemory || step == 1) throw;
-      graphs_.clear();
-      activations_.release();
-      step = (step + 1) / 2;
+      if (error.code() != ErrorCode::OutOfMemory || (released && step == 1)) throw;
+      // Memory that others left may do; else fewer views do.
+      if (std::exchange(released, true)) step = (step + 1) / 2;
+      release_memory();
     }
   }
   return [parts = std::move(parts)] {
@@ -146,31 +193,93 @@ std::function<DecodedViews()> Predictor::start(const std::vector<PictureView>& p
   };
 }
 
-Predictor::Parts Predictor::start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options, DeviceClock* clock) {
+namespace {
+
+std::vector<ViewGeometry> geometry_of(const std::vector<PictureView>& pictures, bool flip) {
+  std::vector<ViewGeometry> geometry;
+  for (const PictureView& picture : pictures) geometry.insert(geometry.end(), flip ? 2 : 1, geometry_of(picture));
+  return geometry;
+}
+
+}  // namespace
+
+Predictor::Candidates Predictor::start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options,
+                                            DeviceClock* clock) {
+  if (runtime_) return start_on_device(pictures, step, options, clock);
   const auto lap = [clock](Stage stage) {
     if (clock != nullptr) clock->lap(stage);
   };
-  const at::Tensor input = make_input(pictures, options.flip, options.numerics, options.normalisation, dtype_, device_);
+  const at::Tensor input = make_input(plan_input(pictures, options.flip, options.numerics, options.normalisation), dtype_);
+  const std::vector<ViewGeometry> geometry = geometry_of(pictures, options.flip);
   lap(kPrepare);
-  Parts parts;
+  DecodedViews decoded;
   for (int64_t first = 0; first < input.size(0); first += step) {
     const int64_t count = std::min(step, input.size(0) - first);
-    std::vector<ViewGeometry> geometry;
-    for (int64_t view = first; view < first + count; ++view) {
-      geometry.push_back(geometry_of(pictures[static_cast<size_t>(options.flip ? view / 2 : view)]));
-    }
     const HeadMaps maps = forward(input.narrow(0, first, count));
     lap(kNetwork);
-    parts.push_back(start_decoding(maps, geometry, options.decode));
+    DecodedViews some = decode_corners(maps, {geometry.begin() + first, geometry.begin() + first + count}, options.decode);
+    std::move(some.begin(), some.end(), std::back_inserter(decoded));
     lap(kCorners);
   }
-  return parts;
+  return [decoded = std::move(decoded)]() mutable { return std::move(decoded); };
+}
+
+Predictor::Candidates Predictor::start_on_device(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options,
+                                                 DeviceClock* clock) {
+  const auto lap = [clock](Stage stage) {
+    if (clock != nullptr) clock->lap(stage);
+  };
+  const InputPlan plan = plan_input(pictures, options.flip, options.numerics, options.normalisation);
+  Sizes sizes = plan.sizes();
+  sizes[0] = std::min(sizes[0], step);
+  record_if_due(sizes);
+  const DeviceLock::Use use(runtime_->shared().lock, is_measured(sizes) ? DeviceLock::kAlone : DeviceLock::kShared);
+  DeviceCalls::Call call = calls_->begin(plan, geometry_of(pictures, options.flip), options.decode);
+  const auto launch = [&](const ForwardGraphs::Graph& graph) {
+    ++forwards_;
+    views_ += graph.input.size(0);
+    graph.recording->launch(calls_->stream());
+    return graph.maps;
+  };
+  const ForwardGraphs::Graph* const graph = graphs_->find(sizes);
+  if (graph != nullptr && sizes == plan.sizes()) {  // the pictures go straight to where the recording reads them
+    call.make_input(graph->input);
+    lap(kPrepare);
+    const HeadMaps maps = launch(*graph);
+    lap(kNetwork);
+    call.decode(maps);
+    lap(kCorners);
+    return call.finish();
+  }
+  const at::Tensor input = empty_input(plan, dtype_, runtime_->device());
+  call.make_input(input);
+  lap(kPrepare);
+  for (int64_t first = 0; first < input.size(0); first += step) {
+    const HeadMaps maps = forward(input.narrow(0, first, std::min(step, input.size(0) - first)));
+    lap(kNetwork);
+    call.decode(maps);
+    lap(kCorners);
+  }
+  return call.finish();
 }
 
 HeadMaps Predictor::maps(const PictureView& picture, const DetectOptions& options) {
   const auto on_this_stream = on_stream();
   views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px));
-  return forward(make_input({picture}, false, options.numerics, options.normalisation, dtype_, device_));
+  const InputPlan plan = plan_input({picture}, false, options.numerics, options.normalisation);
+  if (!runtime_) {
+    const HeadMaps maps = forward(make_input(plan, dtype_));
+    const auto to_fp32 = [](const CornerMaps& of) {
+      const auto dense = [](const at::Tensor& map) { return map.to(at::kFloat).contiguous(); };
+      return CornerMaps{dense(of.heat), dense(of.emb), dense(of.off)};
+    };
+    return {to_fp32(maps.tl), to_fp32(maps.br)};
+  }
+  const DeviceLock::Use use(runtime_->shared().lock, is_measured(plan.sizes()) ? DeviceLock::kAlone : DeviceLock::kShared);
+  DeviceCalls::Call call = calls_->begin(plan, geometry_of({picture}, false), options.decode);
+  const at::Tensor input = empty_input(plan, dtype_, runtime_->device());
+  call.make_input(input);
+  return call.finish_with(forward(input));
 }
 
 }  // namespace cornernet

@@ -6,11 +6,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/activation_memory.h"
 #include "engine/detector.h"
+#include "engine/device_calls.h"
 #include "engine/device_clock.h"
+#include "engine/device_lock.h"
 #include "engine/forward_graphs.h"
 #include "nn/cornernet.h"
 #include "ops/corner_decode.h"
@@ -21,16 +24,12 @@ namespace cornernet {
 /// What a detection's time on the device goes to.
 enum Stage : size_t { kPrepare, kNetwork, kCorners, kStages };
 
-/// How CUDA may compute; nothing on the CPU.
-struct CudaRules {
-  bool tf32 = false, deterministic = false;  // of cuDNN
-  bool graphs = true;                        // records forwards and replays them
-};
-
 class Predictor {
  public:
-  /// `network` holds a checkpoint's tensors and is prepared here, with the numbers that `read` gives.
-  Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, at::Device device, CudaRules rules, const TensorReader& read);
+  /// `network` holds a checkpoint's tensors and is prepared here, with the numbers that `read` gives. `runtime` is the device's, null on the CPU.
+  Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, std::shared_ptr<DeviceRuntime> runtime, CudaRules rules,
+            const TensorReader& read);
+  ~Predictor();
 
   /// What comes back waits for one entry a view, in the pictures' pixels, views of a picture side by side (plain, mirrored); it may be called once,
   /// on any thread. All pictures share one padded size. Views that do not fit into memory together run one after the other, whether that is known
@@ -39,38 +38,51 @@ class Predictor {
   /// For one start(), on the stream where that will run.
   std::shared_ptr<DeviceClock> clock() const;
 
-  /// The last level's maps of the plain view.
+  /// The last level's maps of the plain view, in fp32 on the CPU.
   HeadMaps maps(const PictureView& picture, const DetectOptions& options);
 
   std::vector<Work> work(int64_t views, int64_t height_px, int64_t width_px) const { return network_.work(views, height_px, width_px, dtype_); }
   int64_t forwards() const { return forwards_; }
   int64_t views() const { return views_; }
   int64_t weight_bytes() const { return network_.weight_bytes(); }
+  /// What its user should know, a sentence each, the oldest first.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
+  using Sizes = ForwardGraphs::Sizes;
+  using Candidates = std::function<DecodedViews()>;
+  /// Of the stream that belongs to this network, on a GPU: nothing waits for other users of the device.
+  c10::OptionalStreamGuard on_stream() const;
   int64_t view_bytes(int64_t height_px, int64_t width_px) const;
-  int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px) const;
-  using Parts = std::vector<std::function<DecodedViews()>>;
+  int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px);
+  /// Lets go of what a forward that has too little memory could use.
+  void release_memory();
   /// start() of pictures that share an input, `step` views in a forward.
-  Parts start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options, DeviceClock* clock);
+  Candidates start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options, DeviceClock* clock);
+  Candidates start_on_device(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options, DeviceClock* clock);
+  /// Records forwards of this size where they recur and memory allows.
+  void record_if_due(const Sizes& sizes);
+  /// A forward of this size gives figures of its memory, for which the device must do nothing else.
+  bool is_measured(const Sizes& sizes) const;
   HeadMaps forward(const at::Tensor& input);
   /// The forward, watched.
   HeadMaps measure(const at::Tensor& input);
-  /// Of the stream that belongs to this network, on CUDA: nothing waits for other users of the device.
-  c10::OptionalStreamGuard on_stream() const { return c10::OptionalStreamGuard(stream_); }
+  HeadMaps compute(const at::Tensor& input);
 
+  std::shared_ptr<DeviceRuntime> runtime_;
+  std::optional<DeviceCalls> calls_;  // outlives what its stream works on
   CornerNet network_;
   CornerNetConfig config_;
   at::ScalarType dtype_;
-  at::Device device_;
-  std::optional<c10::Stream> stream_;
   CudaRules rules_;
-  ForwardGraphs graphs_;
+  std::optional<ForwardGraphs> graphs_;
   ActivationMemory activations_;
-  std::map<std::vector<int64_t>, int64_t> forwards_of_;  // by the input's sizes
-  double bytes_a_pixel_ = 0;                             // what the forward took that had the most pixels of those watched
+  std::map<Sizes, int64_t> forwards_of_;  // by the input's sizes
+  double bytes_a_pixel_ = 0;              // what the forward took that had the most pixels of those watched
   int64_t watched_pixels_ = 0;
+  int64_t largest_bytes_ = 0;  // of the forwards so far, as far as it was known before them
   int64_t forwards_ = 0, views_ = 0;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace cornernet

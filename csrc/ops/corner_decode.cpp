@@ -1,14 +1,9 @@
 #include "ops/corner_decode.h"
 
 #include <string>
-#include <utility>
 
 #include "ops/cpu/kernels.h"
 #include "runtime/error.h"
-
-#ifdef CORNERNET_CUDA
-#include "ops/cuda/operators.h"
-#endif
 
 namespace cornernet {
 namespace {
@@ -17,7 +12,9 @@ void require(bool holds, const std::string& sentence) {
   if (!holds) throw Error(ErrorCode::Input, "corner decoding: " + sentence);
 }
 
-void check(const HeadMaps& maps, size_t views, const DecodeOptions& options) {
+}  // namespace
+
+void check_decoding(const HeadMaps& maps, size_t views, const DecodeOptions& options) {
   const at::Tensor& heat = maps.tl.heat;
   require(heat.dim() == 4 && heat.numel() > 0, "a heatmap must have four dimensions [views, classes, h, w] and at least one element");
   require(heat.size(0) == static_cast<int64_t>(views), "there must be one geometry a view");
@@ -33,14 +30,9 @@ void check(const HeadMaps& maps, size_t views, const DecodeOptions& options) {
   require(options.local_maximum_kernel >= 1 && options.local_maximum_kernel % 2 == 1, "the local maximum's kernel must be odd");
 }
 
-}  // namespace
-
-std::function<DecodedViews()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
-  check(maps, views.size(), options);
-#ifdef CORNERNET_CUDA
-  if (cuda::can_decode(maps, options)) return cuda::start_decoding(maps, views, options);
-#endif
-  return [decoded = cpu::decode_corners(maps, views, options)]() mutable { return std::move(decoded); };
+DecodedViews decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options) {
+  check_decoding(maps, views.size(), options);
+  return cpu::decode_corners(maps, views, options);
 }
 
 }  // namespace cornernet

@@ -2,7 +2,6 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <functional>
 #include <vector>
 
 #include "ops/candidate.h"
@@ -31,7 +30,9 @@ struct Decoded {
 };
 using DecodedViews = std::vector<Decoded>;
 
-/// One entry a view. Does not wait for the device: what comes back does. It may be called once, on any thread, when `maps` are long gone.
-std::function<DecodedViews()> start_decoding(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
+/// Error(Input) says what of these doesn't fit together.
+void check_decoding(const HeadMaps& maps, size_t views, const DecodeOptions& options);
+/// One entry a view; of maps on the CPU. On a GPU engine/device_calls.h decodes.
+DecodedViews decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet

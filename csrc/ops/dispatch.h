@@ -14,6 +14,23 @@
 
 namespace cornernet {
 
+namespace cuda {
+
+inline Scalar scalar_of(const at::Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case at::kFloat:
+      return Scalar::Float32;
+    case at::kHalf:
+      return Scalar::Float16;
+    case at::kBFloat16:
+      return Scalar::BFloat16;
+    default:
+      throw Error(ErrorCode::Input, std::string("no CUDA kernel takes dtype ") + c10::toString(tensor.scalar_type()));
+  }
+}
+
+}  // namespace cuda
+
 /// Throws Error(Input) unless `tensor` is fp32, fp16 or bf16 on the CPU or a CUDA device, or fp64 on the CPU; Error(Device) for a CUDA tensor in
 /// a build without the CUDA side.
 inline void check_supported(const at::Tensor& tensor, const std::string& what) {

@@ -9,10 +9,6 @@
 #include "ops/cpu/kernels.h"
 #include "runtime/error.h"
 
-#ifdef CORNERNET_CUDA
-#include "ops/cuda/operators.h"
-#endif
-
 namespace cornernet {
 namespace {
 
@@ -53,33 +49,32 @@ Placement place(int width_px, int height_px) {
   return {padded_width_px, padded_height_px, padded_width_px / 2 - width_px / 2, padded_height_px / 2 - height_px / 2};
 }
 
-at::Tensor make_input(const std::vector<PictureView>& pictures, bool flip, Numerics numerics, const Normalisation& normalisation,
-                      at::ScalarType dtype, at::Device device) {
+InputPlan plan_input(const std::vector<PictureView>& pictures, bool flip, Numerics numerics, const Normalisation& normalisation) {
   if (pictures.empty()) throw Error(ErrorCode::Input, "a batch needs at least one picture");
   const Placement size = place(pictures[0].width_px, pictures[0].height_px);
-  std::vector<PictureJob> jobs;
+  InputPlan plan{{}, level_table(normalisation, numerics), {}};
   for (const PictureView& picture : pictures) {
     const Placement placement = place(picture.width_px, picture.height_px);
     if (placement.padded_width_px != size.padded_width_px || placement.padded_height_px != size.padded_height_px) {
       throw Error(ErrorCode::Internal, "the pictures of a batch must share one padded size");
     }
     // Where a side is its own padded size, the reference's crop window ends one pixel early.
-    jobs.push_back({picture.rgb, picture.source_width_px, picture.source_height_px, picture.width_px, picture.height_px, placement.left_px,
-                    placement.top_px, std::min(picture.width_px, size.padded_width_px - 1 - placement.left_px),
-                    std::min(picture.height_px, size.padded_height_px - 1 - placement.top_px)});
+    plan.pictures.push_back({picture.rgb, picture.source_width_px, picture.source_height_px, picture.width_px, picture.height_px, placement.left_px,
+                             placement.top_px, std::min(picture.width_px, size.padded_width_px - 1 - placement.left_px),
+                             std::min(picture.height_px, size.padded_height_px - 1 - placement.top_px)});
   }
-  const int64_t views = static_cast<int64_t>(pictures.size()) * (flip ? 2 : 1);
-  at::Tensor input =
-      at::empty({views, 3, size.padded_height_px, size.padded_width_px}, at::TensorOptions(dtype).device(device), at::MemoryFormat::ChannelsLast);
-  const InputView view{static_cast<int>(views), flip ? 2 : 1, size.padded_width_px, size.padded_height_px, numerics == Numerics::Mmdet3};
-  const LevelTable table = level_table(normalisation, numerics);
-#ifdef CORNERNET_CUDA
-  if (device.is_cuda()) {
-    cuda::make_input(jobs, table, view, input);
-    return input;
-  }
-#endif
-  cpu::make_input(jobs, table, view, input);
+  const int views = static_cast<int>(pictures.size()) * (flip ? 2 : 1);
+  plan.view = {views, flip ? 2 : 1, size.padded_width_px, size.padded_height_px, numerics == Numerics::Mmdet3};
+  return plan;
+}
+
+at::Tensor empty_input(const InputPlan& plan, at::ScalarType dtype, at::Device device) {
+  return at::empty(plan.sizes(), at::TensorOptions(dtype).device(device), at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor make_input(const InputPlan& plan, at::ScalarType dtype) {
+  at::Tensor input = empty_input(plan, dtype, at::kCPU);
+  cpu::make_input(plan.pictures, plan.table, plan.view, input);
   return input;
 }
 

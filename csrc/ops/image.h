@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "ops/image_job.h"
 #include "ops/settings.h"
 
 namespace cornernet {
@@ -34,11 +35,23 @@ int padded_size_px(int n);
 /// Padded size and border of a width x height picture (T/2 - n/2, integer division).
 Placement place(int width_px, int height_px);
 
+/// Everything that making the input of some pictures needs but the memory that it goes to.
+struct InputPlan {
+  std::vector<PictureJob> pictures;
+  LevelTable table;
+  InputView view;
+
+  std::vector<int64_t> sizes() const { return {view.views, 3, view.height_px, view.width_px}; }
+};
+
 /// Pictures of another size than their own are resized as OpenCV resizes fp32: bilinear, half-pixel centres, no antialiasing, nothing rounded.
-/// [pictures * views, 3, padded height, padded width], channels-last, of `dtype` on `device`. All pictures share one padded size.
-/// Views of one picture are neighbours: plain, then (with `flip`) mirrored. 2.x mirrors the padded picture, 3.x the picture before padding.
-/// 2.x multiplies by the fp64 reciprocal of std rounded to fp32 as mmcv.imnormalize does; 3.x divides.
-at::Tensor make_input(const std::vector<PictureView>& pictures, bool flip, Numerics numerics, const Normalisation& normalisation,
-                      at::ScalarType dtype, at::Device device);
+/// All pictures share one padded size. Views of one picture are neighbours: plain, then (with `flip`) mirrored. 2.x mirrors the padded picture, 3.x
+/// the picture before padding. 2.x multiplies by the fp64 reciprocal of std rounded to fp32 as mmcv.imnormalize does; 3.x divides.
+InputPlan plan_input(const std::vector<PictureView>& pictures, bool flip, Numerics numerics, const Normalisation& normalisation);
+
+/// [pictures * views, 3, padded height, padded width], channels-last, of `dtype`; on a GPU engine/device_calls.h fills it.
+at::Tensor empty_input(const InputPlan& plan, at::ScalarType dtype, at::Device device);
+/// The input on the CPU.
+at::Tensor make_input(const InputPlan& plan, at::ScalarType dtype);
 
 }  // namespace cornernet

@@ -18,6 +18,7 @@
 #include <string>
 #include <utility>
 
+#include "gpu_calls.h"
 #include "host_block.h"
 #include "op_cases.h"
 #include "ops/cuda/corner_decode_body.cuh"
@@ -287,7 +288,7 @@ void check_all(const Case& c, const DecodedViews& got, float slack) {
 constexpr float kSigmoidSlack = 2.4e-7f;
 
 const Registration on_cpu("corner_decode: every layout, type and content gives what the definition says (CPU)", [] {
-  for (const Case& c : cases()) check_all(c, start_decoding(c.maps, c.views, c.options)(), kSigmoidSlack);
+  for (const Case& c : cases()) check_all(c, decode_corners(c.maps, c.views, c.options), kSigmoidSlack);
 });
 
 const Registration bodies("corner_decode: the CUDA bodies on the CPU give what the definition says, whatever the blocks and the order", [] {
@@ -307,7 +308,7 @@ const Registration real_shape("corner_decode: at HourglassNet-104's shape the CU
   BodyWork work;
   constexpr int kBlocks = 6 * 80;  // a V100's
   const DecodedViews got = run_bodies<cuda::Scalar::Float16, 8>(c, kBlocks, LaneOrder::Ascending, &work);
-  const DecodedViews expected = start_decoding(c.maps, c.views, c.options)();
+  const DecodedViews expected = decode_corners(c.maps, c.views, c.options);
   for (size_t v = 0; v < got.size(); ++v) check_same(c.name, got[v].candidates, expected[v].candidates, 0);
   // A block syncs once a step, and 67 times for a sort of 2,048 keys, of which it makes two: one when it has met as many, one at its end.
   constexpr int64_t kSteps = int64_t{80} * 128 * 192 / 8 / (cuda::kCollectThreads * kBlocks / 4);
@@ -319,8 +320,7 @@ const Registration real_shape("corner_decode: at HourglassNet-104's shape the CU
 const Registration on_gpu("corner_decode: every layout, type and content gives what the definition says (GPU)", [] {
   skip_without_gpu();
   for (const Case& c : cases()) {
-    const auto move = [](const CornerMaps& m) { return CornerMaps{m.heat.to(at::kCUDA), m.emb.to(at::kCUDA), m.off.to(at::kCUDA)}; };
-    check_all(c, start_decoding({move(c.maps.tl), move(c.maps.br)}, c.views, c.options)(), kSigmoidSlack);
+    check_all(c, decode_on_gpu(c.maps, c.views, c.options), kSigmoidSlack);
   }
 });
 
@@ -328,9 +328,9 @@ const Registration threads("corner_decode: results do not depend on the number o
   const int before = at::get_num_threads();
   for (const Case& c : cases()) {
     at::set_num_threads(1);
-    const auto one = start_decoding(c.maps, c.views, c.options)();
+    const auto one = decode_corners(c.maps, c.views, c.options);
     at::set_num_threads(3);
-    const auto three = start_decoding(c.maps, c.views, c.options)();
+    const auto three = decode_corners(c.maps, c.views, c.options);
     for (size_t v = 0; v < one.size(); ++v) check_same(c.name, three[v].candidates, one[v].candidates, 0);
   }
   at::set_num_threads(before);
@@ -341,7 +341,7 @@ const Registration wrong("corner_decode: wrong input is refused with a code", []
   const auto refuse = [&](const std::string& part, auto change) {
     Case c{"", good, geometry_of(2), {}};
     change(c);
-    const std::string sentence = refused(ErrorCode::Input, [&] { start_decoding(c.maps, c.views, c.options)(); });
+    const std::string sentence = refused(ErrorCode::Input, [&] { decode_corners(c.maps, c.views, c.options); });
     check(contains(sentence, part), sentence);
   };
   refuse("geometry", [](Case& c) { c.views.pop_back(); });
@@ -361,12 +361,12 @@ const Registration large("corner_decode: ten thousand corners a side are paired 
   options.local_maximum_kernel = 1;
   // 25 million pairs are boxes: 600 MB of them.
   DecodedViews decoded;
-  const long growth = peak_growth([&] { decoded = start_decoding(maps, geometry_of(1), options)(); });
+  const long growth = peak_growth([&] { decoded = decode_corners(maps, geometry_of(1), options); });
   check(decoded[0].candidates.size() == 1000 && growth < 50'000'000, decoded[0].candidates.size(), " candidates took ", growth, " bytes");
 
   const std::atomic<bool> given_up{true};
   interrupt_flag = &given_up;
-  const std::string sentence = refused(ErrorCode::Closed, [&] { start_decoding(maps, geometry_of(1), options); });
+  const std::string sentence = refused(ErrorCode::Closed, [&] { decode_corners(maps, geometry_of(1), options); });
   interrupt_flag = nullptr;
   check(contains(sentence, "given up"), sentence);
 });

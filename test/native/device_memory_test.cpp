@@ -33,7 +33,7 @@ class Occupied {
   explicit Occupied(int64_t left) {
     at::accelerator::emptyCache();  // a cached block could not be had in one piece
     const at::Device gpu(at::kCUDA, 0);
-    const int64_t free = available_bytes(gpu) / 9 * 10;  // which counts nine tenths of it
+    const int64_t free = available_bytes(runtime_of(gpu).get()) / 9 * 10;  // which counts nine tenths of it
     if (free > left) taken_ = at::empty({free - left}, at::TensorOptions(at::kByte).device(gpu));
   }
   ~Occupied() {
@@ -51,7 +51,7 @@ const Registration peak("engine: the peak of a computation's memory is what was 
   ActivationMemory activations;
   const ActivationMemory::Use use(activations);
   const at::Tensor before = bytes(16);
-  const PeakMemory memory(at::Device(at::kCPU), activations);
+  const PeakMemory memory(nullptr, activations);
   check(memory.bytes() == 0, "nothing was allocated yet");
   {
     const at::Tensor a = bytes(3), b = bytes(2);

@@ -3,29 +3,58 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <numeric>
+#include <random>
 #include <stdexcept>
 #include <vector>
 
+// Under ThreadSanitizer every thread of a block is one of its fibers, which nothing orders but barriers: a body that forgets one is reported,
+// whatever it gives. What makes fibers and barriers is none of its business.
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#define CORNERNET_UNSEEN __attribute__((no_sanitize("thread"), noinline))
+#else
+#define CORNERNET_UNSEEN
+#endif
+
 namespace cornernet::testing {
 
-/// The order in which the threads between two barriers run; a body that forgets a barrier gives different results.
-enum class LaneOrder { Ascending, Descending };
+/// The order in which the threads between two barriers run; a body that forgets a barrier gives different results. Random ones change from each
+/// round of the block to the next.
+enum class LaneOrder { Ascending, Descending, Random };
 
 class HostContext;
 
 class HostBlock {
  public:
-  HostBlock(int threads, size_t shared_bytes, LaneOrder order) : order_(order), lanes_(threads), shared_((shared_bytes + 15) / 16 + 1) {
+  HostBlock(int threads, size_t shared_bytes, LaneOrder order, unsigned seed = 0)
+      : order_(order), random_(seed), lanes_(threads), turns_(threads), shared_bytes_(shared_bytes) {
     if (threads % 32 != 0) throw std::runtime_error("a block must be made of whole warps");
     block_barrier_.size = threads;
     warp_barriers_.resize(threads / 32);
     for (Barrier& barrier : warp_barriers_) barrier.size = 32;
+    std::iota(turns_.begin(), turns_.end(), 0);
+    if (order == LaneOrder::Descending) std::ranges::reverse(turns_);
+#ifdef __SANITIZE_THREAD__
+    scheduler_fiber_ = __tsan_get_current_fiber();
+    for (Lane& lane : lanes_) lane.fiber = __tsan_create_fiber(0);
+#endif
   }
+  ~HostBlock() {
+#ifdef __SANITIZE_THREAD__
+    __tsan_acquire(&done_);  // whoever reads the results follows all of them
+    for (Lane& lane : lanes_) __tsan_destroy_fiber(lane.fiber);
+#endif
+  }
+  HostBlock(const HostBlock&) = delete;
+  HostBlock& operator=(const HostBlock&) = delete;
 
   /// Barriers that whole blocks have met at so far.
   int64_t syncs() const { return syncs_; }
@@ -34,6 +63,14 @@ class HostBlock {
   void run(unsigned blocks, const std::function<void(HostContext&)>& body) {
     body_ = &body;
     for (block_ = 0; block_ < blocks; ++block_) run_one();
+  }
+  /// The same for some blocks of a grid, in their order.
+  void run_some(const std::vector<unsigned>& blocks, const std::function<void(HostContext&)>& body) {
+    body_ = &body;
+    for (const unsigned block : blocks) {
+      block_ = block;
+      run_one();
+    }
   }
 
  private:
@@ -45,19 +82,34 @@ class HostBlock {
     ucontext_t context;  // enters the fiber; from then on it stops and goes on by jumps, which ask nothing of the kernel
     jmp_buf resume;
     std::vector<char> stack;
+#ifdef __SANITIZE_THREAD__
+    void* fiber;
+#endif
     std::array<uint64_t, 2> slots{};
     bool entered = false, done = false;
   };
-  struct alignas(16) Sixteen {
-    unsigned char bytes[16];
+  struct Free {
+    void operator()(unsigned char* memory) const { std::free(memory); }
   };
 
   static void enter(unsigned high, unsigned low, int thread);
 
-  void run_one() {
+  /// Shared memory of exactly the block's size, of its own for each block: a sanitizer sees who leaves it, and no block's threads meet another's.
+  CORNERNET_UNSEEN void renew_shared() {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 16, std::max<size_t>(shared_bytes_, 1)) != 0) throw std::bad_alloc();
+    std::memset(memory, 0xff, shared_bytes_);  // NaN: what a body reads before writing shows
+#ifndef __SANITIZE_THREAD__
+    shared_.clear();
+#endif
+    shared_.emplace_back(static_cast<unsigned char*>(memory));
+    now_shared_ = shared_.back().get();
+  }
+
+  CORNERNET_UNSEEN void run_one() {
     const auto self = reinterpret_cast<uintptr_t>(this);
     votes_ = {};
-    std::memset(shared_.data(), 0xff, shared_.size() * sizeof(Sixteen));  // NaN: what a body reads before writing shows
+    renew_shared();
     const int count = static_cast<int>(lanes_.size());
     for (int thread = 0; thread < count; ++thread) {
       Lane& lane = lanes_[thread];
@@ -70,11 +122,15 @@ class HostBlock {
       makecontext(&lane.context, reinterpret_cast<void (*)()>(&HostBlock::enter), 3, static_cast<unsigned>(self >> 32), static_cast<unsigned>(self),
                   thread);
     }
+#ifdef __SANITIZE_THREAD__
+    __tsan_release(&begun_);
+#endif
     for (bool left = true; left;) {
       left = false;
       const int64_t before = progress_;
+      if (order_ == LaneOrder::Random) shuffle_turns();
       for (int i = 0; i < count; ++i) {
-        current_ = order_ == LaneOrder::Ascending ? i : count - 1 - i;
+        current_ = turns_[i];
         if (lanes_[current_].done) continue;
         left = true;
         go_on(lanes_[current_]);
@@ -83,15 +139,22 @@ class HostBlock {
     }
   }
 
+  void shuffle_turns() { std::ranges::shuffle(turns_, random_); }
+
   /// Runs a fiber until it waits or ends. A function of its own, so that no local variable lives across the jump.
-  void go_on(Lane& lane) {
+  CORNERNET_UNSEEN void go_on(Lane& lane) {
+#ifdef __SANITIZE_THREAD__
+    __tsan_switch_to_fiber(lane.fiber, __tsan_switch_to_fiber_no_sync);
+    swapcontext(&scheduler_context_, &lane.context);
+    return;
+#endif
     if (_setjmp(scheduler_) != 0) return;
     if (lane.entered) _longjmp(lane.resume, 1);
     lane.entered = true;
     setcontext(&lane.context);
   }
 
-  void wait(Barrier& barrier) {
+  CORNERNET_UNSEEN void wait(Barrier& barrier) {
     ++progress_;
     const int generation = barrier.generation;
     if (++barrier.arrived == barrier.size) {
@@ -103,17 +166,31 @@ class HostBlock {
     while (barrier.generation == generation) pause(lanes_[current_]);
   }
 
-  void pause(Lane& lane) {
+  CORNERNET_UNSEEN void pause(Lane& lane) {
+#ifdef __SANITIZE_THREAD__
+    __tsan_switch_to_fiber(scheduler_fiber_, __tsan_switch_to_fiber_no_sync);
+    swapcontext(&lane.context, &scheduler_context_);
+    return;
+#endif
     if (_setjmp(lane.resume) == 0) _longjmp(scheduler_, 1);
   }
 
   LaneOrder order_;
+  std::mt19937 random_;
   std::vector<Lane> lanes_;
-  std::vector<Sixteen> shared_;
+  std::vector<int> turns_;
+  size_t shared_bytes_;
+  std::vector<std::unique_ptr<unsigned char, Free>> shared_;
+  unsigned char* now_shared_ = nullptr;  // the block's
   Barrier block_barrier_;
   std::array<bool, 3> votes_{};  // of sync_any, by turns
   std::vector<Barrier> warp_barriers_;
   jmp_buf scheduler_;
+#ifdef __SANITIZE_THREAD__
+  ucontext_t scheduler_context_;
+  void* scheduler_fiber_;
+  char begun_ = 0, done_ = 0;  // what orders a grid's threads with the host
+#endif
   const std::function<void(HostContext&)>* body_ = nullptr;
   unsigned block_ = 0;
   int current_ = 0;
@@ -126,9 +203,18 @@ class HostContext {
   HostContext(HostBlock& owner, int thread) : owner_(owner), thread_(thread) {}
   int thread() const { return thread_; }
   int threads() const { return static_cast<int>(owner_.lanes_.size()); }
-  unsigned block() const { return owner_.block_; }
-  void sync() { owner_.wait(owner_.block_barrier_); }
-  bool sync_any(bool yes) {
+  CORNERNET_UNSEEN unsigned block() const { return owner_.block_; }
+  /// Orders the block's threads; shuffles and ballots order no memory, as on a GPU.
+  void sync() {
+#ifdef __SANITIZE_THREAD__
+    __tsan_release(&owner_.block_barrier_);
+    owner_.wait(owner_.block_barrier_);
+    __tsan_acquire(&owner_.block_barrier_);
+#else
+    owner_.wait(owner_.block_barrier_);
+#endif
+  }
+  CORNERNET_UNSEEN bool sync_any(bool yes) {
     const int now = ++syncs_ % 3, before = (syncs_ + 2) % 3;
     if (yes) owner_.votes_[now] = true;
     sync();
@@ -142,7 +228,7 @@ class HostContext {
     }
   }
   uint64_t look(const uint64_t* at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
-  unsigned char* shared() { return owner_.shared_[0].bytes; }
+  CORNERNET_UNSEEN unsigned char* shared() { return owner_.now_shared_; }
   template <typename T>
   T shuffle_up(T value, int lanes) {
     return exchange(value, thread_ % 32 - lanes);
@@ -175,25 +261,34 @@ class HostContext {
     std::memcpy(&value, &bits, sizeof(T));
     return value;
   }
-  void publish(uint64_t bits) {
+  CORNERNET_UNSEEN void publish(uint64_t bits) {
     phase_ ^= 1;  // two slots: a quick lane's next value must not cover what a slow lane has yet to read
     owner_.lanes_[thread_].slots[phase_] = bits;
     owner_.wait(owner_.warp_barriers_[thread_ / 32]);
   }
-  uint64_t published(int lane) const { return owner_.lanes_[thread_ / 32 * 32 + lane].slots[phase_]; }
+  CORNERNET_UNSEEN uint64_t published(int lane) const { return owner_.lanes_[thread_ / 32 * 32 + lane].slots[phase_]; }
 
   HostBlock& owner_;
   int thread_;
   int phase_ = 0, syncs_ = 0;
 };
 
-inline void HostBlock::enter(unsigned high, unsigned low, int thread) {
+CORNERNET_UNSEEN inline void HostBlock::enter(unsigned high, unsigned low, int thread) {
   auto* owner = reinterpret_cast<HostBlock*>(static_cast<uintptr_t>(high) << 32 | low);
+  Lane& lane = owner->lanes_[thread];
+#ifdef __SANITIZE_THREAD__
+  __tsan_acquire(&owner->begun_);
+#endif
   HostContext context(*owner, thread);
   (*owner->body_)(context);
-  owner->lanes_[thread].done = true;
+  lane.done = true;
   ++owner->progress_;
+#ifdef __SANITIZE_THREAD__
+  __tsan_release(&owner->done_);
+  owner->pause(lane);
+#else
   _longjmp(owner->scheduler_, 1);
+#endif
 }
 
 }  // namespace cornernet::testing

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <random>
 
+#include "gpu_calls.h"
 #include "host_block.h"
 #include "op_cases.h"
 #include "ops/cuda/image_body.cuh"
@@ -102,6 +103,12 @@ void check_views(const at::Tensor& input, const std::vector<Drawn>& pictures, bo
   }
 }
 
+at::Tensor input_on(at::Device device, const std::vector<PictureView>& pictures, bool flip, Numerics numerics, const Normalisation& normalisation,
+                    at::ScalarType type) {
+  const InputPlan plan = plan_input(pictures, flip, numerics, normalisation);
+  return device.is_cpu() ? make_input(plan, type) : input_on_gpu(plan, type);
+}
+
 void check_all(at::Device device) {
   Normalisation bgr;
   bgr.to_rgb = false;
@@ -110,9 +117,9 @@ void check_all(at::Device device) {
     const std::vector<PictureView> views{pictures[0].view(), pictures[1].view()};
     for (const Numerics numerics : {Numerics::Mmdet2, Numerics::Mmdet3}) {
       for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
-        check_views(make_input(views, true, numerics, {}, type, device), pictures, true, numerics, {});
+        check_views(input_on(device, views, true, numerics, {}, type), pictures, true, numerics, {});
       }
-      check_views(make_input(views, false, numerics, bgr, at::kFloat, device), pictures, false, numerics, bgr);
+      check_views(input_on(device, views, false, numerics, bgr, at::kFloat), pictures, false, numerics, bgr);
     }
   }
 }
@@ -129,10 +136,10 @@ const OnEveryDevice views("image: views equal the reference's steps", check_all)
 const OnEveryDevice resized("image: resized views equal a naive resampling", [](at::Device device) {
   const Drawn picture = draw(100, 61, 5);
   for (const auto& [w, h] : std::vector<std::pair<int, int>>{{50, 31}, {49, 30}, {150, 92}, {127, 127}, {1, 1}, {300, 183}}) {
-    check_resized(make_input({picture.view_of(w, h)}, true, Numerics::Mmdet2, {}, at::kFloat, device), picture, w, h);
+    check_resized(input_on(device, {picture.view_of(w, h)}, true, Numerics::Mmdet2, {}, at::kFloat), picture, w, h);
   }
   const Drawn dot = draw(1, 1, 6);
-  check_resized(make_input({dot.view_of(4, 4)}, true, Numerics::Mmdet2, {}, at::kFloat, device), dot, 4, 4);
+  check_resized(input_on(device, {dot.view_of(4, 4)}, true, Numerics::Mmdet2, {}, at::kFloat), dot, 4, 4);
 });
 
 const Registration sizes("image: scaled sizes are mmcv's", [] {
@@ -176,9 +183,9 @@ const Registration body("image: the CUDA body on the CPU equals the definition",
 });
 
 const Registration wrong("image: an empty batch and mixed padded sizes are refused", [] {
-  refused(ErrorCode::Input, [] { make_input({}, false, Numerics::Mmdet2, {}, at::kFloat, at::kCPU); });
+  refused(ErrorCode::Input, [] { plan_input({}, false, Numerics::Mmdet2, {}); });
   const Drawn a = draw(100, 100, 1), b = draw(200, 100, 1);
-  refused(ErrorCode::Internal, [&] { make_input({a.view(), b.view()}, false, Numerics::Mmdet2, {}, at::kFloat, at::kCPU); });
+  refused(ErrorCode::Internal, [&] { plan_input({a.view(), b.view()}, false, Numerics::Mmdet2, {}); });
 });
 
 }  // namespace

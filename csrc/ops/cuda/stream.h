@@ -1,4 +1,4 @@
-// From tensors to launches: the device guard, torch's current stream, the element type, and errors as ours. Included by .cpp files only.
+// From tensors to launches: the device guard, torch's current stream, and errors as ours. Included by .cpp files only.
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -10,19 +10,6 @@
 #include "runtime/error.h"
 
 namespace cornernet::cuda {
-
-inline Scalar scalar_of(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return Scalar::Float32;
-    case at::kHalf:
-      return Scalar::Float16;
-    case at::kBFloat16:
-      return Scalar::BFloat16;
-    default:
-      throw Error(ErrorCode::Input, std::string("no CUDA kernel takes dtype ") + c10::toString(tensor.scalar_type()));
-  }
-}
 
 /// Runs `start(stream)` with the device of `on` current and its current stream (a cudaStream_t as void*); throws unless the launch succeeded.
 template <typename Start>

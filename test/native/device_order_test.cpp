@@ -1,0 +1,277 @@
+// The engine's way to a GPU on the stand-in: what it gives to streams is in order, whatever fails, and a mistake made on purpose is reported.
+#include <ATen/Context.h>
+
+#include <future>
+#include <random>
+
+#include "engine/architecture.h"
+#include "engine/forward_graphs.h"
+#include "engine/predictor.h"
+#include "op_cases.h"
+#include "stand_in.h"
+#include "test.h"
+#include "tiny_network.h"
+
+using namespace cornernet;
+using namespace cornernet::testing;
+
+namespace {
+
+/// These tests run some hundred of them.
+CornerNetConfig smallest_config() {
+  CornerNetConfig config = tiny_config(1);
+  config.backbone.stage_channels = {16, 16};
+  config.backbone.stage_blocks = {1, 1};
+  config.head.num_levels = 1;
+  return config;
+}
+
+/// A predictor's checkpoint and pictures, and a network for each who asks.
+struct Scene {
+  CornerNetConfig config = smallest_config();
+  std::vector<std::pair<std::string, at::Tensor>> tensors = draw_state_dict(config);
+  std::vector<std::vector<uint8_t>> bytes;
+  DetectOptions options;
+
+  Scene() {
+    std::mt19937 random(5);
+    for (int i = 0; i < 3; ++i) {
+      auto& rgb = bytes.emplace_back(size_t{3} * 100 * 90);
+      for (uint8_t& byte : rgb) byte = static_cast<uint8_t>(random());
+    }
+    options.decode.max_candidates = 50;
+    options.decode.distance_threshold = 1e3f;  // drawn weights embed nothing near anything
+  }
+  std::vector<PictureView> pictures(size_t count) const {
+    std::vector<PictureView> views;
+    for (size_t i = 0; i < count; ++i) views.push_back({bytes[i].data(), 100, 90});
+    return views;
+  }
+  std::unique_ptr<Predictor> load(std::shared_ptr<DeviceRuntime> runtime, CudaRules rules = {}) const {
+    CornerNet network(config);
+    std::vector<Parameter> parameters = network.parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) *parameters[i].slot = tensors[i].second;
+    return std::make_unique<Predictor>(std::move(network), config, at::kFloat, std::move(runtime), rules, TensorReader{});
+  }
+};
+
+const Scene& scene() {
+  static const Scene one;
+  return one;
+}
+
+/// On a thread of its own, as results are read.
+DecodedViews read_elsewhere(std::function<DecodedViews()> result) { return std::async(std::launch::async, std::move(result)).get(); }
+
+/// A detector's life: sizes that come once, again and often, results read later, by others or never, and heads.
+std::vector<DecodedViews> live(std::shared_ptr<DeviceRuntime> runtime, CudaRules rules = {}) {
+  const DetectOptions& options = scene().options;
+  const auto predictor = scene().load(std::move(runtime), rules);
+  std::vector<DecodedViews> results;
+  std::function<DecodedViews()> before;
+  for (int round = 0; round < 5; ++round) {  // by itself, watched, recorded, launched
+    auto result = predictor->start(scene().pictures(1), options);
+    if (before) results.push_back(read_elsewhere(std::move(before)));
+    before = std::move(result);
+  }
+  results.push_back(read_elsewhere(std::move(before)));
+  predictor->start(scene().pictures(3), options);  // nobody reads it
+  results.push_back(predictor->start(scene().pictures(2), options)());
+  const HeadMaps heads = predictor->maps(scene().pictures(1)[0], options);
+  results.push_back(decode_corners(heads, {ViewGeometry{1, 1, 0, 0}}, options.decode));
+  return results;
+}
+
+std::string first_of(const std::vector<std::string>& faults) { return faults.empty() ? "nothing" : faults[0]; }
+
+void check_clean(StandIn& device, const std::string& when) {
+  check(device.faults().empty(), when, ": ", first_of(device.faults()), ", and ", device.faults().size() - 1, " others");
+}
+
+bool reported(StandIn& device, const std::string& part) {
+  return std::ranges::any_of(device.faults(), [&](const std::string& fault) { return contains(fault, part); });
+}
+
+bool same(const DecodedViews& a, const DecodedViews& b) {
+  const auto numbers = [](const Candidate& c) { return std::tuple(c.x1, c.y1, c.x2, c.y2, c.score, c.class_id); };
+  return std::ranges::equal(a, b, [&](const Decoded& one, const Decoded& other) {
+    return one.finite == other.finite && std::ranges::equal(one.candidates, other.candidates, {}, numbers, numbers);
+  });
+}
+
+/// Teams of threads for networks this small would mostly wait.
+struct OnOneThread {
+  OnOneThread(const std::string& name, std::function<void()> body) {
+    registry().push_back({name, [body] {
+                            const Threads one(1);
+                            body();
+                          }});
+  }
+};
+
+const OnOneThread ordered("device: the engine's calls to a GPU are in order, leave nothing behind, and give what the CPU gives", [] {
+  const std::vector<DecodedViews> expected = live(nullptr);
+  for (const bool graphs : {true, false}) {
+    const auto device = std::make_shared<StandIn>();
+    const std::vector<DecodedViews> got = live(device, {.graphs = graphs});
+    check_clean(*device, "while it lived");
+    device->check_that_all_is_freed();
+    check_clean(*device, "in the end");
+    check((device->launches() > 0) == graphs, device->launches(), " recordings were launched");
+    check(got.size() == expected.size() && !expected[0][0].candidates.empty(), got.size(), " results, ", expected[0][0].candidates.size(), " boxes");
+    for (size_t i = 0; i < got.size(); ++i) check(same(got[i], expected[i]), "result ", i, " differs from the CPU's");
+  }
+});
+
+const OnOneThread necessary("device: each wait is needed, and its lack is reported", [] {
+  const auto device = std::make_shared<StandIn>();
+  live(device);
+  check(device->waits() > 10, device->waits(), " waits");
+  for (int i = 0; i < device->waits(); ++i) {
+    const auto mutated = std::make_shared<StandIn>(Mutation{.ignored_wait = i});
+    live(mutated);
+    check(reported(*mutated, "in no order"), "without its wait ", i, " nothing is reported");
+  }
+});
+
+const OnOneThread heads("device: maps copied on another stream than they were computed on are reported", [] {
+  const auto read = [](Mutation mutation) {
+    const auto device = std::make_shared<StandIn>(mutation);
+    scene().load(device)->maps(scene().pictures(1)[0], scene().options);
+    return device;
+  };
+  check(reported(*read({.default_stream_downloads = true}), "a download's source is read in no order with who wrote a forward's maps"),
+        "the default stream may read maps");
+  check_clean(*read({}), "heads");
+});
+
+/// Lives until a recording, meanwhile does something on another thread, and lives on.
+std::shared_ptr<StandIn> disturbed(const std::function<void(StandIn&, Predictor&)>& disturb, Mutation mutation = {}) {
+  const auto device = std::make_shared<StandIn>(mutation);
+  const auto predictor = scene().load(device);
+  const auto pictures = scene().pictures(1);
+  std::vector<std::function<DecodedViews()>> unread;
+  bool was_recorded = false;
+  device->while_recording = [&] {
+    was_recorded = true;
+    std::async(std::launch::async, [&] {
+      unread[0]();
+      unread.clear();
+      disturb(*device, *predictor);
+    }).get();
+  };
+  for (int i = 0; i < 3; ++i) unread.push_back(predictor->start(pictures, scene().options));
+  check(was_recorded, "nothing was recorded");
+  return device;
+}
+
+const OnOneThread pinned("device: results are read and let go while their stream is recorded; freed pinned memory and events there are reported", [] {
+  check_clean(*disturbed([](StandIn&, Predictor&) {}), "reading results");
+  const auto freed = disturbed([](StandIn& device, Predictor&) { device.free_pinned(device.allocate_pinned(8)); });
+  check(reported(*freed, "pinned memory is freed while a stream is recorded") && reported(*freed, "pinned memory is allocated while a stream"),
+        first_of(freed->faults()));
+  const auto device = std::make_shared<StandIn>();
+  DeviceCalls calls(device);
+  DeviceEvent event(device);
+  const RecordingSpan span(device, calls.stream(), device->make_pool());
+  event.record(calls.stream());
+  check(reported(*device, "an event lands in a recording"), first_of(device->faults()));
+});
+
+/// Two detectors on one device, the second of which comes while the first is recorded.
+std::shared_ptr<StandIn> crowded(Mutation mutation) {
+  std::future<DecodedViews> other;
+  std::unique_ptr<Predictor> second;
+  const auto device = disturbed(
+      [&](StandIn& device, Predictor&) {
+        std::atomic<bool> over{false};
+        SharedDevice& shared = device.shared();
+        other = std::async(std::launch::async, [&] {
+          const Threads one(1);
+          second = scene().load(device.shared_from_this());
+          auto result = second->start(scene().pictures(2), scene().options)();
+          over = true;
+          return result;
+        });
+        while (!over && shared.lock.waiting() == 0) std::this_thread::yield();
+        if (over) other.wait();
+      },
+      mutation);
+  check(!other.get().empty(), "the second detector found no views");
+  second.reset();
+  return device;
+}
+
+const OnOneThread two("device: two detectors on one device keep out of each other's recordings", [] {
+  check_clean(*crowded({}), "two detectors");
+  const auto device = crowded({.one_lock_each = true});
+  check(reported(*device, "a forward, which may search for algorithms while a stream is recorded"), first_of(device->faults()));
+});
+
+const OnOneThread streams("device: every owner has streams of its own; a pool that wraps is reported", [] {
+  const auto make = [](Mutation mutation) {
+    const auto device = std::make_shared<StandIn>(mutation);
+    std::list<DeviceCalls> many;
+    for (int i = 0; i < 20; ++i) many.emplace_back(device);
+    return device;
+  };
+  check_clean(*make({}), "forty streams");
+  check(reported(*make({.pooled_streams = true}), "a stream has two owners"), "nobody noticed");
+});
+
+const OnOneThread broken("device: a recording that breaks costs its speed alone, says why, and leaves the device to the next one", [] {
+  const auto device = std::make_shared<StandIn>();
+  const auto predictor = scene().load(device);
+  const auto expected = scene().load(nullptr);
+  device->while_recording = [] { TORCH_CHECK(false, "operation not permitted when stream is capturing"); };
+  for (int i = 0; i < 5; ++i) {
+    check(same(predictor->start(scene().pictures(1), scene().options)(), expected->start(scene().pictures(1), scene().options)()), "round ", i);
+  }
+  check(device->launches() == 0 && predictor->warnings().size() == 1, predictor->warnings().size(), " warnings");
+  check(contains(predictor->warnings()[0], "127x127") && contains(predictor->warnings()[0], "not permitted"), predictor->warnings()[0]);
+  device->while_recording = nullptr;
+  for (int i = 0; i < 4; ++i) predictor->start(scene().pictures(2), scene().options)();
+  check(device->launches() == 2, "another size is launched ", device->launches(), " times");
+  check_clean(*device, "after a broken recording");
+});
+
+const OnOneThread sticky("device: whatever call fails for good, the detector says ERR_DEVICE, goes in peace, and frees what it had", [] {
+  const auto whole = std::make_shared<StandIn>();
+  live(whole);
+  check(whole->calls() > 100, whole->calls(), " calls");
+  for (int from = 0; from < whole->calls(); ++from) {
+    const auto device = std::make_shared<StandIn>();
+    device->fails_from = from;
+    try {
+      live(device);  // what fails in the end only, nobody has to know
+    } catch (const Error& error) {
+      check(error.code() == ErrorCode::Device && contains(error.what(), "trapped"), "call ", from, ": ", error.what());
+    }
+    device->check_that_all_is_freed();
+    check_clean(*device, "call " + std::to_string(from) + " fails");
+  }
+});
+
+const OnOneThread rules("device: LibTorch's settings are a forward's own while it is given to the device, and the process's afterwards", [] {
+  const at::Context& context = at::globalContext();
+  const bool tf32 = context.allowTF32CuDNN(), deterministic = context.deterministicCuDNN(), search = context.benchmarkCuDNN();
+  const auto hold = [&](CudaRules wanted) {
+    for (int i = 0; i < 300; ++i) {
+      const RulesInForce rules(wanted);
+      for (int again = 0; again < 3; ++again) {
+        if (context.allowTF32CuDNN() != wanted.tf32 || context.deterministicCuDNN() != wanted.deterministic) return false;
+        std::this_thread::yield();
+      }
+    }
+    return true;
+  };
+  std::vector<std::future<bool>> kept;
+  for (const CudaRules wanted : {CudaRules{.tf32 = true}, CudaRules{}, CudaRules{.deterministic = true}, CudaRules{.tf32 = true}}) {
+    kept.push_back(std::async(std::launch::async, hold, wanted));
+  }
+  for (auto& one : kept) check(one.get(), "a forward met another detector's settings");
+  check(context.allowTF32CuDNN() == tf32 && context.deterministicCuDNN() == deterministic && context.benchmarkCuDNN() == search,
+        "the process's settings are others than before");
+});
+
+}  // namespace
