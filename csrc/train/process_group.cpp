@@ -40,6 +40,12 @@ constexpr std::chrono::hours kPatience{24 * 30};  // of a sum: who lives may tak
 
 std::string first_line(const char* text) { return std::string(text, std::strcspn(text, "\n")); }
 
+/// What gloo says, without where in its sources and without its advice.
+std::string plain(std::string what) {
+  if (const size_t place = what.find("] "); what.starts_with('[') && place != std::string::npos) what.erase(0, place + 2);
+  return what.substr(0, what.find(". This is typically"));
+}
+
 std::string rank_of(int rank, int processes) { return "rank " + std::to_string(rank) + " of " + std::to_string(processes); }
 
 std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
@@ -119,6 +125,17 @@ c10::intrusive_ptr<c10d::Store> open_store(const Membership& m, bool keep) {
   }
 }
 
+/// Wakes who waits, now and then too, to look whether it still makes sense. (Waiting for a time wants a newer glibc than prebuilt addons may.)
+struct Bell {
+  std::mutex mutex;
+  std::condition_variable wake;
+
+  void ring() {
+    const std::lock_guard lock(mutex);
+    wake.notify_all();
+  }
+};
+
 /// What the thread of the signs of life tells the others.
 class Lost {
  public:
@@ -140,30 +157,29 @@ class Lost {
 
 class ProcessGroup::Pending {
  public:
-  explicit Pending(c10::intrusive_ptr<c10d::Work> work) : work_(std::move(work)) {
-    const auto state = state_;
+  Pending(c10::intrusive_ptr<c10d::Work> work, const std::shared_ptr<Bell>& bell) : bell_(bell), work_(std::move(work)) {
     future_ = work_->getFuture();
-    future_->addCallback([state](c10::ivalue::Future& future) {
-      const std::lock_guard lock(state->mutex);
+    future_->addCallback([bell, state = state_](c10::ivalue::Future& future) {
+      const std::lock_guard lock(bell->mutex);
       if (future.hasError()) state->failure = future.tryRetrieveErrorMessage();
       state->done = true;
-      state->wake.notify_all();
+      bell->wake.notify_all();
     });
   }
-  /// Whether it is done, which it waits for a little.
+  /// Whether it is done, after waiting until the bell rings.
   bool wait() {
-    std::unique_lock lock(state_->mutex);
-    return state_->wake.wait_for(lock, kLook, [this] { return state_->done; });
+    std::unique_lock lock(bell_->mutex);
+    if (!state_->done) bell_->wake.wait(lock);
+    return state_->done;
   }
   std::string failure() const { return state_->failure; }
 
  private:
   struct State {
-    std::mutex mutex;
-    std::condition_variable wake;
     bool done = false;
     std::string failure;
   };
+  std::shared_ptr<Bell> bell_;
   std::shared_ptr<State> state_ = std::make_shared<State>();
   c10::intrusive_ptr<c10d::Work> work_;
   c10::intrusive_ptr<c10::ivalue::Future> future_;
@@ -174,6 +190,7 @@ struct ProcessGroup::Impl {
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::Backend> backend;
   Lost lost;
+  std::shared_ptr<Bell> bell = std::make_shared<Bell>();
   int exchanges = 0;
   bool left = false;
   std::atomic<bool> ending{false};
@@ -181,6 +198,7 @@ struct ProcessGroup::Impl {
 
   std::vector<std::string> keys(const std::string& what) const;
   void meet();
+  void pass_beat();
   void show_life(const c10::intrusive_ptr<c10d::Store>& own_store);
   void check() const;
   [[noreturn]] void lose(const std::exception& failure) { lose(first_line(failure.what())); }
@@ -193,7 +211,7 @@ struct ProcessGroup::Impl {
     check();
     std::vector<at::Tensor> list{values};
     try {
-      return std::make_shared<Pending>(operation(list));
+      return std::make_shared<Pending>(operation(list), bell);
     } catch (const std::exception& error) {
       lose(error);
     }
@@ -234,6 +252,11 @@ void ProcessGroup::Impl::meet() {
   backend->setTimeout(kPatience);
 }
 
+/// With the bell ringing.
+void ProcessGroup::Impl::pass_beat() {
+  for (const auto from = Clock::now(); !ending && Clock::now() - from < kBeat; bell->ring()) std::this_thread::sleep_for(kLook);
+}
+
 void ProcessGroup::Impl::show_life(const c10::intrusive_ptr<c10d::Store>& own_store) {
   const std::string own = "beat/" + std::to_string(self.rank);
   const std::vector<std::string> beats = keys("beat");
@@ -249,11 +272,12 @@ void ProcessGroup::Impl::show_life(const c10::intrusive_ptr<c10d::Store>& own_st
         if (beat != heard[rank].first) heard[rank] = {beat, now};
         if (now - heard[rank].second > kDead) lost.say(rank_of(static_cast<int>(rank), self.processes) + " shows no sign of life any more");
       }
-      for (auto slept = Clock::now(); !ending && Clock::now() - slept < kBeat;) std::this_thread::sleep_for(kLook);
+      pass_beat();
     }
   } catch (const std::exception&) {
     if (!ending) lost.say("rank 0 of " + std::to_string(self.processes) + ", through which the processes hear of each other, has ended");
   }
+  while (!ending) pass_beat();
 }
 
 void ProcessGroup::Impl::check() const {
@@ -264,7 +288,7 @@ void ProcessGroup::Impl::check() const {
 /// The reason, if it is still to be heard.
 void ProcessGroup::Impl::lose(const std::string& what) {
   for (const auto from = Clock::now(); Clock::now() - from < 2 * kBeat; std::this_thread::sleep_for(kLook)) check();
-  lost.say("another process of this training has ended (" + what + ")");
+  lost.say("another process of this training has ended (" + plain(what) + ")");
   fail(lost.sentence());
 }
 
