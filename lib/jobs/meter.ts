@@ -51,7 +51,7 @@ export class Meter {
     this.#done = done;
     this.#failed = failed;
     this.#report = report;
-    this.#sampled = Date.now();
+    this.#sampled = performance.now();
     this.#recent.add(done + failed);
     this.#timer = setInterval(() => this.#tick(), reportMs);
   }
@@ -92,7 +92,7 @@ export class Meter {
   }
 
   #tick(): void {
-    const now = Date.now();
+    const now = performance.now();
     this.#recent.add(this.#done + this.#failed);
     this.#report?.(this.#progress());
     if (now - this.#sampled < sampleMs) return;

@@ -47,7 +47,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #watched: Watched;
   readonly #server: Server;
-  readonly #started = Date.now();
+  readonly #started = performance.now();
   #inHand = 0;
   /** When each picture of the last while ended. */
   #ended: number[] = [];
@@ -100,7 +100,7 @@ export class Metrics {
       if ('error' in made) this.#failed.inc({ code: made.error.code });
       else this.#done.inc();
       void bytesOf(entry).then((bytes) => this.#bytes.inc(bytes));
-      this.#ended.push(Date.now());
+      this.#ended.push(performance.now());
       this.#forget();
       return made;
     } finally {
@@ -141,7 +141,7 @@ export class Metrics {
   }
 
   #forget(): void {
-    const oldest = Date.now() - rateWindowMs;
+    const oldest = performance.now() - rateWindowMs;
     const kept = this.#ended.findIndex((time) => time >= oldest);
     // Seldom, because it copies.
     if (kept === -1) this.#ended = [];
@@ -149,7 +149,7 @@ export class Metrics {
   }
 
   #rate(): number {
-    const now = Date.now();
+    const now = performance.now();
     const seconds = Math.min(rateWindowMs, Math.max(1, now - this.#started)) / 1000;
     return this.#ended.filter((time) => time >= now - rateWindowMs).length / seconds;
   }

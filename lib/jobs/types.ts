@@ -99,7 +99,7 @@ export interface WorkerState {
   readonly refused: number;
   /** Pictures a second of late. */
   readonly rate: number;
-  /** Milliseconds since 1970. */
+  /** When it said so, in milliseconds since 1970 by the queue's server. */
   readonly time: number;
 }
 

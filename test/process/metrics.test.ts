@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 
 import { assertComplete, childrenOf, photos, startCornernet, until, writeList } from '../support/batch.js';
 import { root } from '../environment.js';
+import { Metrics } from '../../lib/jobs/metrics.js';
 import { cornernet, runNode } from '../support/child.js';
 import { RedisServer } from '../support/redis.js';
 
@@ -143,6 +144,23 @@ describe('--metrics', function () {
     assert.equal(code, 1);
     assert.match(stderr, new RegExp(`^ERR_OPTION: metrics can't be served on port ${port}: .*EADDRINUSE`, 'm'));
     assert.match((await cornernet(['batch', photos[0] ?? '', '--output', job, '--metrics', '70000'])).stderr, /^ERR_OPTION: .*metrics/m);
+  });
+
+  it('tells the rate by a steady clock, whatever the time of day does', async () => {
+    let url = '';
+    const metrics = await Metrics.serve(0, { health: () => undefined }, (text) => (url = text.replace(/^metrics at |\/metrics$/g, '')));
+    const { now } = Date;
+    Date.now = () => now() - 86_400_000;
+    try {
+      for (let i = 0; i < 5; i++)
+        await metrics.measured({ path: '/nowhere' }, Promise.resolve({ image: '', width: 1, height: 1, detections: [] }));
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const rate = (await scrape(url)).get('cornernet_pictures_per_second') ?? NaN;
+      assert.ok(rate > 0 && rate < 5 / 0.15, `${rate} pictures a second`); // five in at least 200 ms, as timers count them
+    } finally {
+      Date.now = now;
+      await metrics.close();
+    }
   });
 
   it('its library is loaded with the option alone', async () => {

@@ -50,8 +50,8 @@ export class QueueBed {
     return queue;
   }
 
-  async status(url: string): Promise<QueueStatus> {
-    return JSON.parse((await cornernet(['status', '--queue', url, '--format', 'json'])).stdout) as QueueStatus;
+  async status(url: string, env = process.env): Promise<QueueStatus> {
+    return JSON.parse((await cornernet(['status', '--queue', url, '--format', 'json'], { env })).stdout) as QueueStatus;
   }
 
   async end(): Promise<void> {

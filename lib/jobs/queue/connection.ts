@@ -22,8 +22,12 @@ function shown(url: URL): string {
 
 function parseUrl({ url }: QueueOptions): URL {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed && ['redis:', 'rediss:'].includes(parsed.protocol) && parsed.hostname !== '') return parsed;
-  throw new CornerNetError('ERR_OPTION', 'the queue must be a redis:// or rediss:// URL with a host');
+  if (parsed && ['redis:', 'rediss:'].includes(parsed.protocol) && parsed.hostname !== '' && /^(\/\d*)?$/.test(parsed.pathname))
+    return parsed;
+  throw new CornerNetError(
+    'ERR_OPTION',
+    'the queue must be a redis:// or rediss:// URL with a host, and at most the number of a database behind it',
+  );
 }
 
 function redisOptions(url: URL, authority: string | undefined): RedisOptions {
@@ -75,6 +79,7 @@ async function reach(url: URL, redis: RedisOptions, { Redis }: Packages): Promis
   }, connectMs);
   try {
     await probe.connect();
+    await probe.select(redis.db ?? 0); // else the client works in another database when this one is not there
     await probe.ping();
   } catch (error) {
     throw queueFailure(cause ?? error, `the queue at ${shown(url)}`);

@@ -1,13 +1,20 @@
 // What `cornernet status` shows of a worker: a line in the queue, which it renews while it lives.
 import { hostname } from 'node:os';
 
-import type { Queue } from 'bullmq';
+import type { Queue, RedisClient } from 'bullmq';
+import type { Redis } from 'ioredis';
 
 import type { SupervisedDetector } from '../supervisor.js';
 import type { WorkerState } from '../types.js';
 import type { Reply } from './protocol.js';
 
 const tellMs = 2_000;
+
+/** Milliseconds since 1970 by the server's clock: that of another machine may say anything. */
+export async function serverTime(client: RedisClient): Promise<number> {
+  const [seconds, microseconds] = await (client as unknown as Redis).time();
+  return 1000 * Number(seconds) + Math.floor(Number(microseconds) / 1000);
+}
 
 export class Presence {
   readonly state: { -readonly [Key in keyof WorkerState]: WorkerState[Key] } = {
@@ -23,7 +30,7 @@ export class Presence {
   /** That works at present, or did last. */
   engine: SupervisedDetector | undefined;
   readonly #queue: Queue;
-  #before = { pictures: 0, time: Date.now() };
+  #before = { pictures: 0, time: performance.now() };
   readonly #timer: NodeJS.Timeout;
 
   constructor(queue: Queue) {
@@ -37,11 +44,12 @@ export class Presence {
   }
 
   async tell(): Promise<void> {
-    const now = Date.now();
+    const now = performance.now();
     const rate = (this.state.pictures - this.#before.pictures) / Math.max(1e-3, (now - this.#before.time) / 1000);
     this.#before = { pictures: this.state.pictures, time: now };
-    Object.assign(this.state, { rate: (this.state.rate + rate) / 2, time: now });
-    await (await this.#queue.client).hset(this.#queue.toKey('presence'), { [this.#field]: JSON.stringify(this.state) });
+    const client = await this.#queue.client;
+    Object.assign(this.state, { rate: (this.state.rate + rate) / 2, time: await serverTime(client) });
+    await client.hset(this.#queue.toKey('presence'), { [this.#field]: JSON.stringify(this.state) });
   }
 
   end(): void {

@@ -3,6 +3,7 @@ import type { QueueOptions } from '../interfaces.js';
 import { parseLine } from '../lines.js';
 import type { QueueStatus, WorkerState } from '../types.js';
 import { chunksIn, openQueue } from './connection.js';
+import { serverTime } from './presence.js';
 import { workerSchema } from './protocol.js';
 
 const aliveMs = 15_000;
@@ -12,10 +13,12 @@ export async function queueStatus(options: QueueOptions): Promise<QueueStatus> {
   const { queue } = await openQueue(options, () => undefined); // the calls below fail themselves
   try {
     const counts = await chunksIn(queue);
-    const told = Object.values(await (await queue.client).hgetall(queue.toKey('presence')));
+    const client = await queue.client;
+    const told = Object.values(await client.hgetall(queue.toKey('presence')));
+    const now = await serverTime(client);
     const workers = told
       .map((text) => workerSchema.safeParse(parseLine(text)))
-      .flatMap((parsed) => (parsed.success && Date.now() - parsed.data.time < aliveMs ? [parsed.data] : []));
+      .flatMap((parsed) => (parsed.success && now - parsed.data.time < aliveMs ? [parsed.data] : []));
     const returned = await queue.getJobs(['delayed', 'failed'], 0, 9);
     const sum = (of: (worker: WorkerState) => number): number => workers.reduce((total, worker) => total + of(worker), 0);
     return {
