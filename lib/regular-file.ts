@@ -33,6 +33,19 @@ export async function openRegular(path: string): Promise<{ readonly file: FileHa
   }
 }
 
+/**
+ * The whole of a text file that somebody else may have put there.
+ * @throws {Error} as {@link openRegular}.
+ */
+export async function readText(path: string): Promise<string> {
+  const { file } = await openRegular(path);
+  try {
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
 /** So many bytes from `offset`, or as many as there are. */
 export async function readBytes(file: FileHandle, offset: number, size: number): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = Buffer.allocUnsafeSlow(size) as Uint8Array<ArrayBuffer>; // with an ArrayBuffer of its own

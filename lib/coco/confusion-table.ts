@@ -1,6 +1,6 @@
 // The confusion matrix as a coloured table, and the mistakes that are made most.
 import { escapeHtml, htmlTable, type Section } from '../report/page.js';
-import type { Confusion } from './confusion.js';
+import { mostOfAPicture, type Confusion } from './confusion.js';
 
 /** Beyond so many classes a window has no room: those with the most mistakes are shown. */
 const mostClasses = 80;
@@ -38,11 +38,11 @@ interface Cell {
   readonly share: number;
 }
 
-/** Row by row; those of nothing counted are left out. */
+/** Row by row. */
 function cellsOf({ counts }: Confusion): Cell[] {
   return counts.flatMap((row, is) => {
-    const total = row.reduce((sum, count) => sum + count, 0);
-    return row.map((count, seen) => ({ is, seen, count, share: count / total })).filter(({ count }) => count > 0);
+    const total = [...row.values()].reduce((sum, count) => sum + count, 0);
+    return [...row].sort(([a], [b]) => a - b).map(([seen, count]) => ({ is, seen, count, share: count / total }));
   });
 }
 
@@ -83,7 +83,7 @@ export function confusionSection(confusion: Confusion, scoreThreshold: number): 
   const some = nothing > kept.length ? ` The ${kept.length} of ${nothing} classes with the most mistakes.` : '';
   const text =
     `${isRoomy ? 'Counts' : 'Per cent of the row'}, coloured by share of the row. Rows: what it is. Columns: what it was taken for. ` +
-    `Detections of at least ${scoreThreshold}, overlap of at least 0.5; crowds and what lies in them are left out.${some}`;
+    `Detections of at least ${scoreThreshold}, the ${mostOfAPicture} surest of a picture, overlap of at least 0.5; crowds and what lies in them are left out.${some}`;
   const html = `<div class="beside">${matrix(cells, [...kept, nothing], nameOf, isRoomy)}${listOf(mistakes, nameOf)}</div>`;
   return { title: 'What was taken for what', text, html };
 }

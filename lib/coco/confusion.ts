@@ -4,6 +4,8 @@ import { overlapOf } from './matching.js';
 
 /** Overlap from which a detection is said to be of an object, whatever its class. */
 const leastOverlap = 0.5;
+/** Detections of a picture that count, the surest: each is compared with every object. */
+export const mostOfAPicture = 1000;
 
 /** A detection and the object that it is of; one of them alone: a detection of nothing, an object that was not found. */
 export interface Pair {
@@ -23,8 +25,8 @@ export interface PictureMistakes {
 export interface Confusion {
   /** Category names in the order of their ids; the last row and column, nothing, are not in it. */
   readonly names: readonly string[];
-  /** counts[what it is][what it was taken for]. */
-  readonly counts: readonly (readonly number[])[];
+  /** By what it is, how often it was taken for what; what never happened has no entry. */
+  readonly counts: readonly ReadonlyMap<number, number>[];
   /** Most mistakes first; pictures without any are left out. */
   readonly pictures: readonly PictureMistakes[];
 }
@@ -44,7 +46,7 @@ function pair(annotated: readonly CocoAnnotation[], detections: readonly CocoDet
   const crowds = annotated.filter(({ iscrowd }) => iscrowd);
   const left = new Set(annotated.filter(({ iscrowd }) => !iscrowd));
   const pairs: Pair[] = [];
-  for (const found of [...detections].sort((a, b) => b.score - a.score)) {
+  for (const found of [...detections].sort((a, b) => b.score - a.score).slice(0, mostOfAPicture)) {
     let object: CocoAnnotation | undefined;
     let most = leastOverlap;
     for (const one of left) {
@@ -69,14 +71,14 @@ export function confuse(annotations: CocoAnnotations, detections: readonly CocoD
   const categories = [...annotations.categories].sort((a, b) => a.id - b.id);
   const index = new Map(categories.map(({ id }, i) => [id, i]));
   const nothing = categories.length;
-  const counts = Array.from({ length: nothing + 1 }, () => new Array<number>(nothing + 1).fill(0));
-  const add = (row: number[], seen: number): unknown => (row[seen] = (row[seen] ?? 0) + 1);
+  const counts = Array.from({ length: nothing + 1 }, () => new Map<number, number>());
+  const add = (row: Map<number, number>, seen: number): unknown => row.set(seen, (row.get(seen) ?? 0) + 1);
   const indexOf = (one: { readonly category_id: number } | undefined): number => (one && index.get(one.category_id)) ?? nothing;
   const truth = groupByImage(annotations.annotations.filter(({ category_id }) => index.has(category_id)));
   const found = groupByImage(detections.filter(({ score, category_id }) => score >= scoreThreshold && index.has(category_id)));
   const pictures = annotations.images.map(({ id: imageId }): PictureMistakes => {
     const pairs = pair(truth.get(imageId) ?? [], found.get(imageId) ?? []);
-    for (const one of pairs) add(counts[indexOf(one.object)] as number[], indexOf(one.found));
+    for (const one of pairs) add(counts[indexOf(one.object)] as Map<number, number>, indexOf(one.found));
     const mistakes = pairs.filter(isMistake);
     return { imageId, pairs, missed: mistakes.filter(({ object }) => object).length, wrong: mistakes.filter((one) => one.found).length };
   });

@@ -1,10 +1,9 @@
 // COCO annotations and results, read and checked.
-import { readFile } from 'node:fs/promises';
-
 import { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { Detection } from '../detector/result.js';
+import { readText } from '../regular-file.js';
 import { validated } from '../validation.js';
 
 /** Left, top, width, height in pixels. */
@@ -81,9 +80,10 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
   return validated(schema, value, { code: 'ERR_INPUT', what: `${what}:` });
 }
 
-function firstTwice(ids: readonly number[]): number | undefined {
-  const seen = new Set<number>();
-  return ids.find((id) => seen.size === seen.add(id).size);
+/** The first of the values that an earlier one equals. */
+export function firstTwice<T>(values: readonly T[]): T | undefined {
+  const seen = new Set<T>();
+  return values.find((value) => seen.size === seen.add(value).size);
 }
 
 function distinct<T extends CocoNames>(names: T, what: string): T {
@@ -111,7 +111,7 @@ export function checkDetections(value: unknown, what: string): CocoDetection[] {
 
 async function readJson(file: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as unknown;
+    return JSON.parse(await readText(file)) as unknown;
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `${file} can't be read as JSON: ${sentenceOf(error)}`, { cause: error });
   }

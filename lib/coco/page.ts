@@ -3,7 +3,7 @@ import { CornerNetError } from '../errors.js';
 import { renderLabelledBoxes, type LabelledBox } from '../render/boxes.js';
 import { chart } from '../report/chart.js';
 import { escapeHtml, htmlPage, htmlTable, type Section } from '../report/page.js';
-import { sheet, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
+import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
 import { confuse, isMistake, type PictureMistakes } from './confusion.js';
 import { confusionSection } from './confusion-table.js';
 import type { CocoAnnotations, CocoBox, CocoDetection } from './dataset.js';
@@ -100,7 +100,7 @@ async function worst({ images, annotations }: EvaluationPage, mistakes: readonly
       draw: async () => {
         const path = await pictureBelow(images, { file_name: file });
         if (path === undefined) throw new CornerNetError('ERR_INPUT', `it is not in ${images}`);
-        return renderLabelledBoxes(path, boxesOf(pairs, names), sheetMaxPixels, thumbnailPx);
+        return renderLabelledBoxes(path, boxesOf(pairs, names).slice(0, sheetMaxBoxes), sheetMaxPixels, thumbnailPx);
       },
     };
   });

@@ -1,5 +1,5 @@
 // What a job is, in its job.json. A folder goes on only with the settings and the checkpoint that it was begun with.
-import { readFile, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
@@ -8,6 +8,7 @@ import { difference, refuseDifferences } from '../begun-otherwise.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { writeText } from '../output-file.js';
+import { readText } from '../regular-file.js';
 import { validated } from '../validation.js';
 
 const shardSchema = z.strictObject({ index: z.int().min(1), count: z.int().min(1) });
@@ -64,7 +65,7 @@ export async function readJob(folder: string): Promise<JobFile | undefined> {
       if (other === undefined) return undefined;
       throw new Error(`it is no job's folder and not empty (${other})`);
     }
-    return validated(jobSchema, JSON.parse(await readFile(join(folder, jobFile), 'utf8')), { code: 'ERR_JOB', what: `in its ${jobFile}` });
+    return validated(jobSchema, JSON.parse(await readText(join(folder, jobFile))), { code: 'ERR_JOB', what: `in its ${jobFile}` });
   } catch (error) {
     throw new CornerNetError('ERR_JOB', `${folder} can't be a job's folder: ${sentenceOf(error)}`, { cause: error });
   }

@@ -7,6 +7,7 @@ import type { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { syncFolder, unwritable } from '../output-file.js';
+import { openRegular } from '../regular-file.js';
 
 interface Line {
   readonly bytes: Buffer;
@@ -27,7 +28,7 @@ function unreadable(path: string, error: unknown): CornerNetError {
 async function* readLines(path: string): AsyncGenerator<Line, void> {
   let file: FileHandle;
   try {
-    file = await open(path);
+    ({ file } = await openRegular(path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw unreadable(path, error);

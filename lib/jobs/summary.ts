@@ -1,8 +1,8 @@
 // A job's summary.json: the counts.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { writeText } from '../output-file.js';
+import { readText } from '../regular-file.js';
 import type { BatchSummary } from './types.js';
 
 const summaryFile = 'summary.json';
@@ -13,7 +13,7 @@ export function writeSummary(folder: string, summary: BatchSummary): Promise<voi
 
 export async function readSummary(folder: string): Promise<BatchSummary | undefined> {
   try {
-    return JSON.parse(await readFile(join(folder, summaryFile), 'utf8')) as BatchSummary;
+    return JSON.parse(await readText(join(folder, summaryFile))) as BatchSummary;
   } catch {
     return undefined;
   }

@@ -8,6 +8,8 @@ import { escapeHtml, type Section } from './page.js';
 export const thumbnailPx = 400;
 /** Pixels of a picture that a sheet still opens; the detector has had its own limit. */
 export const sheetMaxPixels = 100_000_000;
+/** Boxes that are drawn of a picture, the first ones: of more nobody sees any. */
+export const sheetMaxBoxes = 500;
 
 export interface Thumbnail {
   readonly caption: string;

@@ -1,5 +1,4 @@
 // What a training does, spelt out from what was asked for: presets, epochs as steps, the learning rate for the batch. It is kept as config.json.
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { z } from 'zod';
@@ -8,6 +7,7 @@ import { difference, refuseDifferences } from '../begun-otherwise.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { packageVersion } from '../native.js';
 import { writeText } from '../output-file.js';
+import { readText } from '../regular-file.js';
 import { validated } from '../validation.js';
 import { sha256, resolveWeights } from '../weights/weights.js';
 import type { ArchitectureOptions, TrainOptions } from './interfaces.js';
@@ -139,7 +139,7 @@ export function writeConfig(file: string, config: TrainConfig): Promise<void> {
 /** @throws {CornerNetError} `code` when the file is there but is none. */
 export async function readConfig(file: string, code: 'ERR_JOB' | 'ERR_INPUT'): Promise<TrainConfig> {
   try {
-    const value = JSON.parse(await readFile(file, 'utf8')) as unknown;
+    const value = JSON.parse(await readText(file)) as unknown;
     return validated(configSchema, value, { code, what: `${file}:` });
   } catch (error) {
     if (error instanceof CornerNetError) throw error;
@@ -151,12 +151,12 @@ export async function readConfig(file: string, code: 'ERR_JOB' | 'ERR_INPUT'): P
 export async function optionsIn(file: string): Promise<Partial<TrainOptions>> {
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(file, 'utf8'));
+    value = JSON.parse(await readText(file));
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `${file} can't be read as JSON: ${sentenceOf(error)}`, { cause: error });
   }
   const options = configSchema.safeParse(value).success ? (value as TrainConfig).options : value;
-  const stated = options as object;
+  const stated = validated(z.record(z.string(), z.unknown()), options, { code: 'ERR_INPUT', what: `${file}:` });
   const checked = checkTrainOptions({ images: '-', annotations: '-', output: '-', ...stated });
   return Object.fromEntries(Object.entries(checked).filter(([name]) => name in stated && name !== 'output'));
 }

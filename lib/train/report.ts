@@ -7,7 +7,7 @@ import { writeText } from '../output-file.js';
 import { classColour, renderLabelledBoxes, type LabelledBox } from '../render/boxes.js';
 import { chart, type PlotSeries, type Point } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
-import { sheet, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
+import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
 import { resolveWeights } from '../weights/weights.js';
 import type { TrainLog } from './log.js';
 import type { TrainPlan } from './plan.js';
@@ -88,17 +88,18 @@ function chosen({ pictures, validation }: ReportMaterial): ReportPicture[] {
   if (!validation) return pictures.slice(0, shownPictures);
   const { annotations, images } = validation;
   const names = new Map(annotations.categories.map(({ id, name }) => [id, name]));
-  const shown = annotations.images.map((image) => ({
-    name: image.file_name,
-    file: join(images, image.file_name),
+  const annotated = new Set(annotations.annotations.map(({ image_id }) => image_id));
+  const shown = annotations.images.filter(({ id }) => annotated.has(id)).slice(0, shownPictures);
+  return shown.map(({ id, file_name }) => ({
+    name: file_name,
+    file: join(images, file_name),
     objects: annotations.annotations
-      .filter(({ image_id }) => image_id === image.id)
+      .filter(({ image_id }) => image_id === id)
       .map(({ bbox: [x, y, w, h], category_id }): LabelledObject => ({
         box: [x, y, x + w, y + h],
         category: names.get(category_id) ?? '',
       })),
   }));
-  return shown.filter(({ objects }) => objects.length > 0).slice(0, shownPictures);
 }
 
 async function found(weights: string, pictures: readonly ReportPicture[], signal: AbortSignal | undefined): Promise<Detection[][]> {
@@ -115,7 +116,7 @@ async function found(weights: string, pictures: readonly ReportPicture[], signal
 function thumbnail(caption: string, { file, objects }: ReportPicture, detections: readonly Detection[]): Thumbnail {
   const there = objects.map(({ box, category }): LabelledBox => ({ text: category, box, colour: '#3b4754', dashed: true }));
   const finds = detections.map(({ label, score, box, classId }): LabelledBox => ({ text: `${label} ${score.toFixed(2)}`, box, colour: classColour(classId) })); // prettier-ignore
-  return { caption, draw: () => renderLabelledBoxes(file, [...finds, ...there], sheetMaxPixels, thumbnailPx) };
+  return { caption, draw: () => renderLabelledBoxes(file, [...finds, ...there].slice(0, sheetMaxBoxes), sheetMaxPixels, thumbnailPx) };
 }
 
 async function pictureSection(

@@ -1,5 +1,5 @@
 // The pictures to learn from: which of a COCO file's count, with their boxes, and why the others do not.
-import type { CocoAnnotation, CocoAnnotations, CocoImage } from '../coco/dataset.js';
+import { firstTwice, type CocoAnnotation, type CocoAnnotations, type CocoImage } from '../coco/dataset.js';
 import { picturesBelow } from '../coco/pictures.js';
 import { CornerNetError } from '../errors.js';
 import { decodeImage } from '../images/image.js';
@@ -8,6 +8,8 @@ import { defaultMaxPixels } from '../options/values.js';
 
 /** mmdetection's: pictures with a shorter side are left out. */
 const leastSidePx = 32;
+/** Each object is pushed from each other one of its picture: more of them would take memory and time by their square. */
+const mostObjects = 4096;
 
 export interface LabelledObject {
   /** x1, y1, x2, y2 in pixels. */
@@ -89,7 +91,8 @@ export async function picturesOf(annotations: CocoAnnotations, folder: string, l
     }
     const objects = objectsOf(image, byImage.get(id) ?? [], categories, leftOut);
     if (objects.length === 0) leftOut.add('pictures have no object to learn', file_name);
-    return objects.length === 0 ? [] : [{ name: file_name, file: files[i] ?? '', objects }];
+    if (objects.length > mostObjects) leftOut.add(`pictures have more than ${mostObjects} objects`, file_name);
+    return objects.length === 0 || objects.length > mostObjects ? [] : [{ name: file_name, file: files[i] ?? '', objects }];
   });
   if (pictures.length === 0) {
     throw new CornerNetError(
@@ -103,7 +106,7 @@ export async function picturesOf(annotations: CocoAnnotations, folder: string, l
 /** Names by class id: the categories in the order of their ids. */
 export function classesOf({ categories }: CocoAnnotations): string[] {
   const names = [...categories].sort((a, b) => a.id - b.id).map(({ name }) => name);
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  const twice = firstTwice(names);
   if (twice !== undefined) throw new CornerNetError('ERR_INPUT', `two categories of the annotations are called ${twice}`);
   return names;
 }

@@ -19,7 +19,8 @@ export async function readValidation(
   threads: number | undefined,
 ): Promise<Validation> {
   const annotations = await readAnnotations(file);
-  const unknown = annotations.categories.filter(({ name }) => !classes.includes(name)).map(({ name }) => name);
+  const trained = new Set(classes);
+  const unknown = annotations.categories.filter(({ name }) => !trained.has(name)).map(({ name }) => name);
   if (unknown.length > 0) {
     throw new CornerNetError('ERR_INPUT', `${file} has ${unknown.length} categories that are not trained: ${listed(unknown, 5)}`);
   }

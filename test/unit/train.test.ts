@@ -1,11 +1,14 @@
 // Training's plan: learning rates, orders, which pictures count, options.
 import { strict as assert } from 'node:assert';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import type { CocoAnnotations } from '../../lib/coco/dataset.js';
+import { readAnnotations, readDetections, readNames, type CocoAnnotations } from '../../lib/coco/dataset.js';
+import { readJob } from '../../lib/jobs/job.js';
 import { batchesOf, batchOrder } from '../../lib/train/batches.js';
+import { openLog } from '../../lib/train/log.js';
 import { membershipOf } from '../../lib/train/membership.js';
 import { checkTrainOptions } from '../../lib/train/options.js';
 import { compareConfig, configOf, optionsIn, planOf } from '../../lib/train/plan.js';
@@ -156,6 +159,34 @@ describe('training', () => {
     await assert.rejects(decodeSample(object([300, 300, 400, 400]), new Map()), { code: 'ERR_INPUT', message: /no annotated object lies/ });
   });
 
+  it('a picture with more objects than can be compared with each other is left out', async () => {
+    const crowd = Array.from({ length: 4097 }, (_, i) => annotation(i + 1, 1, [1, 1, 9, 9]));
+    const leftOut = new LeftOut();
+    const pictures = await picturesOf(dataset([...crowd, annotation(9999, 2, [1, 1, 9, 9])]), folder, leftOut);
+    assert.deepEqual(pictures.map(({ name }) => name), ['picture1.png']); // prettier-ignore
+    assert.match(leftOut.sentences.join(), /1 pictures have more than 4096 objects \(the first: picture0.png\)/);
+  });
+
+  it('however many categories there are, they are looked at once', () => {
+    const categories = Array.from({ length: 400_000 }, (_, id) => ({ id, name: `class ${id}` }));
+    assert.equal(classesOf({ ...dataset([]), categories }).length, 400_000);
+  });
+
+  it('what is no regular file is never waited for', async () => {
+    const scratch = await mkdtemp(join(tmpdir(), 'cornernet-fifo-'));
+    try {
+      const fifo = join(scratch, 'fifo');
+      execFileSync('mkfifo', [fifo]);
+      for (const read of [readAnnotations, readDetections, readNames, optionsIn])
+        await assert.rejects(read(fifo), { code: 'ERR_INPUT', message: /a FIFO, not a regular file/ });
+      execFileSync('mkfifo', [join(scratch, 'log.jsonl'), join(scratch, 'job.json')]);
+      await assert.rejects(openLog(scratch, 0), { code: 'ERR_INPUT', message: /log.jsonl can't be read: it is a FIFO/ });
+      await assert.rejects(readJob(scratch), { code: 'ERR_JOB', message: /it is a FIFO/ });
+    } finally {
+      await rm(scratch, { recursive: true });
+    }
+  });
+
   it('options are checked', () => {
     const refuses = (options: object, message: RegExp): void =>
       assert.throws(() => checkTrainOptions({ ...needed, ...options }), { code: 'ERR_OPTION', message });
@@ -198,6 +229,10 @@ describe('training', () => {
       assert.deepEqual(JSON.parse(JSON.stringify(again.settings)), config.options);
       await writeFile(file, '{"epcohs": 3}');
       await assert.rejects(optionsIn(file), { code: 'ERR_OPTION', message: /epcohs is unknown/ });
+      for (const none of ['null', '[]', '3', '"a"']) {
+        await writeFile(file, none);
+        await assert.rejects(optionsIn(file), { code: 'ERR_INPUT', message: /expected record/ });
+      }
       await writeFile(file, 'no JSON');
       await assert.rejects(optionsIn(file), { code: 'ERR_INPUT', message: /can't be read as JSON/ });
     } finally {
