@@ -250,7 +250,7 @@ export interface NativeTrainer {
     learningRate: number,
     stop?: boolean,
   ): Promise<NativeStep>;
-  /** Writes aside and renames; ERR_WRITE. */
+  /** Nothing is left of what fails: ERR_WRITE with the system's words, ERR_INPUT when a weight is not finite. */
   save(id: number, options: { path: string; iteration: number; epoch: number; learningRate: number; optimizer: boolean }): Promise<void>;
   cancel(id: number): void;
   close(): Promise<void>;
@@ -267,7 +267,7 @@ export interface NativeBuildInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 6;
+const boundary = 7;
 
 export interface NativeAddon {
   boundary: number;

@@ -1,7 +1,7 @@
 // Outputs: a file, which appears under its name only when it is complete, what devices and pipes take, or standard output.
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, createWriteStream, type Stats } from 'node:fs';
-import { access, chmod, chown, mkdir, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, chmod, chown, mkdir, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import type { Writable } from 'node:stream';
@@ -25,6 +25,8 @@ async function writeTo(stream: Writable, text: string | Uint8Array): Promise<voi
   await new Promise<void>((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())));
 }
 
+/** Names that files have before they have their own. */
+const asideName = /\.\d+-[0-9a-f]{8}\.part$/;
 /** Bytes that a file's name may have. */
 const longestName = 255;
 
@@ -75,7 +77,7 @@ async function targetOf(path: string): Promise<Target> {
   const descriptor = there && (await descriptorOf(path));
   if (descriptor !== undefined || (there && !there.isFile())) return { file: path, descriptor };
   const file = there ? await realpath(path) : await linkedTo(resolve(path));
-  const ending = `.${process.pid}-${randomBytes(4).toString('hex')}.part`;
+  const ending = `.${process.pid}-${randomBytes(4).toString('hex')}.part`; // as asideName has it
   return { file, aside: join(dirname(file), fittingName(basename(file), ending)), former: there };
 }
 
@@ -95,6 +97,33 @@ async function replace({ file, former }: Target, aside: string): Promise<void> {
     await chmod(aside, former.mode & 0o7777);
   }
   await rename(aside, file);
+}
+
+/**
+ * A file that `write` writes and has on the disk, under a name aside that it is given; then it gets its own.
+ * @throws {CornerNetError} `ERR_WRITE`, or what `write` throws of another code; of the file nothing is left then.
+ */
+export async function writeAside(path: string, write: (aside: string) => Promise<void>): Promise<void> {
+  let made: string | undefined;
+  try {
+    const target = await targetOf(path);
+    if (target.aside === undefined) throw new Error('it is no regular file');
+    made = target.aside;
+    // Nobody reads of a private file what its former readers could not; nothing that lies there is followed or kept.
+    await (await open(made, 'wx', target.former ? 0o600 : 0o666)).close();
+    await write(made);
+    await replace(target, made);
+    await syncFolder(dirname(target.file));
+  } catch (error) {
+    if (made !== undefined) await rm(made, { force: true }).catch(() => undefined);
+    if (error instanceof CornerNetError && error.code !== 'ERR_WRITE') throw error;
+    throw unwritable(path, error);
+  }
+}
+
+/** Deletes what killed processes left aside in a folder that is this one's alone. */
+export async function clearAside(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) if (asideName.test(name)) await rm(join(folder, name), { force: true });
 }
 
 /** What file systems say that have no such thing as a folder's sync, or of folders that can't be read. */

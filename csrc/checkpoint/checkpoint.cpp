@@ -1,5 +1,9 @@
 #include "checkpoint/checkpoint.h"
 
+#include <ATen/ops/linalg_vector_norm.h>
+
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -22,7 +26,7 @@ using pickle::Value;
 [[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, what); }
 
 // Bounds that no CornerNet comes near; they keep a small file from standing for much memory.
-constexpr size_t kMaxTensors = 20'000, kMaxName = 256, kMaxClasses = 10'000;
+constexpr size_t kMaxTensors = 20'000;
 
 /// A checkpoint is a dictionary with a state_dict, or is one.
 const Value& state_dict_of(const Value& root) {
@@ -45,7 +49,7 @@ NamedTensors place_tensors(const Value& root, TensorStore& store) {
     const Value& key = *state_dict.items[i];
     const Value& value = *state_dict.items[i + 1];
     if (key.kind != Kind::String) fail("a key of the state_dict is no string");
-    if (key.text.size() > kMaxName) fail("a key of the state_dict has " + std::to_string(key.text.size()) + " characters");
+    if (key.text.size() > kLongestName) fail("a key of the state_dict has " + std::to_string(key.text.size()) + " characters");
     if (i >= 2 * kMaxTensors) fail("its state_dict has more than " + std::to_string(kMaxTensors) + " tensors");
     const std::string name = without_module(key.text);
     if (value.kind != Kind::Tensor) {
@@ -62,9 +66,9 @@ NamedTensors place_tensors(const Value& root, TensorStore& store) {
 std::vector<std::string> strings_of(const Value* list) {
   std::vector<std::string> strings;
   if (!list || (list->kind != Kind::Tuple && list->kind != Kind::List)) return strings;
-  if (list->items.size() > kMaxClasses) return strings;
+  if (list->items.size() > kMostClasses) return strings;
   for (const Value* item : list->items) {
-    if (item->kind != Kind::String || item->text.size() > kMaxName) return {};
+    if (item->kind != Kind::String || item->text.size() > kLongestName) return {};
     strings.emplace_back(item->text);
   }
   return strings;
@@ -176,6 +180,11 @@ std::map<int64_t, AdamMoments> CheckpointFile::read_moments() const {
 
 void CheckpointFile::close() {
   of_file(path_, [&] { store_->close(); });
+}
+
+bool is_sound(const at::Tensor& tensor) {
+  if (!tensor.is_floating_point() || tensor.numel() == 0) return true;
+  return at::linalg_vector_norm(tensor, std::numeric_limits<double>::infinity()).item<double>() < std::ldexp(1.0, kNumbersBelow);
 }
 
 Checkpoint load_checkpoint(const std::string& path) {

@@ -11,6 +11,13 @@
 
 namespace cornernet {
 
+/// Bounds of what is read: a file with more classes, or longer names of them in bytes, counts as one that names none.
+inline constexpr size_t kMostClasses = 10'000, kLongestName = 256;
+
+/// The power of two that all numbers are below. No network learns others, and sums of their products become infinite and then NaN, which a ReLU takes
+/// for 0: nothing is found, and nobody knows why. One wrong bit makes most weights as large.
+inline constexpr int kNumbersBelow = 48;
+
 struct CheckpointMeta {
   std::vector<std::string> classes;  // empty when the file names none
   std::string config;                // the training configuration's text, empty when absent
@@ -48,7 +55,8 @@ class CheckpointFile {
   const CheckpointMeta& meta() const { return contents_.meta; }
   /// The optimizer's state, with its numbers.
   std::map<int64_t, AdamMoments> read_moments() const;
-  /// The numbers of a tensor that was taken, in memory of their own: once for each, on any thread. They are finite unless `any_number`.
+  /// The numbers of a tensor that was taken, in memory of their own: once for each, on any thread. They are finite
+  /// and below 2^kNumbersBelow unless `any_number`.
   at::Tensor read(const at::Tensor& tensor, bool any_number = false) const;
   /// After the last read(). Throws when the file was changed meanwhile.
   void close();
@@ -59,6 +67,9 @@ class CheckpointFile {
   Checkpoint contents_;
   std::map<int64_t, at::Tensor> steps_;  // of moments that keep them as a tensor
 };
+
+/// Whether the numbers are those of a network: finite and below 2^kNumbersBelow.
+bool is_sound(const at::Tensor& tensor);
 
 /// All of it, whatever the numbers.
 Checkpoint load_checkpoint(const std::string& path);

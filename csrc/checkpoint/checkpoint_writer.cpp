@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 #include <system_error>
 #include <vector>
 
@@ -17,20 +16,20 @@
 namespace cornernet {
 namespace {
 
-/// A file that gets its name when it is complete and on the disk.
-class FileAside {
+/// A file of which nothing is left unless all of it is on the disk.
+class FileOnDisk {
  public:
-  explicit FileAside(const std::string& path)
-      : path_(path), aside_(path + ".part"), file_(::open(aside_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+  explicit FileOnDisk(const std::string& path)
+      : path_(path), file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666)) {
     if (file_ < 0) fail();
   }
-  ~FileAside() {
+  ~FileOnDisk() {
     if (file_ < 0) return;
     ::close(file_);
-    ::unlink(aside_.c_str());
+    ::unlink(path_.c_str());
   }
-  FileAside(const FileAside&) = delete;
-  FileAside& operator=(const FileAside&) = delete;
+  FileOnDisk(const FileOnDisk&) = delete;
+  FileOnDisk& operator=(const FileOnDisk&) = delete;
 
   /// False once it failed; check() says why.
   bool write(const void* data, size_t size) {
@@ -53,20 +52,19 @@ class FileAside {
   void commit() {
     check();
     if (::fsync(file_) != 0) fail();
-    if (::rename(aside_.c_str(), path_.c_str()) != 0) fail();
-    ::close(file_);
+    const int closed = ::close(file_);
     file_ = -1;
-    const auto folder = std::filesystem::path(path_).parent_path();
-    const int of_folder = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (of_folder < 0) return;  // the file is there; its name may only last a little later
-    ::fsync(of_folder);
-    ::close(of_folder);
+    if (closed == 0) return;
+    const int why = errno;
+    ::unlink(path_.c_str());
+    errno = why;
+    fail();
   }
 
  private:
-  [[noreturn]] void fail() const { throw Error(ErrorCode::Write, path_ + " can't be written: " + std::generic_category().message(errno)); }
+  [[noreturn]] static void fail() { throw Error(ErrorCode::Write, std::generic_category().message(errno)); }
 
-  std::string path_, aside_;
+  std::string path_;
   int file_;
   int failure_ = 0;
 };
@@ -95,6 +93,7 @@ class Pickled {
  private:
   void write(std::string_view name, const at::Tensor& tensor) {
     const at::Tensor dense = tensor.cpu().contiguous();
+    if (!is_sound(dense)) throw Error(ErrorCode::Input, std::string(name) + " is not finite any more, or nearly, so that nothing is written");
     out_.entry(name);
     storages_.emplace_back(out_.tensor(dense), dense);
   }
@@ -167,8 +166,8 @@ class Pickled {
 }  // namespace
 
 void write_checkpoint(const std::string& path, const CheckpointContent& content) {
-  FileAside file(path);
-  Pickled pickled(content);
+  Pickled pickled(content);  // first: it may refuse
+  FileOnDisk file(path);
   {
     // The writer's clean-up can't bear a failure (it would throw once more), so it is told that all went well and the file knows better.
     caffe2::serialize::PyTorchStreamWriter zip([&](const void* data, size_t size) {

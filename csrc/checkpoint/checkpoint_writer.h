@@ -19,7 +19,8 @@ struct CheckpointContent {
   int64_t parameters = 0;
 };
 
-/// Writes aside, to the disk, and renames: the name never has half a file. Throws Error(Write).
+/// Writes to the disk; nothing is left of a file that fails. Throws Error(Write) with the system's words; Error(Input) when a number is not finite,
+/// which no reader would take.
 void write_checkpoint(const std::string& path, const CheckpointContent& content);
 
 }  // namespace cornernet

@@ -14,6 +14,9 @@ namespace cornernet {
 /// Told of each part of a file before it is looked at; nothing for one that lies in memory.
 using Demand = std::function<void(Bytes)>;
 
+/// Bytes of a file's pickles at most: those of a training-time HourglassNet-104 have 3 MB.
+inline constexpr size_t kMostPickle = size_t{256} << 20;
+
 /// A storage's bytes.
 struct StoredBytes {
   Bytes bytes;
@@ -25,8 +28,6 @@ struct Container {
   const pickle::Value* root = nullptr;
   /// By storage key; each is as long as its record.
   std::unordered_map<std::string, StoredBytes> storages;
-  /// Whether the storages' bytes were demanded with the rest.
-  bool demanded = false;
 };
 
 bool is_zip(Bytes file, const Demand& demand = {});

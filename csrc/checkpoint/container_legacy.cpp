@@ -30,12 +30,12 @@ Storages described_storages(const pickle::Unpickler& unpickler) {
 }
 
 /// `rest` is left behind it.
-void check_header(Bytes& rest, pickle::Unpickler& unpickler) {
-  const pickle::Value& magic = unpickler.load(rest);
+void check_header(Bytes& rest, pickle::Unpickler& unpickler, const Demand& demand) {
+  const pickle::Value& magic = unpickler.load(rest, demand);
   if (magic.kind != pickle::Kind::BigInt || magic.text != kMagic) fail("the file is not a checkpoint: torch.save's magic number is missing");
-  const pickle::Value& protocol = unpickler.load(rest);
+  const pickle::Value& protocol = unpickler.load(rest, demand);
   if (protocol.kind != pickle::Kind::Int || protocol.integer != kProtocol) fail("the checkpoint's protocol is not torch.save's 1001");
-  const pickle::Value& system = unpickler.load(rest);
+  const pickle::Value& system = unpickler.load(rest, demand);
   const pickle::Value* little = system.find("little_endian");
   if (little && little->kind == pickle::Kind::Bool && little->integer == 0) {
     fail("the checkpoint was written on a big-endian machine, which is not supported");
@@ -45,17 +45,17 @@ void check_header(Bytes& rest, pickle::Unpickler& unpickler) {
 }  // namespace
 
 Container open_legacy(Bytes file, pickle::Unpickler& unpickler, const Demand& demand) {
-  constexpr size_t kHeader = 4096;  // far more than it takes: what is no checkpoint at all is not read any further
-  Bytes header = file.first(std::min(kHeader, file.size()));
-  const size_t header_read = header.size();
-  if (demand) demand(header);
-  check_header(header, unpickler);
-  if (demand) demand(file);  // how far the other pickles reach, only reading them shows
-  Bytes rest = file.subspan(header_read - header.size());
+  size_t pickled = 0;
+  const Demand pickles = [&](Bytes part) {
+    pickled += part.size();
+    if (pickled > kMostPickle) fail("its pickles have more than " + std::to_string(kMostPickle) + " bytes");
+    if (demand) demand(part);
+  };
+  Bytes rest = file;
+  check_header(rest, unpickler, pickles);
   Container container;
-  container.demanded = true;
-  container.root = &unpickler.load(rest);
-  const pickle::Value& keys = unpickler.load(rest);
+  container.root = &unpickler.load(rest, pickles);
+  const pickle::Value& keys = unpickler.load(rest, pickles);
   if (keys.kind != pickle::Kind::List) fail("the checkpoint's list of storages is missing");
   const Storages described = described_storages(unpickler);
   for (const pickle::Value* key : keys.items) {
@@ -64,6 +64,7 @@ Container open_legacy(Bytes file, pickle::Unpickler& unpickler, const Demand& de
     const pickle::StorageRef& storage = found->second->storage;
     int64_t numel;
     if (rest.size() < sizeof(numel)) fail("the file is cut off before storage " + std::string(storage.key));
+    if (demand) demand(rest.first(sizeof(numel)));
     std::memcpy(&numel, rest.data(), sizeof(numel));
     if (numel != storage.numel) {
       fail("storage " + std::string(storage.key) + " has " + std::to_string(numel) + " elements in the file, " + std::to_string(storage.numel) +

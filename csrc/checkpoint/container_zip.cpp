@@ -165,6 +165,7 @@ Container open_zip(Bytes file, pickle::Unpickler& unpickler, const Demand& deman
       throw Error(ErrorCode::Checkpoint, "the checkpoint was written on a big-endian machine, which is not supported");
   }
   Container container;
+  if (object->second.bytes.size() > kMostPickle) fail("its data.pkl has more than " + std::to_string(kMostPickle) + " bytes");
   Bytes object_pickle = checked(object->second, archive, "data.pkl");
   container.root = &unpickler.load(object_pickle);
   const std::string data = folder + std::string(kData);

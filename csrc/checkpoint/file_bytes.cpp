@@ -66,11 +66,4 @@ void FileBytes::close_unchanged() {
   if (now.st_size != status_.st_size || !same(now.st_mtim, status_.st_mtim)) throw Error(ErrorCode::Checkpoint, "it changed while it was read");
 }
 
-void FileBytes::forget(Bytes part) const {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;  // whole pages only: neighbours may still be read
-  const auto end = (reinterpret_cast<uintptr_t>(part.data()) + part.size()) / page * page;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
-}
-
 }  // namespace cornernet

@@ -27,8 +27,6 @@ class FileBytes {
   void read(Bytes part, uint8_t* to) const;
   /// Closes the file after the last read. Throws Error(Checkpoint) when it is not what it was at open().
   void close_unchanged();
-  /// Gives the memory of a part that nobody reads any more back.
-  void forget(Bytes part) const;
 
  private:
   FileBytes(int fd, const struct stat& status, uint8_t* data);

@@ -34,7 +34,8 @@ Value* Unpickler::make(Kind kind) {
 /// One pass over one pickle: the stack, the marks and the memo.
 class Unpickler::Run {
  public:
-  Run(Unpickler& unpickler, std::span<const uint8_t> bytes) : unpickler_(unpickler), bytes_(bytes) {}
+  Run(Unpickler& unpickler, std::span<const uint8_t> bytes, const std::function<void(std::span<const uint8_t>)>& demand)
+      : unpickler_(unpickler), bytes_(bytes), demand_(demand), demanded_(demand ? 0 : bytes.size()) {}
 
   const Value& run() {
     for (;;) {
@@ -60,8 +61,17 @@ class Unpickler::Run {
   size_t most() const { return unpickler_.most_values_; }
 
   // Reading
+  /// Has the bytes up to `end` demanded.
+  void reach(size_t end) {
+    constexpr size_t kAtOnce = size_t{64} << 10;
+    if (end <= demanded_) return;
+    const size_t to = std::min(bytes_.size(), std::max(end, demanded_ + kAtOnce));
+    demand_(bytes_.subspan(demanded_, to - demanded_));
+    demanded_ = to;
+  }
   std::string_view take(uint64_t n) {
     if (n > bytes_.size() - position_) fail("it ends within a value");
+    reach(position_ + static_cast<size_t>(n));
     const std::string_view part(reinterpret_cast<const char*>(bytes_.data()) + position_, static_cast<size_t>(n));
     position_ += static_cast<size_t>(n);
     return part;
@@ -74,7 +84,9 @@ class Unpickler::Run {
     return value;
   }
   std::string_view line() {
-    const auto rest = bytes_.subspan(position_);
+    constexpr size_t kLongest = size_t{64} << 10;
+    const auto rest = bytes_.subspan(position_, std::min(kLongest, bytes_.size() - position_));
+    reach(position_ + rest.size());
     const auto end = std::find(rest.begin(), rest.end(), '\n');
     if (end == rest.end()) fail("it ends within a name");
     const std::string_view text = take(static_cast<uint64_t>(end - rest.begin()));
@@ -176,6 +188,8 @@ class Unpickler::Run {
 
   Unpickler& unpickler_;
   std::span<const uint8_t> bytes_;
+  const std::function<void(std::span<const uint8_t>)>& demand_;
+  size_t demanded_;
   size_t position_ = 0, opcode_at_ = 0, opcodes_ = 0;
   std::vector<Value*> stack_;
   std::vector<size_t> marks_;
@@ -280,8 +294,8 @@ void Unpickler::Run::step(uint8_t opcode) {
   known->second(*this);
 }
 
-const Value& Unpickler::load(std::span<const uint8_t>& bytes) {
-  Run run(*this, bytes);
+const Value& Unpickler::load(std::span<const uint8_t>& bytes, const std::function<void(std::span<const uint8_t>)>& demand) {
+  Run run(*this, bytes, demand);
   const Value& value = run.run();
   bytes = bytes.subspan(run.position());
   return value;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,8 +54,8 @@ class Unpickler {
   /// `origin` names the stream in errors. A larger file may hold more values.
   explicit Unpickler(std::string origin, size_t file_size = 0) : origin_(std::move(origin)), most_values_(most_values(file_size)) {}
 
-  /// Reads one pickle off the front of `bytes` and returns its value. Throws Error(Checkpoint).
-  const Value& load(std::span<const uint8_t>& bytes);
+  /// Reads one pickle off the front of `bytes` and returns its value; `demand` is told of bytes before they are looked at. Throws Error(Checkpoint).
+  const Value& load(std::span<const uint8_t>& bytes, const std::function<void(std::span<const uint8_t>)>& demand = {});
   /// Every value made so far, whether anything refers to it or not.
   const std::deque<Value>& values() const { return values_; }
 

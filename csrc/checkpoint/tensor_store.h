@@ -37,7 +37,7 @@ class TensorStore {
   /// After the last place(): reads what several tensors share. Throws Error(Checkpoint) when storages overlap.
   void settle();
   /// A tensor with the numbers of one that place() gave, in memory of its own; on any thread. Throws Error(Checkpoint) when they are not what their
-  /// checksum says or, unless `any_number`, not finite.
+  /// checksum says or, unless `any_number`, not as is_sound() wants them.
   at::Tensor read(const at::Tensor& placed, bool any_number) const;
   /// Throws Error(Checkpoint) when the file is not what it was at first. Nothing can be read any more.
   void close() { file_->close_unchanged(); }
@@ -45,7 +45,7 @@ class TensorStore {
  private:
   struct Content {
     at::Tensor bytes;
-    bool finite;
+    bool sound;  // as is_sound() has it
   };
   struct Storage {
     std::string name;  // of its first tensor

@@ -44,4 +44,12 @@ void check_options(const DetectOptions& options) {
   check_scales(options.scales);
 }
 
+void check_stated(const DetectOptions& stated, const std::string& path) {
+  try {
+    check_options(stated);
+  } catch (const Error& error) {
+    throw Error(ErrorCode::Checkpoint, "the configuration text in the checkpoint " + path + ": " + error.what());
+  }
+}
+
 }  // namespace cornernet

@@ -167,17 +167,7 @@ std::vector<Candidate> merge_detections(std::vector<Candidate> detections, const
   return merged;
 }
 
-namespace {
-
-void check_stated(const DetectOptions& stated, const std::string& path) {
-  try {
-    check_options(stated);
-  } catch (const Error& error) {
-    throw Error(ErrorCode::Checkpoint, "the configuration text in the checkpoint " + path + ": " + error.what());
-  }
-}
-
-}  // namespace
+namespace {}  // namespace
 
 struct Detector::Impl {
   DetectorInfo info;

@@ -1,6 +1,7 @@
 #include "train/beginning.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
@@ -47,6 +48,8 @@ class Draw {
   double bound_ = 0;
 };
 
+[[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, what); }
+
 bool same_classes(const Checkpoint& checkpoint, const std::vector<std::string>& classes, int64_t held) {
   if (held != static_cast<int64_t>(classes.size())) return false;
   return checkpoint.meta.classes.empty() || checkpoint.meta.classes == classes;
@@ -65,9 +68,12 @@ std::map<int64_t, AdamMoments> moments_of(const Checkpoint& checkpoint, const st
     if (place == places.end()) continue;
     const auto found = checkpoint.moments.find(in_file++);
     if (found == checkpoint.moments.end()) continue;
-    if (found->second.exp_avg.sizes() != tensor.sizes() || found->second.exp_avg_sq.sizes() != tensor.sizes()) {
-      throw Error(ErrorCode::Checkpoint, "the optimizer's state for " + name + " has another shape than the tensor");
+    const auto& [steps, exp_avg, exp_avg_sq] = found->second;
+    if (exp_avg.sizes() != tensor.sizes() || exp_avg_sq.sizes() != tensor.sizes()) {
+      fail("the optimizer's state for " + name + " has another shape than the tensor");
     }
+    // Means of squares; a count.
+    if (!(steps >= 0) || exp_avg_sq.lt(0).any().item<bool>()) fail("the optimizer's state for " + name + " is below 0");
     moments.emplace(place->second, found->second);
   }
   return moments;
@@ -107,7 +113,10 @@ Beginning take_over(const Checkpoint& checkpoint, const std::vector<std::string>
     const at::Tensor drawn = draw(parameter);
     const auto found = by_name.find(parameter.name);
     const bool taken = found != by_name.end() && (same || !gives_classes(parameter.name));
-    if (taken) drawn.copy_(found->second);
+    if (taken) {
+      if (!is_sound(found->second)) fail(parameter.name + " holds numbers that are not finite, or 2^" + std::to_string(kNumbersBelow) + " and more");
+      drawn.copy_(found->second);
+    }
     if (!taken && !parameter.optional) beginning.drawn.push_back(parameter.name);
     beginning.tensors.emplace_back(parameter.name, drawn);
   }

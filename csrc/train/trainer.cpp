@@ -33,6 +33,19 @@ void check(const Architecture& a) {
     require(between(channels, kMostChannels), ErrorCode::Option, "a layer has 1 to 4096 channels");
 }
 
+/// A checkpoint with others would be read as one without names.
+void check_classes(const std::vector<std::string>& classes) {
+  require(!classes.empty(), ErrorCode::Option, "there must be a class at least");
+  if (classes.size() > kMostClasses) {
+    throw Error(ErrorCode::Input, "a network has at most " + std::to_string(kMostClasses) + " classes, not " + std::to_string(classes.size()));
+  }
+  for (const std::string& name : classes) {
+    if (name.size() <= kLongestName) continue;
+    throw Error(ErrorCode::Input, "a class's name has at most " + std::to_string(kLongestName) + " bytes, not " + std::to_string(name.size()) + ": " +
+                                      name.substr(0, kLongestName / 4) + " ...");
+  }
+}
+
 void check(const Sample& sample, size_t classes) {
   const auto& [picture, boxes, seed] = sample;
   check_picture(picture);
@@ -60,7 +73,7 @@ struct Trainer::Impl {
 };
 
 void Trainer::Impl::begin(const TrainerOptions& options) {
-  require(!options.classes.empty(), ErrorCode::Option, "there must be a class at least");
+  check_classes(options.classes);
   if (options.device != "auto" && options.device != "cpu") {
     throw Error(ErrorCode::Device, "training runs on the CPU only, not on '" + options.device + "'");
   }
@@ -76,6 +89,7 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
     if (std::is_permutation(classes.begin(), classes.end(), checkpoint.meta.classes.begin(), checkpoint.meta.classes.end()))
       classes = checkpoint.meta.classes;
     tested = parse_config(checkpoint.meta.config).options;
+    check_stated(tested, options.from);
     beginning = take_over(checkpoint, classes, options.seed);
     info.iteration = checkpoint.meta.iteration;
     info.epoch = checkpoint.meta.epoch;

@@ -66,7 +66,7 @@ class Trainer {
   const TrainerInfo& info() const;
   /// Error(Input) when the loss or the gradient is not finite: then nothing was learned, but the norms have measured.
   StepReport step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate, bool stop = false);
-  /// Writes a `.pth`, aside and renamed. Error(Write).
+  /// Writes a `.pth` to the disk; nothing is left of one that fails. Error(Write); Error(Input) when a weight is not finite.
   void save(const SaveOptions& options) const;
 
  private:

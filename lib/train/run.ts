@@ -8,6 +8,7 @@ import { readAnnotations } from '../coco/dataset.js';
 import { CornerNetError, fromNative, sentenceOf } from '../errors.js';
 import { FolderLock } from '../jobs/lock.js';
 import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
+import { clearAside, writeAside } from '../output-file.js';
 import { resolveWeights } from '../weights/weights.js';
 import { batchesOf, type TrainBatch } from './batches.js';
 import type { TrainOptions } from './interfaces.js';
@@ -120,6 +121,7 @@ class TrainRun {
     const config = configOf(plan, material.classes);
     const isBegun = this.#leads && existsSync(this.#files.config);
     if (isBegun) compareConfig(output, await readConfig(this.#files.config, 'ERR_JOB'), config);
+    if (this.#leads) await clearAside(output);
     const hasLast = this.#leads && existsSync(this.#files.last);
     const goesOn = this.#peers ? await this.#peers.agree(config, material.pictures, hasLast) : hasLast;
     const info = await this.#begin(plan, material.classes, goesOn);
@@ -151,6 +153,12 @@ class TrainRun {
     }
     if (begun.drawn.length > 0 || (begun.iteration > 0 && !begun.hasMoments)) {
       throw new CornerNetError('ERR_JOB', `${last} is not of this training: it has other classes, or no optimizer to go on with`);
+    }
+    if (begun.iteration < 0 || begun.iteration > settings.iterations) {
+      throw new CornerNetError(
+        'ERR_JOB',
+        `${last} is not of this training: it says that ${begun.iteration} of ${settings.iterations} steps are done`,
+      );
     }
     this.#say(`going on after step ${begun.iteration} of ${settings.iterations}`);
     return begun;
@@ -199,6 +207,7 @@ class TrainRun {
       done = batch.iteration + 1;
       if (log) {
         log.steps.push(line);
+        await this.#lock?.held();
         await log.file.append(line);
         if (material.validation ? isDue(done) : done === settings.iterations) {
           await save();
@@ -263,9 +272,11 @@ class TrainRun {
   }
 
   async #save(path: string, iteration: number, epochLength: number, learningRate: number, optimizer: boolean): Promise<void> {
-    await this.#lock?.held(true); // else it is another process's by now
     const epoch = Math.floor(iteration / epochLength);
-    await this.#call((id) => this.#trainer.save(id, { path, iteration, epoch, learningRate, optimizer }));
+    await writeAside(path, async (aside) => {
+      await this.#call((id) => this.#trainer.save(id, { path: aside, iteration, epoch, learningRate, optimizer }));
+      await this.#lock?.held(true); // else the folder is another process's by now, which has cleared what lies aside
+    });
   }
 
   #call<T>(work: (id: number) => Promise<T>): Promise<T> {

@@ -4,7 +4,9 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/upsample_nearest2d.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <utility>
 
 #include "checkpoint/checkpoint_writer.h"
 #include "naive_pool.h"
@@ -169,6 +172,12 @@ const Registration written("checkpoint: what is written is read again, bit by bi
     }
   }
   check(contains(refused(ErrorCode::Write, [&] { write_checkpoint(folder / "nowhere" / "some.pth", content); }), "No such file"), "another sentence");
+  for (at::Tensor damaged : {content.checkpoint.tensors[1].second, content.checkpoint.moments.begin()->second.exp_avg}) {
+    const at::Tensor whole = damaged.clone();
+    damaged.view({-1})[0] = std::numeric_limits<float>::quiet_NaN();
+    check(contains(refused(ErrorCode::Input, [&] { write_checkpoint(folder / "other.pth", content); }), "not finite any more"), "another sentence");
+    damaged.copy_(whole);
+  }
   check(std::distance(std::filesystem::directory_iterator(folder), {}) == 1, "something is left beside it");
   std::filesystem::remove_all(folder);
 });
@@ -180,6 +189,25 @@ const Registration renewed("training: other classes renew the heatmaps' last con
   const Beginning others = take_over(checkpoint, {"one", "two"}, 0);
   check(others.config.head.num_classes == 2 && others.drawn.size() == 8, others.drawn.size(), " tensors were drawn");  // two corners, two levels
   for (const std::string& name : others.drawn) check(contains(name, "_heat.") && contains(name, ".1.conv."), name);
+});
+
+const Registration hostile("training: weights and an optimizer that no training leaves are refused by name", [] {
+  const Checkpoint checkpoint = load_checkpoint(std::string(CORNERNET_FIXTURES) + "/mmengine_training.pth");
+  const auto refuses = [&](auto spoil, const char* sentence) {
+    Checkpoint spoilt = checkpoint;
+    spoil(spoilt);
+    const std::string said = refused(ErrorCode::Checkpoint, [&] { take_over(spoilt, spoilt.meta.classes, 0); });
+    check(contains(said, sentence), said, " and not ", sentence);
+  };
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  refuses([](Checkpoint& c) { c.tensors[0].second = at::full_like(c.tensors[0].second, kNaN); }, "backbone.stem.0.conv.weight holds numbers that");
+  const auto first = [](Checkpoint& c) -> AdamMoments& { return c.moments.begin()->second; };
+  refuses([&](Checkpoint& c) { first(c).steps = -1; }, "is below 0");
+  refuses([&](Checkpoint& c) { first(c).steps = kNaN; }, "is below 0");
+  refuses([&](Checkpoint& c) { first(c).exp_avg_sq = -at::ones_like(first(c).exp_avg_sq); }, "is below 0");
+  const auto begins = [](std::vector<std::string> classes) { return [classes = std::move(classes)] { Trainer({.classes = classes}); }; };
+  check(contains(refused(ErrorCode::Input, begins(std::vector<std::string>(kMostClasses + 1, "a"))), "at most 10000 classes, not 10001"), "classes");
+  check(contains(refused(ErrorCode::Input, begins({std::string(kLongestName + 1, 'a')})), "at most 256 bytes, not 257"), "a name");
 });
 
 const Registration infinite("training: a loss that is not finite is refused before anything is learned", [] {

@@ -207,18 +207,29 @@ describe('A checkpoint', function () {
   it('with weights that are not finite is refused, and they are named', async () => {
     const damaged = readFileSync(training);
     const { first } = recordOf(damaged, 'archive/data/0');
-    damaged.writeFloatLE(NaN, first + 8);
-    mendChecksum(damaged, first);
-    writeFileSync(file, damaged);
-    const { stdout } = await runScript(loadWatched(file));
-    assert.match(stdout, /"ERR_CHECKPOINT".*weights\.pth: [a-z_.0-9]+ holds numbers that are not finite/);
+    // The second is what one wrong bit makes of 0.979, with which nothing would be found, and no reason told.
+    for (const number of [NaN, 3.3317052253510444e38, -(2 ** 48)]) {
+      damaged.writeFloatLE(number, first + 8);
+      mendChecksum(damaged, first);
+      writeFileSync(file, damaged);
+      const { stdout } = await runScript(loadWatched(file));
+      assert.match(stdout, /"ERR_CHECKPOINT".*weights\.pth: [a-z_.0-9]+ holds numbers that are not finite, or 2\^48 and more/);
+    }
   });
 
   it('whose network overflows gives an error for each such picture, never an empty result, and one warning', async () => {
     const huge = readFileSync(training);
-    const { first, size } = recordOf(huge, `archive/data/${storageKey(huge, 'bbox_head.tl_heat.1.1.conv.weight')}`);
-    for (let at = first; at < first + size; at += 4) huge.writeFloatLE(huge.readFloatLE(at) * 1e32, at);
-    mendChecksum(huge, first);
+    // Each as large as a weight may be: only their product is more than fp32 holds, in the last convolution, behind which no ReLU is.
+    for (const [layer, times] of [
+      ['tl_pool.1.conv2', 1e6],
+      ['tl_heat.1.0', 1e14],
+      ['tl_heat.1.1', 1e14],
+    ] as const) {
+      // prettier-ignore
+      const { first, size } = recordOf(huge, `archive/data/${storageKey(huge, `bbox_head.${layer}.conv.weight`)}`);
+      for (let at = first; at < first + size; at += 4) huge.writeFloatLE(huge.readFloatLE(at) * times, at);
+      mendChecksum(huge, first);
+    }
     writeFileSync(file, huge);
     const { code, stdout, stderr } = await runScript(`
       const options = { device: 'cpu', batchSize: 4, mean: [0, 0, 0], std: [1e-6, 1e-6, 1e-6], scoreThreshold: 0 };

@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { execFile, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { cp, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readFile, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import { Detector } from '../../lib/index.js';
 import { fixtures, orSkip, pythonWithTorch } from '../environment.js';
 import { cornernet, type Ended } from '../support/child.js';
+import { withFaults } from '../support/faults.js';
 import { smallAnnotations, writeSmallAnnotations } from '../support/small-training.js';
 
 const data = join(fixtures, 'training');
@@ -31,9 +32,12 @@ describe('cornernet train', function () {
     readonly signal: NodeJS.Signals;
   }
 
+  const flags = (output: string): string[] => [
+    ...['train', '--images', data, '--annotations', file, '--output', join(scratch, output), '--progress', 'json'],
+    ...['--batch-size', '2', '--crop', '64', '--threads', '1'],
+  ];
+
   async function train(output: string, more: readonly string[] = [], ending?: Ending): Promise<Ended> {
-    const base = ['train', '--images', data, '--annotations', file, '--output', join(scratch, output), '--progress', 'json'];
-    const small = ['--batch-size', '2', '--crop', '64', '--threads', '1'];
     let watch: NodeJS.Timeout | undefined;
     const during = (child: ChildProcess): void => {
       if (!ending) return;
@@ -45,7 +49,7 @@ describe('cornernet train', function () {
       }, 5);
     };
     try {
-      return await cornernet([...base, ...small, ...more], { during });
+      return await cornernet([...flags(output), ...more], { during });
     } finally {
       clearInterval(watch);
     }
@@ -148,6 +152,49 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
       ['--iterations', '1', '--val-images', data, '--val-annotations', unknown],
       /^ERR_INPUT: .* 1 categories that are not trained: eel/m,
     );
+  });
+
+  it('is one process at a time, and believes no checkpoint that is not of its steps', async () => {
+    let second: Promise<Ended> | undefined;
+    const first = cornernet([...flags('shared'), '--iterations', '1'], {
+      during: () => {
+        const lock = setInterval(() => {
+          if (second ?? !existsSync(join(scratch, 'shared', 'lock-000001.json'))) return;
+          clearInterval(lock);
+          second = train('shared', ['--iterations', '1']);
+        }, 5);
+      },
+    });
+    assert.equal((await first).code, 0);
+    const { code, stderr } = (await second) as Ended;
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^ERR_LOCKED: /m);
+    await train('more', ['--iterations', '3']);
+    await cp(join(scratch, 'more', 'last.pth'), join(scratch, 'shared', 'last.pth'));
+    const foreign = await train('shared', ['--iterations', '1']);
+    assert.match(foreign.stderr, /^ERR_JOB: .*last\.pth is not of this training: it says that 3 of 1 steps are done$/m);
+  });
+
+  it('a disk that is full and a kill in mid-write leave the checkpoint before, and nothing aside', async function () {
+    const path = join(scratch, 'disk', 'last.pth');
+    const ended = async (...rules: string[]): Promise<Ended> =>
+      cornernet([...flags('disk'), '--iterations', '3', '--save-every', '1'], {
+        env: await orSkip(this, () => withFaults({ path, rules })),
+      });
+    const full = await ended('write:short:20:3', 'fsync:ENOSPC:2');
+    assert.deepEqual(
+      [full.code, /^ERR_WRITE: .*last\.pth can't be written: No space left on device$/m.test(full.stderr)],
+      [1, true],
+      full.stderr,
+    );
+    assert.deepEqual((await readdir(join(scratch, 'disk'))).sort(), ['config.json', 'last.pth', 'log.jsonl']);
+    await chmod(path, 0o600);
+    assert.equal((await ended('write:kill:5')).signal, 'SIGKILL');
+    assert.equal((await readdir(join(scratch, 'disk'))).filter((name) => name.endsWith('.part')).length, 1);
+    const again = await ended();
+    assert.deepEqual([again.code, /going on after step \d of 3/.test(again.stderr)], [0, true], again.stderr);
+    assert.deepEqual((await readdir(join(scratch, 'disk'))).sort(), ['config.json', 'last.pth', 'log.jsonl', 'report.html']);
+    assert.equal((await stat(path)).mode & 0o777, 0o600);
   });
 
   it('leaves pictures out that do not decode, and says so', async () => {

@@ -16,7 +16,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-import { openOutput, writeText } from '../../lib/output-file.js';
+import { CornerNetError } from '../../lib/index.js';
+import { clearAside, openOutput, writeAside, writeText } from '../../lib/output-file.js';
 import { Unavailable, orSkip, root } from '../environment.js';
 import { eachInAFolder } from '../support/scratch.js';
 
@@ -116,5 +117,42 @@ describe('output files', () => {
     await Promise.all(texts.map((text) => writeText(file, text)));
     assert.ok(texts.includes(readFileSync(file, 'utf8')));
     assert.deepEqual(readdirSync(folder), ['file']);
+  });
+
+  it('what others write appears whole or not at all, and keeps what it replaces', async () => {
+    const [file, link] = [join(folder, 'file'), join(folder, 'link')];
+    writeFileSync(file, 'former', { mode: 0o600 });
+    symlinkSync(file, link);
+    const asides: string[] = [];
+    await writeAside(link, (aside) => {
+      asides.push(aside);
+      assert.equal(statSync(aside).mode & 0o777, 0o600);
+      assert.equal(readFileSync(file, 'utf8'), 'former');
+      writeFileSync(aside, 'new');
+      return Promise.resolve();
+    });
+    assert.deepEqual([readFileSync(file, 'utf8'), statSync(file).mode & 0o777, lstatSync(link).isSymbolicLink()], ['new', 0o600, true]);
+    await assert.rejects(
+      writeAside(file, (aside) => {
+        asides.push(aside);
+        throw new CornerNetError('ERR_WRITE', 'No space left on device');
+      }),
+      { code: 'ERR_WRITE', message: `${file} can't be written: No space left on device` },
+    );
+    await assert.rejects(
+      writeAside(file, () => Promise.reject(new CornerNetError('ERR_LOCKED', 'lost'))),
+      { code: 'ERR_LOCKED' },
+    );
+    // Taken away by who took the folder: what was written under the name stays no result of this one.
+    await assert.rejects(
+      writeAside(file, () => clearAside(folder)),
+      { code: 'ERR_WRITE' },
+    );
+    await assert.rejects(
+      writeAside('/dev/null', () => Promise.resolve()),
+      { code: 'ERR_WRITE', message: /no regular file/ },
+    );
+    assert.notEqual(asides[0], asides[1]);
+    assert.deepEqual([readFileSync(file, 'utf8'), readdirSync(folder).sort()], ['new', ['file', 'link']]);
   });
 });
