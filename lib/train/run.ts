@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { abortable } from '../abort.js';
 import { readAnnotations } from '../coco/dataset.js';
+import { picturesBelow } from '../coco/pictures.js';
 import { CornerNetError, fromNative, sentenceOf } from '../errors.js';
 import { FolderLock } from '../jobs/lock.js';
 import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
@@ -121,7 +122,11 @@ class TrainRun {
     const config = configOf(plan, material.classes);
     const isBegun = this.#leads && existsSync(this.#files.config);
     if (isBegun) compareConfig(output, await readConfig(this.#files.config, 'ERR_JOB'), config);
-    if (this.#leads) await clearAside(output);
+    if (this.#leads) {
+      await clearAside(output);
+      // Before the first step, and before the report shows any of them.
+      if (material.validation) await picturesBelow(material.validation.images, material.validation.annotations);
+    }
     const hasLast = this.#leads && existsSync(this.#files.last);
     const goesOn = this.#peers ? await this.#peers.agree(config, material.pictures, hasLast) : hasLast;
     const info = await this.#begin(plan, material.classes, goesOn);

@@ -147,6 +147,15 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     await refuses('broken', ['--iterations', '1'], /^ERR_CHECKPOINT: .*last.pth: /m);
     const unknown = join(scratch, 'unknown.json');
     await writeFile(unknown, JSON.stringify({ ...smallAnnotations, categories: [...smallAnnotations.categories, { id: 9, name: 'eel' }] }));
+    const outside = join(scratch, 'outside.json');
+    const images = [{ ...smallAnnotations.images[0], file_name: '../digits/val/0076.jpg' }, ...smallAnnotations.images.slice(1)];
+    await writeFile(outside, JSON.stringify({ ...smallAnnotations, images }));
+    await refuses(
+      'out',
+      ['--iterations', '1', '--val-images', data, '--val-annotations', outside],
+      /^ERR_INPUT: .*0076.jpg, which is outside/m,
+    );
+    assert.deepEqual(await readdir(join(scratch, 'out')), [], 'a step was done before');
     await refuses(
       'val',
       ['--iterations', '1', '--val-images', data, '--val-annotations', unknown],
