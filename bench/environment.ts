@@ -21,6 +21,7 @@ const requirements = (cuda: boolean): Record<string, readonly Requirement[]> => 
     torch: [['torch, numpy', 'torch==2.13.0 numpy']],
     onnxruntime: [onnx, ['onnxruntime', cuda ? 'onnxruntime-gpu' : 'onnxruntime']],
     openvino: [onnx, ['openvino', 'openvino']],
+    nncf: [['nncf', 'nncf']],
     // Its own requirements pin old releases of what the other peers have newer, so what it imports is named here.
     mmdetection: [
       [

@@ -54,6 +54,8 @@ export interface DetectSettings {
   readonly device: string;
   readonly threads: number;
   readonly batch: number;
+  /** Where the pictures are that int8 is calibrated with, as JPEG files and as raw RGB of the same names. */
+  readonly calibration: string;
   /** Where the whole way writes to, in so many batches. */
   readonly output: string;
   readonly wholeWayBatches: number;

@@ -65,24 +65,37 @@ def onnxruntime(_name, file, x, device, threads):
     return lambda: [torch.from_numpy(y) for y in session.run(None, {'x': x})], f'onnxruntime {ort.__version__}'
 
 
-def openvino(name, file, x, _device, threads):
+def calibrated(model, calibration, width, height, views, batch):
+    """NNCF's post-training quantisation, on the pictures that ours was calibrated with."""
+    import nncf
+    pictures = sorted(pathlib.Path(calibration).glob('*.rgb'))
+    inputs = [network.network_input(picture, width, height, views).repeat(batch, 1, 1, 1).numpy() for picture in pictures]
+    return nncf.quantize(model, nncf.Dataset(inputs), subset_size=len(inputs)), f', nncf {nncf.__version__}'
+
+
+def openvino(name, file, x, _device, threads, calibration=None):
     import openvino as ov
-    precision = 'bf16' if 'bf16' in name else 'f32'
+    precision = 'f32' if 'fp32' in name else 'bf16'  # beside int8, what is not of 8 bits
     settings = {'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_NUM_THREADS': str(threads), 'INFERENCE_PRECISION_HINT': precision}
     with tempfile.TemporaryDirectory() as folder:
-        request = ov.Core().compile_model(export(file, x, folder), 'CPU', settings).create_infer_request()
+        model, more = ov.Core().read_model(export(file, x, folder)), ''
+        if 'int8' in name:
+            model, more = calibrated(model, **calibration)
+        request = ov.Core().compile_model(model, 'CPU', settings).create_infer_request()
     request.set_input_tensor(ov.Tensor(x.numpy()))
 
     def forward():
         request.infer()
         return [torch.from_numpy(np.array(request.get_output_tensor(0).data))]
-    return forward, f'openvino {ov.__version__}'
+    return forward, f'openvino {ov.__version__}{more}'
 
 
-def make(name, device, file, pixels, width, height, views, threads, batch, **_ours):
+def make(name, device, file, pixels, width, height, views, threads, batch, calibration, **_ours):
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = 'tf32' in name
     torch.backends.cudnn.benchmark = True
     x = network.network_input(pixels, width, height, views).repeat(batch, 1, 1, 1)
+    if 'int8' in name:
+        return openvino(name, file, x, device, threads, {'calibration': calibration, 'width': width, 'height': height, 'views': views, 'batch': batch})
     runner = {'mmdetection': mmdetection, 'onnxruntime': onnxruntime, 'openvino': openvino}.get(name.split('-')[0], pytorch)
     return runner(name, file, x, device, threads)

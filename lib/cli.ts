@@ -25,6 +25,7 @@ const commands: Record<string, { readonly about: string; readonly load: () => Pr
   status: { about: 'show a queue, its workers, their rate and errors', load: () => import('./commands/status.js') },
   eval: { about: "COCO's average precision, equal to pycocotools", load: () => import('./commands/eval.js') },
   train: { about: 'teach it your own objects; goes on where it was cut off', load: () => import('./commands/train.js') },
+  quantize: { about: 'calibrate weights for int8, the fastest arithmetic on the CPU', load: () => import('./commands/quantize.js') },
   bench: {
     about: 'measure speed: of the network, its operators and the whole way from files to JSON',
     load: () => import('./commands/bench.js'),

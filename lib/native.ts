@@ -4,6 +4,8 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 import { CornerNetError, sentenceOf } from './errors.js';
+import type { ChosenPrecision } from './options/values.js';
+import type { QuantizeReport, QuantizeTrial } from './quantize/types.js';
 import type { LoadOptions } from './options/interfaces.js';
 
 export interface NativePicture {
@@ -67,11 +69,15 @@ export interface NativeWork {
   flops: number;
   /** Every input read once, the result written once. */
   bytes: number;
+  /** The name of what it makes; empty before weights are loaded. */
+  layer: string;
+  /** Whether what it reads has 8 bits. */
+  int8: boolean;
 }
 
 export interface NativeBenchSetting {
   device: string;
-  precision: 'fp32' | 'bf16' | 'fp16';
+  precision: ChosenPrecision;
   /** 0: the cores this process may use. */
   threads: number;
   /** For all candidates together; at least five rounds are made. */
@@ -89,7 +95,7 @@ export interface NativeBenchReport {
 
 export interface NativeInfo {
   device: string;
-  precision: 'fp32' | 'bf16' | 'fp16';
+  precision: ChosenPrecision;
   threads: number;
   /** Class names the checkpoint states; empty when it names none. */
   classes: string[];
@@ -256,6 +262,23 @@ export interface NativeTrainer {
   close(): Promise<void>;
 }
 
+/** One calibration, with a thread of its own; calls run in order. */
+export interface NativeQuantizer {
+  begin(options: {
+    path: string;
+    threads?: number | undefined;
+    wideShare?: number | undefined;
+  }): Promise<{ threads: number; wide: string }>;
+  /** `id` names the call for cancel(). */
+  observe(id: number, picture: NativePicture): Promise<void>;
+  /** Undefined when all is tried. */
+  tryNext(id: number): Promise<QuantizeTrial | undefined>;
+  /** Writes aside and renames; ERR_WRITE. */
+  write(id: number, path: string): Promise<Omit<QuantizeReport, 'weights' | 'output' | 'failed' | 'agreement'>>;
+  cancel(id: number): void;
+  close(): Promise<void>;
+}
+
 export interface NativeBuildInfo {
   libtorchVersion: string;
   cuda: boolean;
@@ -267,12 +290,13 @@ export interface NativeBuildInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 7;
+const boundary = 8;
 
 export interface NativeAddon {
   boundary: number;
   Detector: new () => NativeDetector;
   Trainer: new () => NativeTrainer;
+  Quantizer: new () => NativeQuantizer;
   buildInfo(): NativeBuildInfo;
   /** Corner pooling of fp32 data shaped [..., height, width] on `device`. */
   cornerPool(data: Float32Array, shape: number[], direction: 'top' | 'bottom' | 'left' | 'right', device: string): Promise<Float32Array>;

@@ -1,4 +1,4 @@
-// Writes interfaces.ts of lib/options, lib/jobs and lib/train, the public types of the options with their documentation, from the tables that
+// Writes interfaces.ts of lib/options, lib/jobs, lib/train and lib/quantize, the public types of the options with their documentation, from the tables that
 // validation and flags use.
 //   npx tsx scripts/generate-options.ts [--check]
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { format, resolveConfig } from 'prettier';
 
 import { batchTable, queueTable, workerTable } from '../lib/jobs/options.js';
 import { callTable, detectAllTable, loadTable, softNmsTable, tilesTable, type OptionTable } from '../lib/options/table.js';
+import { quantizeTable } from '../lib/quantize/options.js';
 import { architectureTable, trainTable } from '../lib/train/options.js';
 
 function member([name, { type, about, standard, required }]: [string, OptionTable[string]]): string {
@@ -51,6 +52,11 @@ ${declare('ArchitectureOptions', '', "A network's dimensions.", architectureTabl
 ${declare('TrainOptions', '', 'Options of `train`.', trainTable)}
 `;
 
+const calibration = `// What calibration can be asked for. Written by scripts/generate-options.ts from options.ts: change that.
+
+${declare('QuantizeOptions', '', 'Options of `quantize`.', quantizeTable)}
+`;
+
 async function write(room: string, text: string): Promise<void> {
   const file = join(__dirname, '..', 'lib', room, 'interfaces.ts');
   const wanted = await format(text, { ...(await resolveConfig(file)), parser: 'typescript' });
@@ -62,4 +68,4 @@ async function write(room: string, text: string): Promise<void> {
   }
 }
 
-void Promise.all([write('options', detector), write('jobs', jobs), write('train', training)]);
+void Promise.all([write('options', detector), write('jobs', jobs), write('train', training), write('quantize', calibration)]);

@@ -65,7 +65,7 @@ void fields(Is<Heads> auto& heads, auto&& field) {
 void fields(Is<Work> auto& work, auto&& field) {
   each(field, "op", work.op, "n", work.n, "inChannels", work.in_channels, "outChannels", work.out_channels, "height", work.height, "width",
        work.width, "kernel", work.kernel, "stride", work.stride, "relu", work.relu, "residual", work.residual, "flops", work.flops, "bytes",
-       work.bytes);
+       work.bytes, "layer", work.layer, "int8", work.int8);
 }
 void fields(Is<CudaDevice> auto& device, auto&& field) { each(field, "major", device.major, "hasCode", device.has_code); }
 void fields(Is<BuildInfo> auto& info, auto&& field) {

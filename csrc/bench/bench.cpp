@@ -9,13 +9,16 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <functional>
+#include <memory>
 #include <utility>
 
 #include "bench/operators.h"
 #include "engine/device.h"
 #include "engine/device_clock.h"
 #include "engine/guarded.h"
+#include "ops/quantized_conv.h"
 #include "runtime/error.h"
 #include "runtime/interrupt.h"
 #include "runtime/machine.h"
@@ -75,13 +78,16 @@ std::vector<Timing> time_in_turns(at::Device device, const std::vector<Runner>& 
 struct Target {
   at::Device device;
   at::ScalarType dtype;
+  bool int8;  // of convolutions, what is not of 8 bits is `dtype`
 };
 
 Target target_of(const Setting& setting) {
   const at::Device device = resolve_device(setting.device);
   // For the calling thread's teams, which is the one that measures.
   at::set_num_threads(setting.threads > 0 ? setting.threads : usable_cores());
-  return {device, resolve_precision(setting.precision, device)};
+  const bool int8 = setting.precision == "int8";
+  if (int8) require_int8(device);
+  return {device, resolve_precision(int8 ? "auto" : setting.precision, device), int8};
 }
 
 /// A copy of half as many bytes moves `bytes`.
@@ -101,14 +107,29 @@ std::vector<double> rates(const Target& target, double seconds, double amount, c
   return found;
 }
 
+/// A convolution of bytes, `side` each way; with a kernel of 1 it is a product of matrices.
+std::function<void()> int8_conv(int64_t in, int64_t out, int64_t side, int64_t kernel) {
+  const at::Tensor weight = at::empty({out, in, kernel, kernel}, at::kChar).fill_(1), ones = at::empty({out}, at::kFloat).fill_(1);
+  const auto conv = std::make_shared<QuantizedConv>(weight, ones, ones, 1, at::kFloat);
+  const at::Tensor bytes = at::empty({1, in, side, side}, at::TensorOptions(at::kByte).memory_format(at::MemoryFormat::ChannelsLast)).fill_(1);
+  return [conv, x = as_quantized(bytes, {1, 0}), to = Affine{1e4, 0}] { conv->forward(x, /*relu=*/true, to); };
+}
+
 PeakRates matmul_peak(const Target& target, double seconds) {
   // Which size a library does best differs by machine and type, so several are tried and the best counts.
   const auto sides = target.device.is_cpu() ? std::array<int64_t, 3>{512, 1024, 2048} : std::array<int64_t, 3>{4096, 8192, 16384};
   PeakRates best;
   for (const int64_t side : sides) {
+    const auto edge = static_cast<double>(side);
+    if (target.int8) {
+      const auto places = static_cast<int64_t>(std::sqrt(edge));
+      PeakRates peak{rates(target, seconds / sides.size(), 2 * edge * edge * static_cast<double>(places * places), int8_conv(side, side, places, 1)),
+                     side};
+      if (best.rates.empty() || std::ranges::max(peak.rates) > std::ranges::max(best.rates)) best = std::move(peak);
+      continue;
+    }
     const at::Tensor a = at::empty({side, side}, at::TensorOptions(target.dtype).device(target.device)).fill_(0.5), b = at::empty_like(a).fill_(0.25);
     at::Tensor product = at::empty_like(a);
-    const auto edge = static_cast<double>(side);
     PeakRates peak{rates(target, seconds / sides.size(), 2 * edge * edge * edge, [&] { at::mm_out(product, a, b); }), side};
     if (best.rates.empty() || std::ranges::max(peak.rates) > std::ranges::max(best.rates)) best = std::move(peak);
   }
@@ -116,6 +137,7 @@ PeakRates matmul_peak(const Target& target, double seconds) {
 }
 
 PeakRates conv_peak(const Target& target, double seconds) {
+  if (target.int8) return {rates(target, seconds, 2.0 * 9 * 256 * 256 * 128 * 128, int8_conv(256, 256, 128, 3)), 256};
   Work work{"conv", target.device.is_cpu() ? 1 : 16, 256, 256, 128, 128, 3};
   work.bytes = 1;  // not asked for
   const Operator conv = make_operator(work, target.dtype, target.device);
@@ -133,6 +155,7 @@ PeakRates copy_peak(const Target& target, double seconds) {
 Report bench_operator(const Work& work, const Setting& setting) {
   return guarded([&] {
     const Target target = target_of(setting);
+    if (target.int8) throw Error(ErrorCode::Option, "operators are measured in fp32, bf16 and fp16");
     const Operator measured = make_operator(work, target.dtype, target.device);
     Report report;
     report.largest_error = measured.error(measured.ours());

@@ -42,25 +42,37 @@ std::string without_module(std::string_view name) {
   return std::string(name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name);
 }
 
-NamedTensors place_tensors(const Value& root, TensorStore& store) {
-  const Value& state_dict = state_dict_of(root);
+/// Those of a dictionary, which messages call `what`.
+NamedTensors place_tensors(const Value& state_dict, const std::string& what, TensorStore& store) {
   NamedTensors tensors;
   for (size_t i = 0; i + 1 < state_dict.items.size(); i += 2) {
     const Value& key = *state_dict.items[i];
     const Value& value = *state_dict.items[i + 1];
-    if (key.kind != Kind::String) fail("a key of the state_dict is no string");
-    if (key.text.size() > kLongestName) fail("a key of the state_dict has " + std::to_string(key.text.size()) + " characters");
-    if (i >= 2 * kMaxTensors) fail("its state_dict has more than " + std::to_string(kMaxTensors) + " tensors");
+    if (key.kind != Kind::String) fail("a key of the " + what + " is no string");
+    if (key.text.size() > kLongestName) fail("a key of the " + what + " has " + std::to_string(key.text.size()) + " characters");
+    if (i >= 2 * kMaxTensors) fail("its " + what + " has more than " + std::to_string(kMaxTensors) + " tensors");
     const std::string name = without_module(key.text);
     if (value.kind != Kind::Tensor) {
       const bool made = value.kind == Kind::Opaque || value.kind == Kind::Global;
-      fail("the state_dict's " + name + " is no tensor" + (made ? " but of " + value.qualified_name() + ", which is not read" : std::string()));
+      fail("the " + what + "'s " + name + " is no tensor" + (made ? " but of " + value.qualified_name() + ", which is not read" : std::string()));
     }
     check_interrupted();
     tensors.emplace_back(name, store.place(name, value.tensor));
   }
+  return tensors;
+}
+
+NamedTensors place_tensors(const Value& root, TensorStore& store) {
+  NamedTensors tensors = place_tensors(state_dict_of(root), "state_dict", store);
   if (tensors.empty()) fail("the checkpoint holds no tensors");
   return tensors;
+}
+
+NamedTensors place_quantization(const Value& root, TensorStore& store) {
+  const Value* stated = root.find("quantization");
+  if (!stated) return {};
+  if (stated->kind != Kind::Dict) fail("the checkpoint's quantization is no dictionary");
+  return place_tensors(*stated, "quantization", store);
 }
 
 std::vector<std::string> strings_of(const Value* list) {
@@ -152,7 +164,7 @@ CheckpointFile::CheckpointFile(const std::string& path, bool with_moments) : pat
     Container container = is_zip(bytes, demand) ? open_zip(bytes, unpickler, demand) : open_legacy(bytes, unpickler, demand);
     const Value& root = *container.root;
     store_ = std::make_unique<TensorStore>(file, std::move(container));
-    contents_ = {place_tensors(root, *store_), read_meta(root), {}};
+    contents_ = {place_tensors(root, *store_), read_meta(root), {}, place_quantization(root, *store_)};
     if (with_moments) {
       PlacedMoments placed = place_moments(root, *store_);
       contents_.moments = std::move(placed.moments);

@@ -38,6 +38,8 @@ struct Checkpoint {
   CheckpointMeta meta;
   /// By the parameter's place among the model's parameters; empty in a file without an optimizer, or with another than Adam.
   std::map<int64_t, AdamMoments> moments;
+  /// What `cornernet quantize` found for computing in 8 bits, by "<layer>.<what>"; empty in other files.
+  NamedTensors quantization = {};
 };
 
 class TensorStore;
@@ -52,6 +54,7 @@ class CheckpointFile {
 
   /// As of a Checkpoint, but with numbers that only read() gives.
   NamedTensors take_tensors() { return std::move(contents_.tensors); }
+  NamedTensors take_quantization() { return std::move(contents_.quantization); }
   const CheckpointMeta& meta() const { return contents_.meta; }
   /// The optimizer's state, with its numbers.
   std::map<int64_t, AdamMoments> read_moments() const;

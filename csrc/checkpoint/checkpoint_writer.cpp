@@ -81,6 +81,12 @@ class Pickled {
     out_.begin_ordered_dict();
     for (const auto& [name, tensor] : checkpoint.tensors) write(name, tensor);
     out_.end_dict();
+    if (!checkpoint.quantization.empty()) {
+      out_.entry("quantization");
+      out_.begin_ordered_dict();
+      for (const auto& [name, tensor] : checkpoint.quantization) write(name, tensor);
+      out_.end_dict();
+    }
     if (!checkpoint.moments.empty()) {
       out_.entry("optimizer");
       write_optimizer(checkpoint.moments, adam, parameters);

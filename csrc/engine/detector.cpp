@@ -17,6 +17,7 @@
 #include "engine/device.h"
 #include "engine/guarded.h"
 #include "engine/predictor.h"
+#include "engine/quantization.h"
 #include "ops/soft_nms.h"
 #include "runtime/error.h"
 #include "runtime/machine.h"
@@ -180,7 +181,9 @@ struct Detector::Impl {
 
 void Detector::Impl::load(const LoadOptions& options) {
   const c10::Device device = resolve_device(options.device);
-  const c10::ScalarType dtype = resolve_precision(options.precision, device);
+  const bool asked = options.precision == "int8";
+  if (asked) require_int8(device);
+  const c10::ScalarType dtype = resolve_precision(asked ? "auto" : options.precision, device);
   use_threads(options.threads);
 
   CheckpointFile checkpoint(options.path);
@@ -192,16 +195,22 @@ void Detector::Impl::load(const LoadOptions& options) {
   CornerNet network(architecture);
   assign_parameters(network, tensors);
   tensors.clear();  // the network holds what it needs
+  const TensorReader read = [&checkpoint](const at::Tensor& tensor) { return checkpoint.read(tensor); };
+  const Int8Layers calibrated = read_quantization(network, checkpoint.take_quantization(), read);
+  if (asked && calibrated.empty()) {
+    throw Error(ErrorCode::Option, "precision 'int8' needs a calibrated checkpoint, which " + options.path +
+                                       " is not: `cornernet quantize --weights <file> --images <folder> --output <file>` makes one");
+  }
+  const bool int8 = !calibrated.empty() && (asked || (options.precision == "auto" && computes_int8(device)));
 
   info.device = device.str();
-  info.precision = precision_name(dtype);
+  info.precision = int8 ? "int8" : precision_name(dtype);
   info.threads = at::get_num_threads();
   info.classes = checkpoint.meta().classes;
   info.num_classes = static_cast<int>(architecture.head.num_classes);
   defaults = std::move(stated.options);
-  const TensorReader read = [&checkpoint](const at::Tensor& tensor) { return checkpoint.read(tensor); };
   predictor.emplace(std::move(network), architecture, dtype, runtime_of(device), CudaRules{options.tf32, options.deterministic, options.cuda_graphs},
-                    read);
+                    read, int8 ? &calibrated : nullptr);
   checkpoint.close();
 }
 

@@ -23,7 +23,7 @@ struct Picture {
 struct LoadOptions {
   std::string path;
   std::string device = "auto";     // "auto", "cpu", "cuda", "cuda:N"
-  std::string precision = "auto";  // "auto", "fp32", "bf16", "fp16"
+  std::string precision = "auto";  // "auto", "fp32", "bf16", "fp16", "int8"
   int threads = 0;                 // 0: the cores this process may use
   bool tf32 = false;               // CUDA: fp32 convolutions may round their inputs to TF32
   bool deterministic = false;      // CUDA: only algorithms that give the same bits each time
@@ -50,7 +50,7 @@ struct ForwardShape {
 
 struct DetectorInfo {
   std::string device;     // "cpu", "cuda:0"
-  std::string precision;  // "fp32", "bf16", "fp16"
+  std::string precision;  // "fp32", "bf16", "fp16", "int8"
   int threads = 0;
   std::vector<std::string> classes;  // from the checkpoint; empty when it names none
   int num_classes = 0;

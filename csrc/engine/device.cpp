@@ -110,6 +110,16 @@ c10::Device resolve_device(const std::string& name) {
   throw Error(ErrorCode::Device, obstacle);
 }
 
+bool computes_int8(c10::Device device) {
+  return device.is_cpu() && (has_cpu_feature("avx512_vnni") || has_cpu_feature("avx_vnni") || has_cpu_feature("amx_int8"));
+}
+
+void require_int8(c10::Device device) {
+  if (computes_int8(device)) return;
+  throw Error(ErrorCode::Device, device.is_cpu() ? "precision 'int8' needs a CPU with VNNI or AMX; this one has neither: use 'auto', 'bf16' or 'fp32'"
+                                                 : "precision 'int8' is for CPUs: use 'fp16' on a GPU, which reads the same file");
+}
+
 c10::ScalarType resolve_precision(const std::string& name, c10::Device device) {
   const bool native_bf16 = device.is_cpu() ? has_cpu_feature("avx512_bf16") : cuda_device(device.index()).major >= 8;
   if (name == "auto") return device.is_cuda() ? c10::kHalf : native_bf16 ? c10::kBFloat16 : c10::kFloat;
@@ -124,7 +134,7 @@ c10::ScalarType resolve_precision(const std::string& name, c10::Device device) {
     throw Error(ErrorCode::Device, device.is_cpu() ? "precision 'bf16' needs a CPU with AVX-512; this one has none: use 'fp32'"
                                                    : "precision 'bf16' needs a GPU of compute capability 8.0 or newer: use 'fp16'");
   }
-  throw Error(ErrorCode::Option, "precision must be 'auto', 'fp32', 'bf16' or 'fp16', not '" + name + "'");
+  throw Error(ErrorCode::Option, "precision must be 'auto', 'fp32', 'bf16', 'fp16' or 'int8', not '" + name + "'");
 }
 
 void use_threads(int wanted) {

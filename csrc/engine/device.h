@@ -19,6 +19,11 @@ CudaDevice cuda_device(int index);
 /// "auto" may choose the CPU; "cuda" and "cuda:N" never fall back: Error(Device) says why they can't be had. Error(Option) for other words.
 c10::Device resolve_device(const std::string& name);
 
+/// Whether convolutions of 8 bits are exact and fast here: on CPUs with VNNI or AMX.
+bool computes_int8(c10::Device device);
+/// Error(Device) unless it does.
+void require_int8(c10::Device device);
+
 /// "auto" is fp16 on CUDA, bf16 on a CPU with native bf16, else fp32. Error(Device) when the device can't compute in it.
 c10::ScalarType resolve_precision(const std::string& name, c10::Device device);
 

@@ -43,17 +43,17 @@ std::string gigabytes(int64_t bytes) {
 }  // namespace
 
 Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, std::shared_ptr<DeviceRuntime> runtime, CudaRules rules,
-                     const TensorReader& read)
+                     const TensorReader& read, const Int8Layers* int8)
     : runtime_(std::move(runtime)), network_(std::move(network)), config_(config), dtype_(dtype), rules_(rules) {
   if (!runtime_) {
-    network_.prepare(dtype, at::kCPU, read);
+    network_.prepare({.dtype = dtype, .device = at::kCPU, .read = read, .int8 = int8});
     return;
   }
   const DeviceLock::Use use(runtime_->shared().lock, DeviceLock::kShared);
   calls_.emplace(runtime_);
   graphs_.emplace(*calls_);
   const auto on_this_stream = on_stream();
-  network_.prepare(dtype, runtime_->device(), read);
+  network_.prepare({.dtype = dtype, .device = runtime_->device(), .read = read, .int8 = int8});
 }
 
 Predictor::~Predictor() {

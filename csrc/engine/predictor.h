@@ -26,9 +26,10 @@ enum Stage : size_t { kPrepare, kNetwork, kCorners, kStages };
 
 class Predictor {
  public:
-  /// `network` holds a checkpoint's tensors and is prepared here, with the numbers that `read` gives. `runtime` is the device's, null on the CPU.
+  /// `network` holds a checkpoint's tensors and is prepared here, with the numbers that `read` gives; for 8 bits where `int8` has layers. `runtime`
+  /// is the device's, null on the CPU.
   Predictor(CornerNet network, const CornerNetConfig& config, at::ScalarType dtype, std::shared_ptr<DeviceRuntime> runtime, CudaRules rules,
-            const TensorReader& read);
+            const TensorReader& read, const Int8Layers* int8 = nullptr);
   ~Predictor();
 
   /// What comes back waits for one entry a view, in the pictures' pixels, views of a picture side by side (plain, mirrored); it may be called once,

@@ -13,16 +13,17 @@ BiCornerPool::BiCornerPool(const CornerHeadConfig& config, Direction vertical, D
       conv1_(conv_module({config.in_channels, config.in_channels, 1}, true, /*relu=*/false)),
       conv2_(conv_module({config.in_channels, config.in_channels, 3})) {}
 
-void BiCornerPool::visit(const std::string& prefix, const ConvVisitor& visitor) {
-  visitor(prefix + "direction1_conv.", direction1_conv_);
-  visitor(prefix + "direction2_conv.", direction2_conv_);
-  visitor(prefix + "aftpool_conv.", aftpool_conv_);
-  visitor(prefix + "conv1.", conv1_);
-  visitor(prefix + "conv2.", conv2_);
+void BiCornerPool::visit(const std::string& prefix, const Visitor& visitor) {
+  visitor.conv(prefix + "direction1_conv.", direction1_conv_);
+  visitor.conv(prefix + "direction2_conv.", direction2_conv_);
+  visitor.conv(prefix + "aftpool_conv.", aftpool_conv_);
+  visitor.conv(prefix + "conv1.", conv1_);
+  visitor.conv(prefix + "conv2.", conv2_);
+  visitor.sum(prefix + "pooled", pooled_);
 }
 
 at::Tensor BiCornerPool::forward(const at::Tensor& x) const {
-  const at::Tensor pooled = pool_and_add(direction1_conv_.forward(x), vertical_, direction2_conv_.forward(x), horizontal_);
+  const at::Tensor pooled = pool_and_add(direction1_conv_.forward(x), vertical_, direction2_conv_.forward(x), horizontal_, pooled_);
   return conv2_.forward(aftpool_conv_.forward_add_relu_over(pooled, conv1_.forward(x)));
 }
 
@@ -30,9 +31,9 @@ Branch::Branch(int64_t in_channels, int64_t branch_channels, int64_t out_channel
     : conv_(conv_module({in_channels, branch_channels, 3}, /*norm=*/false)),
       out_(conv_module({branch_channels, out_channels, 1}, /*norm=*/false, /*relu=*/false)) {}
 
-void Branch::visit(const std::string& prefix, const ConvVisitor& visitor) {
-  visitor(prefix + "0.", conv_);
-  visitor(prefix + "1.", out_);
+void Branch::visit(const std::string& prefix, const Visitor& visitor) {
+  visitor.conv(prefix + "0.", conv_);
+  visitor.conv(prefix + "1.", out_);
 }
 
 at::Tensor Branch::forward(const at::Tensor& x) const { return out_.forward(conv_.forward(x)); }
@@ -43,7 +44,7 @@ CornerBranches::CornerBranches(const CornerHeadConfig& config, Direction vertica
       emb_(config.in_channels, config.branch_channels, 1),
       off_(config.in_channels, config.branch_channels, 2) {}
 
-void CornerBranches::visit(const std::string& prefix, size_t level, const ConvVisitor& visitor) {
+void CornerBranches::visit(const std::string& prefix, size_t level, const Visitor& visitor) {
   const std::string index = std::to_string(level) + ".";
   pool_.visit(prefix + "pool." + index, visitor);
   heat_.visit(prefix + "heat." + index, visitor);

@@ -22,19 +22,20 @@ struct CornerHeadConfig {
 class BiCornerPool {
  public:
   BiCornerPool(const CornerHeadConfig& config, Direction vertical, Direction horizontal);
-  void visit(const std::string& prefix, const ConvVisitor& visitor);
+  void visit(const std::string& prefix, const Visitor& visitor);
   at::Tensor forward(const at::Tensor& x) const;
 
  private:
   Direction vertical_, horizontal_;
   NormedConv direction1_conv_, direction2_conv_, aftpool_conv_, conv1_, conv2_;
+  Activation pooled_;
 };
 
 /// A 3x3 convolution with ReLU and a 1x1 convolution, both with a bias and no norm.
 class Branch {
  public:
   Branch(int64_t in_channels, int64_t branch_channels, int64_t out_channels);
-  void visit(const std::string& prefix, const ConvVisitor& visitor);
+  void visit(const std::string& prefix, const Visitor& visitor);
   at::Tensor forward(const at::Tensor& x) const;
 
  private:
@@ -46,7 +47,7 @@ class CornerBranches {
  public:
   CornerBranches(const CornerHeadConfig& config, Direction vertical, Direction horizontal);
   /// Keys hold the level's index in their middle: bbox_head.tl_pool.<level>.conv1...
-  void visit(const std::string& prefix, size_t level, const ConvVisitor& visitor);
+  void visit(const std::string& prefix, size_t level, const Visitor& visitor);
   CornerMaps forward(const at::Tensor& features) const;
 
  private:
@@ -59,7 +60,7 @@ class CornerHeadLevel {
  public:
   explicit CornerHeadLevel(const CornerHeadConfig& config)
       : tl_(config, Direction::Top, Direction::Left), br_(config, Direction::Bottom, Direction::Right) {}
-  void visit(const std::string& prefix, size_t level, const ConvVisitor& visitor) {
+  void visit(const std::string& prefix, size_t level, const Visitor& visitor) {
     tl_.visit(prefix + "tl_", level, visitor);
     br_.visit(prefix + "br_", level, visitor);
   }

@@ -10,22 +10,23 @@
 #include <utility>
 
 #include "nn/work_log.h"
+#include "runtime/error.h"
 #include "runtime/interrupt.h"
 
 namespace cornernet {
 namespace {
 
 /// Every thread takes the next convolution that nobody has: they differ in size by a thousand times, and a team for each would mostly wait.
-void prepare_each(const std::vector<std::pair<std::string, NormedConv*>>& convs, at::ScalarType dtype, at::Device device, const TensorReader& read) {
+void prepare_each(const std::vector<std::pair<std::string, NormedConv*>>& convs, const Preparation& how) {
   std::atomic<size_t> next{0};
   const bool inference = c10::InferenceMode::is_enabled();  // it is per thread
-  const int64_t threads = device.is_cpu() ? at::get_num_threads() : 1;
+  const int64_t threads = how.device.is_cpu() ? at::get_num_threads() : 1;
   const InterruptFlag interrupted = interrupt_flag;
   at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
     const c10::InferenceMode mode(inference);
     for (size_t i = next++; i < convs.size(); i = next++) {
       check_interrupted(interrupted);
-      convs[i].second->prepare(convs[i].first, dtype, device, read);
+      convs[i].second->prepare(convs[i].first, how);
     }
   });
 }
@@ -39,29 +40,48 @@ CornerNet::CornerNet(const CornerNetConfig& config)
 
 std::vector<Parameter> CornerNet::parameters() {
   std::vector<Parameter> parameters;
-  const ConvVisitor collect = [&](const std::string& prefix, NormedConv& conv) { conv.collect(prefix, parameters); };
+  const Visitor collect{[&](const std::string& prefix, NormedConv& conv) { conv.collect(prefix, parameters); }};
   backbone_.visit("backbone.", collect);
   for (size_t i = 0; i < head_.size(); ++i) head_[i].visit("bbox_head.", i, collect);
   return parameters;
 }
 
-void CornerNet::prepare(at::ScalarType dtype, at::Device device, const TensorReader& read) {
+CornerNet::Parts CornerNet::parts() {
+  Parts parts;
+  const Visitor note{[&](const std::string& prefix, NormedConv& conv) { parts.convs.emplace_back(prefix, &conv); },
+                     [&](const std::string& name, Activation& sum) { parts.sums.emplace_back(name, &sum); }};
+  backbone_.visit("backbone.", note, last_level_);
+  head_[last_level_].visit("bbox_head.", last_level_, note);
+  return parts;
+}
+
+void CornerNet::prepare(const Preparation& how) {
   weight_bytes_ = 0;
-  std::vector<std::pair<std::string, NormedConv*>> used;
+  const Parts used = parts();
   std::unordered_set<const NormedConv*> kept;
-  const ConvVisitor use = [&](const std::string& prefix, NormedConv& conv) {
-    used.emplace_back(prefix, &conv);
-    kept.insert(&conv);
-  };
-  backbone_.visit("backbone.", use, last_level_);
-  head_[last_level_].visit("bbox_head.", last_level_, use);
-  const ConvVisitor drop_unused = [&](const std::string&, NormedConv& conv) {
+  for (const auto& [prefix, conv] : used.convs) kept.insert(conv);
+  const Visitor drop_unused{[&](const std::string&, NormedConv& conv) {
     if (!kept.contains(&conv)) conv.release();
-  };
+  }};
   backbone_.visit("", drop_unused);
   for (size_t i = 0; i < head_.size(); ++i) head_[i].visit("", i, drop_unused);
-  prepare_each(used, dtype, device, read);
-  for (const auto& [prefix, conv] : used) weight_bytes_ += conv->weight_bytes();
+  for (const auto& [name, sum] : used.sums) {
+    const auto stated = how.int8 ? how.int8->find(name) : Int8Layers::const_iterator();
+    sum->prepare(name, how.dtype, how.int8 && stated != how.int8->end() ? stated->second.output_scale : 0);
+  }
+  prepare_each(used.convs, how);
+  for (const auto& [prefix, conv] : used.convs) weight_bytes_ += conv->weight_bytes();
+  if (how.int8) check_types(how.dtype);
+}
+
+void CornerNet::check_types(at::ScalarType dtype) const {
+  constexpr int64_t kSidePx = 127;
+  const HeadMaps maps = forward(at::empty({1, 3, kSidePx, kSidePx}, at::TensorOptions(dtype).device(at::kMeta)));
+  for (const CornerMaps& corner : {maps.tl, maps.br}) {
+    for (const at::Tensor& map : {corner.heat, corner.emb, corner.off}) {
+      if (in_8_bits(map)) throw Error(ErrorCode::Checkpoint, "its quantization has an output_scale for a map that the heads give");
+    }
+  }
 }
 
 HeadMaps CornerNet::forward(const at::Tensor& x) const { return head_[last_level_].forward(backbone_.forward(x, last_level_)); }
@@ -73,8 +93,9 @@ std::vector<HeadMaps> CornerNet::forward_levels(const at::Tensor& x) const {
 }
 
 void CornerNet::set_training(bool backbone, bool head) {
-  backbone_.visit("", [=](const std::string&, NormedConv& conv) { conv.set_training(backbone); });
-  for (size_t i = 0; i < head_.size(); ++i) head_[i].visit("", i, [=](const std::string&, NormedConv& conv) { conv.set_training(head); });
+  const auto tell = [](bool training) { return Visitor{[=](const std::string&, NormedConv& conv) { conv.set_training(training); }}; };
+  backbone_.visit("", tell(backbone));
+  for (size_t i = 0; i < head_.size(); ++i) head_[i].visit("", i, tell(head));
 }
 
 std::vector<Work> CornerNet::work(int64_t views, int64_t height, int64_t width, at::ScalarType dtype) const {

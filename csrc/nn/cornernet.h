@@ -1,5 +1,7 @@
 // The whole network: backbone and head, read from a checkpoint's tensors, prepared for a device, run.
 #pragma once
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "nn/corner_head.h"
@@ -20,7 +22,15 @@ class CornerNet {
   /// Every tensor of the state dict and where it goes, the ones that inference never reads included.
   std::vector<Parameter> parameters();
   /// Folds, casts and packs what inference runs for `device`, and releases everything else. Needs every parameter.
-  void prepare(at::ScalarType dtype, at::Device device, const TensorReader& read = {});
+  /// Throws Error(Checkpoint) when `how.int8` makes no network that can run.
+  void prepare(const Preparation& how);
+  void prepare(at::ScalarType dtype, at::Device device) { prepare({.dtype = dtype, .device = device}); }
+  /// Each convolution that inference runs, and each sum of maps, by name.
+  struct Parts {
+    std::vector<std::pair<std::string, NormedConv*>> convs;
+    std::vector<std::pair<std::string, Activation*>> sums;
+  };
+  Parts parts();
   /// x: [N, 3, H, W] as ops/image.h makes it. The last level's maps, [N, channels, (H + 3) / 4, (W + 3) / 4].
   HeadMaps forward(const at::Tensor& x) const;
   /// Every level's maps, before prepare(): what training's losses look at.
@@ -33,6 +43,9 @@ class CornerNet {
   int64_t weight_bytes() const { return weight_bytes_; }
 
  private:
+  /// Runs without data through the types that the layers are prepared for.
+  void check_types(at::ScalarType dtype) const;
+
   HourglassNet backbone_;
   std::vector<CornerHeadLevel> head_;
   /// mmdetection pairs feature maps with head levels and reads the last pair's predictions only.

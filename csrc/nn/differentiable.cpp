@@ -240,9 +240,10 @@ Constants constants_of(const at::Tensor& x, const BatchNorm& norm) {
 
 }  // namespace
 
-at::Tensor pool_and_add(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b) {
-  if (a.is_meta()) return noted_pool_pair(a);
-  if (!recorded(a, b)) return corner_pool_pair(a, direction_a, b, direction_b);
+at::Tensor pool_and_add(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b, const Activation& sum) {
+  if (a.is_meta()) return noted_pool_pair(a, b, sum);
+  if (sum.affine() && a.is_quantized() && b.is_quantized()) return sum.kept(corner_pool_pair(a, direction_a, b, direction_b, *sum.affine()));
+  if (!recorded(a, b)) return sum.kept(corner_pool_pair(sum.widened(a), direction_a, sum.widened(b), direction_b));
   const NodeOf<PoolPairNode> node(a, b);
   node->a = Kept(a);
   node->b = Kept(b);
@@ -251,10 +252,11 @@ at::Tensor pool_and_add(const at::Tensor& a, Direction direction_a, const at::Te
   return node.gives(corner_pool_pair(a.detach(), direction_a, b.detach(), direction_b));
 }
 
-at::Tensor upsample_and_add(const at::Tensor& low, const at::Tensor& skip) {
-  if (skip.is_meta()) return noted_upsample_add(low, skip);
-  if (!recorded(low, skip)) return upsample_nearest_add(low, skip);
-  return UpsampleAdd::apply(low, skip);
+at::Tensor upsample_and_add(const at::Tensor& low, const at::Tensor& skip, const Activation& sum) {
+  if (skip.is_meta()) return noted_upsample_add(low, skip, sum);
+  if (recorded(low, skip)) return UpsampleAdd::apply(low, skip);
+  if (sum.affine() && low.is_quantized() && skip.is_quantized()) return sum.kept(upsample_nearest_add(low, skip, *sum.affine()));
+  return sum.kept(upsample_nearest_add(sum.widened(low), sum.widened(skip)));
 }
 
 at::Tensor conv_and_act(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride, bool relu) {

@@ -2,14 +2,15 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "nn/activation.h"
 #include "ops/corner_pool.h"
 
 namespace cornernet {
 
-/// corner_pool(a, direction_a) + corner_pool(b, direction_b).
-at::Tensor pool_and_add(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b);
-/// skip + nearest(low, size of skip).
-at::Tensor upsample_and_add(const at::Tensor& low, const at::Tensor& skip);
+/// corner_pool(a, direction_a) + corner_pool(b, direction_b), kept as `sum`.
+at::Tensor pool_and_add(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b, const Activation& sum);
+/// skip + nearest(low, size of skip), kept as `sum`.
+at::Tensor upsample_and_add(const at::Tensor& low, const at::Tensor& skip, const Activation& sum);
 
 /// [relu](conv(x, weight) + bias), padding kernel/2. The weight is cast to x's type; bias may be undefined.
 at::Tensor conv_and_act(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, int64_t stride, bool relu);

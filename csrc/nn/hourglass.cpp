@@ -23,12 +23,13 @@ HourglassModule::HourglassModule(const HourglassConfig& config, size_t stage)
   }
 }
 
-void HourglassModule::visit(const std::string& prefix, const ConvVisitor& visitor) {
+void HourglassModule::visit(const std::string& prefix, const Visitor& visitor) {
   up1_.visit(prefix + "up1.", visitor);
   low1_.visit(prefix + "low1.", visitor);
   if (inner_) inner_->visit(prefix + "low2.", visitor);
   if (bottom_) bottom_->visit(prefix + "low2.", visitor);
   low3_.visit(prefix + "low3.", visitor);
+  visitor.sum(prefix + "sum", sum_);
 }
 
 at::Tensor HourglassModule::forward(const at::Tensor& x) const {
@@ -36,7 +37,7 @@ at::Tensor HourglassModule::forward(const at::Tensor& x) const {
   at::Tensor low = low1_.forward(x);
   low = inner_ ? inner_->forward(low) : bottom_->forward(std::move(low));
   low = low3_.forward(std::move(low));
-  return upsample_and_add(low, up1_.forward(x));
+  return upsample_and_add(low, up1_.forward(x), sum_);
 }
 
 HourglassNet::HourglassNet(const HourglassConfig& config)
@@ -54,17 +55,17 @@ HourglassNet::HourglassNet(const HourglassConfig& config)
   for (int64_t i = 0; i < std::max<int64_t>(joints, 1); ++i) inters_.emplace_back(width, width, 1);
 }
 
-void HourglassNet::visit(const std::string& prefix, const ConvVisitor& visitor, std::optional<size_t> level) {
+void HourglassNet::visit(const std::string& prefix, const Visitor& visitor, std::optional<size_t> level) {
   const size_t stacks = level ? *level + 1 : hourglass_modules_.size();
-  visitor(prefix + "stem.0.", stem_conv_);
+  visitor.conv(prefix + "stem.0.", stem_conv_);
   stem_layer_.visit(prefix + "stem.1.", visitor);
   for (size_t i = 0; i < stacks; ++i) hourglass_modules_[i].visit(indexed(prefix, "hourglass_modules", i), visitor);
   const size_t joints = level ? stacks - 1 : inters_.size();
   for (size_t i = 0; i < joints; ++i) inters_[i].visit(indexed(prefix, "inters", i), visitor);
-  for (size_t i = 0; i < std::min(joints, conv1x1s_.size()); ++i) visitor(indexed(prefix, "conv1x1s", i), conv1x1s_[i]);
+  for (size_t i = 0; i < std::min(joints, conv1x1s_.size()); ++i) visitor.conv(indexed(prefix, "conv1x1s", i), conv1x1s_[i]);
   // Stacks before the read one hand on their features too, through remap_convs.
-  for (size_t i = 0; i < stacks; ++i) visitor(indexed(prefix, "out_convs", i), out_convs_[i]);
-  for (size_t i = 0; i < std::min(joints, remap_convs_.size()); ++i) visitor(indexed(prefix, "remap_convs", i), remap_convs_[i]);
+  for (size_t i = 0; i < stacks; ++i) visitor.conv(indexed(prefix, "out_convs", i), out_convs_[i]);
+  for (size_t i = 0; i < std::min(joints, remap_convs_.size()); ++i) visitor.conv(indexed(prefix, "remap_convs", i), remap_convs_[i]);
 }
 
 at::Tensor HourglassNet::forward(const at::Tensor& x, size_t level) const {

@@ -23,7 +23,7 @@ struct HourglassConfig {
 class HourglassModule {
  public:
   HourglassModule(const HourglassConfig& config, size_t stage);
-  void visit(const std::string& prefix, const ConvVisitor& visitor);
+  void visit(const std::string& prefix, const Visitor& visitor);
   at::Tensor forward(const at::Tensor& x) const;
 
  private:
@@ -31,13 +31,14 @@ class HourglassModule {
   std::unique_ptr<HourglassModule> inner_;  // low2, unless this is the bottom
   std::unique_ptr<ResLayer> bottom_;        // low2 at the bottom
   ResLayer low3_;
+  Activation sum_;
 };
 
 class HourglassNet {
  public:
   explicit HourglassNet(const HourglassConfig& config);
   /// The modules that forward(x, level) runs, or with no level every module of the state dict.
-  void visit(const std::string& prefix, const ConvVisitor& visitor, std::optional<size_t> level = std::nullopt);
+  void visit(const std::string& prefix, const Visitor& visitor, std::optional<size_t> level = std::nullopt);
   /// x: [N, 3, H, W]. The features of stack `level` (0 is the first): [N, feat_channels, (H + 3) / 4, (W + 3) / 4].
   at::Tensor forward(const at::Tensor& x, size_t level) const;
   /// Calls take(stack, features) for each of the first `stacks`, in their order.

@@ -42,7 +42,7 @@ void NormedConv::collect(const std::string& prefix, std::vector<Parameter>& para
   parameters.push_back({norm + ".num_batches_tracked", {}, &batches_seen_, true, true});
 }
 
-void NormedConv::prepare(const std::string& prefix, at::ScalarType dtype, at::Device device, const TensorReader& read) {
+NormedConv::Folded NormedConv::folded(const std::string& prefix, at::ScalarType dtype, const TensorReader& read) const {
   const auto numbers = [&read](const at::Tensor& parameter) { return read ? read(parameter) : parameter; };
   const auto exact = [&numbers](const at::Tensor& parameter) { return numbers(parameter).to(at::kDouble); };
   // All is folded, if by ones, into memory of its own: what `read` gave goes back to it.
@@ -56,7 +56,21 @@ void NormedConv::prepare(const std::string& prefix, at::ScalarType dtype, at::De
     scale = at::div(exact(norm_weight_), at::sqrt(at::add(variance, kNormEpsilon)));
     bias = at::sub(exact(norm_bias_), at::mul(exact(running_mean_), scale));
   }
-  packed_ = PackedConv(scale_outputs(numbers(weight_), scale, dtype), bias, dimensions_.stride, dtype, device);
+  return {scale_outputs(numbers(weight_), scale, dtype), bias};
+}
+
+void NormedConv::prepare(const std::string& prefix, const Preparation& how) {
+  const std::string name = this->name(prefix);
+  const auto stated = how.int8 ? how.int8->find(name) : Int8Layers::const_iterator();
+  const Int8Layer calibrated = how.int8 && stated != how.int8->end() ? stated->second : Int8Layer{};
+  output_.prepare(name, how.dtype, calibrated.output_scale);
+  const bool int8 = calibrated.weight_scale.defined();
+  const auto [weight, bias] = folded(prefix, int8 ? at::kFloat : how.dtype, how.read);
+  if (int8) {
+    const at::Tensor shifted = calibrated.bias_shift.defined() ? at::add(bias, calibrated.bias_shift) : bias;
+    int8_ = QuantizedConv(quantize_weight(weight, calibrated.weight_scale), calibrated.weight_scale, shifted, dimensions_.stride, how.dtype);
+  }
+  if (!int8 || how.both) packed_ = PackedConv(weight, bias, dimensions_.stride, how.dtype, how.device);
   release();
 }
 
@@ -72,25 +86,43 @@ at::Tensor NormedConv::unfused(const at::Tensor& x, const at::Tensor& residual, 
 }
 
 at::Tensor NormedConv::noted(const at::Tensor& x, bool residual) const {
-  return noted_conv(x, dimensions_.out_channels, dimensions_.kernel_size, dimensions_.stride, relu_ || residual, residual);
+  if (int8_.defined() && !packed_.defined() && !in_8_bits(x)) {
+    throw Error(ErrorCode::Checkpoint, "its quantization has weights of 8 bits for " + output_.name() + ", which reads a map that is not of 8 bits");
+  }
+  return noted_conv(x, {dimensions_.out_channels, dimensions_.kernel_size, dimensions_.stride, relu_ || residual, residual}, output_);
 }
 
 at::Tensor NormedConv::forward(const at::Tensor& x) const {
   if (x.is_meta()) return noted(x, /*residual=*/false);
-  if (packed_.defined()) return packed_.forward(x, relu_);
+  output_.reads(x);
+  if (int8_.defined() && x.is_quantized()) return output_.kept(int8_.forward(x, relu_, output_.affine(!relu_)), !relu_);
+  if (packed_.defined()) return output_.kept(packed_.forward(output_.widened(x), relu_), !relu_);
   return unfused(x, {}, relu_);
 }
 
 at::Tensor NormedConv::forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const {
   if (x.is_meta()) return noted(x, /*residual=*/true);
-  if (packed_.defined()) return packed_.forward_add_relu(x, residual);
+  output_.reads(x);
+  if (int8_.defined() && x.is_quantized()) return int8_add_relu(x, residual, /*over=*/false);
+  if (packed_.defined()) return output_.kept(packed_.forward_add_relu(output_.widened(x), output_.widened(residual)));
   return unfused(x, residual, /*relu=*/true);
 }
 
 at::Tensor NormedConv::forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const {
   if (x.is_meta()) return noted(x, /*residual=*/true);
-  if (packed_.defined()) return packed_.forward_add_relu_over(x, std::move(residual));
+  output_.reads(x);
+  if (int8_.defined() && x.is_quantized()) return int8_add_relu(x, residual, /*over=*/true);
+  if (packed_.defined()) return output_.kept(packed_.forward_add_relu_over(output_.widened(x), output_.widened(residual)));
   return forward_add_relu(x, residual);
+}
+
+at::Tensor NormedConv::int8_add_relu(const at::Tensor& x, const at::Tensor& residual, bool over) const {
+  if (output_.affine() && residual.is_quantized()) {
+    const at::Tensor own = over ? residual : as_quantized(bytes_of(residual).clone(), affine_of(residual));
+    return output_.kept(int8_.forward_add_relu_over(x, own, output_.affine()));
+  }
+  const at::Tensor own = residual.is_quantized() || over ? output_.widened(residual) : residual.clone();
+  return output_.kept(int8_.forward_add_relu_over(x, own, std::nullopt));
 }
 
 NormedConv conv_module(NormedConv::Dimensions dimensions, bool norm, bool relu) { return NormedConv(dimensions, "conv", norm ? "bn" : "", relu); }
@@ -100,17 +132,17 @@ BasicBlock::BasicBlock(int64_t in_channels, int64_t out_channels, int64_t stride
   if (stride != 1 || in_channels != out_channels) downsample_.emplace(NormedConv::Dimensions{in_channels, out_channels, 1, stride}, "0", "1", false);
 }
 
-void BasicBlock::visit(const std::string& prefix, const ConvVisitor& visitor) {
-  visitor(prefix, conv1_);
-  visitor(prefix, conv2_);
-  if (downsample_) visitor(prefix + "downsample.", *downsample_);
+void BasicBlock::visit(const std::string& prefix, const Visitor& visitor) {
+  visitor.conv(prefix, conv1_);
+  visitor.conv(prefix, conv2_);
+  if (downsample_) visitor.conv(prefix + "downsample.", *downsample_);
 }
 
-at::Tensor BasicBlock::forward(const at::Tensor& x) const {
+at::Tensor BasicBlock::forward(const at::Tensor& x, bool last) const {
   check_interrupted();  // between two blocks is often enough, and nothing is lost there
   const at::Tensor inner = conv1_.forward(x);
   if (downsample_) return conv2_.forward_add_relu_over(inner, downsample_->forward(x));
-  return conv2_.forward_add_relu(inner, x);
+  return last ? conv2_.forward_add_relu_over(inner, x) : conv2_.forward_add_relu(inner, x);
 }
 
 ResLayer::ResLayer(int64_t in_channels, int64_t out_channels, int64_t num_blocks, int64_t stride, bool change_last) {
@@ -121,12 +153,12 @@ ResLayer::ResLayer(int64_t in_channels, int64_t out_channels, int64_t num_blocks
   }
 }
 
-void ResLayer::visit(const std::string& prefix, const ConvVisitor& visitor) {
+void ResLayer::visit(const std::string& prefix, const Visitor& visitor) {
   for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i].visit(prefix + std::to_string(i) + ".", visitor);
 }
 
 at::Tensor ResLayer::forward(at::Tensor x) const {
-  for (const BasicBlock& block : blocks_) x = block.forward(x);
+  for (size_t i = 0; i < blocks_.size(); ++i) x = blocks_[i].forward(x, /*last=*/i > 0);
   return x;
 }
 

@@ -5,9 +5,12 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
+#include "nn/activation.h"
 #include "ops/conv.h"
+#include "ops/quantized_conv.h"
 
 namespace cornernet {
 
@@ -25,6 +28,25 @@ struct Parameter {
 /// Gives the numbers of a parameter that a network holds: those of a checkpoint stay in its file until then. Called once for each, on any thread.
 using TensorReader = std::function<at::Tensor(const at::Tensor&)>;
 
+/// What a calibrated checkpoint says of one layer of its int8 network.
+struct Int8Layer {
+  at::Tensor weight_scale;  // fp32 [out] of a convolution that computes in 8 bits, else undefined
+  at::Tensor bias_shift;    // fp32 [out], added to its bias; undefined for none
+  double output_scale = 0;  // of what it makes; 0 where that is not of 8 bits
+};
+/// By Activation::name().
+using Int8Layers = std::unordered_map<std::string, Int8Layer>;
+
+/// How a network becomes ready for inference.
+struct Preparation {
+  at::ScalarType dtype = at::kFloat;  // of everything but what `int8` names
+  at::Device device = at::kCPU;
+  TensorReader read = {};
+  const Int8Layers* int8 = nullptr;
+  /// Convolutions in 8 bits are kept in `dtype` too, and compute in what their input is of: calibration tries both.
+  bool both = false;
+};
+
 /// act(norm(conv(x))), with the checkpoint's own names for its conv and norm. Holds the checkpoint's tensors until prepare() folds and packs them.
 class NormedConv {
  public:
@@ -37,7 +59,12 @@ class NormedConv {
   void collect(const std::string& prefix, std::vector<Parameter>& parameters);
   /// Folds the norm into weight and bias (in fp64, then cast) and packs both; the checkpoint's tensors are released.
   /// Throws Error(Checkpoint) that names, under `prefix`, a variance below 0.
-  void prepare(const std::string& prefix, at::ScalarType dtype, at::Device device, const TensorReader& read);
+  void prepare(const std::string& prefix, const Preparation& how);
+  /// Weight, fp32 or `dtype`, and bias, fp64, with the norm in them, of the tensors that it still holds.
+  struct Folded {
+    at::Tensor weight, bias;
+  };
+  Folded folded(const std::string& prefix, at::ScalarType dtype, const TensorReader& read = {}) const;
   /// Lets go of the checkpoint's tensors.
   void release();
 
@@ -51,12 +78,20 @@ class NormedConv {
   /// The same where nobody else needs `residual`, which may be written over.
   at::Tensor forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const;
 
-  int64_t weight_bytes() const { return packed_.weight_bytes(); }
+  int64_t weight_bytes() const { return packed_.weight_bytes() + int8_.weight_bytes(); }
+  const Dimensions& dimensions() const { return dimensions_; }
+  /// The key of its weight without ".weight".
+  std::string name(const std::string& prefix) const { return prefix + conv_name_; }
+  Activation& output() { return output_; }
+  QuantizedConv& int8() { return int8_; }
 
  private:
   /// Before prepare(): [relu](norm(conv(x)) [+ residual]), the sum with a norm only.
   at::Tensor unfused(const at::Tensor& x, const at::Tensor& residual, bool relu) const;
-  /// For an input without data: the result's shape, and the work noted (nn/work_log.h).
+  /// Of a convolution in 8 bits; the result is, too, where it has a scale.
+  at::Tensor int8_add_relu(const at::Tensor& x, const at::Tensor& residual, bool over) const;
+  /// For an input without data: the result's shape, and the work noted (nn/work_log.h). Throws Error(Checkpoint) where the layer can't read the
+  /// input.
   at::Tensor noted(const at::Tensor& x, bool residual) const;
 
   Dimensions dimensions_;
@@ -66,10 +101,15 @@ class NormedConv {
   at::Tensor weight_, bias_;                                                        // the conv's; bias only without a norm
   at::Tensor norm_weight_, norm_bias_, running_mean_, running_var_, batches_seen_;  // the norm's
   PackedConv packed_;
+  QuantizedConv int8_;
+  Activation output_;
 };
 
-/// Called with the key prefix and each convolution of a module, in the state dict's order.
-using ConvVisitor = std::function<void(const std::string& prefix, NormedConv& conv)>;
+/// Called with the key prefix and each convolution of a module, in the state dict's order, and with the name and place of each sum of its maps.
+struct Visitor {
+  std::function<void(const std::string& prefix, NormedConv& conv)> conv;
+  std::function<void(const std::string& name, Activation& sum)> sum = [](const std::string&, Activation&) {};
+};
 
 /// mmdetection's ConvModule: "conv" and "bn" (or "conv" with a bias).
 NormedConv conv_module(NormedConv::Dimensions dimensions, bool norm = true, bool relu = true);
@@ -78,8 +118,9 @@ NormedConv conv_module(NormedConv::Dimensions dimensions, bool norm = true, bool
 class BasicBlock {
  public:
   BasicBlock(int64_t in_channels, int64_t out_channels, int64_t stride);
-  void visit(const std::string& prefix, const ConvVisitor& visitor);
-  at::Tensor forward(const at::Tensor& x) const;
+  void visit(const std::string& prefix, const Visitor& visitor);
+  /// `last`: nobody else needs x, which may be written over.
+  at::Tensor forward(const at::Tensor& x, bool last = false) const;
 
  private:
   NormedConv conv1_, conv2_;
@@ -90,7 +131,7 @@ class BasicBlock {
 class ResLayer {
  public:
   ResLayer(int64_t in_channels, int64_t out_channels, int64_t num_blocks, int64_t stride = 1, bool change_last = false);
-  void visit(const std::string& prefix, const ConvVisitor& visitor);
+  void visit(const std::string& prefix, const Visitor& visitor);
   at::Tensor forward(at::Tensor x) const;
 
  private:

@@ -1,7 +1,6 @@
 #include "nn/work_log.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 
 #include <utility>
 
@@ -15,11 +14,15 @@ void note(Work work) {
 }
 
 double elements(const at::Tensor& x) { return static_cast<double>(x.numel()); }
-double element_bytes(const at::Tensor& x) { return static_cast<double>(x.element_size()); }
+double bytes(const at::Tensor& x) { return static_cast<double>(x.numel()) * static_cast<double>(x.element_size()); }
 
-Work shaped(const char* op, const at::Tensor& x) {
+at::Tensor like(const at::Tensor& x, at::IntArrayRef sizes, const Activation& out) { return at::empty(sizes, x.options().dtype(out.noted_type(x))); }
+
+Work shaped(const char* op, const at::Tensor& x, const Activation& out) {
   Work work;
   work.op = op;
+  work.layer = out.name();
+  work.int8 = in_8_bits(x);
   work.n = x.size(0);
   work.in_channels = work.out_channels = x.size(1);
   work.height = x.size(2);
@@ -39,37 +42,40 @@ std::vector<Work> log_work(const std::function<void()>& forward) {
   return noted;
 }
 
-at::Tensor noted_conv(const at::Tensor& x, int64_t out_channels, int64_t kernel, int64_t stride, bool relu, bool residual) {
-  const auto side = [&](int64_t size) { return (size + 2 * (kernel / 2) - kernel) / stride + 1; };
-  const at::Tensor y = at::empty({x.size(0), out_channels, side(x.size(2)), side(x.size(3))}, x.options());
-  Work work = shaped("conv", x);
-  work.out_channels = out_channels;
-  work.kernel = kernel;
-  work.stride = stride;
-  work.relu = relu;
-  work.residual = residual;
-  const double weights = static_cast<double>(out_channels * x.size(1) * kernel * kernel);
+at::Tensor noted_conv(const at::Tensor& x, const NotedConv& conv, const Activation& out) {
+  const auto side = [&](int64_t size) { return (size + 2 * (conv.kernel / 2) - conv.kernel) / conv.stride + 1; };
+  const at::Tensor y = like(x, {x.size(0), conv.out_channels, side(x.size(2)), side(x.size(3))}, out);
+  Work work = shaped("conv", x, out);
+  work.out_channels = conv.out_channels;
+  work.kernel = conv.kernel;
+  work.stride = conv.stride;
+  work.relu = conv.relu;
+  work.residual = conv.residual;
+  const double weights = static_cast<double>(conv.out_channels * x.size(1) * conv.kernel * conv.kernel);
   // A product and a sum for each weight at each place, the bias's sum, and one each for the residual and the ReLU.
-  work.flops = 2 * weights * elements(y) / static_cast<double>(out_channels) + elements(y) * (1 + (relu ? 1 : 0) + (residual ? 1 : 0));
-  work.bytes = element_bytes(x) * (elements(x) + weights + static_cast<double>(out_channels) + elements(y) * (residual ? 2 : 1));
+  work.flops = 2 * weights * elements(y) / static_cast<double>(conv.out_channels) + elements(y) * (1 + (conv.relu ? 1 : 0) + (conv.residual ? 1 : 0));
+  work.bytes =
+      bytes(x) + static_cast<double>(x.element_size()) * (weights + static_cast<double>(conv.out_channels)) + bytes(y) * (conv.residual ? 2 : 1);
   note(std::move(work));
   return y;
 }
 
-at::Tensor noted_pool_pair(const at::Tensor& a) {
-  Work work = shaped("pool_pair", a);
+at::Tensor noted_pool_pair(const at::Tensor& a, const at::Tensor& b, const Activation& out) {
+  const at::Tensor y = like(a, a.sizes(), out);
+  Work work = shaped("pool_pair", a, out);
   work.flops = 3 * elements(a);  // two comparisons and a sum
-  work.bytes = 3 * elements(a) * element_bytes(a);
+  work.bytes = bytes(a) + bytes(b) + bytes(y);
   note(std::move(work));
-  return at::empty_like(a);
+  return y;
 }
 
-at::Tensor noted_upsample_add(const at::Tensor& low, const at::Tensor& skip) {
-  Work work = shaped("upsample_add", skip);
+at::Tensor noted_upsample_add(const at::Tensor& low, const at::Tensor& skip, const Activation& out) {
+  const at::Tensor y = like(skip, skip.sizes(), out);
+  Work work = shaped("upsample_add", skip, out);
   work.flops = elements(skip);
-  work.bytes = (elements(low) + 2 * elements(skip)) * element_bytes(skip);
+  work.bytes = bytes(low) + bytes(skip) + bytes(y);
   note(std::move(work));
-  return at::empty_like(skip);
+  return y;
 }
 
 }  // namespace cornernet

@@ -3,13 +3,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
-#include <map>
-#include <vector>
+
+#include "ops/packed_weights.h"
 
 namespace cornernet {
-
-/// Copies of weights that this thread has made in layouts of oneDNN's so far: a forward that makes one takes more memory than the next.
-int64_t packed_layouts();
 
 /// y = act(conv(x, weight) + bias [+ residual]), padding kernel/2, one group. Inference only; one thread at a time.
 class PackedConv {
@@ -26,20 +23,16 @@ class PackedConv {
   /// The same, written over `residual`, which nobody else may need: one map less to allocate and to read.
   at::Tensor forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const;
   int64_t weight_bytes() const { return weight_bytes_; }
+  at::ScalarType dtype() const { return bias_.scalar_type(); }
 
  private:
   using Sides = std::array<int64_t, 2>;
   Sides padding() const { return {padding_, padding_}; }
   Sides stride() const { return {stride_, stride_}; }
+
   const at::Tensor& weight_for(const at::Tensor& x) const;
 
-  using InputSize = std::array<int64_t, 4>;
-
-  // On the CPU oneDNN names the layout that it wants for an input size, and sizes mostly agree on one: packing tells, once a size. Weights of
-  // another layout still give the right result, but cost up to 70 ms a call; packing anew whenever the size changes doubles a forward's time.
-  mutable at::Tensor weight_;  // dense; on the CPU until it is packed
-  mutable std::vector<at::Tensor> packed_;
-  mutable std::map<InputSize, size_t> layout_of_;  // indices of packed_
+  mutable PackedWeights weights_;
   at::Tensor bias_;
   int64_t stride_ = 1, padding_ = 0, weight_bytes_ = 0;
 };

@@ -65,19 +65,48 @@ at::Tensor corner_pool_backward(const at::Tensor& grad_output, const at::Tensor&
       [&] { cpu::corner_pool_backward(grad_y, x, view, grad_x); });
 }
 
-at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b) {
-  check_pair(first, second);
+namespace {
+
+/// A pair with its vertical direction first.
+struct OrderedPair {
+  at::Tensor vertical, horizontal;
+  PairView view;
+  bool swapped;
+};
+
+OrderedPair ordered(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b) {
   require(vertical(direction_a) != vertical(direction_b), "a pair needs one vertical and one horizontal direction");
   const bool swapped = !vertical(direction_a);
   const at::Tensor a = (swapped ? second : first).contiguous(format_of(first)), b = (swapped ? first : second).contiguous(format_of(first));
+  return {a, b, pair_view(a, backwards(swapped ? direction_b : direction_a), backwards(swapped ? direction_a : direction_b)), swapped};
+}
+
+}  // namespace
+
+at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b) {
+  check_pair(first, second);
+  const OrderedPair pair = ordered(first, direction_a, second, direction_b);
+  const at::Tensor &a = pair.vertical, &b = pair.horizontal;
   at::Tensor y = at::empty_like(a);
-  const PairView view = pair_view(a, backwards(swapped ? direction_b : direction_a), backwards(swapped ? direction_a : direction_b));
   return run_where(
       y,
       [&](auto scalar, void* stream) {
-        return cuda::corner_pool_pair(a.const_data_ptr(), b.const_data_ptr(), y.mutable_data_ptr(), scalar, view, stream);
+        return cuda::corner_pool_pair(a.const_data_ptr(), b.const_data_ptr(), y.mutable_data_ptr(), scalar, pair.view, stream);
       },
-      [&] { cpu::corner_pool_pair(a, b, view, y); });
+      [&] { cpu::corner_pool_pair(a, b, pair.view, y); });
+}
+
+at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b, const Affine& sum) {
+  const at::Tensor first_bytes = bytes_of(first), second_bytes = bytes_of(second);
+  require(first_bytes.dim() == 4 && first_bytes.sizes() == second_bytes.sizes(),
+          "both maps of 8 bits must have the same four dimensions [N, C, H, W]");
+  require(first.q_zero_point() == 0 && second.q_zero_point() == 0 && sum.zero_point == 0, "maps of 8 bits must have no zero point");
+  const OrderedPair pair = ordered(first_bytes, direction_a, second_bytes, direction_b);
+  at::Tensor y = at::empty_like(pair.vertical);
+  const auto factor = [&](const at::Tensor& map) { return static_cast<float>(map.q_scale() / sum.scale); };
+  const float vertical = factor(pair.swapped ? second : first), horizontal = factor(pair.swapped ? first : second);
+  if (y.numel() > 0) cpu::corner_pool_pair_bytes(pair.vertical, vertical, pair.horizontal, horizontal, pair.view, y);
+  return as_quantized(y, sum);
 }
 
 }  // namespace cornernet

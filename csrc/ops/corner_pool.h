@@ -2,6 +2,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "ops/quantized.h"
+
 namespace cornernet {
 
 /// top[y] = max over rows >= y, bottom[y] = max over rows <= y, left[x] = max over columns >= x, right[x] = max over columns <= x.
@@ -16,5 +18,8 @@ at::Tensor corner_pool_backward(const at::Tensor& grad_output, const at::Tensor&
 
 /// corner_pool(a, direction_a) + corner_pool(b, direction_b) in one pass over both; one direction is vertical, the other horizontal.
 at::Tensor corner_pool_pair(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b);
+
+/// The same of maps of 8 bits on the CPU, as one of `sum`, computed in fp32 and rounded once: zero points 0.
+at::Tensor corner_pool_pair(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b, const Affine& sum);
 
 }  // namespace cornernet

@@ -14,28 +14,47 @@ void require(bool holds, const char* sentence) {
   if (!holds) throw Error(ErrorCode::Input, std::string("upsampling: ") + sentence);
 }
 
+void check_maps(const at::Tensor& low, const at::Tensor& skip) {
+  require(low.dim() == 4 && skip.dim() == 4, "both maps must have four dimensions [N, C, H, W]");
+  require(low.size(0) == skip.size(0) && low.size(1) == skip.size(1), "both maps must agree in batch and channels");
+  require(low.scalar_type() == skip.scalar_type() && low.device() == skip.device(), "both maps must agree in dtype and device");
+  require(low.numel() > 0 || skip.numel() == 0, "the smaller map is empty");
+}
+
+UpsampleView view_of(const at::Tensor& low, const at::Tensor& skip) {
+  const bool last = channels_last(skip);
+  const int64_t n = skip.size(0), c = skip.size(1);
+  return {last ? n : n * c, low.size(2), low.size(3), skip.size(2), skip.size(3), last ? c : 1};
+}
+
 }  // namespace
 
 at::Tensor upsample_nearest_add(const at::Tensor& low_input, const at::Tensor& skip_input) {
   check_supported(low_input, "upsampling");
   check_supported(skip_input, "upsampling");
-  require(low_input.dim() == 4 && skip_input.dim() == 4, "both maps must have four dimensions [N, C, H, W]");
-  require(low_input.size(0) == skip_input.size(0) && low_input.size(1) == skip_input.size(1), "both maps must agree in batch and channels");
-  require(low_input.scalar_type() == skip_input.scalar_type() && low_input.device() == skip_input.device(),
-          "both maps must agree in dtype and device");
-  require(low_input.numel() > 0 || skip_input.numel() == 0, "the smaller map is empty");
+  check_maps(low_input, skip_input);
   const at::MemoryFormat format = format_of(skip_input);
   const at::Tensor low = low_input.contiguous(format), skip = skip_input.contiguous(format);
   at::Tensor y = at::empty_like(skip);
-  const bool last = channels_last(skip);
-  const int64_t n = skip.size(0), c = skip.size(1);
-  const UpsampleView view{last ? n : n * c, low.size(2), low.size(3), skip.size(2), skip.size(3), last ? c : 1};
+  const UpsampleView view = view_of(low, skip);
   return run_where(
       y,
       [&](auto scalar, void* stream) {
         return cuda::upsample_add(low.const_data_ptr(), skip.const_data_ptr(), y.mutable_data_ptr(), scalar, view, stream);
       },
       [&] { cpu::upsample_add(low, skip, view, y); });
+}
+
+at::Tensor upsample_nearest_add(const at::Tensor& low_map, const at::Tensor& skip_map, const Affine& sum) {
+  const at::Tensor low_bytes = bytes_of(low_map), skip_bytes = bytes_of(skip_map);
+  check_maps(low_bytes, skip_bytes);
+  require(low_map.q_zero_point() == 0 && skip_map.q_zero_point() == 0 && sum.zero_point == 0, "maps of 8 bits must have no zero point");
+  const at::MemoryFormat format = format_of(skip_bytes);
+  const at::Tensor low = low_bytes.contiguous(format), skip = skip_bytes.contiguous(format);
+  at::Tensor y = at::empty_like(skip);
+  const auto factor = [&](const at::Tensor& map) { return static_cast<float>(map.q_scale() / sum.scale); };
+  if (y.numel() > 0) cpu::upsample_add_bytes(low, factor(low_map), skip, factor(skip_map), view_of(low, skip), y);
+  return as_quantized(y, sum);
 }
 
 }  // namespace cornernet

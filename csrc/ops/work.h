@@ -11,8 +11,10 @@ struct Work {
   int64_t height = 0, width = 0;  // of the input; of the result for upsample_add
   int64_t kernel = 1, stride = 1;
   bool relu = false, residual = false;
-  double flops = 0;  // additions, multiplications and comparisons, each counted as one
-  double bytes = 0;  // every input read once, the result written once
+  double flops = 0;   // additions, multiplications and comparisons, each counted as one
+  double bytes = 0;   // every input read once, the result written once
+  std::string layer;  // the name of what it makes, of a prepared network
+  bool int8 = false;  // whether what it reads has 8 bits
 };
 
 }  // namespace cornernet

@@ -128,9 +128,15 @@ std::vector<std::string> cpu_features() {
   if (__builtin_cpu_supports("avx2")) features.emplace_back("avx2");
   if (__builtin_cpu_supports("avx512f")) features.emplace_back("avx512f");
   if (__builtin_cpu_supports("avx512bf16")) features.emplace_back("avx512_bf16");
+  if (__builtin_cpu_supports("avx512vnni")) features.emplace_back("avx512_vnni");
   unsigned a, b, c, d;
-  constexpr unsigned kAmxBf16 = 1u << 22;  // CPUID leaf 7, EDX; gcc 12's __builtin_cpu_supports doesn't know it
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAmxBf16)) features.emplace_back("amx_bf16");
+  // CPUID leaf 7, EDX, and its subleaf 1, EAX; gcc 12's __builtin_cpu_supports doesn't know them
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxInt8 = 1u << 25, kAvxVnni = 1u << 4;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+    if (d & kAmxBf16) features.emplace_back("amx_bf16");
+    if (d & kAmxInt8) features.emplace_back("amx_int8");
+  }
+  if (__builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & kAvxVnni)) features.emplace_back("avx_vnni");
   return features;
 }
 

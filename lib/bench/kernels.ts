@@ -6,14 +6,14 @@ import { undisturbed } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import type { PictureSize } from './model.js';
 import { measurePeak, roof } from './peaks.js';
-import { reportHead, type FixedPrecision, type KernelResult, type KernelsReport, type Peak } from './schema.js';
+import { reportHead, type KernelPrecision, type KernelResult, type KernelsReport, type Peak } from './schema.js';
 import { summarize } from './statistics.js';
 
 export interface KernelsBenchOptions {
   readonly device: string;
   /** 0: the cores this process may use. */
   readonly threads: number;
-  readonly precisions: readonly FixedPrecision[];
+  readonly precisions: readonly KernelPrecision[];
   readonly sizes: readonly PictureSize[];
   /** In one forward: pictures times views. */
   readonly views: number;

@@ -10,7 +10,7 @@ const count = z.int().min(0);
 const positive = z.number().positive();
 const amount = z.number().min(0);
 const fraction = z.number().min(0);
-const precision = z.enum(['fp32', 'bf16', 'fp16']);
+const precision = z.enum(['fp32', 'bf16', 'fp16', 'int8']);
 const list = <T extends z.ZodType>(item: T): z.ZodReadonly<z.ZodArray<T>> => z.array(item).readonly();
 
 /** Of one kind of measured values, all in the values' own unit. */
@@ -290,6 +290,8 @@ export type PipelineResult = z.infer<typeof pipelineResult>;
 export type Peak = z.infer<typeof peak>;
 export type Stage = z.infer<typeof stage>;
 export type FixedPrecision = z.infer<typeof precision>;
+/** What the operators are measured in one by one. */
+export type KernelPrecision = Exclude<FixedPrecision, 'int8'>;
 
 /** What every report begins with. */
 export function reportHead(): { format: 'cornernet-bench'; version: 1; date: string } {

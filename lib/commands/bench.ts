@@ -7,7 +7,7 @@ import { compareReports } from '../bench/compare.js';
 import { benchKernels } from '../bench/kernels.js';
 import { benchModel, type PictureSize } from '../bench/model.js';
 import { benchPipeline } from '../bench/pipeline.js';
-import { readReport, shownViews, type FixedPrecision, type Report } from '../bench/schema.js';
+import { readReport, shownViews, type KernelPrecision, type Report } from '../bench/schema.js';
 import { comparisonTable, describeReport, drawTable, furtherTables, resultTable } from '../bench/tables.js';
 import type { Rule } from '../bench/windows.js';
 import type { NetworkWork } from '../detector/result.js';
@@ -187,9 +187,9 @@ function kernelDevice(device: string): string {
 }
 
 /** 'auto' is fp32 and what the network would run in. */
-function kernelPrecisions(text: string, device: string): FixedPrecision[] {
+function kernelPrecisions(text: string, device: string): KernelPrecision[] {
   if (text !== 'auto') {
-    const precisions = listOf(text, '--precision') as FixedPrecision[];
+    const precisions = listOf(text, '--precision') as KernelPrecision[];
     const wrong = precisions.find((precision) => !['fp32', 'bf16', 'fp16'].includes(precision));
     if (wrong !== undefined) throw new CornerNetError('ERR_OPTION', `--precision takes auto, fp32, bf16 and fp16, not '${wrong}'`);
     return precisions;
@@ -245,7 +245,7 @@ export function register(bench: Command): void {
     ),
     ['scales'],
   )
-    .addOption(new Option('--precision <list>', 'auto, fp32, bf16, fp16').default('auto'))
+    .addOption(new Option('--precision <list>', 'auto, fp32, bf16, fp16, and int8 with weights that `quantize` calibrated').default('auto'))
     .addOption(new Option('--sizes <list>', "pictures' sizes in pixels").default('511x511'))
     .addOption(new Option('--views <list>', '1, or 2 with the mirrored view').default('1,2'))
     .addOption(new Option('--batch <list>', 'pictures a call').default('1'))
@@ -257,7 +257,7 @@ export function register(bench: Command): void {
       .argument('<inputs...>', 'pictures, folders, globs, or - for a list of paths on standard input')
       .addOption(weightsOption()),
   )
-    .option('--precision <precision>', 'auto, fp32, bf16 or fp16 (default: auto)')
+    .option('--precision <precision>', 'auto, fp32, bf16, fp16 or int8 (default: auto)')
     .option('--flip', 'also look at the mirrored picture and merge (default: as the weights were tested)')
     .option('--no-flip', 'look at the plain picture only')
     .addOption(numeric('--batch <n>', 'pictures of one padded size that share a forward').default(1))

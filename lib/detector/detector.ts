@@ -9,7 +9,7 @@ import { eachOf, withoutCrash, type ImageSource } from '../images/source.js';
 import type { NativeTimings } from '../native.js';
 import { checkDetectAllOptions, checkDetectOptions } from '../options/check.js';
 import type { DetectAllOptions, DetectOptions, LoadOptions } from '../options/interfaces.js';
-import type { Abortable } from '../options/values.js';
+import type { Abortable, ChosenPrecision } from '../options/values.js';
 import { defaultWeights } from '../weights/weights.js';
 import { loadDetectors, type Loaded } from './load.js';
 
@@ -87,8 +87,8 @@ export class Detector implements AsyncDisposable {
     return this.#loaded.replicas.infos.map((info) => info.device).join(',');
   }
 
-  /** 'fp32', 'bf16' or 'fp16'. */
-  get precision(): 'fp32' | 'bf16' | 'fp16' {
+  /** 'fp32', 'bf16', 'fp16' or 'int8'. */
+  get precision(): ChosenPrecision {
     return this.#loaded.info.precision;
   }
 

@@ -6,6 +6,7 @@ import type { ImageSource } from '../images/source.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions } from '../options/interfaces.js';
+import type { ChosenPrecision } from '../options/values.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
 import { loadPinned, type PinnedWeights } from './pinned.js';
 
@@ -15,7 +16,7 @@ export type ToChild =
 
 export interface ChildInfo {
   readonly device: string;
-  readonly precision: 'fp32' | 'bf16' | 'fp16';
+  readonly precision: ChosenPrecision;
   readonly classes: readonly string[];
   /** LibTorch's version. */
   readonly libtorch: string;

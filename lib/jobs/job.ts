@@ -21,7 +21,7 @@ const jobSchema = z.object({
   libtorch: z.string().nullable(),
   /** As they were given; the checksum says which they are. */
   weights: z.strictObject({ given: z.string(), sha256: z.string() }),
-  precision: z.enum(['auto', 'fp32', 'bf16', 'fp16']),
+  precision: z.enum(['auto', 'fp32', 'bf16', 'fp16', 'int8']),
   /** Names by class id; null until the first results of a queue's workers tell them. */
   classes: z.array(z.string()).readonly().nullable(),
   /** The detector's options that change results: the weights' own test options and what was given. */

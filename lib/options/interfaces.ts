@@ -59,7 +59,7 @@ export interface DetectOptions {
 export interface LoadOptions extends DetectOptions {
   /** Auto, cpu, cuda, cuda:N or cuda:* (every CUDA device); several make replicas, and batches go to whichever is free. Default: auto: the first usable CUDA device, else the CPU. */
   readonly device?: Device | readonly Device[] | undefined;
-  /** The network's arithmetic: auto, fp32, bf16 or fp16. Default: auto: fp16 on CUDA, bf16 on a CPU with native bf16, else fp32. */
+  /** The network's arithmetic: auto, fp32, bf16, fp16, or int8 on the CPU with weights that `quantize` calibrated. Default: auto: fp16 on CUDA; on the CPU int8 for calibrated weights, bf16 where it is native, else fp32. */
   readonly precision?: Precision | undefined;
   /** CPU threads of the network. Default: the cores this process may use (affinity and cgroup quota), shared among CPU replicas. */
   readonly threads?: number | undefined;

@@ -275,10 +275,10 @@ export const loadTable = {
     placeholder: 'device',
   },
   precision: {
-    schema: z.enum(['auto', 'fp32', 'bf16', 'fp16']),
+    schema: z.enum(['auto', 'fp32', 'bf16', 'fp16', 'int8']),
     type: 'Precision',
-    about: "the network's arithmetic: auto, fp32, bf16 or fp16",
-    standard: 'auto: fp16 on CUDA, bf16 on a CPU with native bf16, else fp32',
+    about: "the network's arithmetic: auto, fp32, bf16, fp16, or int8 on the CPU with weights that `quantize` calibrated",
+    standard: 'auto: fp16 on CUDA; on the CPU int8 for calibrated weights, bf16 where it is native, else fp32',
     group: 'Device',
     flag: 'text',
   },

@@ -3,8 +3,11 @@
 /** Which of mmdetection's versions is reproduced where they differ: padding, normalising and merging of flipped views. */
 export type Numerics = 'mmdet2' | 'mmdet3';
 
-/** Arithmetic of the network. 'auto' is fp16 on CUDA, bf16 on a CPU with native bf16, else fp32. */
-export type Precision = 'auto' | 'fp32' | 'bf16' | 'fp16';
+/** Arithmetic of the network. 'auto' is fp16 on CUDA; on the CPU int8 for weights that `quantize` calibrated, bf16 where it is native, else fp32. */
+export type Precision = 'auto' | 'fp32' | 'bf16' | 'fp16' | 'int8';
+
+/** What 'auto' comes to. */
+export type ChosenPrecision = Exclude<Precision, 'auto'>;
 
 /** 'auto' takes the first usable CUDA device, else the CPU; 'cuda:*' is a replica on every usable CUDA device. */
 export type Device = 'auto' | 'cpu' | 'cuda' | 'cuda:*' | `cuda:${number}`;

@@ -42,7 +42,7 @@ const Registration pool_gradient("training: the fused pair of poolings gives eac
       for (const auto& [vertical, horizontal] : {std::pair(Direction::Top, Direction::Left), std::pair(Direction::Bottom, Direction::Right)}) {
         const at::Tensor a = leaf(content, {2, 3, 9, 7}, 1, type), b = leaf(content, {2, 3, 9, 7}, 2, type);
         const at::Tensor grad = make_values({2, 3, 9, 7}, Content::Ties, 3).to(type);
-        pool_and_add(a, vertical, b, horizontal).backward(grad);
+        pool_and_add(a, vertical, b, horizontal, {}).backward(grad);
         const std::string what = std::string(name_of(content)) + " " + c10::toString(type);
         check_same(a.grad(), naive_pool(a.detach(), vertical, grad), what + ", vertical");
         check_same(b.grad(), naive_pool(b.detach(), horizontal, grad), what + ", horizontal");
@@ -61,7 +61,7 @@ const Registration upsample_gradient("training: upsampling and adding gives ATen
       const auto [low, skip] = pair();
       const auto [low_aten, skip_aten] = pair();
       const at::Tensor grad = make_values({2, 3, size, size}, Content::Ties, 3).to(type);
-      upsample_and_add(low, skip).backward(grad);
+      upsample_and_add(low, skip, {}).backward(grad);
       (at::upsample_nearest2d(low_aten, skip_aten.sizes().slice(2)) + skip_aten).backward(grad);
       check_same(low.grad(), low_aten.grad(), "low");
       check_same(skip.grad(), skip_aten.grad(), "skip");

@@ -284,6 +284,8 @@ describe('bench work', () => {
       residual: false,
       flops: 1,
       bytes: 100,
+      layer: '',
+      int8: false,
     };
     const native = loadNative();
     await assert.rejects(native.benchOperator({ ...pool, op: 'sort' as 'conv' }, setting), {

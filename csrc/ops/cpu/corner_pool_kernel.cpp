@@ -8,6 +8,7 @@
 
 #include "ops/cpu/element.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/rounding.h"
 #include "ops/cpu/widest_vectors.h"
 
 namespace cornernet::cpu {
@@ -107,70 +108,87 @@ void scan_backward(const T* grad_y, const T* x, T* grad_x, const ScanView& view)
   for_every_strip(view, [=](const Strip& strip, int64_t lane_step) { backward_strip(grad_y, x, grad_x, strip, lane_step); });
 }
 
+/// How two maxima become one element: their sum, rounded once.
+template <typename T>
+struct Sum {
+  using Wide = typename Element<T>::Wide;
+  T operator()(Wide vertical, Wide horizontal) const { return Element<T>::store(vertical + horizontal); }
+};
+
+/// Of bytes that stand for numbers of three scales.
+struct ByteSum {
+  float vertical_factor, horizontal_factor;
+  uint8_t operator()(uint8_t vertical, uint8_t horizontal) const {
+    return to_byte(static_cast<float>(vertical) * vertical_factor + static_cast<float>(horizontal) * horizontal_factor);
+  }
+};
+
+/// The maximum's neutral element, so that a scan's first position needs no case of its own.
+template <typename Wide>
+constexpr Wide kLowest = std::numeric_limits<Wide>::has_infinity ? -std::numeric_limits<Wide>::infinity() : std::numeric_limits<Wide>::lowest();
+
 /// One position of a scan whose maxima are added to what y holds.
-template <typename T, typename Wide>
-inline void add_position(const T* __restrict x, Wide* __restrict maxima, T* __restrict y, int64_t lanes, int64_t lane_step) {
+template <typename T, typename Wide, typename Add>
+inline void add_position(const T* __restrict x, Wide* __restrict maxima, T* __restrict y, int64_t lanes, int64_t lane_step, const Add& add) {
   using E = Element<T>;
   for (int64_t l = 0; l < lanes; ++l) {
     maxima[l] = running_max(maxima[l], E::load(x[l * lane_step]));
-    y[l * lane_step] = E::store(E::load(y[l * lane_step]) + maxima[l]);
+    y[l * lane_step] = add(E::load(y[l * lane_step]), maxima[l]);
   }
 }
 
-template <typename T>
-inline void add_strip(const T* x, T* y, const Strip& strip, int64_t lane_step) {
+template <typename T, typename Add>
+inline void add_strip(const T* x, T* y, const Strip& strip, int64_t lane_step, const Add& add) {
   using Wide = typename Element<T>::Wide;
   std::array<Wide, kLanes> maxima;
-  // -infinity is the maximum's neutral element, so that the first position needs no case of its own.
-  std::fill_n(maxima.begin(), strip.lanes, -std::numeric_limits<Wide>::infinity());
+  std::fill_n(maxima.begin(), strip.lanes, kLowest<Wide>);
   int64_t at = strip.first;
-  for (int64_t i = 0; i < strip.length; ++i, at += strip.step) add_position(x + at, maxima.data(), y + at, strip.lanes, lane_step);
+  for (int64_t i = 0; i < strip.length; ++i, at += strip.step) add_position(x + at, maxima.data(), y + at, strip.lanes, lane_step, add);
 }
 
 /// Fewer pictures than threads: y first holds the pooling of a, exactly as every type holds a maximum, and is then added to from the cache.
-template <typename T>
-void pair_by_strips(const T* a, const T* b, T* y, const PairView& view) {
+template <typename T, typename Add>
+void pair_by_strips(const T* a, const T* b, T* y, const PairView& view, const Add& add) {
   const PairScans scans = scans_of(view);
   scan(a, y, scans.vertical);
-  for_every_strip(scans.horizontal, [=](const Strip& strip, int64_t lane_step) { add_strip(b, y, strip, lane_step); });
+  for_every_strip(scans.horizontal, [=](const Strip& strip, int64_t lane_step) { add_strip(b, y, strip, lane_step, add); });
 }
 
 /// One pixel of a channels-last pair: both maxima move on and their sum is written.
-template <typename T, typename Wide>
+template <typename T, typename Wide, typename Add>
 inline void pair_pixel(const T* __restrict a, const T* __restrict b, T* __restrict y, Wide* __restrict vertical, Wide* __restrict horizontal,
-                       int64_t channels) {
+                       int64_t channels, const Add& add) {
   using E = Element<T>;
   for (int64_t c = 0; c < channels; ++c) {
     vertical[c] = running_max(vertical[c], E::load(a[c]));
     horizontal[c] = running_max(horizontal[c], E::load(b[c]));
-    y[c] = E::store(vertical[c] + horizontal[c]);
+    y[c] = add(vertical[c], horizontal[c]);
   }
 }
 
 /// A channels-last picture in one pass. `maxima` holds width + 1 pixels: one a column, and the row's own.
-template <typename T, typename Wide>
-inline void pair_picture(const T* a, const T* b, T* y, const PairView& view, Wide* maxima) {
+template <typename T, typename Wide, typename Add>
+inline void pair_picture(const T* a, const T* b, T* y, const PairView& view, Wide* maxima, const Add& add) {
   const int64_t c = view.channels;
-  constexpr Wide kLowest = -std::numeric_limits<Wide>::infinity();
   Wide* const horizontal = maxima + view.width * c;
-  std::fill_n(maxima, view.width * c, kLowest);
+  std::fill_n(maxima, view.width * c, kLowest<Wide>);
   for (int64_t i = 0; i < view.height; ++i) {
     const int64_t row = (view.reverse_rows ? view.height - 1 - i : i) * view.width;
-    std::fill_n(horizontal, c, kLowest);
+    std::fill_n(horizontal, c, kLowest<Wide>);
     for (int64_t k = 0; k < view.width; ++k) {
       const int64_t column = view.reverse_columns ? view.width - 1 - k : k, at = (row + column) * c;
-      pair_pixel(a + at, b + at, y + at, maxima + column * c, horizontal, c);
+      pair_pixel(a + at, b + at, y + at, maxima + column * c, horizontal, c, add);
     }
   }
 }
 
-template <typename T>
-void pair_pictures(const T* a, const T* b, T* y, const PairView& view) {
+template <typename T, typename Add>
+void pair_pictures(const T* a, const T* b, T* y, const PairView& view, const Add& add) {
   const int64_t picture = view.height * view.width * view.channels;
   at::parallel_for(0, view.batch, grain_of(picture), [&](int64_t begin, int64_t end) {
     std::vector<typename Element<T>::Wide> maxima(static_cast<size_t>((view.width + 1) * view.channels));
     for (int64_t i = begin; i < end; ++i) {
-      with_widest_vectors([&] { pair_picture(a + i * picture, b + i * picture, y + i * picture, view, maxima.data()); });
+      with_widest_vectors([&] { pair_picture(a + i * picture, b + i * picture, y + i * picture, view, maxima.data(), add); });
     }
   });
 }
@@ -183,7 +201,7 @@ void pair_planes(const T* a, const T* b, T* y, const PairView& view) {
   at::parallel_for(0, view.batch, grain_of(plane), [&](int64_t begin, int64_t end) {
     std::vector<Wide> vertical(static_cast<size_t>(view.width));
     for (int64_t task = begin; task < end; ++task) {
-      std::fill(vertical.begin(), vertical.end(), -std::numeric_limits<Wide>::infinity());
+      std::fill(vertical.begin(), vertical.end(), kLowest<Wide>);
       for (int64_t i = 0; i < view.height; i += kLines) {
         const int64_t rows = std::min(kLines, view.height - i);
         const int64_t top = task * plane + (view.reverse_rows ? view.height - i - rows : i) * view.width;
@@ -192,7 +210,7 @@ void pair_planes(const T* a, const T* b, T* y, const PairView& view) {
         with_widest_vectors([&] {
           for (int64_t r = 0; r < rows; ++r) {
             const int64_t row = top + (view.reverse_rows ? rows - 1 - r : r) * view.width;
-            add_position(a + row, vertical.data(), y + row, view.width, 1);
+            add_position(a + row, vertical.data(), y + row, view.width, 1, Sum<T>());
           }
         });
       }
@@ -218,13 +236,24 @@ void corner_pool_pair(const at::Tensor& a, const at::Tensor& b, const PairView& 
     const auto *from_a = a.const_data_ptr<scalar_t>(), *from_b = b.const_data_ptr<scalar_t>();
     auto* const to = y.mutable_data_ptr<scalar_t>();
     if (view.batch < at::get_num_threads()) {
-      pair_by_strips(from_a, from_b, to, view);
+      pair_by_strips(from_a, from_b, to, view, Sum<scalar_t>());
     } else if (view.channels == 1) {
       pair_planes(from_a, from_b, to, view);
     } else {
-      pair_pictures(from_a, from_b, to, view);
+      pair_pictures(from_a, from_b, to, view, Sum<scalar_t>());
     }
   });
+}
+
+void corner_pool_pair_bytes(const at::Tensor& a, float factor_a, const at::Tensor& b, float factor_b, const PairView& view, at::Tensor& y) {
+  const auto *from_a = a.const_data_ptr<uint8_t>(), *from_b = b.const_data_ptr<uint8_t>();
+  auto* const to = y.mutable_data_ptr<uint8_t>();
+  const ByteSum sum{factor_a, factor_b};
+  if (view.batch < at::get_num_threads() || view.channels == 1) {
+    pair_by_strips(from_a, from_b, to, view, sum);
+  } else {
+    pair_pictures(from_a, from_b, to, view, sum);
+  }
 }
 
 }  // namespace cornernet::cpu

@@ -6,30 +6,44 @@
 
 #include "ops/cpu/element.h"
 #include "ops/cpu/kernels.h"
+#include "ops/cpu/rounding.h"
 #include "ops/cpu/widest_vectors.h"
 
 namespace cornernet::cpu {
 namespace {
 
+/// skip + low, rounded once.
 template <typename T>
-inline void add_pixel(const T* __restrict low, const T* __restrict skip, T* __restrict y, int64_t channels) {
-  using E = Element<T>;
-  for (int64_t c = 0; c < channels; ++c) y[c] = E::store(E::load(skip[c]) + E::load(low[c]));
+struct Sum {
+  T operator()(T low, T skip) const { return Element<T>::store(Element<T>::load(skip) + Element<T>::load(low)); }
+};
+
+/// Of bytes that stand for numbers of three scales.
+struct ByteSum {
+  float low_factor, skip_factor;
+  uint8_t operator()(uint8_t low, uint8_t skip) const {
+    return to_byte(static_cast<float>(skip) * skip_factor + static_cast<float>(low) * low_factor);
+  }
+};
+
+template <typename T, typename Add>
+inline void add_pixel(const T* __restrict low, const T* __restrict skip, T* __restrict y, int64_t channels, const Add& add) {
+  for (int64_t c = 0; c < channels; ++c) y[c] = add(low[c], skip[c]);
 }
 
 /// One row: pixel x takes the smaller map's pixel sources[x]. `channels` is a constant for planes.
-template <typename T>
-inline void add_row(const T* low, const T* __restrict skip, T* __restrict y, const int32_t* __restrict sources, int64_t width, int64_t channels) {
-  using E = Element<T>;
+template <typename T, typename Add>
+inline void add_row(const T* low, const T* __restrict skip, T* __restrict y, const int32_t* __restrict sources, int64_t width, int64_t channels,
+                    const Add& add) {
   if (channels == 1) {
-    for (int64_t x = 0; x < width; ++x) y[x] = E::store(E::load(skip[x]) + E::load(low[sources[x]]));
+    for (int64_t x = 0; x < width; ++x) y[x] = add(low[sources[x]], skip[x]);
     return;
   }
-  for (int64_t x = 0; x < width; ++x) add_pixel(low + sources[x] * channels, skip + x * channels, y + x * channels, channels);
+  for (int64_t x = 0; x < width; ++x) add_pixel(low + sources[x] * channels, skip + x * channels, y + x * channels, channels, add);
 }
 
-template <typename T>
-void upsample_rows(const T* low, const T* skip, T* y, const UpsampleView& view) {
+template <typename T, typename Add>
+void upsample_rows(const T* low, const T* skip, T* y, const UpsampleView& view, const Add& add) {
   const float scale_y = nearest_scale(view.low_height, view.height), scale_x = nearest_scale(view.low_width, view.width);
   std::vector<int32_t> sources(static_cast<size_t>(view.width));
   for (int64_t x = 0; x < view.width; ++x) sources[x] = static_cast<int32_t>(nearest_source(x, scale_x, view.low_width));
@@ -38,7 +52,7 @@ void upsample_rows(const T* low, const T* skip, T* y, const UpsampleView& view) 
     with_widest_vectors([&] {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t low_row = i / view.height * view.low_height + nearest_source(i % view.height, scale_y, view.low_height);
-        add_row(low + low_row * view.low_width * view.channels, skip + i * row, y + i * row, sources.data(), view.width, view.channels);
+        add_row(low + low_row * view.low_width * view.channels, skip + i * row, y + i * row, sources.data(), view.width, view.channels, add);
       }
     });
   });
@@ -48,8 +62,12 @@ void upsample_rows(const T* low, const T* skip, T* y, const UpsampleView& view) 
 
 void upsample_add(const at::Tensor& low, const at::Tensor& skip, const UpsampleView& view, at::Tensor& y) {
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, skip.scalar_type(), "upsample_add", [&] {
-    upsample_rows(low.const_data_ptr<scalar_t>(), skip.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(), view);
+    upsample_rows(low.const_data_ptr<scalar_t>(), skip.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(), view, Sum<scalar_t>());
   });
+}
+
+void upsample_add_bytes(const at::Tensor& low, float factor_low, const at::Tensor& skip, float factor_skip, const UpsampleView& view, at::Tensor& y) {
+  upsample_rows(low.const_data_ptr<uint8_t>(), skip.const_data_ptr<uint8_t>(), y.mutable_data_ptr<uint8_t>(), view, ByteSum{factor_low, factor_skip});
 }
 
 }  // namespace cornernet::cpu

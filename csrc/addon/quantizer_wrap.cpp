@@ -1,0 +1,113 @@
+#include "addon/quantizer_wrap.h"
+
+#include <utility>
+
+#include "addon/convert.h"
+#include "addon/js_error.h"
+#include "runtime/error.h"
+
+namespace cornernet::quantization {
+
+// The members that cross, by the names that lib/native.ts explains; found by their argument's namespace.
+void fields(Is<QuantizerOptions> auto& options, auto&& field) {
+  each(field, "path", options.path, "threads", options.threads, "wideShare", options.wide_share);
+}
+void fields(Is<QuantizerInfo> auto& info, auto&& field) { each(field, "threads", info.threads, "numClasses", info.num_classes, "wide", info.wide); }
+void fields(Is<Trial> auto& trial, auto&& field) { each(field, "what", trial.what, "error", trial.error, "chosen", trial.chosen); }
+void fields(Is<LayerReport> auto& layer, auto&& field) {
+  each(field, "name", layer.name, "op", layer.op, "int8", layer.int8, "scale", layer.scale, "rounding", layer.rounding, "error", layer.error, "share",
+       layer.share);
+}
+void fields(Is<HeadError> auto& head, auto&& field) { each(field, "name", head.name, "error", head.error); }
+void fields(Is<QuantizeReport> auto& report, auto&& field) {
+  each(field, "pictures", report.pictures, "probes", report.probes, "trials", report.trials, "layers", report.layers, "heads", report.heads,
+       "int8Share", report.int8_share);
+}
+
+}  // namespace cornernet::quantization
+
+namespace cornernet {
+namespace {
+
+using namespace quantization;
+
+constexpr int64_t kBegin = 0;  // calls have ids from 1 on
+
+}  // namespace
+
+quantization::Quantizer& QuantizerWrap::State::begun() {
+  if (!quantizer) throw Error(ErrorCode::Closed, "the calibration is closed or was never begun");
+  return *quantizer;
+}
+
+Napi::Function QuantizerWrap::define(Napi::Env env, Channels* channels) {
+  return DefineClass(env, "Quantizer",
+                     {InstanceMethod<&QuantizerWrap::begin>("begin"), InstanceMethod<&QuantizerWrap::observe>("observe"),
+                      InstanceMethod<&QuantizerWrap::try_next>("tryNext"), InstanceMethod<&QuantizerWrap::write>("write"),
+                      InstanceMethod<&QuantizerWrap::cancel>("cancel"), InstanceMethod<&QuantizerWrap::close>("close")},
+                     channels);
+}
+
+QuantizerWrap::QuantizerWrap(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<QuantizerWrap>(info),
+      channel_(answered(info, [&] { return static_cast<Channels*>(info.Data())->open(info.Env(), "cornernet quantizer"); })) {}
+
+void QuantizerWrap::Finalize(Napi::BasicEnv) {
+  try {
+    channel_->abandon(free_quantizer());
+  } catch (...) {
+    // No memory for that: the channel's end frees the quantizer, on this thread.
+  }
+}
+
+std::function<void()> QuantizerWrap::free_quantizer() const {
+  return [state = state_] { state->quantizer.reset(); };
+}
+
+Napi::Value QuantizerWrap::begin(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    return channel_->submit(info.This(), kBegin, [state = state_, options = from_js<QuantizerOptions>(info[0], "quantize options")] {
+      state->quantizer.reset();
+      state->quantizer = std::make_unique<Quantizer>(options);
+      return result_of(state->quantizer->info());
+    });
+  });
+}
+
+Napi::Value QuantizerWrap::observe(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    auto picture = std::make_shared<Picture>(picture_from_js(info[1]));
+    return channel_->submit(info.This(), call_id(info), [state = state_, picture = std::move(picture)]() -> Channel::Result {
+      state->begun().observe(*picture);
+      return [](Napi::Env env) { return env.Undefined(); };
+    });
+  });
+}
+
+Napi::Value QuantizerWrap::try_next(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    return channel_->submit(info.This(), call_id(info), [state = state_]() -> Channel::Result {
+      const auto trial = state->begun().try_next();
+      if (trial) return result_of(*trial);
+      return [](Napi::Env env) { return env.Undefined(); };
+    });
+  });
+}
+
+Napi::Value QuantizerWrap::write(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    return channel_->submit(info.This(), call_id(info),
+                            [state = state_, path = from_js<std::string>(info[1], "path")] { return result_of(state->begun().write(path)); });
+  });
+}
+
+Napi::Value QuantizerWrap::cancel(const Napi::CallbackInfo& info) { return channel_->cancel(info); }
+
+Napi::Value QuantizerWrap::close(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    channel_->cancel(kBegin);  // nobody needs what it still comes to
+    return channel_->close(free_quantizer());
+  });
+}
+
+}  // namespace cornernet

@@ -1,0 +1,20 @@
+// oneDNN's fused convolutions as PyTorch exposes them: through its dispatcher only, with no C++ function of their own.
+#pragma once
+#include <ATen/core/List.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <optional>
+#include <string_view>
+
+namespace cornernet {
+
+template <typename Signature>
+c10::TypedOperatorHandle<Signature> onednn_op(const char* name, const char* overload = "") {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).typed<Signature>();
+}
+
+using Ints = at::IntArrayRef;
+using Scalars = c10::List<std::optional<at::Scalar>>;
+using Attribute = std::optional<std::string_view>;
+
+}  // namespace cornernet
