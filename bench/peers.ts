@@ -1,4 +1,4 @@
-// npx tsx bench/peers.ts [--device cuda] [--threads N] [--batch N] [--sizes 511x511x1,640x480x2] [--peers a,b] [--checkpoint FILE] [--calibration N]: beside other software.
+// npx tsx bench/peers.ts [--device cuda] [--threads N] [--batch N] [--sizes 511x511x1,640x480x2] [--peers a,b] [--checkpoint FILE] [--calibration N] [--calibrated FILE]: beside other software.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -153,6 +153,7 @@ void run({
     peers: '',
     checkpoint: '',
     calibration: '32',
+    calibrated: '',
   },
   rounds: 7,
   warmUpRounds: 0,
@@ -186,6 +187,7 @@ void run({
       const output = join(folder, `int8-${size}.pth`);
       let quantizing: Promise<unknown> | undefined;
       const calibrated = async (): Promise<string> => {
+        if (values.calibrated !== '') return values.calibrated;
         await (quantizing ??= quantize({ weights: file, images: calibration, output, threads }));
         return output;
       };
