@@ -1,4 +1,4 @@
-// oneDNN's fused convolutions as PyTorch exposes them: through its dispatcher only, with no C++ function of their own.
+// Finding oneDNN's fused convolutions, which PyTorch exposes through its dispatcher only: they have no C++ function of their own.
 #pragma once
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
