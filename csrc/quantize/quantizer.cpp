@@ -144,8 +144,8 @@ CornerNet Quantizer::Impl::network(const NamedTensors& of) const {
 
 at::Tensor Quantizer::Impl::input_of(const Picture& picture) const {
   check_picture(picture);
-  return make_input({{picture.rgb.data(), picture.width_px, picture.height_px}}, /*flip=*/false, defaults.numerics, defaults.normalisation,
-                    at::kFloat, at::kCPU);
+  const PictureView view{picture.rgb.data(), picture.width_px, picture.height_px};
+  return make_input(plan_input({view}, /*flip=*/false, defaults.numerics, defaults.normalisation), at::kFloat);
 }
 
 void Quantizer::Impl::end_observing() {
