@@ -176,6 +176,8 @@ export interface NativeTrainerOptions {
   freezeBackbone?: boolean | undefined;
   /** Norms keep their statistics. */
   freezeNorms?: boolean | undefined;
+  /** The hourglasses' activations are computed again on the way back instead of kept. */
+  recompute?: boolean | undefined;
 }
 
 /** One process's place among those that train together. */

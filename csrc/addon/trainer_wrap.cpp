@@ -17,7 +17,7 @@ void fields(Is<Architecture> auto& a, auto&& field) {
 void fields(Is<TrainerOptions> auto& options, auto&& field) {
   each(field, "from", options.from, "architecture", options.architecture, "classes", options.classes, "device", options.device, "precision",
        options.precision, "threads", options.threads, "seed", options.seed, "freezeBackbone", options.freeze_backbone, "freezeNorms",
-       options.freeze_norms);
+       options.freeze_norms, "recompute", options.recompute);
 }
 void fields(Is<Membership> auto& m, auto&& field) {
   each(field, "rank", m.rank, "processes", m.processes, "address", m.address, "port", m.port, "hosted", m.hosted, "prefix", m.prefix, "seconds",

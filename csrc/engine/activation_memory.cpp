@@ -13,8 +13,6 @@ namespace {
 
 // Below it malloc is as good.
 constexpr size_t kSmallestBlock = size_t{32} << 10;
-// A forward of a 511x511 view leaves 60 MB in bf16. Beyond this, what has been idle the longest goes back to the system.
-constexpr size_t kMostIdleBytes = size_t{256} << 20;
 // From here on malloc gives freed blocks back to the system, whatever it has seen: packed weights leave no holes where maps were.
 constexpr int kMappedBlock = 1 << 20;
 
@@ -83,7 +81,7 @@ ActivationMemory::Use::~Use() {
   Allocator::remove();
 }
 
-ActivationMemory::ActivationMemory() { mallopt(M_MMAP_THRESHOLD, kMappedBlock); }
+ActivationMemory::ActivationMemory(size_t most_idle_bytes) : most_idle_bytes_(most_idle_bytes) { mallopt(M_MMAP_THRESHOLD, kMappedBlock); }
 
 ActivationMemory::~ActivationMemory() { release(); }
 
@@ -130,7 +128,7 @@ void ActivationMemory::give(void* block) {
   }
   idle_.push_back({block, bytes});
   idle_bytes_ += bytes;
-  while (idle_bytes_ > kMostIdleBytes) {
+  while (idle_bytes_ > most_idle_bytes_) {
     std::free(idle_.front().data);
     idle_bytes_ -= idle_.front().bytes;
     idle_.pop_front();

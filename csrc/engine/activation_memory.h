@@ -12,7 +12,8 @@ namespace cornernet {
 /// freed) keeps maps and packed weights of all sizes side by side in its heaps, which then grow to several times what is in them.
 class ActivationMemory {
  public:
-  ActivationMemory();
+  /// What has been idle the longest goes back to the system beyond so many bytes. A forward of a 511x511 view leaves 60 MB in bf16.
+  explicit ActivationMemory(size_t most_idle_bytes = size_t{256} << 20);
   ~ActivationMemory();
   ActivationMemory(const ActivationMemory&) = delete;
   ActivationMemory& operator=(const ActivationMemory&) = delete;
@@ -43,6 +44,7 @@ class ActivationMemory {
   void note(void* block, size_t bytes);
   void give(void* block);
 
+  size_t most_idle_bytes_;
   std::list<Block> idle_;  // the longest idle first
   size_t idle_bytes_ = 0;
   std::unordered_map<void*, int64_t> out_;  // bytes asked for

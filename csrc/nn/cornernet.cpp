@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -90,6 +91,18 @@ std::vector<HeadMaps> CornerNet::forward_levels(const at::Tensor& x) const {
   std::vector<HeadMaps> levels;
   backbone_.forward_each(x, last_level_ + 1, [&](size_t i, const at::Tensor& features) { levels.push_back(head_[i].forward(features)); });
   return levels;
+}
+
+void CornerNet::learn(const at::Tensor& x, const std::function<void(const HeadMaps&)>& differentiate) const {
+  std::vector<at::Tensor> ends, gradients;
+  backbone_.forward_each(x, last_level_ + 1, [&](size_t i, const at::Tensor& features) {
+    const at::Tensor seen = features.detach().requires_grad_(features.requires_grad());
+    differentiate(head_[i].forward(seen));
+    if (!seen.grad().defined()) return;
+    ends.push_back(features);
+    gradients.push_back(seen.grad());
+  });
+  if (!ends.empty()) torch::autograd::backward(ends, gradients);
 }
 
 void CornerNet::set_training(bool backbone, bool head) {

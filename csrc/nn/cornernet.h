@@ -1,5 +1,6 @@
 // The whole network: backbone and head, read from a checkpoint's tensors, prepared for a device, run.
 #pragma once
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,8 +36,13 @@ class CornerNet {
   HeadMaps forward(const at::Tensor& x) const;
   /// Every level's maps, before prepare(): what training's losses look at.
   std::vector<HeadMaps> forward_levels(const at::Tensor& x) const;
+  /// Before prepare(): forward and backward. differentiate(maps) is called for each level and does its backward, before the next level is computed,
+  /// so that one level's activations are there at a time; then the backbone's backward follows.
+  void learn(const at::Tensor& x, const std::function<void(const HeadMaps&)>& differentiate) const;
   /// Before prepare(): which norms take their batch's statistics (NormedConv::set_training).
   void set_training(bool backbone, bool head);
+  /// Before prepare(): whether the hourglasses' activations are computed again on the way back instead of kept.
+  void set_recompute(bool recompute) { backbone_.set_recompute(recompute); }
   /// What a forward of [views, 3, height, width] in `dtype` has to do, operator by operator in their order; needs no parameter and computes nothing.
   std::vector<Work> work(int64_t views, int64_t height, int64_t width, at::ScalarType dtype) const;
   /// Of the packed network.

@@ -7,14 +7,18 @@
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/sum.h>
 #include <ATen/ops/threshold_backward.h>
 #include <ATen/ops/upsample_nearest2d_backward.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
 #include <array>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -23,6 +27,7 @@
 #include "nn/work_log.h"
 #include "ops/norm.h"
 #include "ops/upsample_add.h"
+#include "ops/winograd.h"
 #include "runtime/interrupt.h"
 
 namespace cornernet {
@@ -71,6 +76,9 @@ class NodeOf {
  private:
   NodePointer pointer_;
 };
+
+/// Whether this thread calls a forward again, whose norms have measured.
+thread_local bool again = false;
 
 class NormNode;
 
@@ -126,13 +134,26 @@ class NormNode final : public Node {
   at::Tensor again_;
 };
 
+at::Tensor Kept::get() const { return norm_ ? norm_->activation() : map_; }
+
+/// Where gradients of one map are summed.
+class SumNode final : public Node {
+ public:
+  Kept x;
+  variable_list apply(variable_list&& grads) override { return std::move(grads); }
+  void release_variables() override { x.drop(); }
+};
+
 Kept::Kept(const at::Tensor& map) : node_(map.grad_fn()), norm_(dynamic_cast<NormNode*>(node_.get())) {
   if (norm_) return;
+  if (const auto* const sum = dynamic_cast<SumNode*>(node_.get())) {
+    const Kept summed = sum->x;
+    *this = summed;
+    return;
+  }
   node_ = {};
   map_ = map.detach();
 }
-
-at::Tensor Kept::get() const { return norm_ ? norm_->activation() : map_; }
 
 /// The way back through [relu](conv(x, weight) + bias).
 class ConvNode final : public Node {
@@ -154,10 +175,18 @@ class ConvNode final : public Node {
     const bool has_bias = !bias_sizes.empty();
     const bool to_x = task_should_compute_output(0), to_weight = task_should_compute_output(1);
     variable_list to(kInputs);
+    if (winograd_pays(in, weight.size(0), weight.size(2), stride)) {
+      grad = grad.contiguous(kLayout);
+      if (to_x) to[0] = winograd_conv_input_gradient(grad, kernel);
+      if (to_weight) to[1] = winograd_conv_weight_gradient(grad, in);
+      if (has_bias && task_should_compute_output(2)) to[2] = at::sum(grad, {0, 2, 3});
+      return to;
+    }
     // oneDNN finds the weight's gradient of a strided convolution two and a half times as fast in the other layout.
     if (to_weight && stride > 1) {
       to[1] = std::get<1>(backward(grad.contiguous(), in.contiguous(), kernel.contiguous(), {false, true, false}));
       if (to_x) to[0] = std::get<0>(backward(grad.contiguous(kLayout), in, kernel, {true, false, false}));
+      if (has_bias && task_should_compute_output(2)) to[2] = at::sum(grad, {0, 2, 3});
     } else {
       std::tie(to[0], to[1], to[2]) = backward(grad.contiguous(kLayout), in, kernel, {to_x, to_weight, has_bias && task_should_compute_output(2)});
     }
@@ -197,6 +226,30 @@ class PoolPairNode final : public Node {
   }
 };
 
+/// The way back through a forward that is called again.
+class AgainNode final : public Node {
+ public:
+  Kept x;
+  std::function<at::Tensor(at::Tensor)> forward;
+
+  variable_list apply(variable_list&& grads) override {
+    if (!grads[0].defined()) return variable_list(1);
+    const at::Tensor leaf = x.get().detach().requires_grad_();
+    at::Tensor y;
+    {
+      const at::AutoGradMode recording(true);
+      const struct Again {
+        Again() { again = true; }
+        ~Again() { again = false; }
+      } unmeasured;
+      y = forward(leaf);
+    }
+    torch::autograd::backward({y}, {grads[0]});
+    return {leaf.grad()};
+  }
+  void release_variables() override { x.drop(); }
+};
+
 class UpsampleAdd : public torch::autograd::Function<UpsampleAdd> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& low, const at::Tensor& skip) {
@@ -230,7 +283,8 @@ Constants constants_of(const at::Tensor& x, const BatchNorm& norm) {
     to_scale[c] = w[c] * to_inverse[c];
     to_shift[c] = b[c] - mean[c] * to_scale[c];
   }
-  if (norm.training) {
+  if (norm.training && !again) {
+    if (norm.batches_seen.defined()) norm.batches_seen.add_(1);
     const auto count = static_cast<double>(x.numel() / x.size(1));
     norm.running_mean.mul_(1 - kMomentum).add_(moments.mean.to(norm.running_mean.scalar_type()), kMomentum);
     norm.running_var.mul_(1 - kMomentum).add_(moments.variance.to(norm.running_var.scalar_type()), kMomentum * (count / (count - 1)));
@@ -262,12 +316,19 @@ at::Tensor upsample_and_add(const at::Tensor& low, const at::Tensor& skip, const
 at::Tensor conv_and_act(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias, int64_t stride, bool relu) {
   const at::ScalarType type = input.scalar_type();
   const int64_t padding = weight.size(2) / 2;
-  const auto compute = [&](const at::Tensor& x) {
+  const auto by_aten = [&](const at::Tensor& x) {
     const at::Tensor y = at::conv2d(x, weight.to(type), bias.defined() ? bias.to(type) : bias, stride, padding);
     return relu ? at::relu(y) : y;
   };
+  const auto compute = [&](const at::Tensor& x) {
+    if (!winograd_pays(x, weight.size(0), weight.size(2), stride)) return by_aten(x);
+    const at::Tensor y = winograd_conv(x, weight.detach());
+    if (bias.defined()) return apply_norm(y, {at::ones_like(bias.detach()), bias.detach()}, {}, relu);
+    return relu ? at::relu(y) : y;
+  };
   const at::Tensor x = input.contiguous(kLayout);
-  if (!x.is_cpu() || !recorded(x, weight, bias)) return compute(x);
+  if (!x.is_cpu()) return by_aten(x);
+  if (!recorded(x, weight, bias)) return compute(x);
   const NodeOf<ConvNode> node(x, weight, bias);
   const at::NoGradGuard still;
   node->x = Kept(x);
@@ -281,7 +342,11 @@ at::Tensor conv_and_act(const at::Tensor& input, const at::Tensor& weight, const
 
 at::Tensor norm_and_act(const at::Tensor& x, const BatchNorm& norm, const at::Tensor& residual, bool relu) {
   if (!x.is_cpu()) {
-    at::Tensor y = at::batch_norm(x, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.training, kMomentum, kNormEpsilon, true);
+    if (norm.training && norm.batches_seen.defined() && !again) norm.batches_seen.add_(1);
+    // Called again it measures into copies.
+    const auto measured = [&](const at::Tensor& statistic) { return again ? statistic.clone() : statistic; };
+    at::Tensor y = at::batch_norm(x, norm.weight, norm.bias, measured(norm.running_mean), measured(norm.running_var), norm.training, kMomentum,
+                                  kNormEpsilon, true);
     if (residual.defined()) y = at::add(y, residual);
     return relu ? at::relu(y) : y;
   }
@@ -303,6 +368,21 @@ at::Tensor norm_and_act(const at::Tensor& x, const BatchNorm& norm, const at::Te
   node->measured = norm.training;
   node->given.emplace(y.getIntrusivePtr());
   return node.gives(std::move(y));
+}
+
+at::Tensor through(std::function<at::Tensor(at::Tensor)> forward, at::Tensor x, bool again) {
+  if (!recorded(x)) return forward(std::move(x));
+  if (!again) {
+    const NodeOf<SumNode> node(x);
+    node->x = Kept(x);
+    return forward(node.gives(x.detach()));
+  }
+  const NodeOf<AgainNode> node(x);
+  const at::NoGradGuard still;
+  node->x = Kept(x);
+  const at::Tensor y = forward(x.detach());
+  node->forward = std::move(forward);
+  return node.gives(y);
 }
 
 }  // namespace cornernet

@@ -2,6 +2,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
+
 #include "nn/activation.h"
 #include "ops/corner_pool.h"
 
@@ -17,12 +19,16 @@ at::Tensor conv_and_act(const at::Tensor& x, const at::Tensor& weight, const at:
 
 /// A batch norm's tensors, torch's names.
 struct BatchNorm {
-  at::Tensor weight, bias, running_mean, running_var;
+  at::Tensor weight, bias, running_mean, running_var, batches_seen;  // the last may be undefined
   /// Whether it takes x's own statistics, and keeps a running mean of them, or the ones that it holds.
   bool training;
 };
 /// act(norm(x) [+ residual]). What it gives is not kept for the way back, neither here nor by those above that take it: it is computed from `x`
 /// again.
 at::Tensor norm_and_act(const at::Tensor& x, const BatchNorm& norm, const at::Tensor& residual, bool relu);
+
+/// forward(x). With `again` only x is kept for the way back, where forward is called again, its norms not measuring a second time; what it computes
+/// with must live until then. The gradients have the same bits either way: those that reach x within it are summed before others are added.
+at::Tensor through(std::function<at::Tensor(at::Tensor)> forward, at::Tensor x, bool again);
 
 }  // namespace cornernet

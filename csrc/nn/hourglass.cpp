@@ -34,10 +34,19 @@ void HourglassModule::visit(const std::string& prefix, const Visitor& visitor) {
 
 at::Tensor HourglassModule::forward(const at::Tensor& x) const {
   // Down first: the way around (up1), the largest map held here, is computed only when the deeper ones are gone.
-  at::Tensor low = low1_.forward(x);
-  low = inner_ ? inner_->forward(low) : bottom_->forward(std::move(low));
-  low = low3_.forward(std::move(low));
-  return upsample_and_add(low, up1_.forward(x), sum_);
+  at::Tensor low = layer(low1_, x);
+  low = inner_ ? inner_->forward(low) : layer(*bottom_, std::move(low));
+  low = layer(low3_, std::move(low));
+  return upsample_and_add(low, layer(up1_, x), sum_);
+}
+
+at::Tensor HourglassModule::layer(const ResLayer& blocks, at::Tensor x) const {
+  return through([&blocks](at::Tensor input) { return blocks.forward(std::move(input)); }, std::move(x), recompute_);
+}
+
+void HourglassModule::set_recompute(bool recompute) {
+  recompute_ = recompute;
+  if (inner_) inner_->set_recompute(recompute);
 }
 
 HourglassNet::HourglassNet(const HourglassConfig& config)
@@ -66,6 +75,10 @@ void HourglassNet::visit(const std::string& prefix, const Visitor& visitor, std:
   // Stacks before the read one hand on their features too, through remap_convs.
   for (size_t i = 0; i < stacks; ++i) visitor.conv(indexed(prefix, "out_convs", i), out_convs_[i]);
   for (size_t i = 0; i < std::min(joints, remap_convs_.size()); ++i) visitor.conv(indexed(prefix, "remap_convs", i), remap_convs_[i]);
+}
+
+void HourglassNet::set_recompute(bool recompute) {
+  for (HourglassModule& module : hourglass_modules_) module.set_recompute(recompute);
 }
 
 at::Tensor HourglassNet::forward(const at::Tensor& x, size_t level) const {

@@ -25,8 +25,12 @@ class HourglassModule {
   HourglassModule(const HourglassConfig& config, size_t stage);
   void visit(const std::string& prefix, const Visitor& visitor);
   at::Tensor forward(const at::Tensor& x) const;
+  void set_recompute(bool recompute);
 
  private:
+  at::Tensor layer(const ResLayer& blocks, at::Tensor x) const;
+
+  bool recompute_ = false;
   ResLayer up1_, low1_;
   std::unique_ptr<HourglassModule> inner_;  // low2, unless this is the bottom
   std::unique_ptr<ResLayer> bottom_;        // low2 at the bottom
@@ -41,6 +45,8 @@ class HourglassNet {
   void visit(const std::string& prefix, const Visitor& visitor, std::optional<size_t> level = std::nullopt);
   /// x: [N, 3, H, W]. The features of stack `level` (0 is the first): [N, feat_channels, (H + 3) / 4, (W + 3) / 4].
   at::Tensor forward(const at::Tensor& x, size_t level) const;
+  /// Before prepare(): whether the layers of the hourglasses are computed again on the way back instead of kept.
+  void set_recompute(bool recompute);
   /// Calls take(stack, features) for each of the first `stacks`, in their order.
   void forward_each(const at::Tensor& x, size_t stacks, const std::function<void(size_t, at::Tensor)>& take) const;
 

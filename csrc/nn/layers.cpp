@@ -81,8 +81,7 @@ void NormedConv::release() {
 at::Tensor NormedConv::unfused(const at::Tensor& x, const at::Tensor& residual, bool relu) const {
   if (norm_name_.empty()) return conv_and_act(x, weight_, bias_, dimensions_.stride, relu);
   const at::Tensor y = conv_and_act(x, weight_, {}, dimensions_.stride, /*relu=*/false);
-  if (training_ && batches_seen_.defined()) batches_seen_.add_(1);
-  return norm_and_act(y, {norm_weight_, norm_bias_, running_mean_, running_var_, training_}, residual, relu);
+  return norm_and_act(y, {norm_weight_, norm_bias_, running_mean_, running_var_, batches_seen_, training_}, residual, relu);
 }
 
 at::Tensor NormedConv::noted(const at::Tensor& x, bool residual) const {

@@ -6,9 +6,11 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <algorithm>
+
 namespace cornernet::train {
 
-double clip_gradients(const std::vector<at::Tensor>& parameters, double most) {
+double clip_gradients(const std::vector<at::Tensor>& parameters, double most, double scale) {
   std::vector<at::Tensor> gradients, norms;
   for (const at::Tensor& parameter : parameters) {
     if (!parameter.grad().defined()) continue;
@@ -16,9 +18,9 @@ double clip_gradients(const std::vector<at::Tensor>& parameters, double most) {
     norms.push_back(at::linalg_vector_norm(gradients.back()));
   }
   if (norms.empty()) return 0;
-  const double norm = at::linalg_vector_norm(at::stack(norms)).item<double>();
-  const double factor = most / (norm + 1e-6);
-  if (factor < 1) {
+  const double norm = at::linalg_vector_norm(at::stack(norms)).item<double>() / scale;
+  const double factor = std::min(1.0, most / (norm + 1e-6)) / scale;
+  if (factor != 1) {
     for (at::Tensor& gradient : gradients) gradient.mul_(factor);
   }
   return norm;
@@ -37,12 +39,13 @@ void Adam::step(double learning_rate) {
     }
     state.steps.add_(1);
     parameters.push_back(parameter.detach());
-    gradients.push_back(parameter.grad().contiguous());  // the fused step walks through memory
+    gradients.push_back(parameter.grad().contiguous(parameter.suggest_memory_format()));  // the fused step walks through memory
     exp_avgs.push_back(state.exp_avg);
     exp_avg_sqs.push_back(state.exp_avg_sq);
     steps.push_back(state.steps);
     parameter.mutable_grad().reset();
   }
+  if (parameters.empty()) return;
   at::_fused_adam_(parameters, gradients, exp_avgs, exp_avg_sqs, {}, steps, learning_rate, settings.beta1, settings.beta2, /*weight_decay=*/0,
                    settings.epsilon, /*amsgrad=*/false, /*maximize=*/false);
 }

@@ -9,8 +9,9 @@
 
 namespace cornernet::train {
 
-/// The norm of all defined gradients together; above `most` they are scaled down to it, as torch.nn.utils.clip_grad_norm_ does.
-double clip_gradients(const std::vector<at::Tensor>& parameters, double most);
+/// The norm of all defined gradients together; above `most` they are scaled down to it, as torch.nn.utils.clip_grad_norm_ does. They come multiplied
+/// by `scale`, which is undone.
+double clip_gradients(const std::vector<at::Tensor>& parameters, double most, double scale = 1);
 
 class Adam {
  public:

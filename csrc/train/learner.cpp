@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -30,6 +32,14 @@ size_t branch_of(std::string_view name) {
   return 1 + static_cast<size_t>(found - kBranches.begin());
 }
 
+/// Kernels channels-last, as the maps are: else every convolution would turn them around.
+NamedTensors laid_out(const NamedTensors& tensors) {
+  NamedTensors turned;
+  for (const auto& [name, tensor] : tensors)
+    turned.emplace_back(name, tensor.contiguous(tensor.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
+  return turned;
+}
+
 NamedTensors tensors_of(CornerNet& network) {
   NamedTensors tensors;
   for (const Parameter& parameter : in_mmdetection_order(network)) tensors.emplace_back(parameter.name, *parameter.slot);
@@ -48,9 +58,16 @@ std::vector<at::Tensor> learned_tensors(CornerNet& network, Frozen frozen) {
 
 CornerNet network_of(const CornerNetConfig& config, const NamedTensors& tensors, Frozen frozen) {
   CornerNet network(config);
-  assign_parameters(network, tensors);
+  assign_parameters(network, laid_out(tensors));
   network.set_training(/*backbone=*/!frozen.backbone && !frozen.norms, /*head=*/!frozen.norms);
   return network;
+}
+
+void move_to(at::Device device, Targets& targets) {
+  for (CornerTargets* corner : {&targets.tl, &targets.br}) {
+    corner->heat = corner->heat.to(device);
+    corner->offset = corner->offset.to(device);
+  }
 }
 
 void check_finite(double value, const char* what) {
@@ -123,47 +140,58 @@ void Learner::sum_report(StepReport& report) const {
   report.pictures = static_cast<int64_t>(values[count + 1]);
 }
 
-at::Tensor Learner::losses(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, StepReport& report) {
+void Learner::learn(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, StepReport& report) {
   if (boxes.empty()) {  // the other processes have the step's pictures
     Targets none;
     sum_counts(none);
     for (std::vector<double>* of_levels : {&report.det, &report.pull, &report.push, &report.off}) of_levels->assign(static_cast<size_t>(levels_), 0);
-    return {};
+    return;
   }
-  const std::vector<HeadMaps> levels = network_.forward_levels(x);
-  const at::Tensor& map = levels.front().tl.heat;
-  const TargetShape shape{classes_, map.size(2), map.size(3), static_cast<int>(x.size(2)), static_cast<int>(x.size(3))};
-  Targets targets = make_targets(boxes, shape);
-  sum_counts(targets);
-  at::Tensor total;
-  for (const HeadMaps& maps : levels) {
-    const Losses losses = corner_losses(maps, targets);
+  std::optional<Targets> targets;  // once the maps' size is known
+  network_.learn(x, [&](const HeadMaps& maps) {
+    if (!targets) {
+      const at::Tensor& map = maps.tl.heat;
+      targets = make_targets(boxes, {classes_, map.size(2), map.size(3), static_cast<int>(x.size(2)), static_cast<int>(x.size(3))});
+      sum_counts(*targets);
+      move_to(x.device(), *targets);
+    }
+    const Losses losses = corner_losses(maps, *targets);
     for (const auto& [values, loss] : {std::pair(&report.det, losses.det), std::pair(&report.pull, losses.pull), std::pair(&report.push, losses.push),
                                        std::pair(&report.off, losses.off)}) {
       values->push_back(loss.item<double>());
     }
-    total = total.defined() ? total + losses.total() : losses.total();
-  }
-  report.total = total.item<double>();
-  check_finite(report.total, "the loss");
-  return total;
+    const at::Tensor total = losses.total();
+    report.total += total.item<double>();
+    check_finite(report.total, "the loss");
+    (scale_.adapts() ? total * scale_.factor() : total).backward();
+  });
+}
+
+void Learner::drop_gradients() {
+  for (const at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
 }
 
 StepReport Learner::differentiate(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, bool stop) {
   const at::AutoGradMode recording(true);
+  drop_gradients();  // of a step that was given up
   StepReport report;
   report.pictures = static_cast<int64_t>(boxes.size());
   report.stop = stop;
-  const at::Tensor total = losses(x, boxes, report);
   if (gradients_) gradients_->begin();
-  if (total.defined()) total.backward();
+  learn(x, boxes, report);
   if (gradients_) {
     gradients_->finish(share_of_sum());
     sum_report(report);
   }
   require(report.pictures > 0, ErrorCode::Input, "no process could read a picture");
-  report.gradient_norm = clip_gradients(parameters_, kMostGradient);
-  check_finite(report.gradient_norm, "the gradient");
+  report.gradient_norm = clip_gradients(parameters_, kMostGradient, scale_.factor());
+  const bool finite = std::isfinite(report.gradient_norm);
+  if (!scale_.adapts()) check_finite(report.gradient_norm, "the gradient");
+  scale_.note(finite);
+  if (!finite) {
+    report.gradient_norm = std::numeric_limits<double>::infinity();
+    drop_gradients();
+  }
   return report;
 }
 

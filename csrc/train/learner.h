@@ -9,6 +9,7 @@
 #include "train/adam.h"
 #include "train/corner_targets.h"
 #include "train/gradient_sum.h"
+#include "train/loss_scale.h"
 #include "train/trainer.h"
 
 namespace cornernet::train {
@@ -24,7 +25,7 @@ std::vector<Parameter> in_mmdetection_order(CornerNet& network);
 
 class Learner {
  public:
-  /// `tensors`: all of the network's, dense, of fp32 or fp64 (counters apart); they are learned in place.
+  /// `tensors`: all of the network's, of fp32 or fp64 (counters apart). What is learned are copies where another layout suits the convolutions.
   Learner(const CornerNetConfig& config, const NamedTensors& tensors, Frozen frozen);
 
   /// From now on a batch is the group's, of which each process has a part. Where norms measure, each process is a replica of mmdetection's: gradients
@@ -35,6 +36,11 @@ class Learner {
   /// Losses and gradients of a batch, which are clipped and then kept for update(). x: [N, 3, H, W] of a type that the losses' gradients come
   /// through. `stop`: whether this process wants to end after the step; the report says whether any does.
   StepReport differentiate(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, bool stop = false);
+  /// Whether the hourglasses' activations are computed again on the way back instead of kept: less memory, more time, the same bits.
+  void set_recompute(bool recompute) { network_.set_recompute(recompute); }
+  /// Multiplies the losses before the backward by what the gradients bear in fp16, and lets a step go where they did not.
+  void scale_losses(double first = 65536) { scale_ = LossScale(first); }
+  /// Along the gradients of the last differentiate(); nothing after one whose gradients fp16 could not hold.
   void update(double learning_rate) { adam_.step(learning_rate); }
 
   /// In mmdetection's order.
@@ -45,8 +51,9 @@ class Learner {
   const Adam& adam() const { return adam_; }
 
  private:
-  /// Fills the report's; the sum to differentiate, undefined without pictures.
-  at::Tensor losses(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, StepReport& report);
+  /// Forward, losses, which go to the report, and backward; of no pictures none of them.
+  void learn(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, StepReport& report);
+  void drop_gradients();
   /// Those of the whole batch, where the gradients are to be.
   void sum_counts(Targets& targets) const;
   void sum_report(StepReport& report) const;
@@ -61,6 +68,7 @@ class Learner {
   Adam adam_;
   ProcessGroup* group_ = nullptr;
   std::unique_ptr<GradientSum> gradients_;
+  LossScale scale_;
 };
 
 }  // namespace cornernet::train

@@ -3,11 +3,13 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/DeviceGuard.h>
 
 #include <algorithm>
 #include <optional>
 #include <utility>
 
+#include "engine/activation_memory.h"
 #include "engine/check_options.h"
 #include "engine/config.h"
 #include "engine/device.h"
@@ -20,6 +22,9 @@
 
 namespace cornernet::train {
 namespace {
+
+// What a step frees early the same step takes again; more would only lie beside it.
+constexpr size_t kMostIdleBytes = size_t{256} << 20;
 
 void check(const Architecture& a) {
   constexpr int kMostStacks = 8, kMostChannels = 4096, kMostBlocks = 64, kMostStages = 8;
@@ -63,9 +68,11 @@ struct Trainer::Impl {
   TrainerInfo info;
   CornerNetConfig config;
   DetectOptions tested;  // how the checkpoint's configuration has it tested
+  at::Device device = at::kCPU;
   at::ScalarType precision = at::kFloat;
   std::shared_ptr<ProcessGroup> group;  // outlives the learner, which uses it
   std::optional<Learner> learner;
+  ActivationMemory memory{kMostIdleBytes};
 
   void share();
   void begin(const TrainerOptions& options);
@@ -74,11 +81,9 @@ struct Trainer::Impl {
 
 void Trainer::Impl::begin(const TrainerOptions& options) {
   check_classes(options.classes);
-  if (options.device != "auto" && options.device != "cpu") {
-    throw Error(ErrorCode::Device, "training runs on the CPU only, not on '" + options.device + "'");
-  }
+  device = resolve_device(options.device == "auto" ? "cpu" : options.device);
   use_threads(options.threads);
-  precision = options.precision == "auto" ? at::kFloat : resolve_precision(options.precision, at::kCPU);
+  precision = options.precision == "auto" ? at::kFloat : resolve_precision(options.precision, device);
   std::vector<std::string> classes = options.classes;
   Beginning beginning;
   if (options.from.empty()) {
@@ -98,11 +103,15 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
     info.has_moments = !beginning.moments.empty();
   }
   config = beginning.config;
+  const c10::DeviceGuard there(device);
+  for (auto& [name, tensor] : beginning.tensors) tensor = tensor.to(device);
   learner.emplace(config, beginning.tensors, Frozen{options.freeze_backbone, options.freeze_norms});
+  learner->set_recompute(options.recompute);
+  if (precision == at::kHalf) learner->scale_losses();
   learner->adam().set_moments(beginning.moments);
   if (group) share();
   info.classes = classes;
-  info.device = "cpu";
+  info.device = device.str();
   info.precision = precision_name(precision);
   info.threads = at::get_num_threads();
   for (const at::Tensor& parameter : learner->parameters()) info.parameters += parameter.requires_grad() ? parameter.numel() : 0;
@@ -134,7 +143,7 @@ at::Tensor Trainer::Impl::prepare(const std::vector<Sample>& samples, const Augm
       boxes[i] = prepare_sample(samples[i], augmentation, tested.normalisation, {values + i * each, each});
     }
   });
-  return x.to(precision);
+  return x.to(device, precision);
 }
 
 Trainer::Trainer(const TrainerOptions& options, std::shared_ptr<ProcessGroup> group) : impl_(std::make_unique<Impl>()) {
@@ -153,6 +162,8 @@ StepReport Trainer::step(const std::vector<Sample>& samples, const Augmentation&
           "the network's input must have 32 to 4096 pixels a side");
   return guarded(
       [&] {
+        const ActivationMemory::Use reused(impl_->memory);
+        const c10::DeviceGuard there(impl_->device);
         std::vector<std::vector<TruthBox>> boxes;
         const at::Tensor x = impl_->prepare(samples, augmentation, boxes);
         StepReport report = impl_->learner->differentiate(x, boxes, stop);

@@ -21,12 +21,13 @@ struct TrainerOptions {
   std::string from;                  // a checkpoint to begin with; empty begins with drawn weights
   Architecture architecture;         // of drawn weights
   std::vector<std::string> classes;  // names
-  std::string device = "auto";       // "auto", "cpu"
+  std::string device = "auto";       // "auto" and "cpu", "cuda", "cuda:N"
   std::string precision = "auto";    // of activations: "auto" is fp32
   int threads = 0;                   // 0: the cores this process may use
   int64_t seed = 0;                  // of drawn weights
   bool freeze_backbone = false;      // only the head learns, and only its norms measure
   bool freeze_norms = false;         // norms keep their statistics
+  bool recompute = false;            // Learner::set_recompute
 };
 
 struct TrainerInfo {
@@ -44,7 +45,7 @@ struct TrainerInfo {
 struct StepReport {
   std::vector<double> det, pull, push, off;
   double total = 0;
-  double gradient_norm = 0;  // before clipping
+  double gradient_norm = 0;  // before clipping; infinite where fp16 could not hold the gradients, and nothing was learned
   int64_t pictures = 0;      // of all processes
   bool stop = false;         // whether any process wants to end after this step
 };

@@ -56,9 +56,11 @@ export interface TrainOptions {
   readonly seed?: number | undefined;
   /** What does not learn: the backbone, or the norms' statistics, which small batches measure badly. Default: nothing. */
   readonly freeze?: 'backbone' | 'norms' | undefined;
-  /** Of activations; weights, norms, losses and the optimizer stay fp32. Default: fp32. */
+  /** Of activations; weights, norms, losses and the optimizer stay fp32 (fp16 on a GPU only, with loss scaling). Default: fp32. */
   readonly precision?: 'fp32' | 'bf16' | 'fp16' | undefined;
-  /** Where to compute: cpu. Default: cpu. */
+  /** Compute the hourglasses' activations again on the way back instead of keeping them: less memory, more time, the same result. Default: off. */
+  readonly recompute?: boolean | undefined;
+  /** Where to compute: cpu, cuda or cuda:N. Default: cpu. */
   readonly device?: string | undefined;
   /** CPU threads. Default: the cores this process may use. */
   readonly threads?: number | undefined;

@@ -124,10 +124,15 @@ export const trainTable = headed('Training', {
   },
   precision: {
     ...{ schema: z.enum(['fp32', 'bf16', 'fp16']), type: "'fp32' | 'bf16' | 'fp16'", flag: 'text' as const },
-    about: 'of activations; weights, norms, losses and the optimizer stay fp32',
+    about: 'of activations; weights, norms, losses and the optimizer stay fp32 (fp16 on a GPU only, with loss scaling)',
     standard: 'fp32',
   },
-  device: { schema: text, type: 'string', flag: 'text', about: 'where to compute: cpu', standard: 'cpu' },
+  recompute: {
+    ...{ schema: z.boolean(), type: 'boolean', flag: 'on' as const },
+    about: "compute the hourglasses' activations again on the way back instead of keeping them: less memory, more time, the same result",
+    standard: 'off',
+  },
+  device: { schema: text, type: 'string', flag: 'text', about: 'where to compute: cpu, cuda or cuda:N', standard: 'cpu' },
   threads: {
     schema: z.int().min(1).max(1024),
     type: 'number',

@@ -147,7 +147,16 @@ class TrainRun {
     const begun = await this.#call(() =>
       this.#trainer.begin({
         ...(goesOn && this.#leads ? { from: last } : from !== undefined && { from: resolveWeights(from).path }),
-        ...{ architecture, classes, device, precision, seed, threads: this.#options.threads, freezeBackbone: freeze === 'backbone' },
+        ...{
+          architecture,
+          classes,
+          device,
+          precision,
+          seed,
+          threads: this.#options.threads,
+          recompute: this.#options.recompute,
+          freezeBackbone: freeze === 'backbone',
+        },
         freezeNorms: freeze === 'norms',
       }),
     );

@@ -9,6 +9,7 @@
 #include "ops/norm.h"
 #include "ops/scan_view.h"
 #include "ops/upsample_view.h"
+#include "ops/winograd_tiles.h"
 
 namespace cornernet::cpu {
 
@@ -33,6 +34,13 @@ void upsample_add_bytes(const at::Tensor& low, float factor_low, const at::Tenso
 void quantize(const at::Tensor& x, float factor, float zero_point, at::Tensor& bytes);
 void dequantize(const at::Tensor& bytes, float scale, float zero_point, at::Tensor& y);
 void quantize_weight(const at::Tensor& weight, const at::Tensor& scale, at::Tensor& rounded);
+
+/// Of `tiles` tiles of a channels-last map, beginning with `first`, what Winograd's 36 points see of it, and of a result's gradient; [36, tiles,
+/// channels].
+void winograd_seen(const at::Tensor& x, const TiledMap& map, int64_t first, int64_t tiles, at::Tensor& points);
+void winograd_result_gradient(const at::Tensor& grad_y, const TiledMap& map, int64_t first, int64_t tiles, at::Tensor& points);
+/// The other way: y's values of these tiles.
+void winograd_result(const at::Tensor& points, const TiledMap& map, int64_t first, int64_t tiles, at::Tensor& y);
 
 /// Fills every element; `input` is channels-last.
 void make_input(const std::vector<PictureJob>& pictures, const LevelTable& table, const InputView& view, at::Tensor& input);
