@@ -20,7 +20,7 @@ export class Child {
   #said = '';
 
   /** @param settings as an object, for one of the functions in ours.ts, or with `python` in theirs.py. */
-  constructor(work: 'detect' | 'evaluate' | 'list' | 'load', settings: object, python?: string) {
+  constructor(work: 'detect' | 'evaluate' | 'list' | 'load' | 'train', settings: object, python?: string) {
     const [program, args] =
       python === undefined
         ? [process.execPath, ['--import', 'tsx', join(__dirname, 'ours.ts')]]
@@ -55,6 +55,14 @@ export class Child {
 
   peakBytes(): number {
     return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${this.#child.pid}/status`, 'utf8'))?.[1]) * 1024;
+  }
+
+  /** Seconds of processor time that it has taken, all threads together. */
+  cpuSeconds(): number {
+    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const ticksPerSecond = 100; // Linux's USER_HZ
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
   }
 
   /** Lets the peak begin anew, at what is resident now. */

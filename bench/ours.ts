@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
+import { BenchTrainer, type TrainCase } from '../lib/bench/train.js';
 import { readAnnotations, readDetections } from '../lib/coco/dataset.js';
 import { evaluateChecked } from '../lib/coco/evaluate.js';
 import { Detector, type LoadOptions } from '../lib/index.js';
@@ -84,5 +85,14 @@ async function detect(settings: DetectSettings & Pick<LoadOptions, 'device' | 'p
   });
 }
 
+async function train(settings: TrainCase): Promise<void> {
+  const trainer = await BenchTrainer.begin(settings);
+  await trainer.step();
+  await serve({}, async () => {
+    await trainer.step();
+    return {};
+  });
+}
+
 const [work = '', settings = ''] = process.argv.slice(2);
-void { detect, evaluate, list, load }[work as 'detect'](JSON.parse(settings) as never);
+void { detect, evaluate, list, load, train }[work as 'detect'](JSON.parse(settings) as never);

@@ -9,17 +9,23 @@ import numpy as np
 import torch
 
 
-def mmdetection(_name, file, x, device, _threads):
-    """As mmdetection itself builds it, from its own configuration, and as its users load it."""
+def mmdetection_model():
+    """mmdetection, its model as it builds it from its own configuration, and that configuration."""
     sys.modules['mmcv._ext'] = mock.MagicMock()  # mmcv's compiled operators take long to build, and the network calls none before decoding
     import mmdet
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
     from mmengine.config import Config
-    from mmengine.runner import load_checkpoint
     register_all_modules()
     configs = pathlib.Path(mmdet.__file__).parent / '.mim' / 'configs' / 'cornernet'
-    model = MODELS.build(Config.fromfile(configs / 'cornernet_hourglass104_8xb6-210e-mstest_coco.py').model)
+    config = Config.fromfile(configs / 'cornernet_hourglass104_8xb6-210e-mstest_coco.py')
+    return mmdet, MODELS.build(config.model), config
+
+
+def mmdetection(_name, file, x, device, _threads):
+    """As its users load it."""
+    mmdet, model, _ = mmdetection_model()
+    from mmengine.runner import load_checkpoint
     load_checkpoint(model, file, map_location='cpu')
     model, x = model.eval().to(device), x.to(device)
 

@@ -66,4 +66,15 @@ def detect(runner, device, **settings):
     serve({'version': version, 'sample': sample.tolist()}, work)
 
 
-{'detect': detect, 'evaluate': evaluate, 'load': load}[sys.argv[1]](**json.loads(sys.argv[2]))
+def train(runner, size, batch, threads, **_ours):
+    """A step as mmengine's loop makes it, from the normalised input and the boxes in memory: losses, backward, clipping, Adam."""
+    import torch
+
+    import learners
+    torch.set_num_threads(threads)
+    step, version = learners.make(runner, size, batch)
+    step()
+    serve({'version': version}, step)
+
+
+{'detect': detect, 'evaluate': evaluate, 'load': load, 'train': train}[sys.argv[1]](**json.loads(sys.argv[2]))

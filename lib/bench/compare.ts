@@ -8,6 +8,7 @@ import {
   type Report,
   type Series,
   type Summary,
+  type TrainResult,
   type TurnsResult,
 } from './schema.js';
 import { median, relativeSpread } from './statistics.js';
@@ -78,6 +79,16 @@ function pipelineFigures(r: PipelineResult): Figure[] {
   return [{ name, unit: 'pictures/s', value: r.throughput.summary.p50, biggerIsBetter: true, noise: noiseOfWindows(r.throughput) }];
 }
 
+function trainFigures(r: TrainResult): Figure[] {
+  const again = r.recompute ? ' recompute' : '';
+  const name = `${r.network} ${r.device} ${r.precision}${again} ${r.threads} threads ${r.size} px batch ${r.batch}`;
+  const smaller = { biggerIsBetter: false };
+  return [
+    { name: `${name}, step`, unit: 'ms', value: r.step.summary.p50, ...smaller, noise: noiseOfWindows(r.step) },
+    { name: `${name}, memory`, unit: 'bytes', value: r.peakMemoryBytes, ...smaller, noise: 0 },
+  ];
+}
+
 function turnsFigures(r: TurnsResult): Figure[] {
   const name = `${r.case} (${r.setting}), ${r.candidate}`;
   const smaller = { biggerIsBetter: false };
@@ -92,6 +103,7 @@ function turnsFigures(r: TurnsResult): Figure[] {
 function figuresOf(report: Report): Figure[] {
   if (report.kind === 'model') return report.results.flatMap(modelFigures);
   if (report.kind === 'kernels') return report.results.flatMap(kernelFigures);
+  if (report.kind === 'train') return report.results.flatMap(trainFigures);
   return report.kind === 'pipeline' ? report.results.flatMap(pipelineFigures) : report.results.flatMap(turnsFigures);
 }
 

@@ -3,7 +3,7 @@ import { barChart, chart, type Point, type PlotSeries } from '../report/chart.js
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { writeText } from '../output-file.js';
 import { computePeak, roof } from './peaks.js';
-import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report, Series, TurnsReport } from './schema.js';
+import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report, Series, TrainReport, TurnsReport } from './schema.js';
 import { stages } from './spans.js';
 import { percentile, sorted } from './statistics.js';
 import { describeReport, percent, remarks, furtherTables, resultTable, short } from './tables.js';
@@ -209,6 +209,36 @@ function pipelineSections(report: PipelineReport): Section[] {
   ];
 }
 
+function trainSections({ results }: TrainReport): Section[] {
+  const named = results.map((r) => {
+    const name = [r.network, r.precision, `${r.size} px`, `batch ${r.batch}`, ...(r.recompute ? ['recompute'] : [])].join(', ');
+    return [name, r] as const;
+  });
+  const bars = (of: (r: TrainReport['results'][number]) => number) => named.map(([name, r]) => [name, of(r), short(of(r))] as const);
+  return [
+    {
+      title: 'Steps',
+      html: barChart(
+        'The median of each configuration’s steps',
+        'milliseconds',
+        bars((r) => r.step.summary.p50),
+      ),
+    },
+    {
+      title: 'Memory',
+      html: barChart(
+        'The most memory of each',
+        'MB',
+        bars((r) => r.peakMemoryBytes / 1e6),
+      ),
+    },
+    windowsSection(
+      named.map(([name, r]) => [name, r.step]),
+      'milliseconds a step',
+    ),
+  ];
+}
+
 function turnsSections(report: TurnsReport): Section[] {
   const named = report.results.map((r) => [`${r.case}, ${r.candidate}`, r.seconds] as const);
   const bars = named.map(([name, { summary }]) => [name, summary.p50, short(summary.p50)] as const);
@@ -219,6 +249,7 @@ function turnsSections(report: TurnsReport): Section[] {
 function sectionsOf(report: Report): Section[] {
   if (report.kind === 'model') return modelSections(report);
   if (report.kind === 'kernels') return kernelsSections(report);
+  if (report.kind === 'train') return trainSections(report);
   return report.kind === 'pipeline' ? pipelineSections(report) : turnsSections(report);
 }
 

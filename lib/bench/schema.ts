@@ -205,6 +205,23 @@ const pipelineResult = z.strictObject({
   peakMemoryBytes: count,
 });
 
+const trainResult = z.strictObject({
+  network: z.enum(['hourglass104', 'small']),
+  device: z.string(),
+  precision,
+  threads: count,
+  /** Pixels of a side of what the network sees. */
+  size: count,
+  batch: z.int().min(1),
+  recompute: z.boolean(),
+  /** Numbers that are learned. */
+  parameters: count,
+  /** Milliseconds of a step. */
+  step: series,
+  picturesPerSecond: positive,
+  peakMemoryBytes: count,
+});
+
 /** A candidate that took turns with the others of its case. */
 const turnsResult = z.strictObject({
   case: z.string(),
@@ -253,11 +270,12 @@ const reportSchema = z.discriminatedUnion('kind', [
   z.strictObject({ ...common, method, kind: z.literal('model'), results: list(modelResult) }),
   z.strictObject({ ...common, method, kind: z.literal('kernels'), results: list(kernelResult) }),
   z.strictObject({ ...common, method, kind: z.literal('pipeline'), results: list(pipelineResult) }),
+  z.strictObject({ ...common, method, kind: z.literal('train'), results: list(trainResult) }),
   z.strictObject({
     ...common,
     /** Undisturbed rounds, as far as they could be had. */
     method: z.strictObject({ insideTheClock, rounds: z.int().min(1) }),
-    kind: z.enum(['batch', 'eval', 'import', 'load', 'peers', 'soak']),
+    kind: z.enum(['batch', 'eval', 'import', 'load', 'peers', 'soak', 'training']),
     results: list(turnsResult),
     ratios: list(ratio),
     /** Candidates that could not be run, and why. */
@@ -275,6 +293,8 @@ export type Report = Readonly<z.infer<typeof reportSchema>>;
 export type ModelReport = Extract<Report, { kind: 'model' }>;
 export type KernelsReport = Extract<Report, { kind: 'kernels' }>;
 export type PipelineReport = Extract<Report, { kind: 'pipeline' }>;
+export type TrainReport = Extract<Report, { kind: 'train' }>;
+export type TrainResult = z.infer<typeof trainResult>;
 /** Of the developers' measurements in bench/. */
 export type TurnsReport = Extract<Report, { readonly ratios: unknown }>;
 export type TurnsResult = z.infer<typeof turnsResult>;

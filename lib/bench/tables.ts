@@ -8,6 +8,7 @@ import {
   type PipelineResult,
   type Report,
   type Series,
+  type TrainResult,
   type TurnsReport,
 } from './schema.js';
 import { median, relativeSpread } from './statistics.js';
@@ -117,6 +118,23 @@ function pipelineTable(results: readonly PipelineResult[]): ResultTable {
   };
 }
 
+function trainTable(results: readonly TrainResult[]): ResultTable {
+  return {
+    head: ['network', 'px', 'batch', 'prec', 'recompute', 'step ms', 'p90', '±', 'pic/s', 'peak MB', 'remarks'],
+    rows: results.map((r) => [
+      r.network,
+      String(r.size),
+      String(r.batch),
+      r.precision,
+      r.recompute ? 'yes' : 'no',
+      ...(['p50', 'p90', 'deviation'] as const).map((name) => short(r.step.summary[name])),
+      short(r.picturesPerSecond),
+      (r.peakMemoryBytes / 1e6).toFixed(0),
+      remarks(r.step),
+    ]),
+  };
+}
+
 /** A row a candidate, a column for all that any of them told. */
 function turnsTable({ results }: TurnsReport): ResultTable {
   const figures = [...new Set(results.flatMap((r) => Object.keys(r.figures)))];
@@ -156,6 +174,7 @@ function ratioTable({ ratios }: TurnsReport): ResultTable {
 export function resultTable(report: Report): ResultTable {
   if (report.kind === 'model') return modelTable(report.results);
   if (report.kind === 'kernels') return kernelsTable(report.results);
+  if (report.kind === 'train') return trainTable(report.results);
   return report.kind === 'pipeline' ? pipelineTable(report.results) : turnsTable(report);
 }
 
@@ -193,6 +212,7 @@ export function drawTable({ head, rows }: ResultTable): string {
 
 /** What was measured, in lines. */
 function subjects(report: Report): string[] {
+  if (report.kind === 'train') return report.results.map(({ network, device, threads }) => `${network} on ${device}, ${threads} threads`);
   if (!('ratios' in report)) return report.results.map(({ weights, device, threads }) => `${weights} on ${device}, ${threads} threads`);
   const settings = report.results.map((r) => `${r.case}: ${r.setting}`);
   return [...settings, ...report.results.flatMap(({ candidate, version }) => (version === null ? [] : [`${candidate}: ${version}`]))];

@@ -9,6 +9,7 @@ import { benchModel, type PictureSize } from '../bench/model.js';
 import { benchPipeline } from '../bench/pipeline.js';
 import { readReport, shownViews, type KernelPrecision, type Report } from '../bench/schema.js';
 import { comparisonTable, describeReport, drawTable, furtherTables, resultTable } from '../bench/tables.js';
+import { benchTrain, type TrainCase } from '../bench/train.js';
 import type { Rule } from '../bench/windows.js';
 import type { NetworkWork } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
@@ -65,6 +66,7 @@ Examples:
   $ cornernet bench model --weights 10x5 --sizes 511x511,640x480 --views 1,2 --json model.json --html model.html
   $ cornernet bench kernels --precision fp32,bf16 --html kernels.html
   $ cornernet bench pipeline pictures/ --weights 10x5
+  $ cornernet bench train --precision fp32,bf16 --recompute no,yes
   $ cornernet bench compare before.json after.json`;
 
 function listOf(text: string, flag: string): string[] {
@@ -186,14 +188,16 @@ function kernelDevice(device: string): string {
   return device === 'cuda' ? 'cuda:0' : device;
 }
 
+function fixedPrecisions(text: string, others = ''): KernelPrecision[] {
+  const precisions = listOf(text, '--precision') as KernelPrecision[];
+  const wrong = precisions.find((precision) => !['fp32', 'bf16', 'fp16'].includes(precision));
+  if (wrong !== undefined) throw new CornerNetError('ERR_OPTION', `--precision takes ${others}fp32, bf16 and fp16, not '${wrong}'`);
+  return precisions;
+}
+
 /** 'auto' is fp32 and what the network would run in. */
 function kernelPrecisions(text: string, device: string): KernelPrecision[] {
-  if (text !== 'auto') {
-    const precisions = listOf(text, '--precision') as KernelPrecision[];
-    const wrong = precisions.find((precision) => !['fp32', 'bf16', 'fp16'].includes(precision));
-    if (wrong !== undefined) throw new CornerNetError('ERR_OPTION', `--precision takes auto, fp32, bf16 and fp16, not '${wrong}'`);
-    return precisions;
-  }
+  if (text !== 'auto') return fixedPrecisions(text, 'auto, ');
   if (device !== 'cpu') return ['fp32', 'fp16'];
   return loadNative().buildInfo().cpuFeatures.includes('avx512_bf16') ? ['fp32', 'bf16'] : ['fp32'];
 }
@@ -213,6 +217,48 @@ async function runKernels(flags: KernelsFlags): Promise<void> {
       seconds: flags.duration,
       operators,
       tell: (r) => say(flags, `${r.precision} ${r.name} ${r.shape}: ${(1e6 * r.ours.backToBack.p50).toFixed(0)} us`),
+    }),
+  );
+}
+
+interface TrainFlags extends CommonFlags {
+  readonly network: 'hourglass104' | 'small';
+  readonly precision: string;
+  readonly size?: string;
+  readonly batch?: string;
+  readonly recompute: string;
+}
+
+async function runTrain(flags: TrainFlags): Promise<void> {
+  const { network } = flags;
+  const { device = 'cpu' } = loadOf({ ...(flags.device !== undefined && { device: flags.device }) });
+  const small = network === 'small';
+  const [sizes, batches] = [
+    wholeNumbers(flags.size ?? (small ? '255' : '511'), '--size', 4096),
+    wholeNumbers(flags.batch ?? (small ? '8' : '1'), '--batch', 1024),
+  ];
+  const again = listOf(flags.recompute, '--recompute').map((word) => {
+    if (word !== 'yes' && word !== 'no') throw new CornerNetError('ERR_OPTION', `--recompute takes yes, no or both, not '${word}'`);
+    return word === 'yes';
+  });
+  const cases = fixedPrecisions(flags.precision).flatMap((precision) =>
+    sizes.flatMap((size) =>
+      batches.flatMap((batch) =>
+        again.map((recompute): TrainCase => {
+          return { network, device: device as string, precision, threads: flags.threads ?? 0, size, batch, recompute };
+        }),
+      ),
+    ),
+  );
+  await publish(flags, () =>
+    benchTrain({
+      cases,
+      rule: ruleOf(flags),
+      tell: (r) =>
+        say(
+          flags,
+          `${r.network} ${r.size} px batch ${r.batch} ${r.precision}${r.recompute ? ' recompute' : ''}: ${r.step.summary.p50.toFixed(0)} ms`,
+        ),
     }),
   );
 }
@@ -277,6 +323,15 @@ export function register(bench: Command): void {
     .option('--html <file>', 'write one page with tables and plots')
     .option('-q, --quiet', 'show no progress')
     .action(runKernels);
+  addCommon(
+    bench.command('train').description('one step of training: forward, losses, backward, clipping, Adam; and the memory that it takes'),
+  )
+    .addOption(new Option('--network <network>', 'hourglass104 or small').choices(['hourglass104', 'small']).default('hourglass104'))
+    .addOption(new Option('--precision <list>', 'fp32, bf16, fp16').default('fp32,bf16'))
+    .option('--size <list>', 'pixels of a side of what the network sees (default: 511, small 255)')
+    .option('--batch <list>', 'pictures a step (default: 1, small 8)')
+    .addOption(new Option('--recompute <list>', 'whether activations are computed again: yes, no').default('no'))
+    .action(runTrain);
   bench
     .command('compare')
     .description('what got faster or slower beyond the noise of both reports')

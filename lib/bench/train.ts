@@ -1,0 +1,129 @@
+// Training's benchmark: one step of a network that begins with drawn weights, and the memory that it takes.
+import { writeFileSync, readFileSync } from 'node:fs';
+
+import { fromNative } from '../errors.js';
+import { loadNative, type NativeSample, type NativeTrainer } from '../native.js';
+import { presets } from '../train/presets.js';
+import { watchMachine } from './disturbance.js';
+import { describeMachine } from './machine.js';
+import { noisePicture } from './model.js';
+import { reportHead, type FixedPrecision, type TrainReport, type TrainResult } from './schema.js';
+import { measure, type Rule } from './windows.js';
+
+export interface TrainCase {
+  readonly network: TrainResult['network'];
+  readonly device: string;
+  readonly precision: FixedPrecision;
+  readonly threads: number;
+  /** Pixels of a side of what the network sees. */
+  readonly size: number;
+  readonly batch: number;
+  readonly recompute: boolean;
+}
+
+export interface TrainBenchOptions {
+  readonly cases: readonly TrainCase[];
+  readonly rule: Rule;
+  /** Told of each result as soon as it is there. */
+  readonly tell?: (result: TrainResult) => void;
+}
+
+export const insideTheClock =
+  'a step from the call with decoded RGB pictures in memory to the learned weights: bringing the pictures to their size (no augmentation), targets, ' +
+  'forward, losses, backward, clipping, Adam. Decoding files, drawing the weights and warm-up are outside. ' +
+  'Memory: the most that the process held of it (VmHWM), with weights, optimizer and activations.';
+
+/** COCO's number of classes. */
+const classCount = 80;
+
+/** A picture of noise with a few objects; where they are does not change a step's time. */
+export function noiseSample(size: number, seed: number): NativeSample {
+  const { data } = noisePicture({ width: size, height: size }, seed);
+  const boxes = [0.1, 0.3, 0.5].flatMap((at, i) => [at * size, 0.2 * size, (at + 0.4) * size, 0.7 * size, i]);
+  return { picture: { data: data as Uint8Array, width: size, height: size }, boxes: Float32Array.from(boxes), seed };
+}
+
+/** The process's peak begins anew, at what is resident now. */
+function forgetPeak(): void {
+  writeFileSync('/proc/self/clear_refs', '5');
+}
+
+function peakBytes(): number {
+  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
+}
+
+/** A trainer that has begun, and its step. */
+export class BenchTrainer {
+  readonly parameters: number;
+  readonly device: string;
+  readonly threads: number;
+  readonly #trainer: NativeTrainer;
+  readonly #samples: readonly NativeSample[];
+  readonly #size: number;
+  #calls = 0;
+
+  private constructor(trainer: NativeTrainer, { size, batch }: TrainCase, info: Awaited<ReturnType<NativeTrainer['begin']>>) {
+    this.#trainer = trainer;
+    this.#size = size;
+    this.#samples = Array.from({ length: batch }, (_, seed) => noiseSample(size, seed));
+    this.parameters = info.parameters;
+    this.device = info.device;
+    this.threads = info.threads;
+  }
+
+  static async begin(one: TrainCase): Promise<BenchTrainer> {
+    const trainer = new (loadNative().Trainer)();
+    const { network, device, precision, threads, recompute } = one;
+    const classes = Array.from({ length: classCount }, (_, i) => `class ${i}`);
+    const architecture = presets[network === 'small' ? 'small' : '10x5'].architecture;
+    const info = await fromNative(trainer.begin({ architecture, classes, device, precision, threads, recompute }));
+    return new BenchTrainer(trainer, one, info);
+  }
+
+  async step(): Promise<void> {
+    await fromNative(this.#trainer.step(++this.#calls, this.#samples, { enabled: false, size: this.#size }, 1e-4));
+  }
+
+  close(): Promise<void> {
+    return this.#trainer.close();
+  }
+}
+
+async function measureOne(one: TrainCase, rule: Rule): Promise<TrainResult> {
+  forgetPeak();
+  const trainer = await BenchTrainer.begin(one);
+  try {
+    const step = await measure(
+      async () => {
+        const begin = performance.now();
+        await trainer.step();
+        return performance.now() - begin;
+      },
+      rule,
+      () => watchMachine(trainer.device),
+    );
+    return {
+      ...one,
+      device: trainer.device,
+      threads: trainer.threads,
+      parameters: trainer.parameters,
+      step,
+      picturesPerSecond: (1000 * one.batch) / step.summary.p50,
+      peakMemoryBytes: peakBytes(),
+    };
+  } finally {
+    await trainer.close();
+  }
+}
+
+/** @throws {CornerNetError} as the trainer. */
+export async function benchTrain({ cases, rule, tell }: TrainBenchOptions): Promise<TrainReport> {
+  const machine = await describeMachine();
+  const results: TrainResult[] = [];
+  for (const one of cases) {
+    const result = await measureOne(one, rule);
+    results.push(result);
+    tell?.(result);
+  }
+  return { ...reportHead(), kind: 'train', machine, method: { insideTheClock, ...rule }, peaks: [], results };
+}
