@@ -221,7 +221,7 @@ async function runKernels(flags: KernelsFlags): Promise<void> {
   );
 }
 
-interface TrainFlags extends CommonFlags {
+interface TrainBenchFlags extends CommonFlags {
   readonly network: 'hourglass104' | 'small';
   readonly precision: string;
   readonly size?: string;
@@ -229,7 +229,7 @@ interface TrainFlags extends CommonFlags {
   readonly recompute: string;
 }
 
-async function runTrain(flags: TrainFlags): Promise<void> {
+async function runTrain(flags: TrainBenchFlags): Promise<void> {
   const { network } = flags;
   const { device = 'cpu' } = loadOf({ ...(flags.device !== undefined && { device: flags.device }) });
   const small = network === 'small';
