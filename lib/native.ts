@@ -292,7 +292,7 @@ export interface NativeBuildInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 8;
+const boundary = 9;
 
 export interface NativeAddon {
   boundary: number;

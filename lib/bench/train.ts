@@ -7,13 +7,13 @@ import { presets } from '../train/presets.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import { noisePicture } from './model.js';
-import { reportHead, type FixedPrecision, type TrainReport, type TrainResult } from './schema.js';
+import { reportHead, type KernelPrecision, type TrainReport, type TrainResult } from './schema.js';
 import { measure, type Rule } from './windows.js';
 
 export interface TrainCase {
   readonly network: TrainResult['network'];
   readonly device: string;
-  readonly precision: FixedPrecision;
+  readonly precision: KernelPrecision;
   readonly threads: number;
   /** Pixels of a side of what the network sees. */
   readonly size: number;
