@@ -27,6 +27,9 @@ if(NOT LibTorch_HAS_CUDA OR NOT CMAKE_CUDA_COMPILER)
 endif()
 
 enable_language(CUDA)
+include(${CMAKE_CURRENT_LIST_DIR}/CudaVersions.cmake)
+libtorch_cuda_version(${LibTorch_ROOT} LibTorch_CUDA_VERSION)
+check_cuda_versions("${CMAKE_CUDA_COMPILER_VERSION}" "${LibTorch_CUDA_VERSION}")
 find_package(CUDAToolkit REQUIRED)
 set(CORNERNET_WITH_CUDA ON)
 

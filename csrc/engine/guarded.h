@@ -6,9 +6,23 @@
 #include <new>
 #include <string>
 
+#include "ops/failure.h"
 #include "runtime/error.h"
 
 namespace cornernet {
+
+inline Error error_of(const std::string& what) {
+  switch (failure_of(what)) {
+    case Failure::Memory:
+    case Failure::NoEngine:  // of a layer that had neither a fused nor a plain way: workspace is what lacks
+      return {ErrorCode::OutOfMemory, what};
+    case Failure::Device:
+      return {ErrorCode::Device, what};
+    case Failure::Other:
+      break;
+  }
+  return {ErrorCode::Internal, what};
+}
 
 /// Runs `body` so that whatever LibTorch throws leaves as a cornernet::Error. Without `inference` its tensors can be differentiated.
 template <typename Body>
@@ -21,18 +35,11 @@ auto guarded(Body body, bool inference = true) {
   } catch (const c10::OutOfMemoryError& error) {
     throw Error(ErrorCode::OutOfMemory, error.what_without_backtrace());
   } catch (const c10::Error& error) {
-    const std::string what = error.what_without_backtrace();
-    // The CPU allocator has no error class of its own.
-    const bool memory = what.find("DefaultCPUAllocator") != std::string::npos || what.find("out of memory") != std::string::npos;
-    // LibTorch begins every failure of the CUDA runtime and of cuDNN so; another replica's device may be well.
-    const bool device = what.find("CUDA error") != std::string::npos || what.find("cuDNN error") != std::string::npos;
-    throw Error(memory ? ErrorCode::OutOfMemory : device ? ErrorCode::Device : ErrorCode::Internal, what);
+    throw error_of(error.what_without_backtrace());
   } catch (const std::bad_alloc&) {
     throw Error(ErrorCode::OutOfMemory, "the process could not get the memory that this call needs");
   } catch (const std::exception& error) {
-    // oneDNN's word for having no memory for a primitive's code; what it can't compute at all fails at the primitive's descriptor.
-    const bool memory = std::string(error.what()) == "could not create a primitive";
-    throw Error(memory ? ErrorCode::OutOfMemory : ErrorCode::Internal, error.what());
+    throw error_of(error.what());
   }
 }
 

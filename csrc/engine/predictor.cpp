@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -22,6 +23,9 @@ int64_t map_size(int64_t padded_px) { return (padded_px + 1) / 4; }
 // Of forwards nobody has watched yet: at the peak they hold this many maps as wide as the first stage at feature resolution (the stem's output, two
 // inside a residual block, the way around, one of scratch), and the result's maps beside them.
 constexpr int64_t kPeakMaps = 5;
+
+// Of a map, as cuDNN counts them; whether a batch's largest map has more is a question of its size, not of memory.
+constexpr int64_t kMostElements = std::numeric_limits<int32_t>::max();
 
 // Input sizes that are remembered: a bound for a stream of ever new ones.
 constexpr size_t kMostSizes = 512;
@@ -76,7 +80,23 @@ int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px) const {
   return cells * (kPeakMaps * width + heads) * static_cast<int64_t>(c10::elementSize(dtype_)) + input;
 }
 
+int64_t Predictor::views_to_count(int64_t height_px, int64_t width_px) {
+  if (const auto known = views_to_count_.find({height_px, width_px}); known != views_to_count_.end()) return known->second;
+  int64_t largest = 3 * height_px * width_px;
+  for (const Work& one : work(1, height_px, width_px)) {
+    const int64_t pixels = one.height * one.width;
+    largest = std::max({largest, one.in_channels * pixels, one.out_channels * (pixels / (one.stride * one.stride))});
+  }
+  if (largest > kMostElements) {
+    throw Error(ErrorCode::OutOfMemory, "a padded view of " + std::to_string(width_px) + "x" + std::to_string(height_px) +
+                                            " pixels has a map of more than 2^31 numbers, which cuDNN can't address; use a smaller picture or tiles");
+  }
+  if (views_to_count_.size() == kMostSizes) views_to_count_.clear();
+  return views_to_count_[{height_px, width_px}] = kMostElements / largest;
+}
+
 int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t width_px) {
+  if (runtime_) views = std::min(views, views_to_count(height_px, width_px));
   if (graphs_ && graphs_->find({views, 3, height_px, width_px}) != nullptr) return views;
   const int64_t one = view_bytes(height_px, width_px);
   int64_t available = available_bytes(runtime_.get());

@@ -43,6 +43,8 @@ class Predictor {
   HeadMaps maps(const PictureView& picture, const DetectOptions& options);
 
   std::vector<Work> work(int64_t views, int64_t height_px, int64_t width_px) const { return network_.work(views, height_px, width_px, dtype_); }
+  /// The views whose largest map cuDNN's 32-bit numbers still count.
+  int64_t views_to_count(int64_t height_px, int64_t width_px);
   int64_t forwards() const { return forwards_; }
   int64_t views() const { return views_; }
   int64_t weight_bytes() const { return network_.weight_bytes(); }
@@ -78,6 +80,7 @@ class Predictor {
   CudaRules rules_;
   std::optional<ForwardGraphs> graphs_;
   ActivationMemory activations_;
+  std::map<std::pair<int64_t, int64_t>, int64_t> views_to_count_;
   std::map<Sizes, int64_t> forwards_of_;  // by the input's sizes
   double bytes_a_pixel_ = 0;              // what the forward took that had the most pixels of those watched
   int64_t watched_pixels_ = 0;

@@ -3,6 +3,7 @@
 #include <ATen/ops/add.h>
 #include <ATen/ops/any.h>
 #include <ATen/ops/div.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/lt.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/ones.h>
@@ -66,6 +67,11 @@ void NormedConv::prepare(const std::string& prefix, const Preparation& how) {
   output_.prepare(name, how.dtype, calibrated.output_scale);
   const bool int8 = calibrated.weight_scale.defined();
   const auto [weight, bias] = folded(prefix, int8 ? at::kFloat : how.dtype, how.read);
+  // fp16 ends at 65504; the other types' largest numbers are fp32's.
+  if (how.dtype == at::kHalf && !(at::isfinite(weight).all().item<bool>() && at::isfinite(bias.to(how.dtype)).all().item<bool>())) {
+    throw Error(ErrorCode::Checkpoint, prefix + conv_name_ + (norm_name_.empty() ? "" : ", with the norm folded in,") +
+                                           " holds numbers beyond fp16's 65504: use precision 'bf16' or 'fp32'");
+  }
   if (int8) {
     const at::Tensor shifted = calibrated.bias_shift.defined() ? at::add(bias, calibrated.bias_shift) : bias;
     int8_ = QuantizedConv(quantize_weight(weight, calibrated.weight_scale), calibrated.weight_scale, shifted, dimensions_.stride, how.dtype);

@@ -1,9 +1,9 @@
 #include "ops/conv.h"
 
+#include <ATen/Context.h>
 #include <ATen/core/List.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/cudnn_convolution_add_relu.h>
-#include <ATen/ops/cudnn_convolution_relu.h>
 
 #include <array>
 #include <optional>
@@ -61,19 +61,52 @@ const at::Tensor& PackedConv::weight_for(const at::Tensor& x) const {
   return weights_.for_input(x.sizes(), [this](const at::Tensor& dense, Ints size) { return onednn_pack(dense, padding(), stride(), size); });
 }
 
+std::array<int64_t, 4> PackedConv::result_sizes(const at::Tensor& x) const {
+  const int64_t kernel = weights_.dense().size(2);
+  const auto side = [&](int64_t of) { return (of + 2 * padding_ - kernel) / stride_ + 1; };
+  return {x.size(0), weights_.dense().size(0), side(x.size(2)), side(x.size(3))};
+}
+
+/// Operator by operator: what layers without a fused kernel take, and who wants the same bits each time, which LibTorch's fused ones don't promise.
+at::Tensor PackedConv::plain(const at::Tensor& x, bool relu, const at::Tensor* residual) const {
+  at::Tensor y = at::conv2d(x, weights_.dense(), bias_, stride(), padding(), kNoDilation, 1);
+  if (residual != nullptr) y.add_(*residual);
+  return relu ? y.relu_() : y;
+}
+
+std::optional<at::Tensor> finite_addend(const at::Tensor& x, at::IntArrayRef sizes) {
+  if (!x.is_contiguous(at::MemoryFormat::ChannelsLast) || c10::multiply_integers(sizes) > x.numel()) return std::nullopt;
+  return x.as_strided(sizes, {sizes[1] * sizes[2] * sizes[3], 1, sizes[3] * sizes[1], sizes[1]});
+}
+
+at::Tensor PackedConv::on_cudnn(const at::Tensor& x, const at::Tensor* residual) const {
+  const auto in_steps = [&] { return plain(x, /*relu=*/true, residual); };
+  if (at::globalContext().deterministicCuDNN()) return in_steps();
+  if (residual != nullptr) {
+    return way_.run([&] { return at::cudnn_convolution_add_relu(x, weights_.dense(), *residual, 1, bias_, stride(), padding(), kNoDilation, 1); },
+                    in_steps);
+  }
+  // The fused kernel adds a map also where none is asked for, times zero. cudnn_convolution_relu gives it the result's own memory, which nobody has
+  // written yet: NaN times zero is NaN. The input is as good and finite.
+  const std::optional<at::Tensor> addend = finite_addend(x, result_sizes(x));
+  if (!addend) return in_steps();
+  return way_.run([&] { return at::cudnn_convolution_add_relu(x, weights_.dense(), *addend, 0, bias_, stride(), padding(), kNoDilation, 1); },
+                  in_steps);
+}
+
 at::Tensor PackedConv::forward(const at::Tensor& x, bool relu) const {
-  if (x.is_cpu()) return onednn_conv(x, weight_for(x), bias_, padding(), stride(), relu);
-  if (relu) return at::cudnn_convolution_relu(x, weights_.dense(), bias_, stride(), padding(), kNoDilation, 1);
-  return at::conv2d(x, weights_.dense(), bias_, stride(), padding(), kNoDilation, 1);
+  if (by_onednn(x)) return onednn_conv(x, weight_for(x), bias_, padding(), stride(), relu);
+  if (relu && !x.is_cpu()) return on_cudnn(x, nullptr);
+  return plain(x, relu, nullptr);
 }
 
 at::Tensor PackedConv::forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const {
-  if (x.is_cpu()) return onednn_conv_add_relu(x, residual, weight_for(x), bias_, padding(), stride());
-  return at::cudnn_convolution_add_relu(x, weights_.dense(), residual, 1, bias_, stride(), padding(), kNoDilation, 1);
+  if (by_onednn(x)) return onednn_conv_add_relu(x, residual, weight_for(x), bias_, padding(), stride());
+  return x.is_cpu() ? plain(x, true, &residual) : on_cudnn(x, &residual);
 }
 
 at::Tensor PackedConv::forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const {
-  if (!x.is_cpu()) return forward_add_relu(x, residual);
+  if (!by_onednn(x)) return forward_add_relu(x, residual);
   return onednn_conv_add_relu_over(x, residual, weight_for(x), bias_, padding(), stride());
 }
 

@@ -3,10 +3,16 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <optional>
 
+#include "ops/fused_or_plain.h"
 #include "ops/packed_weights.h"
 
 namespace cornernet {
+
+/// A map of `sizes`, channels-last, for a fused kernel that multiplies it by zero: memory of `x`, whose numbers are finite, seen as such a map. None
+/// where `x` is smaller.
+std::optional<at::Tensor> finite_addend(const at::Tensor& x, at::IntArrayRef sizes);
 
 /// y = act(conv(x, weight) + bias [+ residual]), padding kernel/2, one group. Inference only; one thread at a time.
 class PackedConv {
@@ -31,10 +37,16 @@ class PackedConv {
   Sides stride() const { return {stride_, stride_}; }
 
   const at::Tensor& weight_for(const at::Tensor& x) const;
+  std::array<int64_t, 4> result_sizes(const at::Tensor& x) const;
+  at::Tensor plain(const at::Tensor& x, bool relu, const at::Tensor* residual) const;
+  at::Tensor on_cudnn(const at::Tensor& x, const at::Tensor* residual) const;
+  /// fp16 is what a CPU has no fused kernels for.
+  static bool by_onednn(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() != at::kHalf; }
 
   mutable PackedWeights weights_;
   at::Tensor bias_;
   int64_t stride_ = 1, padding_ = 0, weight_bytes_ = 0;
+  FusedOrPlain way_;
 };
 
 }  // namespace cornernet

@@ -4,7 +4,6 @@
 #include <future>
 #include <random>
 
-#include "engine/architecture.h"
 #include "engine/forward_graphs.h"
 #include "engine/predictor.h"
 #include "op_cases.h"
@@ -26,10 +25,16 @@ CornerNetConfig smallest_config() {
   return config;
 }
 
+/// The same whichever tests ran before.
+std::vector<std::pair<std::string, at::Tensor>> drawn(const CornerNetConfig& config) {
+  at::manual_seed(5);
+  return draw_state_dict(config);
+}
+
 /// A predictor's checkpoint and pictures, and a network for each who asks.
 struct Scene {
   CornerNetConfig config = smallest_config();
-  std::vector<std::pair<std::string, at::Tensor>> tensors = draw_state_dict(config);
+  std::vector<std::pair<std::string, at::Tensor>> tensors = drawn(config);
   std::vector<std::vector<uint8_t>> bytes;
   DetectOptions options;
 
@@ -272,6 +277,62 @@ const OnOneThread rules("device: LibTorch's settings are a forward's own while i
   for (auto& one : kept) check(one.get(), "a forward met another detector's settings");
   check(context.allowTF32CuDNN() == tf32 && context.deterministicCuDNN() == deterministic && context.benchmarkCuDNN() == search,
         "the process's settings are others than before");
+});
+
+const OnOneThread memory("device: a forward that lacks memory has another try with what others left, then with half the views", [] {
+  const auto lacking = [](int times) {
+    const auto device = std::make_shared<StandIn>();
+    const auto predictor = scene().load(device);
+    device->in_forward = [&times] { TORCH_CHECK(times-- <= 0, "GET was unable to find an engine to execute this computation"); };
+    const DecodedViews views = predictor->start(scene().pictures(2), scene().options)();
+    check(same(views, scene().load(nullptr)->start(scene().pictures(2), scene().options)()), "other boxes");
+    check_clean(*device, "memory that lacks");
+    return predictor->views();
+  };
+  check(lacking(0) == 4, "four views were not one forward");
+  check(lacking(1) == 8, "the same forward was not tried again");
+  check(lacking(2) == 12, "two times two views did not do");
+  refused(ErrorCode::OutOfMemory, [&] { lacking(9); });
+});
+
+const OnOneThread recordings("device: recordings leave room for the largest forward so far, and go where a larger one needs theirs", [] {
+  const auto device = std::make_shared<StandIn>();
+  const auto predictor = scene().load(device);
+  const auto run = [&](size_t pictures) { predictor->start(scene().pictures(pictures), scene().options)(); };
+  device->peak_of = [](const at::Tensor& input) { return input.numel() * 1000; };  // bytes
+  const int64_t one = int64_t{2} * 3 * 127 * 127 * 1000;                           // a picture's two views
+  device->capacity = 2 * one * 10 / 9 + 50'000'000;                                // nine tenths of it may be used
+  for (int i = 0; i < 4; ++i) run(1);
+  check(device->launches() == 2, "what fits beside itself is launched ", device->launches(), " times");
+  for (int i = 0; i < 6; ++i) run(2);  // needs what the recording keeps: it goes, and never comes back
+  const int before = device->launches();
+  for (int i = 0; i < 8; ++i) run(1 + i % 2);
+  check(device->launches() == before, "a recording came back ", device->launches() - before, " times where it has no room");
+  check(device->recorded() == 1, device->recorded(), " recordings were made: they push each other out");
+  check_clean(*device, "mixed sizes");
+});
+
+const OnOneThread huge("device: no map of a forward has 2^31 numbers", [] {
+  const auto device = std::make_shared<StandIn>();
+  const auto predictor = scene().load(device);
+  int64_t largest = 0;
+  for (const Work& work : predictor->work(1, 127, 127)) largest = std::max(largest, work.out_channels * work.height * work.width);
+  check(largest > 0 && predictor->views_to_count(127, 127) <= ((int64_t{1} << 31) - 1) / (3 * 127 * 127), "views of a small picture");
+  const int64_t many = predictor->views_to_count(4095, 4095);
+  check(many >= 1 && many < 64, many, " views of 4095x4095 pixels");
+  const std::string sentence = refused(ErrorCode::OutOfMemory, [&] { predictor->views_to_count(65535, 65535); });
+  check(contains(sentence, "2^31") && contains(sentence, "tiles"), sentence);
+});
+
+const OnOneThread beyond("device: weights that a folded norm takes beyond fp16 are refused by name", [] {
+  CornerNet network(scene().config);
+  std::vector<Parameter> parameters = network.parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    *parameters[i].slot = scene().tensors[i].second;
+    if (parameters[i].name == "bbox_head.tl_heat.0.0.conv.weight") *parameters[i].slot = scene().tensors[i].second.mul(1e8);
+  }
+  const std::string sentence = refused(ErrorCode::Checkpoint, [&] { network.prepare(at::kHalf, at::kCPU, {}); });
+  check(contains(sentence, "bbox_head.tl_heat.0.0.conv holds numbers beyond fp16"), sentence);
 });
 
 }  // namespace

@@ -63,7 +63,10 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   int fails_from = std::numeric_limits<int>::max();
   /// Called while a stream is recorded, and in every forward.
   std::function<void()> while_recording, in_forward;
-  Memory figures{16'000'000'000, 0, 0, 0};
+  /// The device's memory, and what a forward of an input takes at its peak; a recording keeps as much in its pool.
+  int64_t capacity = 16'000'000'000;
+  std::function<int64_t(const at::Tensor&)> peak_of = [](const at::Tensor&) { return 0; };
+  int recorded() const { return recorded_; }
 
   at::Device device() const override { return at::kCPU; }
   SharedDevice& shared() override {
@@ -151,6 +154,8 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
         report_if_recorded("a forward, which may search for algorithms");
       }
     }
+    const int64_t bytes = peak_of(inputs[0]);
+    peak_ = std::max(peak_, bytes);
     if (in_forward) in_forward();
     Tensors outputs = body();
     bool recorded = false;
@@ -161,6 +166,8 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
         recorded = true;
         for (const at::Tensor& output : outputs) output.fill_(std::numeric_limits<double>::quiet_NaN());  // it isn't done yet
         open->second.work.push_back({inputs, body, outputs});
+        int64_t& kept = pool_bytes_[open->second.pool];
+        kept = std::max(kept, bytes);
       } else {
         apply(stream, inputs, outputs, "a forward");
       }
@@ -215,7 +222,7 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
     report_if_recorded("another recording begins");
     if (ended_pools_.contains(pool.second)) report("a pool whose last recording went is used again");
     ++pool_users_[pool.second];
-    open_.emplace(number(stream), Open{std::this_thread::get_id(), {}});
+    open_.emplace(number(stream), Open{std::this_thread::get_id(), pool.second, {}});
   }
   Handle end_recording(Handle stream, PoolId pool) override {
     {
@@ -224,6 +231,7 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
     }
     const Call call(*this, "a recording ends");
     Open& open = open_.at(number(stream));
+    ++recorded_;
     Work& work = recordings_.emplace_back(std::move(open.work));
     open_.erase(number(stream));
     return &work;
@@ -250,9 +258,11 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
 
   Memory memory() override {
     const std::lock_guard lock(mutex_);
-    return figures;
+    int64_t kept = 0;
+    for (const auto& [pool, bytes] : pool_bytes_) kept += bytes;
+    return {capacity - kept, kept, 0, peak_};
   }
-  void count_peak_anew() override {}
+  void count_peak_anew() override { peak_ = 0; }
   void release_idle() override {
     const Call call(*this, "idle memory is released");
     report_if_recorded("idle memory is released, which waits for the device,");
@@ -297,6 +307,7 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   using Work = std::vector<Recorded>;
   struct Open {
     std::thread::id by;
+    uint64_t pool;
     Work work;
   };
   static constexpr int kPooled = 32, kDefaultStream = 0, kThreads = 10'000;
@@ -431,7 +442,9 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   }
 
   void leave_pool(PoolId pool) {
-    if (--pool_users_[pool.second] == 0) ended_pools_.insert(pool.second);
+    if (--pool_users_[pool.second] > 0) return;
+    ended_pools_.insert(pool.second);
+    pool_bytes_.erase(pool.second);
   }
   void leave(Handle stream, PoolId pool) {
     if (open_.erase(number(stream)) > 0) leave_pool(pool);
@@ -453,10 +466,12 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   std::map<int, Open> open_;
   std::list<Work> recordings_;
   std::map<uint64_t, int> pool_users_;
+  std::map<uint64_t, int64_t> pool_bytes_;
   std::set<uint64_t> ended_pools_;
   std::vector<at::Tensor> kept_;
   uint64_t pools_ = 0;
-  int streams_made_ = kDefaultStream + 1, waits_ = 0, launches_ = 0, calls_ = 0;
+  int64_t peak_ = 0;
+  int streams_made_ = kDefaultStream + 1, waits_ = 0, launches_ = 0, calls_ = 0, recorded_ = 0;
 };
 
 }  // namespace cornernet::testing
