@@ -1,7 +1,8 @@
 // Runs the native tests and a selection of the others under gcc's sanitizers.
-//   npm run test:sanitize [-- address | thread]
+//   npm run test:sanitize [-- address | thread | kernels]
 // address: AddressSanitizer, its leak check and UndefinedBehaviorSanitizer, on all of csrc; the native tests, and tests of the addon in Node.
 // thread: ThreadSanitizer, on what has threads of its own (test/sanitize/CMakeLists.txt).
+// kernels: both, on the CUDA kernels' bodies at a real network's shapes, threads being fibers (test/sanitize/kernels.cpp).
 'use strict';
 const { cpSync, existsSync, mkdirSync, rmSync, symlinkSync } = require('node:fs');
 const { availableParallelism } = require('node:os');
@@ -82,8 +83,25 @@ async function thread() {
   await check('Channels in Node', process.execPath, [join(sources, 'channel.cjs'), join(folder, 'channel.node')], { env });
 }
 
+async function kernels() {
+  if ((await runtimeOf('asan')) === undefined || (await runtimeOf('tsan')) === undefined) return;
+  for (const [title, sanitizers] of [
+    ['AddressSanitizer', 'address,undefined'],
+    ['ThreadSanitizer', 'thread'],
+  ]) {
+    const folder = join(root, 'build', `sanitize-kernels-${sanitizers.split(',')[0]}`);
+    await build(`Building the kernels' bodies with ${title}`, sources, folder, sanitizers, ['kernels']);
+    await check(`Kernels, under ${title}`, join(folder, 'kernels'), []);
+    if (sanitizers !== 'thread') continue;
+    // A body that forgets a barrier shows that the check can fail.
+    const { code, output } = await run(join(folder, 'kernels'), ['racy']);
+    if (code === 0 || !output.includes('data race')) throw new SetupError(`a race between two threads was not reported:\n${output}`);
+    say('a body that forgets a barrier is reported');
+  }
+}
+
 async function sanitize(names) {
-  const sanitizers = { thread, address };
+  const sanitizers = { thread, address, kernels };
   const unknown = names.find((name) => !Object.hasOwn(sanitizers, name));
   if (unknown !== undefined) throw new SetupError(`there is no sanitizer ${unknown}: there are ${Object.keys(sanitizers).join(', ')}`);
   for (const name of names.length > 0 ? names : Object.keys(sanitizers)) await sanitizers[name]();

@@ -49,7 +49,6 @@ class HostBlock {
   }
   ~HostBlock() {
 #ifdef __SANITIZE_THREAD__
-    __tsan_acquire(&done_);  // whoever reads the results follows all of them
     for (Lane& lane : lanes_) __tsan_destroy_fiber(lane.fiber);
 #endif
   }
@@ -63,6 +62,7 @@ class HostBlock {
   void run(unsigned blocks, const std::function<void(HostContext&)>& body) {
     body_ = &body;
     for (block_ = 0; block_ < blocks; ++block_) run_one();
+    join();
   }
   /// The same for some blocks of a grid, in their order.
   void run_some(const std::vector<unsigned>& blocks, const std::function<void(HostContext&)>& body) {
@@ -71,6 +71,7 @@ class HostBlock {
       block_ = block;
       run_one();
     }
+    join();
   }
 
  private:
@@ -137,6 +138,13 @@ class HostBlock {
       }
       if (left && progress_ == before) throw std::runtime_error("threads of one block wait at different barriers");
     }
+  }
+
+  /// Whoever reads a grid's results follows all of its threads.
+  void join() {
+#ifdef __SANITIZE_THREAD__
+    __tsan_acquire(&done_);
+#endif
   }
 
   void shuffle_turns() { std::ranges::shuffle(turns_, random_); }
