@@ -13,8 +13,9 @@ struct UpsampleView {
 constexpr float nearest_scale(int64_t low_size, int64_t size) { return static_cast<float>(low_size) / static_cast<float>(size); }
 
 /// torch's rule for nearest: rounded down, and never past the end.
-constexpr int64_t nearest_source(int64_t i, float scale, int64_t low_size) {
-  const int64_t source = static_cast<int64_t>(static_cast<float>(i) * scale);
+template <typename Index>
+constexpr Index nearest_source(Index i, float scale, Index low_size) {
+  const auto source = static_cast<Index>(static_cast<float>(i) * scale);
   return source < low_size ? source : low_size - 1;
 }
 

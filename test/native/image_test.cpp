@@ -171,8 +171,8 @@ const Registration body("image: the CUDA body on the CPU equals the definition",
   const auto filled = [&](const PictureJob& job) {
     const InputView view{2, 2, padded_size_px(job.width_px), padded_size_px(job.height_px), false};
     at::Tensor input = at::zeros({2, view.height_px, view.width_px, 3});
-    const auto blocks = static_cast<unsigned>((2 * view.height_px * view.width_px + 255) / 256);
-    HostBlock(256, 0, LaneOrder::Ascending).run(blocks, [&](HostContext& context) {
+    const auto blocks = static_cast<unsigned>(2 * view.height_px * cuda::image_blocks_a_row(view));
+    HostBlock(cuda::kImageThreads, 0, LaneOrder::Ascending).run(blocks, [&](HostContext& context) {
       cuda::fill_pixel<cuda::Scalar::Float32>(context, &job, &table, view, input.mutable_data_ptr<float>());
     });
     return input.permute({0, 3, 1, 2});

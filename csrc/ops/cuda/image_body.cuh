@@ -5,22 +5,25 @@
 
 namespace cornernet::cuda {
 
-constexpr int kImageThreads = 256;
+constexpr int kImageThreads = 256;  // a row of 767 or 511 pixels in blocks that are all but full
 
-/// A thread for each pixel of each padded view; `input` is [views, height, width, 3].
+/// Blocks that a row of every padded view takes.
+constexpr int image_blocks_a_row(const InputView& view) { return (view.width_px + kImageThreads - 1) / kImageThreads; }
+
+/// A thread for each pixel of each padded view, image_blocks_a_row blocks of kImageThreads for each row; `input` is [views, height, width, 3].
 /// Memory: a picture's bytes are read once a view (four times, mostly from cache, where it is resized), the input is written once; neighbouring
 /// threads take neighbouring pixels of both.
 /// Cost: three table look-ups and two divisions a pixel; resized, some thirty operations and two fp64 divisions.
 template <Scalar kScalar, typename Context, typename Raw = typename Element<kScalar>::Raw>
 CORNERNET_DEVICE void fill_pixel(Context& context, const PictureJob* pictures, const LevelTable* table, const InputView& view, Raw* input) {
-  const int64_t pixel = int64_t{1} * context.block() * context.threads() + context.thread();
-  const int64_t plane = int64_t{1} * view.width_px * view.height_px;
-  if (pixel >= plane * view.views) return;
-  const auto v = static_cast<int>(pixel / plane);
-  const auto at = static_cast<int>(pixel - v * plane);
+  const int blocks_a_row = image_blocks_a_row(view), line = static_cast<int>(context.block()) / blocks_a_row;
+  const int x = (static_cast<int>(context.block()) - line * blocks_a_row) * kImageThreads + context.thread();
+  if (x >= view.width_px) return;
+  const int v = line / view.height_px, y = line - v * view.height_px;
+  const int64_t pixel = int64_t{1} * line * view.width_px + x;
   const PictureJob& picture = pictures[v / view.views_a_picture];
-  const int row = at / view.width_px - picture.top_px;
-  const int column = source_column(picture, view, at % view.width_px, v % view.views_a_picture == 1);
+  const int row = y - picture.top_px;
+  const int column = source_column(picture, view, x, v % view.views_a_picture == 1);
   const bool inside = column >= 0 && row >= 0 && row < picture.copied_height_px;
   if (inside && is_resized(picture)) {
     const Taps down = taps(row, picture.height_px, picture.source_height_px);

@@ -13,9 +13,8 @@ __global__ void __launch_bounds__(kImageThreads) fill_pixel_kernel(const Picture
 LaunchStatus make_input(const PictureJob* pictures, const LevelTable* table, const InputView& view, void* input, Scalar scalar, void* stream) {
   return with_scalar(scalar, [&](auto tag) {
     using Raw = typename Element<decltype(tag)::kScalar>::Raw;
-    const int64_t pixels = int64_t{1} * view.views * view.width_px * view.height_px;
-    return start(fill_pixel_kernel<decltype(tag)::kScalar>, ceil_div(pixels, kImageThreads), kImageThreads, 0, stream, pictures, table, view,
-                 static_cast<Raw*>(input));
+    const int64_t blocks = int64_t{1} * view.views * view.height_px * image_blocks_a_row(view);
+    return start(fill_pixel_kernel<decltype(tag)::kScalar>, blocks, kImageThreads, 0, stream, pictures, table, view, static_cast<Raw*>(input));
   });
 }
 
