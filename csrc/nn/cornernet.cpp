@@ -57,7 +57,6 @@ CornerNet::Parts CornerNet::parts() {
 }
 
 void CornerNet::prepare(const Preparation& how) {
-  weight_bytes_ = 0;
   const Parts used = parts();
   std::unordered_set<const NormedConv*> kept;
   for (const auto& [prefix, conv] : used.convs) kept.insert(conv);
@@ -71,6 +70,11 @@ void CornerNet::prepare(const Preparation& how) {
     sum->prepare(name, how.dtype, how.int8 && stated != how.int8->end() ? stated->second.output_scale : 0);
   }
   prepare_each(used.convs, how);
+  if (how.merging.value_or(how.device.is_cuda() ? Merging::All : Merging::None) == Merging::All) {
+    backbone_.merge();
+    head_[last_level_].merge();
+  }
+  weight_bytes_ = head_[last_level_].weight_bytes();
   for (const auto& [prefix, conv] : used.convs) weight_bytes_ += conv->weight_bytes();
   if (how.int8) check_types(how.dtype);
 }

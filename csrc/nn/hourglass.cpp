@@ -32,6 +32,12 @@ void HourglassModule::visit(const std::string& prefix, const Visitor& visitor) {
   visitor.sum(prefix + "sum", sum_);
 }
 
+void HourglassModule::merge() {
+  for (ResLayer* const layer : {&up1_, &low1_, &low3_}) layer->merge();
+  if (inner_) inner_->merge();
+  if (bottom_) bottom_->merge();
+}
+
 at::Tensor HourglassModule::forward(const at::Tensor& x) const {
   // Down first: the way around (up1), the largest map held here, is computed only when the deeper ones are gone.
   at::Tensor low = layer(low1_, x);
@@ -79,6 +85,13 @@ void HourglassNet::visit(const std::string& prefix, const Visitor& visitor, std:
 
 void HourglassNet::set_recompute(bool recompute) {
   for (HourglassModule& module : hourglass_modules_) module.set_recompute(recompute);
+}
+
+void HourglassNet::merge() {
+  stem_layer_.merge();
+  for (HourglassModule& stack : hourglass_modules_) stack.merge();
+  for (BasicBlock& block : inters_) block.merge();
+  for (size_t i = 0; i < conv1x1s_.size(); ++i) conv1x1s_[i].take_bias_of(remap_convs_[i]);
 }
 
 at::Tensor HourglassNet::forward(const at::Tensor& x, size_t level) const {

@@ -24,6 +24,7 @@ class HourglassModule {
  public:
   HourglassModule(const HourglassConfig& config, size_t stage);
   void visit(const std::string& prefix, const Visitor& visitor);
+  void merge();
   at::Tensor forward(const at::Tensor& x) const;
   void set_recompute(bool recompute);
 
@@ -43,6 +44,8 @@ class HourglassNet {
   explicit HourglassNet(const HourglassConfig& config);
   /// The modules that forward(x, level) runs, or with no level every module of the state dict.
   void visit(const std::string& prefix, const Visitor& visitor, std::optional<size_t> level = std::nullopt);
+  /// After prepare(): the biases of results that are added are added where that happens.
+  void merge();
   /// x: [N, 3, H, W]. The features of stack `level` (0 is the first): [N, feat_channels, (H + 3) / 4, (W + 3) / 4].
   at::Tensor forward(const at::Tensor& x, size_t level) const;
   /// Before prepare(): whether the layers of the hourglasses are computed again on the way back instead of kept.

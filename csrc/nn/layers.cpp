@@ -76,8 +76,16 @@ void NormedConv::prepare(const std::string& prefix, const Preparation& how) {
     const at::Tensor shifted = calibrated.bias_shift.defined() ? at::add(bias, calibrated.bias_shift) : bias;
     int8_ = QuantizedConv(quantize_weight(weight, calibrated.weight_scale), calibrated.weight_scale, shifted, dimensions_.stride, how.dtype);
   }
+  folded_bias_ = bias;
   if (!int8 || how.both) packed_ = PackedConv(weight, bias, dimensions_.stride, how.dtype, how.device);
   release();
+}
+
+void NormedConv::take_bias_of(NormedConv& other) {
+  if (!packed_.defined()) return;
+  folded_bias_ = at::add(folded_bias_, other.folded_bias_);
+  packed_.set_bias(folded_bias_);
+  other.packed_.set_bias({});
 }
 
 void NormedConv::release() {
@@ -143,6 +151,10 @@ void BasicBlock::visit(const std::string& prefix, const Visitor& visitor) {
   if (downsample_) visitor.conv(prefix + "downsample.", *downsample_);
 }
 
+void BasicBlock::merge() {
+  if (downsample_) conv2_.take_bias_of(*downsample_);
+}
+
 at::Tensor BasicBlock::forward(const at::Tensor& x, bool last) const {
   check_interrupted();  // between two blocks is often enough, and nothing is lost there
   const at::Tensor inner = conv1_.forward(x);
@@ -160,6 +172,10 @@ ResLayer::ResLayer(int64_t in_channels, int64_t out_channels, int64_t num_blocks
 
 void ResLayer::visit(const std::string& prefix, const Visitor& visitor) {
   for (size_t i = 0; i < blocks_.size(); ++i) blocks_[i].visit(prefix + std::to_string(i) + ".", visitor);
+}
+
+void ResLayer::merge() {
+  for (BasicBlock& block : blocks_) block.merge();
 }
 
 at::Tensor ResLayer::forward(at::Tensor x) const {

@@ -37,6 +37,11 @@ struct Int8Layer {
 /// By Activation::name().
 using Int8Layers = std::unordered_map<std::string, Int8Layer>;
 
+/// Whether prepare() makes one convolution of several that read the same map, and adds biases beforehand where results are added. On a GPU that
+/// spares launches, reads, passes of their own for biases, and convolutions with one or two outputs, which are padded to eight anyway. oneDNN on the
+/// CPU adds biases for nothing, gains nothing from wider convolutions and would pay for the zeros between branches: there every sum stays as it is.
+enum class Merging { None, All };
+
 /// How a network becomes ready for inference.
 struct Preparation {
   at::ScalarType dtype = at::kFloat;  // of everything but what `int8` names
@@ -45,6 +50,7 @@ struct Preparation {
   const Int8Layers* int8 = nullptr;
   /// Convolutions in 8 bits are kept in `dtype` too, and compute in what their input is of: calibration tries both.
   bool both = false;
+  std::optional<Merging> merging = {};  // by default All on CUDA
 };
 
 /// act(norm(conv(x))), with the checkpoint's own names for its conv and norm. Holds the checkpoint's tensors until prepare() folds and packs them.
@@ -65,6 +71,12 @@ class NormedConv {
     at::Tensor weight, bias;
   };
   Folded folded(const std::string& prefix, at::ScalarType dtype, const TensorReader& read = {}) const;
+  /// After prepare(), where this one adds the result of `other`: adds its bias too, in fp64, so that `other` needs none.
+  void take_bias_of(NormedConv& other);
+  /// What prepare() packed.
+  const PackedConv& packed() const { return packed_; }
+  /// Lets go of the packed weights, which are part of others now.
+  void release_packed() { packed_ = {}; }
   /// Lets go of the checkpoint's tensors.
   void release();
 
@@ -101,6 +113,7 @@ class NormedConv {
   at::Tensor weight_, bias_;                                                        // the conv's; bias only without a norm
   at::Tensor norm_weight_, norm_bias_, running_mean_, running_var_, batches_seen_;  // the norm's
   PackedConv packed_;
+  at::Tensor folded_bias_;  // packed_'s, in fp64
   QuantizedConv int8_;
   Activation output_;
 };
@@ -119,6 +132,8 @@ class BasicBlock {
  public:
   BasicBlock(int64_t in_channels, int64_t out_channels, int64_t stride);
   void visit(const std::string& prefix, const Visitor& visitor);
+  /// After prepare().
+  void merge();
   /// `last`: nobody else needs x, which may be written over.
   at::Tensor forward(const at::Tensor& x, bool last = false) const;
 
@@ -132,6 +147,7 @@ class ResLayer {
  public:
   ResLayer(int64_t in_channels, int64_t out_channels, int64_t num_blocks, int64_t stride = 1, bool change_last = false);
   void visit(const std::string& prefix, const Visitor& visitor);
+  void merge();
   at::Tensor forward(at::Tensor x) const;
 
  private:

@@ -4,6 +4,7 @@
 #include <ATen/core/List.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/cudnn_convolution_add_relu.h>
+#include <ATen/ops/zeros.h>
 
 #include <array>
 #include <optional>
@@ -52,10 +53,34 @@ at::Tensor onednn_conv_add_relu_over(const at::Tensor& x, at::Tensor& other, con
 
 PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device)
     : weights_(weight.to(device, dtype).contiguous(device.is_cpu() ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast)),
-      bias_(bias.to(device, dtype).contiguous()),
+      out_channels_(weight.size(0)),
       stride_(stride),
       padding_(weight.size(2) / 2),
-      weight_bytes_(static_cast<int64_t>(weights_.dense().nbytes())) {}
+      weight_bytes_(static_cast<int64_t>(weights_.dense().nbytes())) {
+  set_bias(bias);
+}
+
+void PackedConv::set_bias(const at::Tensor& bias) { bias_ = bias.defined() ? bias.to(weights_.dense().options()).contiguous() : bias; }
+
+PackedConv PackedConv::merged(const std::vector<const PackedConv*>& convs, bool diagonal, int64_t multiple_of) {
+  const at::Tensor& like = convs.front()->weights_.dense();
+  int64_t outputs = 0, inputs = 0;
+  for (const PackedConv* const conv : convs) {
+    outputs += conv->out_channels_;
+    inputs = diagonal ? inputs + conv->weights_.dense().size(1) : conv->weights_.dense().size(1);
+  }
+  const int64_t padded = (outputs + multiple_of - 1) / multiple_of * multiple_of;
+  const at::Tensor weight = at::zeros({padded, inputs, like.size(2), like.size(3)}, like.options()), bias = at::zeros({padded}, like.options());
+  int64_t output = 0, input = 0;
+  for (const PackedConv* const conv : convs) {
+    const at::Tensor& part = conv->weights_.dense();
+    weight.narrow(0, output, part.size(0)).narrow(1, input, part.size(1)).copy_(part);
+    bias.narrow(0, output, part.size(0)).copy_(conv->bias_);
+    output += part.size(0);
+    if (diagonal) input += part.size(1);
+  }
+  return PackedConv(weight, bias, convs.front()->stride_, like.scalar_type(), like.device());
+}
 
 const at::Tensor& PackedConv::weight_for(const at::Tensor& x) const {
   return weights_.for_input(x.sizes(), [this](const at::Tensor& dense, Ints size) { return onednn_pack(dense, padding(), stride(), size); });

@@ -21,7 +21,13 @@ class PackedConv {
   /// weight: [out, in, k, k] with odd k; bias: [out]. Both are cast to `dtype` (oneDNN and cuDNN accumulate in fp32).
   PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device);
 
-  bool defined() const { return bias_.defined(); }
+  /// One convolution with the outputs of several, one behind the other, and outputs that are 0 behind them up to a multiple of `multiple_of`: of
+  /// convolutions of one input, or (`diagonal`) of those whose inputs lie one behind the other as well. They are of one size, and have not run yet.
+  static PackedConv merged(const std::vector<const PackedConv*>& convs, bool diagonal, int64_t multiple_of = 1);
+
+  bool defined() const { return out_channels_ > 0; }
+  /// Takes another bias, or none, before the first run.
+  void set_bias(const at::Tensor& bias);
   /// x: [N, in, H, W], channels-last, of this dtype and device; channels-last out.
   at::Tensor forward(const at::Tensor& x, bool relu) const;
   /// relu(conv(x) + bias + residual).
@@ -45,7 +51,7 @@ class PackedConv {
 
   mutable PackedWeights weights_;
   at::Tensor bias_;
-  int64_t stride_ = 1, padding_ = 0, weight_bytes_ = 0;
+  int64_t out_channels_ = 0, stride_ = 1, padding_ = 0, weight_bytes_ = 0;
   FusedOrPlain way_;
 };
 

@@ -37,7 +37,7 @@ double relative_difference(const HeadMaps& a, const HeadMaps& b) {
   return largest;
 }
 
-void check_folded(at::Device device) {
+void check_folded(at::Device device, Merging merging) {
   const c10::InferenceMode inference;
   at::globalContext().setAllowTF32CuDNN(false);  // as the engine does; LibTorch's default would round to 11 bits on a GPU
   at::manual_seed(1);
@@ -45,7 +45,7 @@ void check_folded(at::Device device) {
   const auto tensors = draw_state_dict(config);
   const CornerNet plain = network_of(config, tensors);
   CornerNet packed = network_of(config, tensors);
-  packed.prepare(at::kFloat, device);
+  packed.prepare({.dtype = at::kFloat, .device = device, .merging = merging});
   // fp32 rounds by 6e-8; another order of summation over a few hundred products through about twenty layers makes about a hundred times that.
   // Winograd's transforms, which cuDNN may choose, round some ten times as much again.
   const double allowed = device.is_cuda() ? 2e-4 : 2e-5;
@@ -53,7 +53,7 @@ void check_folded(at::Device device) {
            {1, 3, 127, 127}, {2, 3, 127, 255}, {1, 3, 383, 127}, {1, 3, 127, 639}, {3, 3, 255, 127}, {1, 3, 127, 127}}) {
     const at::Tensor x = at::randn(size).contiguous(at::MemoryFormat::ChannelsLast);
     const double difference = relative_difference(plain.forward(x), packed.forward(x.to(device)));
-    check(difference < allowed, "maps differ by ", difference);
+    check(difference < allowed, "maps differ by ", difference, merging == Merging::All ? " merged" : "");
   }
 }
 
@@ -197,7 +197,30 @@ const Registration turns("nn: sizes that take turns pack the weights once each",
   check(forward_all() == 0, "weights were packed again");
 });
 
-const OnEveryDevice folded("nn: folding and packing leave the maps as they are, for odd sizes and sizes that change", check_folded);
+const OnEveryDevice folded("nn: folding and packing leave the maps as they are, for odd sizes and sizes that change", [](at::Device device) {
+  for (const Merging merging : {Merging::None, Merging::All}) check_folded(device, merging);
+});
+const Registration same_boxes("nn: boxes of merged branches, whose maps are channels of one, are those of the branches", [] {
+  const c10::InferenceMode inference;
+  at::manual_seed(4);
+  const auto config = tiny_config();
+  const auto tensors = draw_state_dict(config);
+  const at::Tensor x = at::randn({2, 3, 127, 255}).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto boxes = [&](Merging merging) {
+    CornerNet network = network_of(config, tensors);
+    network.prepare({.dtype = at::kFloat, .device = at::kCPU, .merging = merging});
+    DecodeOptions options;
+    options.distance_threshold = 100.f;
+    return decode_corners(network.forward(x), {{4, 4, 0, 0}, {4, 4, 0, 0}}, options);
+  };
+  const DecodedViews apart = boxes(Merging::None), merged = boxes(Merging::All);
+  for (size_t view = 0; view < 2; ++view) {
+    const auto &a = apart[view].candidates, &b = merged[view].candidates;
+    check(!a.empty() && a.size() == b.size(), a.size(), " boxes and ", b.size());
+    // Another order of summation, as above; a score's sigmoid makes that smaller.
+    for (size_t i = 0; i < a.size(); ++i) check(std::abs(a[i].score - b[i].score) < 2e-5, "score ", i, " is ", b[i].score, ", not ", a[i].score);
+  }
+});
 const OnEveryDevice sixteen_bits("nn: 16-bit precisions stay near fp32", check_sixteen_bits);
 
 }  // namespace

@@ -1,9 +1,26 @@
 // The bodies of corner pooling's kernels. Backward, a maximum's latest position collects the gradients until a later one takes over.
 #pragma once
-#include "ops/cuda/running_max.cuh"
+#include "ops/cuda/element.h"
 #include "ops/scan_view.h"
 
 namespace cornernet::cuda {
+
+/// The neutral element: -infinity, by its bits (NVRTC has neither <limits> nor INFINITY).
+CORNERNET_DEVICE float lowest() { return __builtin_bit_cast(float, 0xff800000u); }
+
+/// A warp's scan of values kStride lanes apart: the maximum up to and with this lane's; `before` gets the one without it.
+template <int kStride, typename Context>
+CORNERNET_DEVICE float scan_warp(Context& context, float value, float& before) {
+  const int lane = context.thread() % kWarp;
+#pragma unroll
+  for (int distance = kStride; distance < kWarp; distance *= 2) {
+    const float earlier = context.shuffle_up(value, distance);
+    if (lane >= distance) value = running_max(earlier, value);
+  }
+  const float neighbour = context.shuffle_up(value, kStride);
+  before = lane < kStride ? lowest() : neighbour;
+  return value;
+}
 
 constexpr int kColumnRows = 8;       // rows a thread of scan_columns holds in registers
 constexpr int kColumnLanes = 4;      // neighbours a thread of scan_columns at most: 8 would spill
@@ -26,8 +43,9 @@ CORNERNET_DEVICE void scan_columns(Context& context, const Raw* x, const Raw* ad
   const int lane = context.thread() % kWarp, warp = context.thread() / kWarp, warps = context.threads() / kWarp;
   const int64_t strips = (view.inner + kWarp * kLanes - 1) / (kWarp * kLanes);
   const int64_t column = (context.block() % strips * kWarp + lane) * kLanes;
-  const int64_t block = context.block() / strips * view.length * view.inner + column;
-  const int64_t step = view.reverse ? -view.inner : view.inner;
+  const int64_t block = context.block() / strips * view.length, x_row = view.inner / view.channels * view.pixel;
+  const int64_t step = view.reverse ? -view.inner : view.inner, x_step = view.reverse ? -x_row : x_row;
+  const Raw* const x_column = x + column / view.channels * view.pixel + column % view.channels;
   const bool inside = column < view.inner;
   Lanes* const totals = reinterpret_cast<Lanes*>(context.shared());
   float carry[kLanes];
@@ -37,12 +55,14 @@ CORNERNET_DEVICE void scan_columns(Context& context, const Raw* x, const Raw* ad
   int buffer = 0;
   for (int64_t chunk = 0; chunk < view.length; chunk += warps * kColumnRows, buffer ^= 1) {
     const int64_t first = chunk + warp * kColumnRows;
-    const int64_t start = block + (view.reverse ? view.length - 1 - first : first) * view.inner;
+    const int64_t first_row = block + (view.reverse ? view.length - 1 - first : first);
+    const Raw* const from = x_column + first_row * x_row;
+    const int64_t start = first_row * view.inner + column;
     Lanes rows[kColumnRows];
 #pragma unroll
     for (int r = 0; r < kColumnRows; ++r) {
       if (inside && first + r < view.length) {
-        rows[r] = load_pack<kLanes>(x + start + r * step);
+        rows[r] = load_pack<kLanes>(from + r * x_step);
       } else {
 #pragma unroll
         for (int l = 0; l < kLanes; ++l) rows[r].set(l, E::store(lowest()));

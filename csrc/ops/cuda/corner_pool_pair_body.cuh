@@ -1,7 +1,6 @@
 // The body of the fused kernel of two corner poolings and their sum.
 #pragma once
-#include "ops/cuda/running_max.cuh"
-#include "ops/scan_view.h"
+#include "ops/cuda/corner_pool_body.cuh"
 
 namespace cornernet::cuda {
 
@@ -54,38 +53,36 @@ struct PairRow {
   }
 };
 
-/// A thread's part of every row. Offsets within a row fit 32 bits (the launcher sees to it), which halves the registers they take.
+/// A thread's part of every row, counted in positions of its plane, which fit 32 bits, and elements of it too (the launcher sees to both): that
+/// halves the registers they take, and one part serves what is read and what is written, whose positions lie `pixel` elements apart.
 template <typename Tile, typename Raw>
 struct PairPart {
-  int64_t first_row;  // offset of its first channel in the first row in scan order
-  int64_t row_step;
-  int first_column;  // offset of its first column in scan order
-  int column_step;
+  int first;  // of its columns, in the first row in scan order
+  int row_step, column_step;
   int columns;  // how many of its columns lie inside
 
-  CORNERNET_DEVICE PairPart(const PairView& view, int64_t plane, int64_t channel, int64_t first) {
-    const int64_t row = view.width * view.channels;
-    first_row = (plane * view.height + (view.reverse_rows ? view.height - 1 : 0)) * row + channel;
-    row_step = view.reverse_rows ? -row : row;
-    column_step = static_cast<int>(view.reverse_columns ? -view.channels : view.channels);
-    first_column = static_cast<int>((view.reverse_columns ? view.width - 1 - first : first) * view.channels);
-    if (Tile::kPacked && view.reverse_columns) first_column -= Tile::kColumns - 1;
-    columns = channel < view.channels ? static_cast<int>(view.width - first) : 0;
+  CORNERNET_DEVICE PairPart(const PairView& view, int64_t channel, int column) {
+    const auto width = static_cast<int>(view.width), height = static_cast<int>(view.height);
+    row_step = view.reverse_rows ? -width : width;
+    column_step = view.reverse_columns ? -1 : 1;
+    first = (view.reverse_rows ? (height - 1) * width : 0) + (view.reverse_columns ? width - 1 - column : column);
+    if (Tile::kPacked && view.reverse_columns) first -= Tile::kColumns - 1;
+    columns = channel < view.channels ? width - column : 0;
   }
 
-  /// Row i (in scan order); what lies outside stays as it is.
-  CORNERNET_DEVICE void read(const Raw* from, int64_t i, PairRow<Tile, Raw>& row) const {
-    from += first_row + i * row_step + first_column;
+  /// Row i (in scan order); what lies outside stays as it is. `from` is the thread's first channel in the plane's first position.
+  CORNERNET_DEVICE void read(const Raw* from, int pixel, int i, PairRow<Tile, Raw>& row) const {
+    from += (first + i * row_step) * pixel;
 #pragma unroll
     for (int p = 0; p < Tile::kPacks; ++p) {
-      if (p < columns) row.packs[p] = load_pack<Tile::kPackSize>(from + p * column_step);
+      if (p < columns) row.packs[p] = load_pack<Tile::kPackSize>(from + p * column_step * pixel);
     }
   }
-  CORNERNET_DEVICE void write(Raw* to, int64_t i, const PairRow<Tile, Raw>& row) const {
-    to += first_row + i * row_step + first_column;
+  CORNERNET_DEVICE void write(Raw* to, int pixel, int i, const PairRow<Tile, Raw>& row) const {
+    to += (first + i * row_step) * pixel;
 #pragma unroll
     for (int p = 0; p < Tile::kPacks; ++p) {
-      if (p < columns) store_pack(to + p * column_step, row.packs[p]);
+      if (p < columns) store_pack(to + p * column_step * pixel, row.packs[p]);
     }
   }
 };
@@ -130,8 +127,13 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
   const int lane = context.thread() % kWarp, warp = context.thread() / kWarp, warps = context.threads() / kWarp;
   const int channel_lane = context.thread() % kChannelLanes;
   const int64_t slices = pair_slices<Tile>(view.channels);
-  const PairPart<Tile, Raw> part(view, context.block() / slices, (context.block() % slices * kChannelLanes + channel_lane) * kChannels,
-                                 static_cast<int64_t>(context.thread() / kChannelLanes) * kColumns);
+  const int64_t channel = (context.block() % slices * kChannelLanes + channel_lane) * kChannels;
+  const int64_t plane = context.block() / slices * view.height * view.width;
+  const PairPart<Tile, Raw> part(view, channel, context.thread() / kChannelLanes * kColumns);
+  const int pixel = static_cast<int>(view.pixel), channels = static_cast<int>(view.channels), height = static_cast<int>(view.height);
+  a += plane * view.pixel + channel;
+  b += plane * view.pixel + channel;
+  y += plane * view.channels + channel;
   float* const totals = reinterpret_cast<float*>(context.shared());
 
   float vertical[kColumns][kChannels];
@@ -145,22 +147,22 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
   for (int r = 0; r < kRows; ++r) {
     next_a[r].fill(E::store(lowest()));
     next_b[r].fill(E::store(lowest()));
-    if (r >= view.height) continue;
-    part.read(a, r, next_a[r]);
-    part.read(b, r, next_b[r]);
+    if (r >= height) continue;
+    part.read(a, pixel, r, next_a[r]);
+    part.read(b, pixel, r, next_b[r]);
   }
 
   const bool backwards = view.reverse_columns;
   int buffer = 0;
-  for (int64_t i = 0; i < view.height; i += kRows, buffer ^= 1) {
+  for (int i = 0; i < height; i += kRows, buffer ^= 1) {
     PairRow<Tile, Raw> now_a[kRows], now_b[kRows];
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       now_a[r] = next_a[r];
       now_b[r] = next_b[r];
-      if (i + kRows + r >= view.height) continue;
-      part.read(a, i + kRows + r, next_a[r]);
-      part.read(b, i + kRows + r, next_b[r]);
+      if (i + kRows + r >= height) continue;
+      part.read(a, pixel, i + kRows + r, next_a[r]);
+      part.read(b, pixel, i + kRows + r, next_b[r]);
     }
     // Two buffers make one sync enough: totals of the next rows go where nobody still reads.
     float* const shared = totals + buffer * kRows * warps * kChannelLanes * kChannels;
@@ -179,7 +181,7 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
     if (warps > 1) context.sync();
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      if (i + r >= view.height) continue;
+      if (i + r >= height) continue;
 #pragma unroll
       for (int c = 0; c < kChannels; ++c) {
         float earlier = lowest();
@@ -187,7 +189,7 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
         before[r][c] = running_max(earlier, before[r][c]);
       }
       sum_row<kScalar, Tile>(now_a[r], now_b[r], vertical, before[r], backwards);
-      part.write(y, i + r, now_a[r]);
+      part.write(y, channels, i + r, now_a[r]);
     }
   }
 }
