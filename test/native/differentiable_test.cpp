@@ -169,8 +169,8 @@ const Registration slopes("training: the gradients of pooling, upsampling and no
   at::manual_seed(1);
   const at::Tensor a = leaf(at::randn({2, 3, 5, 6}), at::kDouble), b = leaf(at::randn({2, 3, 5, 6}), at::kDouble);
   const at::Tensor low = leaf(at::randn({2, 3, 3, 3}), at::kDouble), grad = at::randn({2, 3, 5, 6}, at::kDouble);
-  const auto pooled = [&](const at::Tensor& x) { return pool_and_add(x, Direction::Bottom, b, Direction::Left); };
-  const auto added = [&](const at::Tensor& x) { return upsample_and_add(x, b); };
+  const auto pooled = [&](const at::Tensor& x) { return pool_and_add(x, Direction::Bottom, b, Direction::Left, {}); };
+  const auto added = [&](const at::Tensor& x) { return upsample_and_add(x, b, {}); };
   const BatchNorm norm{at::ones({3}, at::kDouble), at::zeros({3}, at::kDouble), at::zeros({3}, at::kDouble), at::ones({3}, at::kDouble), {}, true};
   const auto normed = [&](const at::Tensor& x) { return norm_and_act(x, norm, b, true); };
   const auto hold = [&](const at::Tensor& x, auto f, const std::string& what) {
