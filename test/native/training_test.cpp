@@ -174,7 +174,7 @@ const Registration written("checkpoint: what is written is read again, bit by bi
   check(contains(refused(ErrorCode::Write, [&] { write_checkpoint(folder / "nowhere" / "some.pth", content); }), "No such file"), "another sentence");
   for (at::Tensor damaged : {content.checkpoint.tensors[1].second, content.checkpoint.moments.begin()->second.exp_avg}) {
     const at::Tensor whole = damaged.clone();
-    damaged.view({-1})[0] = std::numeric_limits<float>::quiet_NaN();
+    damaged.as_strided({1}, {1})[0] = std::numeric_limits<float>::quiet_NaN();
     check(contains(refused(ErrorCode::Input, [&] { write_checkpoint(folder / "other.pth", content); }), "not finite any more"), "another sentence");
     damaged.copy_(whole);
   }
