@@ -9,8 +9,8 @@ enum class ErrorCode { Option, Input, Write, Checkpoint, Device, OutOfMemory, Cl
 
 /// The code as users see it (lib/errors.ts).
 constexpr const char* code_name(ErrorCode code) {
-  constexpr const char* kNames[] = {"ERR_OPTION", "ERR_INPUT",         "ERR_WRITE",  "ERR_CHECKPOINT",
-                                    "ERR_DEVICE", "ERR_OUT_OF_MEMORY", "ERR_CLOSED", "ERR_PEER", "ERR_INTERNAL"};
+  constexpr const char* kNames[] = {"ERR_OPTION",        "ERR_INPUT",  "ERR_WRITE", "ERR_CHECKPOINT", "ERR_DEVICE",
+                                    "ERR_OUT_OF_MEMORY", "ERR_CLOSED", "ERR_PEER",  "ERR_INTERNAL"};
   return kNames[static_cast<int>(code)];
 }
 

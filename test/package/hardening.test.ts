@@ -17,7 +17,8 @@ describe('hardening', function () {
     await runQuietly(process.execPath, [join(root, 'scripts', script), ...args]);
   };
 
-  it("the CUDA kernels' bodies race for nothing and keep to their memory, at a real network's shapes", () => runScript('sanitize.js', 'kernels'));
+  it("the CUDA kernels' bodies race for nothing and keep to their memory, at a real network's shapes", () =>
+    runScript('sanitize.js', 'kernels'));
   it('threads race for nothing (ThreadSanitizer)', () => runScript('sanitize.js', 'thread'));
   it('memory and arithmetic are sound (AddressSanitizer, UndefinedBehaviorSanitizer)', () => runScript('sanitize.js', 'address'));
   it('ten minutes of fuzzing find nothing', () => runScript('fuzz.js', '--minutes', '10'));

@@ -134,8 +134,8 @@ void check_scans(int64_t height, int64_t width, int64_t channels) {
   using Raw = typename Element<kScalar>::Raw;
   auto x = drawn<kScalar>(kViews * height * width * channels);
   for (const bool reverse : {false, true}) {
-    const PairScans last = scans_of({kViews, height, width, channels, reverse, reverse});
-    const PairScans planes = scans_of({kViews * channels, height, width, 1, reverse, reverse});
+    const PairScans last = scans_of({kViews, height, width, channels, reverse, reverse, channels});
+    const PairScans planes = scans_of({kViews * channels, height, width, 1, reverse, reverse, 1});
     for (const ScanView& view : {last.vertical, last.horizontal, planes.vertical, planes.horizontal}) {
       const std::vector<float> expected = pooled<kScalar>(x, view);
       const auto definition = [&](int64_t i) { return Element<kScalar>::store(expected[static_cast<size_t>(i)]); };
@@ -162,7 +162,7 @@ void check_pair(int64_t batch, int64_t height, int64_t width, int64_t channels) 
   using Raw = typename Element<kScalar>::Raw;
   auto a = drawn<kScalar>(batch * height * width * channels), b = drawn<kScalar>(a.count());
   for (const bool reverse : {false, true}) {
-    const PairView view{batch, height, width, channels, reverse, !reverse};
+    const PairView view{batch, height, width, channels, reverse, !reverse, channels};
     const PairScans scans = scans_of(view);
     const std::vector<float> down = pooled<kScalar>(a, scans.vertical), across = pooled<kScalar>(b, scans.horizontal);
     const int threads = static_cast<int>(pair_threads<Tile>(width));
@@ -212,7 +212,7 @@ void check_image(bool mirror_before_padding) {
   const InputView view{4, 2, 767, 511, mirror_before_padding};
   const int64_t pixels = int64_t{4} * 767 * 511;
   compare<kScalar>(
-      std::string("the input") + name_of(kScalar), 3 * pixels, kImageThreads, 0, ceil_div(pixels, kImageThreads),
+      std::string("the input") + name_of(kScalar), 3 * pixels, kImageThreads, 0, int64_t{view.views} * view.height_px * image_blocks_a_row(view),
       [&](HostContext& c, Raw* input) { fill_pixel<kScalar>(c, jobs.get(), table.get(), view, input); },
       [&](int64_t i) {
         const int64_t pixel = i / 3, at = pixel % (767 * 511), v = pixel / (767 * 511);
