@@ -87,8 +87,8 @@ double Histogram::divergence(double clip, int levels) const {
     for (int64_t i = first; i < end; ++i) mass += counts_[i], filled += counts_[i] > 0 ? 1 : 0;
     for (int64_t i = first; i < end; ++i) {
       const double exact = (counts_[i] + (i == bins - 1 ? beyond : 0)) / total, rounded = filled > 0 && counts_[i] > 0 ? mass / filled / total : 0;
-      // What the rounded distribution doesn't have at all costs as much as one count there would.
-      if (exact > 0) sum += exact * std::log(exact / std::max(rounded, 1 / total));
+      // What the rounded distribution doesn't have at all costs as much as one count there would. In fp32: the logarithm of doubles is of glibc 2.29.
+      if (exact > 0) sum += exact * std::log(static_cast<float>(exact / std::max(rounded, 1 / total)));
     }
   }
   return sum;
