@@ -39,19 +39,32 @@ describe('cornernet bench', function () {
 
   it('train measures steps and memory, and its report is read back, shown and compared', async function () {
     const [json, html] = [join(folder, 'train.json'), join(folder, 'train.html')];
-    const small = ['--network', 'small', '--size', '64', '--batch', '2', '--precision', 'fp32', '--recompute', 'no,yes', '--threads', '1'];
+    const small = [
+      '--network',
+      'small',
+      '--size',
+      '64',
+      '--batch',
+      '1,2',
+      '--precision',
+      'fp32',
+      '--recompute',
+      'no,yes',
+      '--threads',
+      '1',
+    ];
     const { code, stdout, stderr } = await cornernet(['bench', 'train', ...small, ...brief, '--json', json, '--html', html]);
     assert.deepEqual([code, stderr], [0, '']);
     assert.match(stdout, /small +│ 64 +│ 2 +│ fp32 +│ yes /);
     const report = await readReport(json);
     assert.ok(report.kind === 'train');
-    assert.deepEqual(report.results.map(({ recompute }) => recompute), [false, true]); // prettier-ignore
+    assert.deepEqual(report.results.map(({ batch, recompute }) => [batch, recompute]), [[1, false], [1, true], [2, false], [2, true]]); // prettier-ignore
     for (const { parameters, peakMemoryBytes, step } of report.results)
       assert.ok(parameters > 1e6 && peakMemoryBytes > 16 * parameters && step.summary.p50 > 0);
     const { headings } = await plotsOf(this, html);
     assert.deepEqual(headings, ['Results', 'Steps', 'Memory', 'Windows', 'How it was measured']);
     const compared = await cornernet(['bench', 'compare', json, json]);
-    assert.match(compared.stdout, /0 faster, 0 slower, 4 neither/);
+    assert.match(compared.stdout, /0 faster, 0 slower, 8 neither/);
     const refused = await cornernet(['bench', 'train', '--recompute', 'maybe']);
     assert.match(refused.stderr, /^ERR_OPTION: --recompute takes yes, no or both, not 'maybe'/m);
   });
