@@ -37,7 +37,7 @@ describe("a queue's messages", () => {
       [{ entries: [{ path: 'a\0.jpg' }] }, /NUL/],
       [{ entries: [{ path: 'a'.repeat(5000) }] }, /entries.0.path/],
       [{ weights: { given: 'digits', sha256: 'none' } }, /weights.sha256/],
-      [{ precision: 'int8' }, /precision/],
+      [{ precision: 'int4' }, /precision/],
     ] as const) {
       assert.throws(() => parseMessage(chunkSchema, { ...chunk, ...change }, 'a chunk'), { code: 'ERR_QUEUE', message: sentence });
     }
