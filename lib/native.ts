@@ -266,16 +266,12 @@ export interface NativeTrainer {
 
 /** One calibration, with a thread of its own; calls run in order. */
 export interface NativeQuantizer {
-  begin(options: {
-    path: string;
-    threads?: number | undefined;
-    wideShare?: number | undefined;
-  }): Promise<{ threads: number; wide: string }>;
+  begin(options: { path: string; threads?: number | undefined; wideShare?: number | undefined }): Promise<void>;
   /** `id` names the call for cancel(). */
   observe(id: number, picture: NativePicture): Promise<void>;
   /** Undefined when all is tried. */
   tryNext(id: number): Promise<QuantizeTrial | undefined>;
-  /** Writes aside and renames; ERR_WRITE. */
+  /** Writes at this path, which is to be a name aside; ERR_WRITE. */
   write(id: number, path: string): Promise<Omit<QuantizeReport, 'weights' | 'output' | 'failed' | 'agreement'>>;
   cancel(id: number): void;
   close(): Promise<void>;

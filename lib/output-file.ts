@@ -81,11 +81,17 @@ async function targetOf(path: string): Promise<Target> {
   return { file, aside: join(dirname(file), fittingName(basename(file), ending)), former: there };
 }
 
-function streamTo({ file, aside, former, descriptor }: Target, flush: boolean): Writable {
+/** Of what is written aside: nobody reads of a private file what its former readers could not. */
+function modeOf({ former }: Target): number {
+  return former ? 0o600 : 0o666;
+}
+
+function streamTo(target: Target, flush: boolean): Writable {
+  const { file, aside, descriptor } = target;
   if (descriptor === 1) return process.stdout;
   if (descriptor === 2) return process.stderr;
-  // Nobody reads of a private file what its former readers could not; nothing that lies there is followed or kept.
-  if (aside !== undefined) return createWriteStream(aside, { flags: 'wx', mode: former ? 0o600 : 0o666, flush });
+  // Nothing that lies there is followed or kept.
+  if (aside !== undefined) return createWriteStream(aside, { flags: 'wx', mode: modeOf(target), flush });
   return createWriteStream(file, { flags: descriptor === undefined ? 'w' : 'a' });
 }
 
@@ -100,23 +106,29 @@ async function replace({ file, former }: Target, aside: string): Promise<void> {
 }
 
 /**
- * A file that `write` writes and has on the disk, under a name aside that it is given; then it gets its own.
- * @throws {CornerNetError} `ERR_WRITE`, or what `write` throws of another code; of the file nothing is left then.
+ * A file that `write` writes and has on the disk, under a name aside that it is given; then it gets its own. The name aside is taken before `write` is
+ * called: what can't be written is known at once.
+ * @returns what `write` does.
+ * @throws {CornerNetError} `ERR_WRITE`, and what `write` throws, be it an abort's reason; of the file nothing is left then.
  */
-export async function writeAside(path: string, write: (aside: string) => Promise<void>): Promise<void> {
+export async function writeAside<T>(path: string, write: (aside: string) => Promise<T>): Promise<T> {
   let made: string | undefined;
+  let thrown: unknown;
   try {
     const target = await targetOf(path);
     if (target.aside === undefined) throw new Error('it is no regular file');
     made = target.aside;
-    // Nobody reads of a private file what its former readers could not; nothing that lies there is followed or kept.
-    await (await open(made, 'wx', target.former ? 0o600 : 0o666)).close();
-    await write(made);
+    await (await open(made, 'wx', modeOf(target))).close();
+    const result = await write(made).catch((error: unknown) => {
+      thrown = error;
+      throw error;
+    });
     await replace(target, made);
     await syncFolder(dirname(target.file));
+    return result;
   } catch (error) {
     if (made !== undefined) await rm(made, { force: true }).catch(() => undefined);
-    if (error instanceof CornerNetError && error.code !== 'ERR_WRITE') throw error;
+    if (error === thrown && !(error instanceof CornerNetError && error.code === 'ERR_WRITE')) throw error;
     throw unwritable(path, error);
   }
 }

@@ -64,7 +64,7 @@ class Quantizer {
   void observe(const Picture& picture);
   /// Tries the next way; none when all are tried. Error(Input) when nothing was observed, or maps were not finite.
   std::optional<Trial> try_next();
-  /// Writes the best way's checkpoint aside and renames it. Error(Write).
+  /// Writes the best way's checkpoint at this path, which is to be a name aside. Error(Write).
   QuantizeReport write(const std::string& path);
 
  private:

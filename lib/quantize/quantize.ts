@@ -1,13 +1,13 @@
 // A calibration: pictures through the fp32 network, ways to compute in 8 bits tried on some of them, the best one written.
-import { abortable } from '../abort.js';
 import { Detector } from '../detector/detector.js';
 import type { DetectionResult } from '../detector/result.js';
-import { CornerNetError, fromNative, sentenceOf } from '../errors.js';
+import { CornerNetError, sentenceOf } from '../errors.js';
 import { decodeImage } from '../images/image.js';
 import { expandInputs } from '../inputs/expand.js';
 import { loadNative, type NativePicture, type NativeQuantizer } from '../native.js';
+import { nativeCalls, type NativeCall } from '../native-calls.js';
 import { defaultMaxPixels, type Abortable } from '../options/values.js';
-import { checkOutputFile } from '../output-file.js';
+import { writeAside } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
 import { agreementOf } from './agreement.js';
 import type { QuantizeOptions } from './interfaces.js';
@@ -17,37 +17,14 @@ import type { QuantizeAgreement, QuantizeControls, QuantizeReport, QuantizeTrial
 const usualPictures = 300;
 
 /** At most `most` of them, evenly spread over their order. */
-export function spread<T>(items: readonly T[], most: number): T[] {
+function spread<T>(items: readonly T[], most: number): T[] {
   if (items.length <= most) return [...items];
   return Array.from({ length: most }, (_, i) => items[Math.floor((i * items.length) / most)] as T);
 }
 
-/** One calibration's native side: calls in order, each of which an abort ends. */
-class Calibration {
-  readonly #quantizer: NativeQuantizer = new (loadNative().Quantizer)();
-  readonly #signal: AbortSignal | undefined;
-  #calls = 0;
-
-  constructor(signal: AbortSignal | undefined) {
-    this.#signal = signal;
-  }
-
-  call<T>(start: (quantizer: NativeQuantizer, id: number) => Promise<T>): Promise<T> {
-    const id = ++this.#calls;
-    return abortable(
-      this.#signal,
-      () => fromNative(start(this.#quantizer, id)),
-      () => this.#quantizer.cancel(id),
-    );
-  }
-
-  close(): Promise<void> {
-    return this.#quantizer.close();
-  }
-}
-
 async function observeAll(
-  calibration: Calibration,
+  quantizer: NativeQuantizer,
+  call: NativeCall,
   images: readonly string[],
   { signal, onProgress }: QuantizeControls,
 ): Promise<{ readonly failed: QuantizeReport['failed']; readonly read: readonly string[] }> {
@@ -63,7 +40,7 @@ async function observeAll(
     }
     if (picture) {
       const { data, width, height } = picture;
-      await calibration.call((quantizer, id) => quantizer.observe(id, { data, width, height }));
+      await call((id) => quantizer.observe(id, { data, width, height }));
       read.push(image);
     }
     onProgress?.({ stage: 'observing', done: i + 1, total: images.length });
@@ -74,28 +51,29 @@ async function observeAll(
   return { failed, read };
 }
 
-async function tryAll(calibration: Calibration, { onProgress }: QuantizeControls): Promise<void> {
+async function tryAll(quantizer: NativeQuantizer, call: NativeCall, { onProgress }: QuantizeControls): Promise<void> {
   for (let done = 1; ; done++) {
-    const trial: QuantizeTrial | undefined = await calibration.call((quantizer, id) => quantizer.tryNext(id));
+    const trial: QuantizeTrial | undefined = await call((id) => quantizer.tryNext(id));
     if (!trial) return;
     onProgress?.({ stage: 'trying', done, trial });
   }
 }
 
-/** What both networks detect: the exact one, and the one that was written. */
+/** What both networks detect, in the views that the weights are known for: the exact one, and the one that was written. */
 async function compare(
   weights: string,
-  output: string,
+  written: string,
   images: readonly string[],
   options: Pick<QuantizeOptions, 'threads'> & Abortable,
 ): Promise<QuantizeAgreement> {
+  const { flip, scoreThreshold } = resolveWeights(weights);
   const lists = async (file: string, precision: 'fp32' | 'int8'): Promise<DetectionResult['detections'][]> => {
-    await using detector = await Detector.load(file, { ...options, device: 'cpu', precision, scoreThreshold: 0 });
+    await using detector = await Detector.load(file, { ...options, device: 'cpu', precision, flip, scoreThreshold: 0 });
     const found: DetectionResult['detections'][] = [];
     for (const image of images) found.push((await detector.detect(image, { signal: options.signal })).detections);
     return found;
   };
-  return agreementOf(await lists(weights, 'fp32'), await lists(output, 'int8'), resolveWeights(weights).scoreThreshold);
+  return agreementOf(await lists(weights, 'fp32'), await lists(written, 'int8'), scoreThreshold);
 }
 
 /**
@@ -110,19 +88,21 @@ export async function quantize(options: QuantizeOptions, controls: QuantizeContr
   const { signal } = controls;
   signal?.throwIfAborted();
   const { path } = resolveWeights(weights);
-  await checkOutputFile(output);
-  const files = await expandInputs([images]);
-  if (files.length === 0) throw new CornerNetError('ERR_INPUT', `there are no pictures in ${images}`);
-  const calibration = new Calibration(signal);
-  try {
-    await calibration.call((quantizer) => quantizer.begin({ path, threads, wideShare }));
-    const { failed, read } = await observeAll(calibration, spread(files, pictures), controls);
-    await tryAll(calibration, controls);
-    const found = await calibration.call((quantizer, id) => quantizer.write(id, output));
-    await calibration.close();
-    const agreement = await compare(weights, output, read.slice(0, found.probes), { threads, signal });
-    return { weights, output, failed, ...found, agreement };
-  } finally {
-    await calibration.close();
-  }
+  return writeAside(output, async (aside) => {
+    const files = await expandInputs([images]);
+    if (files.length === 0) throw new CornerNetError('ERR_INPUT', `there are no pictures in ${images}`);
+    const quantizer = new (loadNative().Quantizer)();
+    const call = nativeCalls(quantizer, signal);
+    try {
+      await call(() => quantizer.begin({ path, threads, wideShare }));
+      const { failed, read } = await observeAll(quantizer, call, spread(files, pictures), controls);
+      await tryAll(quantizer, call, controls);
+      const found = await call((id) => quantizer.write(id, aside));
+      await quantizer.close(); // two networks are not held beside it
+      const agreement = await compare(weights, aside, read.slice(0, found.probes), { threads, signal });
+      return { weights, output, failed, ...found, agreement };
+    } finally {
+      await quantizer.close();
+    }
+  });
 }

@@ -2,15 +2,13 @@
 import { createHash } from 'node:crypto';
 
 import { CornerNetError } from '../errors.js';
+import type { NativeCall } from '../native-calls.js';
 import type { NativeMembership, NativeTrainer } from '../native.js';
 import { configDifferences, type TrainConfig } from './plan.js';
 import type { TrainPicture } from './samples.js';
 
 /** Between two looks, while this process has something of its own to do. */
 const lookMs = 2_000;
-
-/** A call of the addon that an abort gives up. */
-export type Call = <T>(work: (id: number) => Promise<T>) => Promise<T>;
 
 /** What each process tells the others of what it is to do. */
 interface Words {
@@ -23,9 +21,9 @@ export class Peers {
   readonly rank: number;
   readonly processes: number;
   readonly #trainer: NativeTrainer;
-  readonly #call: Call;
+  readonly #call: NativeCall;
 
-  private constructor(membership: NativeMembership, trainer: NativeTrainer, call: Call) {
+  private constructor(membership: NativeMembership, trainer: NativeTrainer, call: NativeCall) {
     this.rank = membership.rank;
     this.processes = membership.processes;
     this.#trainer = trainer;
@@ -33,7 +31,7 @@ export class Peers {
   }
 
   /** @throws {CornerNetError} `ERR_PEER` when not all come in time. */
-  static async meet(membership: NativeMembership, trainer: NativeTrainer, call: Call): Promise<Peers> {
+  static async meet(membership: NativeMembership, trainer: NativeTrainer, call: NativeCall): Promise<Peers> {
     await call(() => trainer.join(membership));
     return new Peers(membership, trainer, call);
   }

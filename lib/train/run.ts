@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { abortable } from '../abort.js';
 import { readAnnotations } from '../coco/dataset.js';
 import { picturesBelow } from '../coco/pictures.js';
-import { CornerNetError, fromNative, sentenceOf } from '../errors.js';
+import { CornerNetError, sentenceOf } from '../errors.js';
 import { FolderLock } from '../jobs/lock.js';
 import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
+import { nativeCalls, type NativeCall } from '../native-calls.js';
 import { clearAside, writeAside } from '../output-file.js';
 import { resolveWeights } from '../weights/weights.js';
 import { batchesOf, type TrainBatch } from './batches.js';
@@ -79,9 +79,9 @@ class TrainRun {
   readonly #files: TrainFiles;
   readonly #say: (text: string) => void;
   readonly #trainer: NativeTrainer;
+  readonly #call: NativeCall;
   #peers: Peers | undefined;
   #lock: FolderLock | undefined;
-  #calls = 0;
 
   constructor(options: TrainOptions, controls: TrainControls) {
     this.#options = options;
@@ -89,6 +89,7 @@ class TrainRun {
     this.#files = filesOf(options.output);
     this.#say = controls.onMessage ?? (() => undefined);
     this.#trainer = new (loadNative().Trainer)();
+    this.#call = nativeCalls(this.#trainer, controls.signal);
   }
 
   get #leads(): boolean {
@@ -101,7 +102,7 @@ class TrainRun {
     try {
       if (membership) {
         if (membership.rank === 0) this.#say(`waiting for the ${membership.processes} processes that train together`);
-        this.#peers = await Peers.meet(membership, this.#trainer, (work) => this.#call(work));
+        this.#peers = await Peers.meet(membership, this.#trainer, this.#call);
       }
       if (this.#leads) this.#lock = await FolderLock.take(this.#options.output, { signal, say: onMessage });
       return await this.#fromMaterial();
@@ -291,15 +292,6 @@ class TrainRun {
       await this.#call((id) => this.#trainer.save(id, { path: aside, iteration, epoch, learningRate, optimizer }));
       await this.#lock?.held(true); // else the folder is another process's by now, which has cleared what lies aside
     });
-  }
-
-  #call<T>(work: (id: number) => Promise<T>): Promise<T> {
-    const id = ++this.#calls;
-    return abortable(
-      this.#controls.signal,
-      () => fromNative(work(id)),
-      () => this.#trainer.cancel(id),
-    );
   }
 }
 

@@ -143,6 +143,11 @@ describe('output files', () => {
       writeAside(file, () => Promise.reject(new CornerNetError('ERR_LOCKED', 'lost'))),
       { code: 'ERR_LOCKED' },
     );
+    const reason = new Error('enough'); // of an abort
+    await assert.rejects(
+      writeAside(file, () => Promise.reject(reason)),
+      (error) => error === reason,
+    );
     // Taken away by who took the folder: what was written under the name stays no result of this one.
     await assert.rejects(
       writeAside(file, () => clearAside(folder)),
