@@ -166,7 +166,7 @@ export async function detectInputs(inputs: readonly string[], flags: DetectFlags
   sayUnlessQuiet(skipped.sentence);
   await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));
   sayUnlessQuiet(choices(flags, detector));
-  const interrupt = onInterrupt(say);
+  const interrupt = onInterrupt(sayUnlessQuiet);
   try {
     const { done, failed, undrawn, objects } = await run(entries, flags, detector, interrupt);
     for (const warning of detector.stats.warnings) sayUnlessQuiet(warning);

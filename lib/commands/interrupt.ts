@@ -14,8 +14,8 @@ export class Interrupted extends Error {
 const signals = ['SIGINT', 'SIGTERM'] as const;
 /** What is still being read or decoded when all is done comes to its end within that, unless it hangs. */
 const longestHangMs = 5_000;
-/** Giving up takes no longer unless something hangs; then the process is ended. */
-const longestGivingUpMs = 10_000;
+/** Giving up takes no longer unless something hangs, all that a supervisor grants its processes and a worker its chunk included; then the process is ended. */
+const longestGivingUpMs = 15_000;
 
 export interface Interrupt {
   /** Aborts at the first: begin nothing new. */

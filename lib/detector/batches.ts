@@ -72,18 +72,18 @@ export class Batches<Found> {
   }
 
   /**
-   * Hands batches to the devices. Full ones go at once, and one ahead of each device; others when a device has nothing to do and one of their calls
-   * has no more to come, so that nobody waits for another's company. To be called when tiles have been added and when a call's company changed.
+   * Hands batches to the devices, the one that has waited the longest first: a full one at once, and one ahead of each device; another when a device has
+   * nothing to do and one of its calls has no more to come, so that nobody waits for another's company. To be called when tiles have been added and when
+   * a call's company changed.
    */
   dispatch(): void {
-    this.#startAll(2 * this.#devices, isFull);
-    this.#startAll(this.#devices, (queue) => queue.some(({ company }) => company() === 'none'));
+    this.#startAll(false);
     if (this.#queues.size === 0 || this.#waitsForTurn) return;
     // At the loop's next turn, because pictures that need no decoding arrive one microtask after the other.
     this.#waitsForTurn = true;
     setImmediate(() => {
       this.#waitsForTurn = false;
-      this.#startAll(this.#devices, (queue) => queue.some(({ company }) => company() !== 'coming'));
+      this.#startAll(true);
     });
   }
 
@@ -99,11 +99,9 @@ export class Batches<Found> {
     }
   }
 
-  /** Starts batches of queues that `may` be, while fewer than `most` are computed. */
-  #startAll(most: number, may: (queue: readonly Member<Found>[]) => boolean): void {
-    while (this.#running.size < most) {
-      const members = this.#next(may);
-      if (!members) return;
+  /** @param isTurn whether what was to come soon would be here by now. */
+  #startAll(isTurn: boolean): void {
+    for (let members = this.#next(isTurn); members; members = this.#next(isTurn)) {
       const running = { members, aborter: new AbortController() };
       this.#running.add(running);
       void this.#run(members, running.aborter.signal).finally(() => {
@@ -113,35 +111,41 @@ export class Batches<Found> {
     }
   }
 
-  /** Of those that may start, the batch that has waited the longest. */
-  #next(may: (queue: readonly Member<Found>[]) => boolean): readonly Member<Found>[] | undefined {
-    const startable = [...this.#queues].filter(([, queue]) => may(queue));
-    const [first] = startable.sort(([, a], [, b]) => (a[0]?.order ?? 0) - (b[0]?.order ?? 0));
+  /** The batch that has waited the longest, if it may start: none passes it, or a stream of full ones would keep it waiting for ever. */
+  #next(isTurn: boolean): readonly Member<Found>[] | undefined {
+    const ready = [...this.#queues].filter(([, queue]) => isFull(queue) || queue.some(({ company }) => company() !== 'coming'));
+    const [first] = ready.sort(([, a], [, b]) => (a[0]?.order ?? 0) - (b[0]?.order ?? 0));
     if (!first) return undefined;
     const [key, queue] = first;
+    const mayStart = isFull(queue) || isTurn || queue.some(({ company }) => company() === 'none');
+    if (!mayStart || this.#running.size >= (isFull(queue) ? 2 : 1) * this.#devices) return undefined;
     const members = queue.splice(0, batchLength(queue));
     if (queue.length === 0) this.#queues.delete(key);
     return members;
   }
 
   async #run(batch: readonly Member<Found>[], signal: AbortSignal): Promise<void> {
-    const wanted = batch.map(({ waiting }) => waiting).filter((waiting) => waiting.wanted());
-    const [options] = batch.map(({ request }) => request.options);
-    if (wanted.length === 0 || !options) return;
+    const wanted = batch.filter(({ waiting }) => waiting.wanted());
+    const options = wanted[0]?.request.options;
+    if (!options) return;
     try {
-      const found = await this.#forward(wanted, options, signal);
-      wanted.forEach((waiting, i) => {
+      const found = await this.#forward(
+        wanted.map(({ waiting }) => waiting),
+        options,
+        signal,
+      );
+      wanted.forEach(({ waiting }, i) => {
         if (waiting.wanted()) waiting.take(found[i] as Found);
       });
     } catch (error) {
       const failure = asCornerNetError(error);
       if (wanted.length > 1 && failure.code !== 'ERR_CLOSED') {
         // One picture, or the batch's size, may be at fault: halves find out which, and lose none.
-        const half = Math.ceil(batch.length / 2);
-        await this.#run(batch.slice(0, half), signal);
-        await this.#run(batch.slice(half), signal);
+        const half = Math.ceil(wanted.length / 2);
+        await this.#run(wanted.slice(0, half), signal);
+        await this.#run(wanted.slice(half), signal);
       } else {
-        for (const waiting of wanted) if (waiting.wanted()) waiting.fail(failure);
+        for (const { waiting } of wanted) if (waiting.wanted()) waiting.fail(failure);
       }
     }
   }

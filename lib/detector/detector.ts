@@ -142,11 +142,9 @@ export class Detector implements AsyncDisposable {
     const settings = this.#settings(changes);
     const several = Array.isArray(images);
     const sources = several ? [...(images as readonly ImageSource[])] : [images as ImageSource];
-    const { batchSize: chosen } = this.#loaded.options;
-    const most = mostInABatch[this.#kind];
-    const wanted = typeof chosen === 'number' ? chosen : most;
+    const wanted = this.#batchSize(this.#loaded.options.batchSize ?? 'auto');
     // Whoever gives several pictures at once means them to share forwards. One shares its own with other calls' that wait for the device as it does.
-    const batchSize = several ? Math.max(most, wanted) : wanted;
+    const batchSize = several ? Math.max(mostInABatch[this.#kind], wanted) : wanted;
     const results: DetectionResult[] = [];
     const limits = { batchSize, concurrency: this.#concurrency(batchSize), signal, endAtFailure: true };
     try {

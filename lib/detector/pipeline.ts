@@ -54,7 +54,7 @@ export class Pipeline<Found, Result> {
   readonly #fatal: Promise<never>;
   #fail: (error: unknown) => void = () => undefined;
   #taken = 0;
-  #decoding = 0;
+  readonly #decoding = new Set<Slot<Result>>();
   #pulling = false;
   #exhausted = false;
   #sourceFailure: { error: unknown } | undefined;
@@ -96,7 +96,7 @@ export class Pipeline<Found, Result> {
       }
     } finally {
       this.#stopped = true;
-      this.#batches.sweep();
+      if (this.#slots.length > 0 && !this.#failed) this.#batches.sweep(); // nothing waits after all is done, and stop() has swept
       stopListening();
       for (const hold of this.#holds) hold.release();
       await this.#endSource();
@@ -149,22 +149,21 @@ export class Pipeline<Found, Result> {
     const result = new Promise<Result>((resolve) => (settle = resolve));
     const slot = { name: imageName(source), index: this.#taken++, result, settle };
     this.#slots.push(slot);
-    this.#decoding++;
+    this.#decoding.add(slot);
     const hold = ahead.open();
-    const decoded = (): void => {
-      this.#decoding--;
+    const decoded = async (): Promise<void> => {
+      try {
+        const picture = await this.#stages.decode(source, hold);
+        this.#decoding.delete(slot); // in one step with what follows: else others would see that nothing comes, and nothing there
+        this.#queue(slot, picture, hold);
+      } catch (error) {
+        this.#decoding.delete(slot);
+        hold.release();
+        slot.settle(this.#stages.failed(slot.name, asCornerNetError(error), slot.index));
+      }
+      this.#batches.dispatch(); // an idle device waits for no other call that may come
     };
-    const failed = (error: unknown): void => {
-      decoded();
-      hold.release();
-      slot.settle(this.#stages.failed(slot.name, asCornerNetError(error), slot.index));
-      this.#batches.dispatch();
-    };
-    this.#stages.decode(source, hold).then((picture) => {
-      decoded();
-      this.#queue(slot, picture, hold);
-      this.#batches.dispatch(); // at once: an idle device waits for no other call that may come
-    }, failed);
+    void decoded();
   }
 
   #queue(slot: Slot<Result>, picture: Picture, hold: Hold): void {
@@ -188,7 +187,7 @@ export class Pipeline<Found, Result> {
 
   /** The source is not waited for: it may itself be waiting for a result. Nor is what finds no room to be decoded. */
   readonly #company = (): Company => {
-    if (this.#decoding > 0 && !ahead.isTight) return 'coming';
+    if (this.#decoding.size > 0 && !ahead.isTight) return 'coming';
     return this.#exhausted ? 'none' : 'soon';
   };
 

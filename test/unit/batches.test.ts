@@ -192,10 +192,9 @@ describe('Batches among themselves', () => {
     }
     assert.deepEqual(forwards.slice(0, 3), [
       [0, 1],
-      [2, 3],
-      [4, 5],
-    ]); // one ahead of the device
-    assert.ok(forwards.findIndex((ids) => ids.includes(99)) <= 4, JSON.stringify(forwards));
+      [2, 3], // one ahead of the device
+      [99],
+    ]);
   });
 
   it('a tile whose call expects no more brings those along that would still wait for company', async () => {

@@ -31,6 +31,7 @@ export class Presence {
   engine: SupervisedDetector | undefined;
   readonly #queue: Queue;
   #before = { pictures: 0, time: performance.now() };
+  #ended = false;
   readonly #timer: NodeJS.Timeout;
 
   constructor(queue: Queue) {
@@ -49,10 +50,12 @@ export class Presence {
     this.#before = { pictures: this.state.pictures, time: now };
     const client = await this.#queue.client;
     Object.assign(this.state, { rate: (this.state.rate + rate) / 2, time: await serverTime(client) });
+    if (this.#ended) return; // or its line would come back after leave()
     await client.hset(this.#queue.toKey('presence'), { [this.#field]: JSON.stringify(this.state) });
   }
 
   end(): void {
+    this.#ended = true;
     clearInterval(this.#timer);
   }
 
