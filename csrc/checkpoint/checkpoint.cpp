@@ -1,11 +1,7 @@
 #include "checkpoint/checkpoint.h"
 
-#include <ATen/ops/linalg_vector_norm.h>
-
-#include <cmath>
-#include <limits>
+#include <initializer_list>
 #include <memory>
-#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -192,11 +188,6 @@ std::map<int64_t, AdamMoments> CheckpointFile::read_moments() const {
 
 void CheckpointFile::close() {
   of_file(path_, [&] { store_->close(); });
-}
-
-bool is_sound(const at::Tensor& tensor) {
-  if (!tensor.is_floating_point() || tensor.numel() == 0) return true;
-  return at::linalg_vector_norm(tensor, std::numeric_limits<double>::infinity()).item<double>() < std::ldexp(1.0, kNumbersBelow);
 }
 
 Checkpoint load_checkpoint(const std::string& path) {

@@ -31,7 +31,8 @@ bool all_below(Bytes bytes, Bits exponent, Bits most) {
   return found == 0;
 }
 
-bool all_sound(at::ScalarType type, Bytes bytes) {
+/// As is_sound(), of a part of a tensor.
+bool are_sound(at::ScalarType type, Bytes bytes) {
   constexpr int kMost = kNumbersBelow;
   switch (type) {
     case at::kFloat:
@@ -48,6 +49,11 @@ bool all_sound(at::ScalarType type, Bytes bytes) {
 }
 
 }  // namespace
+
+bool is_sound(const at::Tensor& tensor) {
+  const at::Tensor dense = tensor.contiguous();
+  return are_sound(dense.scalar_type(), Bytes(static_cast<const uint8_t*>(dense.const_data_ptr()), dense.nbytes()));
+}
 
 at::Tensor ReadBuffers::take(size_t size) {
   {
@@ -125,7 +131,7 @@ TensorStore::Content TensorStore::read(const Storage& storage) const {
     file_->read(bytes.subspan(done, size), to + done);
     const Bytes part(to + done, size);
     if (storage.stored.crc32) crc = crc32(crc, part);
-    content.sound = content.sound && all_sound(storage.dtype, part);
+    content.sound = content.sound && are_sound(storage.dtype, part);
   }
   if (storage.stored.crc32 && crc != *storage.stored.crc32)
     fail("the bytes of " + storage.name + " are not what their checksum says: the file is damaged");

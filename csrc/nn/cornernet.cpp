@@ -65,10 +65,7 @@ void CornerNet::prepare(const Preparation& how) {
   }};
   backbone_.visit("", drop_unused);
   for (size_t i = 0; i < head_.size(); ++i) head_[i].visit("", i, drop_unused);
-  for (const auto& [name, sum] : used.sums) {
-    const auto stated = how.int8 ? how.int8->find(name) : Int8Layers::const_iterator();
-    sum->prepare(name, how.dtype, how.int8 && stated != how.int8->end() ? stated->second.output_scale : 0);
-  }
+  for (const auto& [name, sum] : used.sums) sum->prepare(name, how.dtype, how.stated(name).output_scale);
   prepare_each(used.convs, how);
   if (how.merging.value_or(how.device.is_cuda() ? Merging::All : Merging::None) == Merging::All) {
     backbone_.merge();

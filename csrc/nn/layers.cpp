@@ -60,10 +60,15 @@ NormedConv::Folded NormedConv::folded(const std::string& prefix, at::ScalarType 
   return {scale_outputs(numbers(weight_), scale, dtype), bias};
 }
 
+Int8Layer Preparation::stated(const std::string& name) const {
+  if (!int8) return {};
+  const auto found = int8->find(name);
+  return found == int8->end() ? Int8Layer{} : found->second;
+}
+
 void NormedConv::prepare(const std::string& prefix, const Preparation& how) {
   const std::string name = this->name(prefix);
-  const auto stated = how.int8 ? how.int8->find(name) : Int8Layers::const_iterator();
-  const Int8Layer calibrated = how.int8 && stated != how.int8->end() ? stated->second : Int8Layer{};
+  const Int8Layer calibrated = how.stated(name);
   output_.prepare(name, how.dtype, calibrated.output_scale);
   const bool int8 = calibrated.weight_scale.defined();
   const auto [weight, bias] = folded(prefix, int8 ? at::kFloat : how.dtype, how.read);

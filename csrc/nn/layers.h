@@ -51,6 +51,8 @@ struct Preparation {
   /// Convolutions in 8 bits are kept in `dtype` too, and compute in what their input is of: calibration tries both.
   bool both = false;
   std::optional<Merging> merging = {};  // by default All on CUDA
+  /// What the checkpoint says of this layer in 8 bits; nothing of others.
+  Int8Layer stated(const std::string& name) const;
 };
 
 /// act(norm(conv(x))), with the checkpoint's own names for its conv and norm. Holds the checkpoint's tensors until prepare() folds and packs them.

@@ -117,7 +117,7 @@ interface Compared {
   readonly stats: CocoStats;
 }
 
-/** Every precision that the device has, with flip and without. */
+/** The precision that was asked for, else each floating-point one that the device has, with flip and without. */
 async function compare(flags: EvalFlags, annotations: CocoAnnotations): Promise<void> {
   if (flags.detections !== undefined) throw new CornerNetError('ERR_OPTION', '--reference detects itself: leave --detections out');
   const rows: Compared[] = [];

@@ -127,8 +127,8 @@ export class Detector implements AsyncDisposable {
 
   /**
    * Finds the objects in one picture, or in several that may have any sizes: those whose padded sizes agree share a forward. So do those of calls
-   * that wait while the device is busy, when their options agree; what is found in a picture depends on nothing but that picture. An idle device
-   * begins at once.
+   * that wait while the device is busy, when their options agree; what is found in a picture depends on nothing but that picture, beyond
+   * fp32's rounding. An idle device begins at once.
    * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE`, `ERR_OPTION`, `ERR_OUT_OF_MEMORY`, `ERR_CLOSED`, `ERR_CHECKPOINT` (the network computes
    * infinities or NaN); an abort rejects with the signal's reason.
    */

@@ -8,7 +8,7 @@ import { orSkip, root } from '../environment.js';
 import { cornernet } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { RedisServer } from '../support/redis.js';
-import { assertComplete, childrenOf, errorsOf, photos, resultsOf, startCornernet, until, writeList } from '../support/batch.js';
+import { assertComplete, childrenOf, errorsOf, heard, photos, resultsOf, startCornernet, until, writeList } from '../support/batch.js';
 import { eachInAFolder } from '../support/scratch.js';
 
 describe('processes under a job', function () {
@@ -192,12 +192,12 @@ describe('processes under a job', function () {
       const shared = ['--queue', redis.url, '--root', folder];
       const batch = startCornernet(['batch', ...hung, '--output', job, ...shared]);
       const worker = startCornernet(['worker', ...shared, '--timeout', '0'], env);
+      const said = heard(worker.child);
       await until(() => childrenOf(worker.child.pid as number).some((pid) => hasOpen(pid, hung[0] as string)), 'a read that hangs');
       const below = childrenOf(worker.child.pid as number);
-      for (const signal of ['SIGTERM', 'SIGTERM'] as const) {
-        worker.child.kill(signal);
-        await new Promise((resolve) => setTimeout(resolve, 500));
-      }
+      worker.child.kill('SIGTERM');
+      await until(() => said().includes('press Ctrl-C again'), 'the first signal');
+      worker.child.kill('SIGTERM');
       const { code, stderr } = await worker.ended;
       assert.equal(code, 0, stderr);
       await until(() => below.every(gone), 'the end of the process below', 20);
