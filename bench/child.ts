@@ -1,10 +1,11 @@
 // A candidate in a process of its own: it says a line of JSON when it is ready, and then answers each line with what it measured.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+import { forgetPeak, peakBytes } from '../lib/bench/machine.js';
 import type { Candidate, Turn } from './harness.js';
 
 interface Ready {
@@ -54,7 +55,7 @@ export class Child {
   }
 
   peakBytes(): number {
-    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${this.#child.pid}/status`, 'utf8'))?.[1]) * 1024;
+    return peakBytes(this.#child.pid ?? NaN);
   }
 
   /** Seconds of processor time that it has taken, all threads together. */
@@ -67,7 +68,7 @@ export class Child {
 
   /** Lets the peak begin anew, at what is resident now. */
   forgetPeak(): void {
-    writeFileSync(`/proc/${this.#child.pid}/clear_refs`, '5');
+    forgetPeak(this.#child.pid ?? NaN);
   }
 
   /** Once it is gone, its CPU time counts as this process's. */

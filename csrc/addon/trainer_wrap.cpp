@@ -80,9 +80,14 @@ Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
 
 }  // namespace
 
-train::ProcessGroup& TrainerWrap::State::joined() {
-  if (!group) throw Error(ErrorCode::Closed, "the training has joined no others");
-  return *group;
+void TrainerWrap::State::join(std::shared_ptr<train::ProcessGroup> group) {
+  const std::lock_guard lock(mutex_);
+  group_.swap(group);
+}
+
+std::shared_ptr<train::ProcessGroup> TrainerWrap::State::group() const {
+  const std::lock_guard lock(mutex_);
+  return group_;
 }
 
 train::Trainer& TrainerWrap::State::begun() {
@@ -114,14 +119,14 @@ void TrainerWrap::Finalize(Napi::BasicEnv) {
 std::function<void()> TrainerWrap::free_trainer() const {
   return [state = state_] {
     state->trainer.reset();
-    state->group.reset();
+    state->join(nullptr);
   };
 }
 
 Napi::Value TrainerWrap::join(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     return channel_->submit(info.This(), kBegin, [state = state_, membership = from_js<Membership>(info[0], "membership")]() -> Channel::Result {
-      state->group = std::make_shared<ProcessGroup>(membership);
+      state->join(std::make_shared<ProcessGroup>(membership));
       return undefined;
     });
   });
@@ -129,15 +134,18 @@ Napi::Value TrainerWrap::join(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::exchange(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    return channel_->submit(info.This(), call_id(info),
-                            [state = state_, words = from_js<std::string>(info[1], "words")] { return result_of(state->joined().exchange(words)); });
+    return channel_->submit(info.This(), call_id(info), [state = state_, words = from_js<std::string>(info[1], "words")] {
+      const auto group = state->group();
+      require(group != nullptr, ErrorCode::Closed, "the training has joined no others");
+      return result_of(group->exchange(words));
+    });
   });
 }
 
 Napi::Value TrainerWrap::check(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    return channel_->submit_aside(info.This(), call_id(info), [group = state_->group]() -> Channel::Result {
-      if (group) group->check();
+    return channel_->submit_aside(info.This(), call_id(info), [state = state_]() -> Channel::Result {
+      if (const auto group = state->group()) group->check();
       return undefined;
     });
   });
@@ -145,8 +153,9 @@ Napi::Value TrainerWrap::check(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::leave(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
+    channel_->cancel(kBegin);  // which may wait for the others
     return channel_->submit(info.This(), call_id(info), [state = state_, why = from_js<std::string>(info[1], "why")]() -> Channel::Result {
-      if (state->group) state->group->leave(why);
+      if (const auto group = state->group()) group->leave(why);
       return undefined;
     });
   });
@@ -156,7 +165,7 @@ Napi::Value TrainerWrap::begin(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     return channel_->submit(info.This(), kBegin, [state = state_, options = from_js<TrainerOptions>(info[0], "train options")] {
       state->trainer.reset();
-      state->trainer = std::make_unique<Trainer>(options, state->group);
+      state->trainer = std::make_unique<Trainer>(options, state->group());
       return result_of(state->trainer->info());
     });
   });

@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <mutex>
 
 #include "addon/channel.h"
 #include "train/trainer.h"
@@ -19,10 +20,15 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
  private:
   /// What the channel's thread works on.
   struct State {
-    std::shared_ptr<train::ProcessGroup> group;
     std::unique_ptr<train::Trainer> trainer;
-    train::ProcessGroup& joined();
     train::Trainer& begun();
+    void join(std::shared_ptr<train::ProcessGroup> group);
+    /// Null before join(), and after the end. Also for other threads.
+    std::shared_ptr<train::ProcessGroup> group() const;
+
+   private:
+    mutable std::mutex mutex_;
+    std::shared_ptr<train::ProcessGroup> group_;
   };
 
   Napi::Value join(const Napi::CallbackInfo& info);

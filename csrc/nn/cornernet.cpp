@@ -88,12 +88,6 @@ void CornerNet::check_types(at::ScalarType dtype) const {
 
 HeadMaps CornerNet::forward(const at::Tensor& x) const { return head_[last_level_].forward(backbone_.forward(x, last_level_)); }
 
-std::vector<HeadMaps> CornerNet::forward_levels(const at::Tensor& x) const {
-  std::vector<HeadMaps> levels;
-  backbone_.forward_each(x, last_level_ + 1, [&](size_t i, const at::Tensor& features) { levels.push_back(head_[i].forward(features)); });
-  return levels;
-}
-
 void CornerNet::learn(const at::Tensor& x, const std::function<void(const HeadMaps&)>& differentiate) const {
   std::vector<at::Tensor> ends, gradients;
   backbone_.forward_each(x, last_level_ + 1, [&](size_t i, const at::Tensor& features) {

@@ -34,8 +34,6 @@ class CornerNet {
   Parts parts();
   /// x: [N, 3, H, W] as ops/image.h makes it. The last level's maps, [N, channels, (H + 3) / 4, (W + 3) / 4].
   HeadMaps forward(const at::Tensor& x) const;
-  /// Every level's maps, before prepare(): what training's losses look at.
-  std::vector<HeadMaps> forward_levels(const at::Tensor& x) const;
   /// Before prepare(): forward and backward. differentiate(maps) is called for each level and does its backward, before the next level is computed,
   /// so that one level's activations are there at a time; then the backbone's backward follows.
   void learn(const at::Tensor& x, const std::function<void(const HeadMaps&)>& differentiate) const;

@@ -28,6 +28,7 @@
 #include "ops/norm.h"
 #include "ops/upsample_add.h"
 #include "ops/winograd.h"
+#include "runtime/error.h"
 #include "runtime/interrupt.h"
 
 namespace cornernet {
@@ -37,7 +38,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Node;
 using torch::autograd::variable_list;
 
-constexpr double kNormEpsilon = 1e-5, kMomentum = 0.1;  // torch's BatchNorm2d defaults, which mmdetection's configuration keeps
+constexpr double kMomentum = 0.1;  // torch's BatchNorm2d default, which mmdetection's configuration keeps
 constexpr at::MemoryFormat kLayout = at::MemoryFormat::ChannelsLast;
 
 template <typename... Tensors>
@@ -174,21 +175,22 @@ class ConvNode final : public Node {
     const at::Tensor kernel = weight.to(in.scalar_type());
     const bool has_bias = !bias_sizes.empty();
     const bool to_x = task_should_compute_output(0), to_weight = task_should_compute_output(1);
+    const bool to_bias = has_bias && task_should_compute_output(2);
     variable_list to(kInputs);
     if (winograd_pays(in, weight.size(0), weight.size(2), stride)) {
       grad = grad.contiguous(kLayout);
       if (to_x) to[0] = winograd_conv_input_gradient(grad, kernel);
       if (to_weight) to[1] = winograd_conv_weight_gradient(grad, in);
-      if (has_bias && task_should_compute_output(2)) to[2] = at::sum(grad, {0, 2, 3});
+      if (to_bias) to[2] = at::sum(grad, {0, 2, 3});
       return to;
     }
     // oneDNN finds the weight's gradient of a strided convolution two and a half times as fast in the other layout.
     if (to_weight && stride > 1) {
       to[1] = std::get<1>(backward(grad.contiguous(), in.contiguous(), kernel.contiguous(), {false, true, false}));
       if (to_x) to[0] = std::get<0>(backward(grad.contiguous(kLayout), in, kernel, {true, false, false}));
-      if (has_bias && task_should_compute_output(2)) to[2] = at::sum(grad, {0, 2, 3});
+      if (to_bias) to[2] = at::sum(grad, {0, 2, 3});
     } else {
-      std::tie(to[0], to[1], to[2]) = backward(grad.contiguous(kLayout), in, kernel, {to_x, to_weight, has_bias && task_should_compute_output(2)});
+      std::tie(to[0], to[1], to[2]) = backward(grad.contiguous(kLayout), in, kernel, {to_x, to_weight, to_bias});
     }
     for (at::Tensor& learned : {std::ref(to[1]), std::ref(to[2])}) {
       if (learned.defined()) learned = learned.to(weight.scalar_type());
@@ -341,6 +343,8 @@ at::Tensor conv_and_act(const at::Tensor& input, const at::Tensor& weight, const
 }
 
 at::Tensor norm_and_act(const at::Tensor& x, const BatchNorm& norm, const at::Tensor& residual, bool relu) {
+  require(!norm.training || x.numel() > x.size(1), ErrorCode::Input,
+          "a norm would measure the spread of a single value a channel: it needs more pictures a step, a larger crop, or norms that are frozen");
   if (!x.is_cpu()) {
     if (norm.training && norm.batches_seen.defined() && !again) norm.batches_seen.add_(1);
     // Called again it measures into copies.

@@ -9,6 +9,8 @@
 
 namespace cornernet {
 
+inline constexpr double kNormEpsilon = 1e-5;  // torch's BatchNorm2d default, which mmdetection's configuration keeps
+
 /// corner_pool(a, direction_a) + corner_pool(b, direction_b), kept as `sum`.
 at::Tensor pool_and_add(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b, const Activation& sum);
 /// skip + nearest(low, size of skip), kept as `sum`.
@@ -20,7 +22,7 @@ at::Tensor conv_and_act(const at::Tensor& x, const at::Tensor& weight, const at:
 /// A batch norm's tensors, torch's names.
 struct BatchNorm {
   at::Tensor weight, bias, running_mean, running_var, batches_seen;  // the last may be undefined
-  /// Whether it takes x's own statistics, and keeps a running mean of them, or the ones that it holds.
+  /// Whether it takes x's own statistics, of two values a channel at least, and keeps a running mean of them, or the ones that it holds.
   bool training;
 };
 /// act(norm(x) [+ residual]). What it gives is not kept for the way back, neither here nor by those above that take it: it is computed from `x`

@@ -19,12 +19,6 @@
 #include "runtime/interrupt.h"
 
 namespace cornernet {
-namespace {
-
-constexpr double kNormEpsilon = 1e-5;  // torch's BatchNorm2d default, which mmdetection's configuration keeps
-
-}  // namespace
-
 NormedConv::NormedConv(Dimensions dimensions, std::string conv_name, std::string norm_name, bool relu)
     : dimensions_(dimensions), conv_name_(std::move(conv_name)), norm_name_(std::move(norm_name)), relu_(relu) {}
 

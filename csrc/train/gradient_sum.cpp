@@ -47,7 +47,7 @@ GradientSum::GradientSum(const std::vector<at::Tensor>& parameters, ProcessGroup
     bucket.values = at::empty({numbers}, parameters_[bucket.places.front()].options().requires_grad(false));
     for (const size_t place : bucket.places) {
       const at::Tensor& parameter = parameters_[place];
-      places_[place] = {b, bucket.values.slice(0, at, at + parameter.numel()).view(parameter.sizes())};
+      places_[place] = {b, bucket.values.as_strided(parameter.sizes(), parameter.strides(), at)};
       at += parameter.numel();
       torch::autograd::impl::set_post_acc_grad_hooks(parameter, std::make_unique<Hook>(this, place));
     }

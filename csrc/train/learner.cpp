@@ -70,6 +70,15 @@ void move_to(at::Device device, Targets& targets) {
   }
 }
 
+/// Each becomes the sum over the processes.
+void sum_over(ProcessGroup& group, const std::vector<double*>& numbers) {
+  const at::Tensor sums = at::zeros({static_cast<int64_t>(numbers.size())}, at::kDouble);
+  double* const values = sums.mutable_data_ptr<double>();
+  for (size_t i = 0; i < numbers.size(); ++i) values[i] = *numbers[i];
+  group.sum(sums);
+  for (size_t i = 0; i < numbers.size(); ++i) *numbers[i] = values[i];
+}
+
 void check_finite(double value, const char* what) {
   if (!std::isfinite(value)) throw Error(ErrorCode::Input, std::string(what) + " is not finite (" + std::to_string(value) + ")");
 }
@@ -87,7 +96,7 @@ Learner::Learner(const CornerNetConfig& config, const NamedTensors& tensors, Fro
     : frozen_(frozen),
       network_(network_of(config, tensors, frozen)),
       classes_(config.head.num_classes),
-      levels_(config.head.num_levels),
+      levels_(std::min(config.backbone.num_stacks, config.head.num_levels)),
       tensors_(tensors_of(network_)),
       parameters_(learned_tensors(network_, frozen)),
       adam_(parameters_) {}
@@ -114,13 +123,7 @@ void Learner::share(ProcessGroup& group) {
 }
 
 void Learner::sum_counts(Targets& targets) const {
-  if (!group_ || !frozen_.norms) return;
-  std::array<double*, 4> counts{&targets.tl.ones, &targets.tl.marked, &targets.br.ones, &targets.br.marked};
-  const at::Tensor sums = at::zeros({static_cast<int64_t>(counts.size())}, at::kDouble);
-  double* const values = sums.mutable_data_ptr<double>();
-  for (size_t i = 0; i < counts.size(); ++i) values[i] = *counts[i];
-  group_->sum(sums);
-  for (size_t i = 0; i < counts.size(); ++i) *counts[i] = values[i];
+  if (group_ && frozen_.norms) sum_over(*group_, {&targets.tl.ones, &targets.tl.marked, &targets.br.ones, &targets.br.marked});
 }
 
 void Learner::sum_report(StepReport& report) const {
@@ -128,16 +131,12 @@ void Learner::sum_report(StepReport& report) const {
   for (std::vector<double>* of_levels : {&report.det, &report.pull, &report.push, &report.off}) {
     for (double& number : *of_levels) numbers.push_back(&number);
   }
-  const size_t count = numbers.size();
-  const at::Tensor sums = at::zeros({static_cast<int64_t>(count) + 2}, at::kDouble);
-  double* const values = sums.mutable_data_ptr<double>();
-  for (size_t i = 0; i < count; ++i) values[i] = *numbers[i] * share_of_sum();
-  values[count] = report.stop ? 1 : 0;
-  values[count + 1] = static_cast<double>(report.pictures);
-  group_->sum(sums);
-  for (size_t i = 0; i < count; ++i) *numbers[i] = values[i];
-  report.stop = values[count] > 0;
-  report.pictures = static_cast<int64_t>(values[count + 1]);
+  for (double* const number : numbers) *number *= share_of_sum();
+  double pictures = static_cast<double>(report.pictures), stops = report.stop ? 1 : 0;
+  numbers.insert(numbers.end(), {&pictures, &stops});
+  sum_over(*group_, numbers);
+  report.pictures = static_cast<int64_t>(pictures);
+  report.stop = stops > 0;
 }
 
 void Learner::learn(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, StepReport& report) {

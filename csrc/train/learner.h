@@ -62,7 +62,7 @@ class Learner {
 
   Frozen frozen_;
   CornerNet network_;
-  int64_t classes_, levels_;
+  int64_t classes_, levels_;  // levels that have losses
   NamedTensors tensors_;
   std::vector<at::Tensor> parameters_;
   Adam adam_;

@@ -81,7 +81,9 @@ struct Trainer::Impl {
 
 void Trainer::Impl::begin(const TrainerOptions& options) {
   check_classes(options.classes);
-  device = resolve_device(options.device == "auto" ? "cpu" : options.device);
+  const std::string on = options.device == "auto" ? "cpu" : options.device;
+  require(!group || on == "cpu", ErrorCode::Device, "several processes train together on CPUs only");
+  device = resolve_device(on);
   use_threads(options.threads);
   precision = options.precision == "auto" ? at::kFloat : resolve_precision(options.precision, device);
   std::vector<std::string> classes = options.classes;

@@ -2,6 +2,7 @@
 import { CornerNetError } from '../errors.js';
 import {
   shownViews,
+  trainName,
   type KernelResult,
   type ModelResult,
   type PipelineResult,
@@ -80,8 +81,7 @@ function pipelineFigures(r: PipelineResult): Figure[] {
 }
 
 function trainFigures(r: TrainResult): Figure[] {
-  const again = r.recompute ? ' recompute' : '';
-  const name = `${r.network} ${r.device} ${r.precision}${again} ${r.threads} threads ${r.size} px batch ${r.batch}`;
+  const name = `${r.device} ${r.threads} threads ${trainName(r)}`;
   const smaller = { biggerIsBetter: false };
   return [
     { name: `${name}, step`, unit: 'ms', value: r.step.summary.p50, ...smaller, noise: noiseOfWindows(r.step) },

@@ -3,7 +3,18 @@ import { barChart, chart, type Point, type PlotSeries } from '../report/chart.js
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { writeText } from '../output-file.js';
 import { computePeak, roof } from './peaks.js';
-import type { KernelsReport, ModelReport, ModelResult, Peak, PipelineReport, Report, Series, TrainReport, TurnsReport } from './schema.js';
+import {
+  trainName,
+  type KernelsReport,
+  type ModelReport,
+  type ModelResult,
+  type Peak,
+  type PipelineReport,
+  type Report,
+  type Series,
+  type TrainReport,
+  type TurnsReport,
+} from './schema.js';
 import { stages } from './spans.js';
 import { percentile, sorted } from './statistics.js';
 import { describeReport, percent, remarks, furtherTables, resultTable, short } from './tables.js';
@@ -210,10 +221,7 @@ function pipelineSections(report: PipelineReport): Section[] {
 }
 
 function trainSections({ results }: TrainReport): Section[] {
-  const named = results.map((r) => {
-    const name = [r.network, r.precision, `${r.size} px`, `batch ${r.batch}`, ...(r.recompute ? ['recompute'] : [])].join(', ');
-    return [name, r] as const;
-  });
+  const named = results.map((r) => [trainName(r), r] as const);
   const bars = (of: (r: TrainReport['results'][number]) => number) => named.map(([name, r]) => [name, of(r), short(of(r))] as const);
   return [
     {

@@ -305,6 +305,11 @@ export type ModelResult = z.infer<typeof modelResult>;
 export function shownViews({ views, scales }: { readonly views: number; readonly scales?: readonly number[] | undefined }): string {
   return scales ? `${views} at ${scales.join(', ')}` : String(views);
 }
+
+/** What was trained how, but for device and threads, which one report has in common. */
+export function trainName({ network, precision, recompute, size, batch }: Omit<TrainResult, 'device' | 'threads'>): string {
+  return `${network} ${precision}${recompute ? ' recompute' : ''} ${size} px batch ${batch}`;
+}
 export type KernelResult = z.infer<typeof kernelResult>;
 export type PipelineResult = z.infer<typeof pipelineResult>;
 export type Peak = z.infer<typeof peak>;

@@ -1,11 +1,9 @@
 // Training's benchmark: one step of a network that begins with drawn weights, and the memory that it takes.
-import { writeFileSync, readFileSync } from 'node:fs';
-
 import { fromNative } from '../errors.js';
 import { loadNative, type NativeSample, type NativeTrainer } from '../native.js';
 import { presets } from '../train/presets.js';
 import { watchMachine } from './disturbance.js';
-import { describeMachine } from './machine.js';
+import { describeMachine, forgetPeak, peakBytes } from './machine.js';
 import { noisePicture } from './model.js';
 import { reportHead, type KernelPrecision, type TrainReport, type TrainResult } from './schema.js';
 import { measure, type Rule } from './windows.js';
@@ -41,15 +39,6 @@ export function noiseSample(size: number, seed: number): NativeSample {
   const { data } = noisePicture({ width: size, height: size }, seed);
   const boxes = [0.1, 0.3, 0.5].flatMap((at, i) => [at * size, 0.2 * size, (at + 0.4) * size, 0.7 * size, i]);
   return { picture: { data: data as Uint8Array, width: size, height: size }, boxes: Float32Array.from(boxes), seed };
-}
-
-/** The process's peak begins anew, at what is resident now. */
-function forgetPeak(): void {
-  writeFileSync('/proc/self/clear_refs', '5');
-}
-
-function peakBytes(): number {
-  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
 }
 
 /** A trainer that has begun, and its step. */

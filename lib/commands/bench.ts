@@ -7,7 +7,7 @@ import { compareReports } from '../bench/compare.js';
 import { benchKernels } from '../bench/kernels.js';
 import { benchModel, type PictureSize } from '../bench/model.js';
 import { benchPipeline } from '../bench/pipeline.js';
-import { readReport, shownViews, type KernelPrecision, type Report } from '../bench/schema.js';
+import { readReport, shownViews, trainName, type KernelPrecision, type Report } from '../bench/schema.js';
 import { comparisonTable, describeReport, drawTable, furtherTables, resultTable } from '../bench/tables.js';
 import { benchTrain, type TrainCase } from '../bench/train.js';
 import type { Rule } from '../bench/windows.js';
@@ -254,11 +254,7 @@ async function runTrain(flags: TrainBenchFlags): Promise<void> {
     benchTrain({
       cases,
       rule: ruleOf(flags),
-      tell: (r) =>
-        say(
-          flags,
-          `${r.network} ${r.size} px batch ${r.batch} ${r.precision}${r.recompute ? ' recompute' : ''}: ${r.step.summary.p50.toFixed(0)} ms`,
-        ),
+      tell: (r) => say(flags, `${trainName(r)}: ${r.step.summary.p50.toFixed(0)} ms`),
     }),
   );
 }

@@ -51,6 +51,15 @@ const deviceSentence = "must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'cuda:*', or 
 const orFalse = <T extends z.ZodType>(schema: T): z.ZodUnion<readonly [z.ZodLiteral<false>, T]> => z.union([z.literal(false), schema]);
 const device = z.string().regex(/^(auto|cpu|cuda(:(\d{1,3}|\*))?)$/, deviceSentence);
 
+/** `threads` of work that has one network. */
+export const threadsRow = {
+  schema: whole(1024),
+  type: 'number',
+  flag: 'number',
+  about: 'CPU threads',
+  standard: 'the cores this process may use',
+} as const;
+
 /** `softNms`: soft non-maximum suppression, as mmcv computes it. */
 export const softNmsTable = {
   method: {

@@ -2,7 +2,7 @@
 // their type (interfaces.ts).
 import { z } from 'zod';
 
-import { headed, shapeOf } from '../options/table.js';
+import { headed, shapeOf, threadsRow } from '../options/table.js';
 import { validated } from '../validation.js';
 import type { QuantizeOptions } from './interfaces.js';
 
@@ -34,11 +34,7 @@ export const quantizeTable = headed('Calibration', {
     about: "the part of the network's operations that sensitive layers may take back to 16 bits",
     standard: '0.05',
   },
-  threads: {
-    ...{ schema: z.int().min(1).max(1024), type: 'number', flag: 'number' },
-    about: 'CPU threads',
-    standard: 'the cores this process may use',
-  },
+  threads: threadsRow,
 });
 
 const quantizeSchema = z

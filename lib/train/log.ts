@@ -18,8 +18,8 @@ const stepSchema = z.object({
   push: losses,
   off: losses,
   learningRate: z.number(),
-  /** Before clipping. */
-  gradientNorm: z.number(),
+  /** Before clipping; null where fp16 could not hold the gradients, and nothing was learned. */
+  gradientNorm: z.number().nullable(),
   picturesPerSecond: z.number(),
   /** Resident bytes of the process. */
   memory: z.number(),

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
-import { headed, shapeOf } from '../options/table.js';
+import { headed, shapeOf, threadsRow } from '../options/table.js';
 import { validated } from '../validation.js';
 import type { TrainOptions } from './interfaces.js';
 
@@ -133,13 +133,7 @@ export const trainTable = headed('Training', {
     standard: 'off',
   },
   device: { schema: text, type: 'string', flag: 'text', about: 'where to compute: cpu, cuda or cuda:N', standard: 'cpu' },
-  threads: {
-    schema: z.int().min(1).max(1024),
-    type: 'number',
-    flag: 'number',
-    about: 'CPU threads',
-    standard: 'the cores this process may use',
-  },
+  threads: threadsRow,
   joinSeconds: {
     ...{ schema: z.number().positive().max(86_400), type: 'number', flag: 'number' },
     about: 'seconds in which all processes must have come, where several train together',

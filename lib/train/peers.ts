@@ -1,6 +1,7 @@
 // The other processes of a training: meeting them, agreeing with them, hearing of their end.
 import { createHash } from 'node:crypto';
 
+import { difference } from '../begun-otherwise.js';
 import { CornerNetError } from '../errors.js';
 import type { NativeCall } from '../native-calls.js';
 import type { NativeMembership, NativeTrainer } from '../native.js';
@@ -48,10 +49,11 @@ export class Peers {
     const [first, ...others] = said.map((text) => JSON.parse(text) as Words);
     if (!first) return goesOn;
     const sentences = others.flatMap((other, i) => {
-      const differences = configDifferences(first.config, other.config, false);
-      if (first.config.cornernet !== other.config.cornernet)
-        differences.push(`the version of cornernet was ${first.config.cornernet} and is ${other.config.cornernet}`);
-      if (first.pictures !== other.pictures) differences.push('the annotations are others');
+      const differences = [
+        ...configDifferences(first.config, other.config, false),
+        difference('the version of cornernet', first.config.cornernet, other.config.cornernet),
+        first.pictures === other.pictures ? undefined : 'the annotations are others',
+      ].filter((sentence) => sentence !== undefined);
       return differences.length > 0 ? [`rank ${i + 1} was started with other settings than rank 0: ${differences.join('; ')}`] : [];
     });
     if (sentences[0] !== undefined) throw new CornerNetError('ERR_PEER', sentences[0]);

@@ -50,7 +50,11 @@ function curve(
 }
 
 function curves({ steps, validations }: TrainLog): Section[] {
-  const of = (value: (step: TrainLog['steps'][number]) => number): Point[] => steps.map((step) => ({ x: step.iteration, y: value(step) }));
+  const of = (value: (step: TrainLog['steps'][number]) => number | null): Point[] =>
+    steps.flatMap((step) => {
+      const y = value(step);
+      return y === null ? [] : [{ x: step.iteration, y }];
+    });
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const precision = validations.map(({ iteration: x, AP: y }) => ({ x, y: Math.max(0, y) }));
   const AP50 = validations.map(({ iteration: x, AP50: y }) => ({ x, y: Math.max(0, y) }));

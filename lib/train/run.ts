@@ -161,11 +161,11 @@ class TrainRun {
         freezeNorms: freeze === 'norms',
       }),
     );
-    if (!this.#leads) return goesOn ? begun : { ...begun, iteration: 0, epoch: 0 };
     if (!goesOn) {
-      if (from !== undefined) this.#say(takenOver(from, begun));
+      if (from !== undefined && this.#leads) this.#say(takenOver(from, begun));
       return { ...begun, iteration: 0, epoch: 0 };
     }
+    if (!this.#leads) return begun;
     if (begun.drawn.length > 0 || (begun.iteration > 0 && !begun.hasMoments)) {
       throw new CornerNetError('ERR_JOB', `${last} is not of this training: it has other classes, or no optimizer to go on with`);
     }
@@ -273,7 +273,7 @@ class TrainRun {
         loss,
         ...{ det: [...det], pull: [...pull], push: [...push], off: [...off] },
         learningRate: rate,
-        gradientNorm,
+        gradientNorm: Number.isFinite(gradientNorm) ? gradientNorm : null,
         picturesPerSecond: meter.count(iteration + 1, pictures, loss, rate),
         memory: process.memoryUsage.rss(),
         ...(failures.length > 0 && { failed: [...failures] }),

@@ -113,7 +113,7 @@ Napi::Object heads_to_js(Napi::Env env, const CornerNetConfig& config, const Lea
   const at::NoGradGuard still;
   CornerNet network(config);
   assign_parameters(network, learner.tensors());
-  const HeadMaps maps = network.forward_levels(x.slice(0, 0, 1)).back();
+  const HeadMaps maps = network.forward(x.slice(0, 0, 1));
   Napi::Object out = Napi::Object::New(env);
   for (const auto& [name, corner] : {std::pair("tl", &maps.tl), std::pair("br", &maps.br)}) {
     out.Set(std::string(name) + "_heat", to_js(env, corner->heat));

@@ -1,18 +1,15 @@
 // cornernet train in several processes, as torchrun starts them: to the end, with one killed, and what they refuse.
 import { strict as assert } from 'node:assert';
 import type { ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { fixtures } from '../environment.js';
+import { until } from '../support/batch.js';
 import { cornernet, type Ended } from '../support/child.js';
 import { freePort } from '../support/port.js';
-import { writeSmallAnnotations } from '../support/small-training.js';
-
-const data = join(fixtures, 'training');
+import { digestOf, logOf, smallFlags, writeSmallAnnotations } from '../support/small-training.js';
 
 describe('cornernet train, several processes', function () {
   this.timeout(300_000);
@@ -24,10 +21,9 @@ describe('cornernet train, several processes', function () {
   });
   after(() => rm(scratch, { recursive: true, force: true }));
 
-  const small = ['--batch-size', '1', '--crop', '64', '--threads', '1', '--progress', 'none'];
   const argumentsOf = (output: string, more: readonly string[]): string[] => [
-    ...['train', '--images', data, '--annotations', file, '--output', join(scratch, output)],
-    ...[...small, ...more],
+    ...smallFlags(join(scratch, output), file),
+    ...['--batch-size', '1', '--progress', 'none', ...more],
   ];
   const variables = (rank: number, processes: number, port: number): NodeJS.ProcessEnv => ({
     ...process.env,
@@ -38,32 +34,22 @@ describe('cornernet train, several processes', function () {
     output: string,
     processes: number,
     more: readonly string[],
-    during?: (children: readonly ChildProcess[]) => void,
+    during?: (children: readonly ChildProcess[]) => Promise<void>,
   ): Promise<Ended[]> {
     const port = await freePort();
     const children: ChildProcess[] = [];
     const ended = Array.from({ length: processes }, (_, rank) =>
       cornernet(argumentsOf(output, more), { env: variables(rank, processes, port), during: (child) => children.push(child) }),
     );
-    during?.(children);
+    await during?.(children);
     return Promise.all(ended);
   }
 
-  const digest = async (output: string): Promise<string> =>
-    createHash('sha256')
-      .update(await readFile(join(scratch, output, 'last.pth')))
-      .digest('hex');
-  const linesOf = (output: string): number =>
-    existsSync(join(scratch, output, 'log.jsonl')) ? readFileSync(join(scratch, output, 'log.jsonl'), 'utf8').split('\n').length - 1 : 0;
+  const linesOf = (output: string): number => logOf(join(scratch, output)).length;
 
-  /** Does something to one of the processes once the log has so many lines. */
-  const when = (output: string, lines: number, act: (children: readonly ChildProcess[]) => void) => (children: readonly ChildProcess[]) => {
-    const watch = setInterval(() => {
-      if (linesOf(output) < lines) return;
-      clearInterval(watch);
-      act(children);
-    }, 5);
-  };
+  /** Waits until a log has so many lines, which it never will once a process has ended. */
+  const hasLines = (output: string, lines: number, children: readonly ChildProcess[]): Promise<void> =>
+    until(() => linesOf(output) >= lines || children.some(({ exitCode }) => exitCode !== null), `step ${lines} of ${output}`, 120);
 
   const steps = ['--iterations', '40', '--save-every', '5'];
 
@@ -77,12 +63,11 @@ describe('cornernet train, several processes', function () {
     for (const victim of [1, 0]) {
       let killedAt = NaN;
       const lines = linesOf('cut') + 8;
-      const ends = await together('cut', 2, steps, (children) =>
-        when('cut', lines, (all) => {
-          killedAt = performance.now();
-          all[victim]?.kill('SIGKILL');
-        })(children),
-      );
+      const ends = await together('cut', 2, steps, async (children) => {
+        await hasLines('cut', lines, children);
+        killedAt = performance.now();
+        children[victim]?.kill('SIGKILL');
+      });
       assert.ok(performance.now() - killedAt < 30_000, 'the other went on');
       assert.equal(ends[victim]?.signal, 'SIGKILL');
       assert.equal(ends[1 - victim]?.code, 1);
@@ -91,16 +76,14 @@ describe('cornernet train, several processes', function () {
     const ends = await together('cut', 2, steps);
     for (const { code, stderr } of ends) assert.equal(code, 0, stderr);
     assert.match(ends[0]?.stderr ?? '', /going on after step \d+ of 40/);
-    assert.equal(await digest('cut'), await digest('uncut'));
+    assert.equal(await digestOf(join(scratch, 'cut')), await digestOf(join(scratch, 'uncut')));
   });
 
   it('Ctrl-C to one of three stops all after the same step, saved', async () => {
-    const ends = await together(
-      'stopped',
-      3,
-      ['--iterations', '2000'],
-      when('stopped', 5, (all) => all[2]?.kill('SIGINT')),
-    );
+    const ends = await together('stopped', 3, ['--iterations', '2000'], async (children) => {
+      await hasLines('stopped', 5, children);
+      children[2]?.kill('SIGINT');
+    });
     for (const { code, stderr } of ends) assert.equal(code, 130, stderr);
     assert.match(ends[0]?.stderr ?? '', new RegExp(`saved after step ${linesOf('stopped')} of 2000`));
     assert.ok(existsSync(join(scratch, 'stopped', 'last.pth')));
@@ -112,14 +95,17 @@ describe('cornernet train, several processes', function () {
     const port = await freePort();
     let owner: ChildProcess | undefined;
     const alone = cornernet(argumentsOf('busy', ['--iterations', '100000']), { during: (child) => (owner = child) });
-    while (!existsSync(join(scratch, 'busy', 'log.jsonl'))) await new Promise((resolve) => setTimeout(resolve, 50));
-    const ends = await Promise.all(
-      [0, 1].map((rank) => cornernet(argumentsOf('busy', ['--iterations', '100000']), { env: variables(rank, 2, port) })),
-    );
-    owner?.kill('SIGKILL');
-    await alone;
-    assert.match(ends[0]?.stderr ?? '', /^ERR_LOCKED/m);
-    assert.match(ends[1]?.stderr ?? '', /^ERR_PEER: rank 0 of 2 ended: ERR_LOCKED: /m);
+    try {
+      await until(() => existsSync(join(scratch, 'busy', 'log.jsonl')), 'the first training begins');
+      const ends = await Promise.all(
+        [0, 1].map((rank) => cornernet(argumentsOf('busy', ['--iterations', '100000']), { env: variables(rank, 2, port) })),
+      );
+      assert.match(ends[0]?.stderr ?? '', /^ERR_LOCKED/m);
+      assert.match(ends[1]?.stderr ?? '', /^ERR_PEER: rank 0 of 2 ended: ERR_LOCKED: /m);
+    } finally {
+      owner?.kill('SIGKILL');
+      await alone;
+    }
   });
 
   it('refuses, in time, what can not come together', async () => {
@@ -136,6 +122,12 @@ describe('cornernet train, several processes', function () {
     await alone({}, /^ERR_PEER: not all of the 2 processes came within 2 s; still missing: rank 1/m);
     await alone({ RANK: '1' }, new RegExp(`^ERR_PEER: rank 0 can't be reached at 127.0.0.1:${port}: Connection refused`, 'm'));
     await alone({ RANK: '1', MASTER_ADDR: 'nowhere.invalid' }, /^ERR_PEER: rank 0 can't be reached at nowhere.invalid:\d+: /m);
+
+    const onGpus = await together('gpus', 2, ['--iterations', '1', '--device', 'cuda']);
+    for (const { code, stderr } of onGpus) {
+      assert.equal(code, 1);
+      assert.match(stderr, /ERR_DEVICE: several processes train together on CPUs only/);
+    }
 
     const ends = await Promise.all(
       ['0', '7'].map((seed, rank) =>
