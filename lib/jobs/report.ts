@@ -4,7 +4,7 @@ import { writeText } from '../output-file.js';
 import { renderBoxes } from '../render/boxes.js';
 import { barChart, chart, type Point } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
-import { sheet, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
+import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
 import type { JobFile } from './job.js';
 import type { Sample } from './meter.js';
 import { scoreBins, type Shown, type Tally } from './tally.js';
@@ -17,7 +17,7 @@ function thumbnail({ entry, outcome }: Shown): Thumbnail {
   const { image, detections } = outcome;
   return {
     caption: `${image}: ${detections.length === 0 ? 'nothing' : `${detections.length} found`}`,
-    draw: () => renderBoxes(sourceOf(entry), detections, sheetMaxPixels, thumbnailPx),
+    draw: () => renderBoxes(sourceOf(entry), detections.slice(0, sheetMaxBoxes), sheetMaxPixels, thumbnailPx),
   };
 }
 

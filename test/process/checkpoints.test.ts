@@ -1,14 +1,15 @@
 // Hostile and damaged checkpoints in a process of their own: refused in little memory, noticed when they change, and never an empty result.
 import { strict as assert } from 'node:assert';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { resolveWeights } from '../../lib/weights/weights.js';
 import { fixtures, orSkip, root } from '../environment.js';
-import { checkpointOf, dictionary, mendChecksum, recordsOf, storage, tensor, unicode } from '../support/checkpoint-file.js';
-import { runScript } from '../support/child.js';
+import { checkpointOf, dictionary, mendChecksum, recordsOf, storage, tensor, unicode, zipOf } from '../support/checkpoint-file.js';
+import { cornernet, runScript } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { eachInAFolder } from '../support/scratch.js';
+import { writeSmallAnnotations } from '../support/small-training.js';
 
 const training = join(fixtures, 'mmengine_training.pth');
 const small = tensor();
@@ -106,6 +107,37 @@ describe('A checkpoint', function () {
       assert.ok(outcome.grown <= 1.3 * bytes.length + 64e6, `${outcome.grown} bytes for a file of ${bytes.length}`);
     });
   }
+
+  it('whose configuration is out of bounds is no beginning of a training either', async () => {
+    writeFileSync(file, (bombs['a configuration that wants a thousand million corners'] as () => Buffer)());
+    const data = ['--images', join(fixtures, 'training'), '--annotations', await writeSmallAnnotations(folder)];
+    const { code, stderr } = await cornernet(['train', ...data, '--output', join(folder, 'run'), '--from', file]);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^ERR_CHECKPOINT: the configuration text in the checkpoint .*: cornerTopk must be 1 to 10000, not 1000000000$/m);
+  });
+
+  it('whose pickle has more than 256 MB is refused before that is read, in both containers', async () => {
+    const hole = 2 ** 28 + 1; // in the file, where the pickle's bytes would be
+    const zip = zipOf([{ name: 'a/data.pkl', bytes: Buffer.alloc(0) }]);
+    const directory = zip.indexOf('PK\x01\x02');
+    for (const size of [directory + 20, directory + 24]) zip.writeUInt32LE(hole, size);
+    zip.writeUInt32LE(directory + hole, zip.length - 6);
+    const older = opcodes(0x80, 2, 'X', 1, 0, 0, 16); // a string of so many letters
+    for (const [bytes, before, sentence] of [
+      [zip, directory, 'its data.pkl has'],
+      [older, older.length, 'its pickles have'],
+    ] as const) {
+      writeFileSync(file, bytes.subarray(0, before));
+      truncateSync(file, before + hole);
+      appendFileSync(file, bytes.subarray(before));
+      const { code, stdout, stderr } = await runScript(loadWatched(file));
+      assert.deepEqual([code, stderr], [0, '']);
+      const outcome = JSON.parse(stdout) as { code: string; message: string; grown: number };
+      assert.equal(outcome.code, 'ERR_CHECKPOINT');
+      assert.ok(outcome.message.endsWith(`${sentence} more than 268435456 bytes`), outcome.message);
+      assert.ok(outcome.grown <= 64e6, `${outcome.grown} bytes`);
+    }
+  });
 
   it('may be cut off and overwritten once it is loaded: nothing of it is looked at again', async () => {
     for (const source of [resolveWeights('digits').path, training]) {

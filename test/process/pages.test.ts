@@ -1,6 +1,6 @@
 // Every page in a real browser, made of what is hardest to show: outliers, disturbed windows, failures, many classes, tall pictures.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -255,6 +255,32 @@ describe('pages', function () {
       assert.equal(await page.locator('.sheet img').count(), 4);
       assert.match((await page.locator('body').textContent()) ?? '', /ERR_INPUT: y{300}/);
     });
+  });
+
+  it('batch: of thousands of boxes in a picture the first 500 are drawn', async function () {
+    const file = join(folder, 'crowded.html');
+    const grey = join(folder, 'grey.png');
+    await sharp({ create: { width: 400, height: 400, channels: 3, background: '#808080' } }).png().toFile(grey); // prettier-ignore
+    const tally = new Tally();
+    const detections = Array.from({ length: 1000 }, (_, i) => ({
+      ...{ label: 'a', classId: i < 500 ? 0 : 1, score: 0.5 }, // blue, then red
+      box: i < 500 ? ([20, 20, 180, 380] as const) : ([240, 20, 380, 380] as const),
+    }));
+    tally.add({ path: grey }, { image: grey, width: 400, height: 400, detections });
+    const job = { version: 2, created: '2026', cornernet: '1', libtorch: null, weights: { given: 'digits', sha256: '0'.repeat(64) }, precision: 'auto', classes: null, settings: {}, inputs: [], total: 1 } as const; // prettier-ignore
+    await writeReport(file, { ...job, inputs: [] }, { state: 'complete', total: 1, done: 1, failed: 0, pending: 0 }, tally, []);
+    const [, picture = ''] = /<img [^>]*src="data:image\/jpeg;base64,([^"]*)"/.exec(readFileSync(file, 'utf8')) ?? [];
+    const { data, info } = await sharp(Buffer.from(picture, 'base64')).raw().toBuffer({ resolveWithObject: true });
+    const differences = Array.from({ length: data.length / 3 }, (_, i) => (data[3 * i] ?? 0) - (data[3 * i + 2] ?? 0));
+    assert.equal(info.channels, 3);
+    assert.ok(
+      differences.some((redder) => redder < -60),
+      'the first are drawn',
+    );
+    assert.ok(
+      differences.every((redder) => redder < 60),
+      'the others are not',
+    );
   });
 });
 
