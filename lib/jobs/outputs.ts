@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 
 import { ChangeCounter } from '../inputs/seen.js';
 import { openResults } from '../writers/open.js';
@@ -25,6 +26,17 @@ function isWritten(folder: string, format: BatchFormat): boolean {
   return files.every((file) => existsSync(join(folder, file)));
 }
 
+async function countsOf(folder: string, { total }: JobFile, { done, failed }: JobRecords): Promise<Omit<BatchSummary, 'state'>> {
+  const setAside = (await readdir(folder)).filter((name) => name.startsWith('damaged-')).sort();
+  return { total, done, failed, pending: total - done - failed, ...(setAside.length > 0 && { setAside }) };
+}
+
+/** Before anything is computed: what was written of a job that was complete counts no more, whatever cuts this run off. */
+export async function reopenOutputs(folder: string, job: JobFile, records: JobRecords): Promise<void> {
+  if ((await readSummary(folder))?.state !== 'complete') return;
+  await writeSummary(folder, { state: 'stopped', ...(await countsOf(folder, job, records)) });
+}
+
 /** Writes everything once the job is complete, the counts alone before; does nothing that an earlier run has done. */
 export async function finishOutputs(
   folder: string,
@@ -33,17 +45,14 @@ export async function finishOutputs(
   options: OutputOptions,
   signal: AbortSignal | undefined,
 ): Promise<BatchSummary> {
-  const { done, failed } = records;
-  const pending = job.total - done - failed;
-  const setAside = (await readdir(folder)).filter((name) => name.startsWith('damaged-')).sort();
-  const counts = { total: job.total, done, failed, pending, ...(setAside.length > 0 && { setAside }) };
-  if (pending > 0) {
+  const counts = await countsOf(folder, job, records);
+  if (counts.pending > 0) {
     const summary: BatchSummary = { state: 'stopped', ...counts };
     await writeSummary(folder, summary);
     return summary;
   }
   const earlier = await readSummary(folder);
-  const unchanged = earlier?.state === 'complete' && earlier.done === done && earlier.failed === failed;
+  const unchanged = isDeepStrictEqual({ ...earlier, ...counts }, earlier) && earlier?.state === 'complete';
   if (unchanged && options.annotations === undefined && isWritten(folder, options.format)) return earlier;
 
   const tally = new Tally();

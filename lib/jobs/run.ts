@@ -13,7 +13,7 @@ import { Meter } from './meter.js';
 import type { Metrics } from './metrics.js';
 import { checkJob } from './options.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
-import { finishOutputs } from './outputs.js';
+import { finishOutputs, reopenOutputs } from './outputs.js';
 import { DamagedRecords, damageSentence, JobRecords } from './records.js';
 import { QueueEngine } from './queue/engine.js';
 import { SupervisedDetector, type Engine } from './supervisor.js';
@@ -217,6 +217,7 @@ class JobRun {
     try {
       if (records.done + records.failed < file.total && !stop()) {
         this.#engine ??= await this.#start(file);
+        await reopenOutputs(output, file, records);
         await work(records, this.#engine, meter, stop, signal, this.#metrics);
       }
     } finally {

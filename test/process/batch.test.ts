@@ -184,6 +184,22 @@ describe('cornernet batch', function () {
     }
   });
 
+  it('a complete job that is mended has a new summary, which names what was set aside', async () => {
+    const summary = () => JSON.parse(readFileSync(join(job, 'summary.json'), 'utf8')) as { state: string; setAside?: string[] };
+    assert.equal((await cornernet(['batch', ...few, '--output', job])).code, 0);
+    const part = partsOf(job)[0] as string;
+    const before = summary();
+    const whole = readFileSync(part, 'utf8');
+    const [first, second = '', ...others] = whole.split('\n');
+    const damage = { blank: [first, '', ...others], twice: [first, second, second, ...others] };
+    for (const lines of Object.values(damage)) {
+      writeFileSync(part, lines.join('\n'));
+      assert.equal((await cornernet(['batch', '--output', job])).code, 0);
+      assert.deepEqual(summary(), { ...before, setAside: ['damaged-results-000000.jsonl'] });
+      rmSync(join(job, 'damaged-results-000000.jsonl'));
+    }
+  });
+
   it('killed with SIGKILL and started again at 50 random moments, loses, doubles and wrongly fails nothing', async function () {
     this.timeout(600_000);
     const next = random(7);
