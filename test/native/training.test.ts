@@ -64,14 +64,15 @@ for (const path of references) {
     const trained = { fp32: undefined, fp64: undefined } as Record<'fp32' | 'fp64', TrainedAs | undefined>;
     const ours = (precision: 'fp32' | 'fp64'): TrainedAs => trained[precision] ?? assert.fail('nothing was trained');
 
-    const train = (precision: 'fp32' | 'fp64', rateFactor = 1): Promise<TrainedAs> => {
+    const train = (precision: 'fp32' | 'fp64', nudges?: number): Promise<TrainedAs> => {
       const { steps, gradients } = reference[precision];
       return trainAs({
         folder,
         reference,
         fp64: precision === 'fp64',
         gradients: gradients.length,
-        batches: steps.map(({ batch, learning_rate }) => ({ pictures: batch, learningRate: rateFactor * learning_rate })),
+        batches: steps.map(({ batch, learning_rate }) => ({ pictures: batch, learningRate: learning_rate })),
+        nudges,
       });
     };
 
@@ -157,23 +158,24 @@ for (const path of references) {
     /** What twelve steps come to. */
     const checkWhole = (run: TrainedAs): void => {
       const { steps, parameters, batches_tracked, heads_after } = reference.fp32;
-      checkSteps('fp32', run, steps.length, () => 5e-3, () => 5e-2); // prettier-ignore
+      checkSteps('fp32', run, steps.length, (i) => (i < 6 ? 1e-5 : 5e-3), (i) => (i < 6 ? 1e-4 : 5e-3)); // prettier-ignore
       for (const [name, sampled] of Object.entries(parameters)) nearSampled(run.tensors[name], sampled, 5e-3, name);
       for (const [name, values] of Object.entries(run.tensors))
         if (name.endsWith('num_batches_tracked')) assert.equal(values[0], batches_tracked, name);
       for (const [name, sampled] of Object.entries(heads_after)) nearSampled(run.heads[name], sampled, 5e-3, name);
     };
 
-    // Training is chaotic: a learning rate changed by a ten-millionth moves the smallest losses of the last steps by a tenth, and a parameter by 8% of
-    // its tensor's usual size, as mmdetection's own fp32 and fp64 part. So mmdetection's run must be one of ours with rates as close as that.
+    // Places where two values are equal but for rounding decide which way the fifth and sixth step's gradients go. mmdetection's own code, from this
+    // start with each weight a rounding up or down, goes one of three ways, and on this one alone when oneDNN sums its convolutions up: gradients'
+    // norms then differ by 4e-3, 3e-2 or 1e-1 in the end. Ours goes the same three. So its run has to be one of ours from such a start.
     it('twelve steps, parameters, statistics and heads in the end', async () => {
       const wrong: string[] = [];
-      for (const factor of [1, 1 + 1e-7, 1 - 1e-7, 1 + 1e-6, 1 - 1e-6, 1 + 3e-6, 1 - 3e-6]) {
+      for (const nudges of [undefined, ...Array.from({ length: 16 }, (_, i) => i + 1)]) {
         try {
-          checkWhole(factor === 1 ? ours('fp32') : await train('fp32', factor));
+          checkWhole(nudges === undefined ? ours('fp32') : await train('fp32', nudges));
           return;
         } catch (error) {
-          wrong.push(`rate * ${factor}: ${(error as Error).message}`);
+          wrong.push(`start ${nudges ?? 'as it is'}: ${(error as Error).message}`);
         }
       }
       assert.fail(wrong.join('\n'));

@@ -3,7 +3,9 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
+#include <cmath>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -66,6 +68,17 @@ Batch batch_of(const Napi::Object& js, at::ScalarType type) {
   }
   batch.x = batch.x.to(type);
   return batch;
+}
+
+/// Every weight a rounding of fp32 up or down, by coins of a seed.
+void nudge(NamedTensors& tensors, uint32_t seed) {
+  std::mt19937 coins(seed);
+  for (auto& [name, tensor] : tensors) {
+    if (tensor.scalar_type() != at::kFloat || name.find(".running_") != std::string::npos) continue;
+    tensor = tensor.contiguous().clone();
+    float* const values = tensor.mutable_data_ptr<float>();
+    for (int64_t i = 0; i < tensor.numel(); ++i) values[i] = std::nextafter(values[i], (coins() & 1) != 0 ? HUGE_VALF : -HUGE_VALF);
+  }
 }
 
 /// {rank, processes, port}, on the loopback.
@@ -138,6 +151,7 @@ Napi::Value train_as(const Napi::CallbackInfo& info) {
     for (auto& [name, tensor] : beginning.tensors) {
       if (tensor.is_floating_point()) tensor = tensor.to(type);
     }
+    if (const Napi::Value seed = setting.Get("nudges"); seed.IsNumber()) nudge(beginning.tensors, seed.As<Napi::Number>().Uint32Value());
     const auto group = group_of(setting.Get("membership"));
     Learner learner(beginning.config, beginning.tensors, Frozen{false, setting.Get("freezeNorms").ToBoolean()});
     if (group) learner.share(*group);

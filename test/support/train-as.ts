@@ -35,6 +35,8 @@ export interface TrainSetting {
   /** Of the first steps, to be given. */
   gradients: number;
   batches: { pictures: number[]; learningRate: number }[];
+  /** Seed of a coin for each weight, which begins a rounding up or down. */
+  nudges?: number | undefined;
   freezeNorms?: boolean;
   membership?: { rank: number; processes: number; port: number };
 }
