@@ -42,6 +42,24 @@ describe('a queue over a network that misbehaves', function () {
     await assertWhole(inputs);
   });
 
+  it('requests that are repeated because their answers were lost: nothing lost, nothing twice', async function () {
+    await bed.server(this);
+    const [near, far] = [await bed.proxy(), await bed.proxy()];
+    const inputs = pictures(96);
+    const batch = bed.start(batchOf(inputs, near.url));
+    for (let i = 0; i < 2; i++) bed.worker(far.url, fixtures);
+    const keptBack = { near: 0, far: 0 };
+    for (let i = 0; batch.child.exitCode === null && i < 6; i++) {
+      await until(() => resultsOf(bed.job).length > 12 * i || batch.child.exitCode !== null, `${12 * i} results`);
+      keptBack.far += await far.repeat(300);
+      keptBack.near += await near.repeat(300);
+    }
+    const { code, stderr } = await batch.ended;
+    assert.equal(code, 0, stderr);
+    assert.ok(keptBack.near > 0 && keptBack.far > 0, JSON.stringify(keptBack));
+    await assertWhole(inputs);
+  });
+
   it('a chunk whose worker falls silent is computed by another, and what comes late is not recorded', async function () {
     const { url } = await bed.server(this);
     const far = await bed.proxy();

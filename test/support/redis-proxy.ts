@@ -27,6 +27,8 @@ export class RedisProxy implements AsyncDisposable {
   readonly toxics: Toxics = {};
   /** New connections are taken and never served. */
   deaf = false;
+  #mute = false;
+  #keptBack = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #ends: (() => void)[] = [];
@@ -54,6 +56,16 @@ export class RedisProxy implements AsyncDisposable {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
+  /** Keeps back what the server answers for a while, then resets: what clients send again has been done already. Bytes that were kept back. */
+  async repeat(ms: number): Promise<number> {
+    const before = this.#keptBack;
+    this.#mute = true;
+    await sleep(ms);
+    this.cut();
+    this.#mute = false;
+    return this.#keptBack - before;
+  }
+
   /** From now on every connection there is takes everything and passes nothing on, as if the network were gone. */
   drop(): void {
     for (const end of this.#ends.splice(0)) end();
@@ -74,7 +86,13 @@ export class RedisProxy implements AsyncDisposable {
     const server = connect(target, '127.0.0.1').on('error', () => client.destroy());
     const [to, from] = [new Slow(this.toxics), new Slow(this.toxics)];
     client.pipe(to).pipe(server);
-    server.pipe(from).pipe(client);
+    const answers = new Transform({
+      transform: (bytes: Buffer, _, done) => {
+        if (this.#mute) this.#keptBack += bytes.length;
+        done(null, this.#mute ? undefined : bytes);
+      },
+    });
+    server.pipe(answers).pipe(from).pipe(client);
     client.on('close', () => server.destroy());
     server.on('close', () => {
       if (!from.destroyed) client.destroy();
