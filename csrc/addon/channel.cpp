@@ -135,8 +135,6 @@ Napi::Promise Channel::close(std::function<void()> last) {
   return deferred.Promise();
 }
 
-void Channel::abandon(std::function<void()> last) { request_stop(std::move(last)); }
-
 void Channel::request_stop(std::function<void()> last) {
   if (stop_requested_ || closed_) return;
   stop_requested_ = true;
@@ -232,6 +230,10 @@ std::shared_ptr<Channel> Channels::open(Napi::Env env, const char* name) {
   std::shared_ptr<Channel> channel = Channel::open(env, name);
   channels_->push_back(channel);
   return channel;
+}
+
+std::shared_ptr<Channel> Channels::open_for(const Napi::CallbackInfo& info, const char* name) {
+  return answered(info, [&] { return static_cast<Channels*>(info.Data())->open(info.Env(), name); });
 }
 
 }  // namespace cornernet

@@ -6,9 +6,13 @@
 #include <memory>
 #include <vector>
 
+#include "addon/js_error.h"
 #include "runtime/worker.h"
 
 namespace cornernet {
+
+/// The id of the call that a channel's others stand on, a load or a beginning; others have ids from 1 on.
+constexpr int64_t kFirstCall = 0;
 
 /// Every method is for the JavaScript thread. The environment's end (a worker terminated) interrupts what runs and joins.
 class Channel : public std::enable_shared_from_this<Channel> {
@@ -33,8 +37,23 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Napi::Value cancel(const Napi::CallbackInfo& info);
   /// Refuses new calls, rejects waiting ones, lets the running one finish, runs `last` on the thread and ends it. Every call's promise resolves then.
   Napi::Promise close(std::function<void()> last);
-  /// The same without a promise: for an owner that was garbage-collected.
-  void abandon(std::function<void()> last);
+  /// The same as JavaScript calls it, of a channel whose calls work on `state`, which is freed. The first call is cancelled: nobody needs what it
+  /// still comes to.
+  template <typename State>
+  Napi::Value close(const Napi::CallbackInfo& info, const std::shared_ptr<State>& state) {
+    return promised(info, [&] {
+      cancel(kFirstCall);
+      return close([state] { state->free(); });
+    });
+  }
+  /// The same without a promise: for an owner that was garbage-collected. Where memory lacks for it, the channel's own end frees the state.
+  template <typename State>
+  void abandon(const std::shared_ptr<State>& state) noexcept {
+    try {
+      request_stop([state] { state->free(); });
+    } catch (...) {
+    }
+  }
   /// Gives up what runs, joins, and settles nothing any more: the process or the environment is ending.
   void end();
 
@@ -71,6 +90,8 @@ class Channels {
  public:
   explicit Channels(Napi::Env env);
   std::shared_ptr<Channel> open(Napi::Env env, const char* name);
+  /// The same for an object of a class that was defined with these channels as its data.
+  static std::shared_ptr<Channel> open_for(const Napi::CallbackInfo& info, const char* name);
 
  private:
   std::shared_ptr<std::vector<std::weak_ptr<Channel>>> channels_ = std::make_shared<std::vector<std::weak_ptr<Channel>>>();

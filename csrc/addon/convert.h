@@ -170,6 +170,9 @@ std::function<Napi::Value(Napi::Env)> result_of(T outcome) {
   return [held = std::make_shared<T>(std::move(outcome))](Napi::Env env) { return to_js(env, *held); };
 }
 
+/// Of a call that gives nothing.
+inline Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
+
 // Copies of memory; Error(Input) when it is not what it should be.
 std::vector<float> floats_from_js(const Napi::Value& value, const std::string& name);
 Picture picture_from_js(const Napi::Value& value);

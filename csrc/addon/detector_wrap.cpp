@@ -7,11 +7,6 @@
 #include "runtime/error.h"
 
 namespace cornernet {
-namespace {
-
-constexpr int64_t kLoad = 0;  // calls have ids from 1 on
-
-}  // namespace
 
 Detector& DetectorWrap::State::loaded() {
   if (!detector) throw Error(ErrorCode::Closed, "no checkpoint is loaded");
@@ -31,6 +26,12 @@ DetectOptions DetectorWrap::State::options_of(const Napi::Value& changes) {
   return from_js(changes, "detect options", std::move(options));
 }
 
+void DetectorWrap::State::free() {
+  detector.reset();
+  const std::lock_guard lock(mutex);
+  stats.weights_bytes = 0;
+}
+
 Napi::Function DetectorWrap::define(Napi::Env env, Channels* channels) {
   return DefineClass(
       env, "Detector",
@@ -41,16 +42,11 @@ Napi::Function DetectorWrap::define(Napi::Env env, Channels* channels) {
 }
 
 DetectorWrap::DetectorWrap(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<DetectorWrap>(info),
-      channel_(answered(info, [&] { return static_cast<Channels*>(info.Data())->open(info.Env(), "cornernet detector"); })) {}
+    : Napi::ObjectWrap<DetectorWrap>(info), channel_(Channels::open_for(info, "cornernet detector")) {}
 
 void DetectorWrap::Finalize(Napi::BasicEnv env) {
   report_memory(env, 0);
-  try {
-    channel_->abandon(free_detector());
-  } catch (...) {
-    // No memory for that: the channel's end frees the detector, on this thread.
-  }
+  channel_->abandon(state_);
 }
 
 void DetectorWrap::report_memory(Napi::BasicEnv env, int64_t bytes) {
@@ -58,18 +54,10 @@ void DetectorWrap::report_memory(Napi::BasicEnv env, int64_t bytes) {
   reported_bytes_ = bytes;
 }
 
-std::function<void()> DetectorWrap::free_detector() const {
-  return [state = state_] {
-    state->detector.reset();
-    const std::lock_guard lock(state->mutex);
-    state->stats.weights_bytes = 0;
-  };
-}
-
 Napi::Value DetectorWrap::load(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     const auto options = from_js<LoadOptions>(info[0], "load options");
-    return channel_->submit(info.This(), kLoad, [this, state = state_, options]() -> Channel::Result {
+    return channel_->submit(info.This(), kFirstCall, [this, state = state_, options]() -> Channel::Result {
       state->detector = std::make_unique<Detector>(options);
       state->publish();
       {
@@ -138,11 +126,8 @@ Napi::Value DetectorWrap::stats(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value DetectorWrap::close(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    report_memory(info.Env(), 0);
-    channel_->cancel(kLoad);  // nobody needs what a load still comes to
-    return channel_->close(free_detector());
-  });
+  report_memory(info.Env(), 0);
+  return channel_->close(info, state_);
 }
 
 }  // namespace cornernet

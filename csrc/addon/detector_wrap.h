@@ -27,6 +27,7 @@ class DetectorWrap : public Napi::ObjectWrap<DetectorWrap> {
     std::optional<DetectOptions> defaults;  // the checkpoint's, once it is loaded
 
     Detector& loaded();
+    void free();
     void publish();
     /// The defaults, changed by what JavaScript gives.
     DetectOptions options_of(const Napi::Value& changes);
@@ -40,7 +41,6 @@ class DetectorWrap : public Napi::ObjectWrap<DetectorWrap> {
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
-  std::function<void()> free_detector() const;
   /// V8 can't see the weights; told of them, it collects a forgotten detector sooner.
   void report_memory(Napi::BasicEnv env, int64_t bytes);
 

@@ -31,14 +31,14 @@ namespace {
 
 using namespace quantization;
 
-constexpr int64_t kBegin = 0;  // calls have ids from 1 on
-
 }  // namespace
 
 quantization::Quantizer& QuantizerWrap::State::begun() {
   if (!quantizer) throw Error(ErrorCode::Closed, "the calibration is closed or was never begun");
   return *quantizer;
 }
+
+void QuantizerWrap::State::free() { quantizer.reset(); }
 
 Napi::Function QuantizerWrap::define(Napi::Env env, Channels* channels) {
   return DefineClass(env, "Quantizer",
@@ -49,24 +49,13 @@ Napi::Function QuantizerWrap::define(Napi::Env env, Channels* channels) {
 }
 
 QuantizerWrap::QuantizerWrap(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<QuantizerWrap>(info),
-      channel_(answered(info, [&] { return static_cast<Channels*>(info.Data())->open(info.Env(), "cornernet quantizer"); })) {}
+    : Napi::ObjectWrap<QuantizerWrap>(info), channel_(Channels::open_for(info, "cornernet quantizer")) {}
 
-void QuantizerWrap::Finalize(Napi::BasicEnv) {
-  try {
-    channel_->abandon(free_quantizer());
-  } catch (...) {
-    // No memory for that: the channel's end frees the quantizer, on this thread.
-  }
-}
-
-std::function<void()> QuantizerWrap::free_quantizer() const {
-  return [state = state_] { state->quantizer.reset(); };
-}
+void QuantizerWrap::Finalize(Napi::BasicEnv) { channel_->abandon(state_); }
 
 Napi::Value QuantizerWrap::begin(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    return channel_->submit(info.This(), kBegin, [state = state_, options = from_js<QuantizerOptions>(info[0], "quantize options")] {
+    return channel_->submit(info.This(), kFirstCall, [state = state_, options = from_js<QuantizerOptions>(info[0], "quantize options")] {
       state->quantizer.reset();
       state->quantizer = std::make_unique<Quantizer>(options);
       return result_of(state->quantizer->info());
@@ -79,7 +68,7 @@ Napi::Value QuantizerWrap::observe(const Napi::CallbackInfo& info) {
     auto picture = std::make_shared<Picture>(picture_from_js(info[1]));
     return channel_->submit(info.This(), call_id(info), [state = state_, picture = std::move(picture)]() -> Channel::Result {
       state->begun().observe(*picture);
-      return [](Napi::Env env) { return env.Undefined(); };
+      return undefined;
     });
   });
 }
@@ -89,7 +78,7 @@ Napi::Value QuantizerWrap::try_next(const Napi::CallbackInfo& info) {
     return channel_->submit(info.This(), call_id(info), [state = state_]() -> Channel::Result {
       const auto trial = state->begun().try_next();
       if (trial) return result_of(*trial);
-      return [](Napi::Env env) { return env.Undefined(); };
+      return undefined;
     });
   });
 }
@@ -103,11 +92,6 @@ Napi::Value QuantizerWrap::write(const Napi::CallbackInfo& info) {
 
 Napi::Value QuantizerWrap::cancel(const Napi::CallbackInfo& info) { return channel_->cancel(info); }
 
-Napi::Value QuantizerWrap::close(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    channel_->cancel(kBegin);  // nobody needs what it still comes to
-    return channel_->close(free_quantizer());
-  });
-}
+Napi::Value QuantizerWrap::close(const Napi::CallbackInfo& info) { return channel_->close(info, state_); }
 
 }  // namespace cornernet

@@ -20,6 +20,7 @@ class QuantizerWrap : public Napi::ObjectWrap<QuantizerWrap> {
   /// What the channel's thread works on.
   struct State {
     std::unique_ptr<quantization::Quantizer> quantizer;
+    void free();
     quantization::Quantizer& begun();
   };
 
@@ -29,7 +30,6 @@ class QuantizerWrap : public Napi::ObjectWrap<QuantizerWrap> {
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
-  std::function<void()> free_quantizer() const;
 
   std::shared_ptr<State> state_ = std::make_shared<State>();
   std::shared_ptr<Channel> channel_;

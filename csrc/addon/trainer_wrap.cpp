@@ -46,7 +46,6 @@ namespace {
 
 using namespace train;
 
-constexpr int64_t kBegin = 0;  // calls have ids from 1 on
 constexpr uint32_t kMostSamples = 1024;
 constexpr size_t kBoxNumbers = 5;  // x1, y1, x2, y2, class id
 
@@ -76,8 +75,6 @@ std::vector<Sample> samples_from_js(const Napi::Value& value) {
   return samples;
 }
 
-Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
-
 }  // namespace
 
 void TrainerWrap::State::join(std::shared_ptr<train::ProcessGroup> group) {
@@ -95,6 +92,11 @@ train::Trainer& TrainerWrap::State::begun() {
   return *trainer;
 }
 
+void TrainerWrap::State::free() {
+  trainer.reset();
+  join(nullptr);
+}
+
 Napi::Function TrainerWrap::define(Napi::Env env, Channels* channels) {
   return DefineClass(
       env, "Trainer",
@@ -105,27 +107,13 @@ Napi::Function TrainerWrap::define(Napi::Env env, Channels* channels) {
 }
 
 TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<TrainerWrap>(info),
-      channel_(answered(info, [&] { return static_cast<Channels*>(info.Data())->open(info.Env(), "cornernet trainer"); })) {}
+    : Napi::ObjectWrap<TrainerWrap>(info), channel_(Channels::open_for(info, "cornernet trainer")) {}
 
-void TrainerWrap::Finalize(Napi::BasicEnv) {
-  try {
-    channel_->abandon(free_trainer());
-  } catch (...) {
-    // No memory for that: the channel's end frees the trainer, on this thread.
-  }
-}
-
-std::function<void()> TrainerWrap::free_trainer() const {
-  return [state = state_] {
-    state->trainer.reset();
-    state->join(nullptr);
-  };
-}
+void TrainerWrap::Finalize(Napi::BasicEnv) { channel_->abandon(state_); }
 
 Napi::Value TrainerWrap::join(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    return channel_->submit(info.This(), kBegin, [state = state_, membership = from_js<Membership>(info[0], "membership")]() -> Channel::Result {
+    return channel_->submit(info.This(), kFirstCall, [state = state_, membership = from_js<Membership>(info[0], "membership")]() -> Channel::Result {
       state->join(std::make_shared<ProcessGroup>(membership));
       return undefined;
     });
@@ -153,7 +141,7 @@ Napi::Value TrainerWrap::check(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::leave(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    channel_->cancel(kBegin);  // which may wait for the others
+    channel_->cancel(kFirstCall);  // which may wait for the others
     return channel_->submit(info.This(), call_id(info), [state = state_, why = from_js<std::string>(info[1], "why")]() -> Channel::Result {
       if (const auto group = state->group()) group->leave(why);
       return undefined;
@@ -163,7 +151,7 @@ Napi::Value TrainerWrap::leave(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::begin(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    return channel_->submit(info.This(), kBegin, [state = state_, options = from_js<TrainerOptions>(info[0], "train options")] {
+    return channel_->submit(info.This(), kFirstCall, [state = state_, options = from_js<TrainerOptions>(info[0], "train options")] {
       state->trainer.reset();
       state->trainer = std::make_unique<Trainer>(options, state->group());
       return result_of(state->trainer->info());
@@ -195,11 +183,6 @@ Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerWrap::cancel(const Napi::CallbackInfo& info) { return channel_->cancel(info); }
 
-Napi::Value TrainerWrap::close(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    channel_->cancel(kBegin);  // nobody needs what it still comes to
-    return channel_->close(free_trainer());
-  });
-}
+Napi::Value TrainerWrap::close(const Napi::CallbackInfo& info) { return channel_->close(info, state_); }
 
 }  // namespace cornernet

@@ -22,6 +22,7 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   struct State {
     std::unique_ptr<train::Trainer> trainer;
     train::Trainer& begun();
+    void free();
     void join(std::shared_ptr<train::ProcessGroup> group);
     /// Null before join(), and after the end. Also for other threads.
     std::shared_ptr<train::ProcessGroup> group() const;
@@ -40,7 +41,6 @@ class TrainerWrap : public Napi::ObjectWrap<TrainerWrap> {
   Napi::Value save(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
-  std::function<void()> free_trainer() const;
 
   std::shared_ptr<State> state_ = std::make_shared<State>();
   std::shared_ptr<Channel> channel_;

@@ -29,7 +29,7 @@ int64_t integer(const Napi::CallbackInfo& info, size_t at) { return info[at].As<
 /// { submit(id, steps), inTwo(id, steps), aside(id, steps): promises of `steps`; cancel(id); close(): a promise of nothing }
 Napi::Value open(const Napi::CallbackInfo& opening) {
   const Napi::Env env = opening.Env();
-  const std::shared_ptr<Channel> channel = static_cast<Channels*>(opening.Data())->open(env, "channel");
+  const std::shared_ptr<Channel> channel = Channels::open_for(opening, "channel");
   const auto counts = std::make_shared<Counts>();
   Napi::Object calls = Napi::Object::New(env);
   const auto add = [&](const char* name, auto call) {
