@@ -17,6 +17,7 @@
 #include "bench/operators.h"
 #include "engine/device.h"
 #include "engine/device_clock.h"
+#include "engine/device_lock.h"
 #include "engine/guarded.h"
 #include "ops/quantized_conv.h"
 #include "runtime/error.h"
@@ -80,6 +81,9 @@ struct Target {
   at::ScalarType dtype;
   bool int8;  // of convolutions, what is not of 8 bits is `dtype`
 };
+
+/// On CUDA the engine's own: no TF32, algorithms searched.
+RulesInForce engine_rules() { return RulesInForce(CudaRules{}); }
 
 Target target_of(const Setting& setting) {
   const at::Device device = resolve_device(setting.device);
@@ -155,6 +159,7 @@ PeakRates copy_peak(const Target& target, double seconds) {
 Report bench_operator(const Work& work, const Setting& setting) {
   return guarded([&] {
     const Target target = target_of(setting);
+    const RulesInForce rules = engine_rules();
     if (target.int8) throw Error(ErrorCode::Option, "operators are measured in fp32, bf16 and fp16");
     const Operator measured = make_operator(work, target.dtype, target.device);
     Report report;
@@ -174,6 +179,7 @@ Report bench_operator(const Work& work, const Setting& setting) {
 PeakRates measure_peak(const std::string& kind, const Setting& setting) {
   return guarded([&] {
     const Target target = target_of(setting);
+    const RulesInForce rules = engine_rules();
     if (kind == "matmul") return matmul_peak(target, setting.seconds);
     if (kind == "conv") return conv_peak(target, setting.seconds);
     if (kind == "copy") return copy_peak(target, setting.seconds);
