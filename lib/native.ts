@@ -29,6 +29,8 @@ type Settings =
 export interface NativeDetectOptions extends Pick<LoadOptions, Settings | 'mean' | 'std' | 'toRgb'> {
   /** Class ids to keep; empty (the default) keeps all. */
   classIds?: readonly number[];
+  /** Of a network in fp16, whose numbers end at 65504: computes the maps in fp32, with the weights as they are. Default false. */
+  inFp32?: boolean;
 }
 
 /** Milliseconds of the forward that a picture was part of. */
@@ -103,11 +105,16 @@ export interface NativeInfo {
 }
 
 /** Counters since loading, and the bytes that the prepared weights take. */
-export interface NativeStats {
+export interface NativeCounters {
   pictures: number;
   forwards: number;
   views: number;
   weightsBytes: number;
+}
+
+export interface NativeStats extends NativeCounters {
+  /** What the detector's user should know, a sentence each. */
+  warnings: string[];
 }
 
 export interface NativeMap {
@@ -285,10 +292,12 @@ export interface NativeBuildInfo {
   devices: { major: number; hasCode: boolean }[];
   cpuFeatures: string[];
   cores: number;
+  /** Of the cuDNN that LibTorch found, 91002 for 9.10.2; 0 without. */
+  cudnnVersion: number;
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 9;
+const boundary = 10;
 
 export interface NativeAddon {
   boundary: number;

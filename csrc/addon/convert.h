@@ -37,9 +37,9 @@ void fields(Is<SoftNmsOptions> auto& options, auto&& field) {
 }
 void fields(Is<DetectOptions> auto& options, auto&& field) {
   each(field, "flip", options.flip, "numerics", options.numerics, "scoreThreshold", options.score_threshold, "classIds", options.class_ids, "scales",
-       options.scales, "timings", options.timings, "mean", options.normalisation.mean, "std", options.normalisation.std, "toRgb",
-       options.normalisation.to_rgb, "cornerTopk", options.decode.corner_topk, "distanceThreshold", options.decode.distance_threshold, "maxPerImage",
-       options.nms.max_per_image, "softNms", options.nms);
+       options.scales, "timings", options.timings, "inFp32", options.in_fp32, "mean", options.normalisation.mean, "std", options.normalisation.std,
+       "toRgb", options.normalisation.to_rgb, "cornerTopk", options.decode.corner_topk, "distanceThreshold", options.decode.distance_threshold,
+       "maxPerImage", options.nms.max_per_image, "softNms", options.nms);
 }
 void fields(Is<ForwardShape> auto& shape, auto&& field) {
   each(field, "width", shape.width_px, "height", shape.height_px, "views", shape.views, "scales", shape.scales);
@@ -48,7 +48,8 @@ void fields(Is<DetectorInfo> auto& info, auto&& field) {
   each(field, "device", info.device, "precision", info.precision, "threads", info.threads, "classes", info.classes, "numClasses", info.num_classes);
 }
 void fields(Is<DetectorStats> auto& stats, auto&& field) {
-  each(field, "pictures", stats.pictures, "forwards", stats.forwards, "views", stats.views, "weightsBytes", stats.weights_bytes);
+  each(field, "pictures", stats.pictures, "forwards", stats.forwards, "views", stats.views, "weightsBytes", stats.weights_bytes, "warnings",
+       stats.warnings);
 }
 void fields(Is<StageTimes> auto& times, auto&& field) {
   each(field, "begun", times.begun_ms, "prepare", times.prepare, "network", times.network, "corners", times.corners, "nms", times.nms, "pictures",
@@ -70,7 +71,7 @@ void fields(Is<Work> auto& work, auto&& field) {
 void fields(Is<CudaDevice> auto& device, auto&& field) { each(field, "major", device.major, "hasCode", device.has_code); }
 void fields(Is<BuildInfo> auto& info, auto&& field) {
   each(field, "libtorchVersion", info.libtorch_version, "cuda", info.cuda, "cudaVersion", info.cuda_version, "devices", info.devices, "cpuFeatures",
-       info.cpu_features, "cores", info.cores);
+       info.cpu_features, "cores", info.cores, "cudnnVersion", info.cudnn_version);
 }
 void fields(Is<bench::Setting> auto& setting, auto&& field) {
   each(field, "device", setting.device, "precision", setting.precision, "threads", setting.threads, "seconds", setting.seconds);

@@ -168,8 +168,6 @@ std::vector<Candidate> merge_detections(std::vector<Candidate> detections, const
   return merged;
 }
 
-namespace {}  // namespace
-
 struct Detector::Impl {
   DetectorInfo info;
   DetectOptions defaults;
@@ -223,7 +221,8 @@ Detector::~Detector() = default;
 const DetectorInfo& Detector::info() const { return impl_->info; }
 const DetectOptions& Detector::defaults() const { return impl_->defaults; }
 DetectorStats Detector::stats() const {
-  return {impl_->pictures, impl_->predictor->forwards(), impl_->predictor->views(), impl_->predictor->weight_bytes()};
+  const Predictor& predictor = *impl_->predictor;
+  return {impl_->pictures, predictor.forwards(), predictor.views(), predictor.weight_bytes(), predictor.warnings()};
 }
 
 std::function<Found()> Detector::start(const std::vector<Picture>& pictures, const DetectOptions& options) {
@@ -245,7 +244,7 @@ std::function<Found()> Detector::start(const std::vector<Picture>& pictures, con
       group.candidates = impl_->predictor->start(views, options, group.clock.get());
       groups.push_back(std::move(group));
     }
-    impl_->pictures += std::ssize(pictures);
+    if (!options.in_fp32) impl_->pictures += std::ssize(pictures);  // else they are here for the second time
     return [groups = std::move(groups), count = pictures.size(), options] { return guarded([&] { return finish(groups, count, options); }); };
   });
 }

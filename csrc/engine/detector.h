@@ -39,6 +39,7 @@ struct DetectOptions {
   float score_threshold = 0.f;
   std::vector<int> class_ids;       // to keep; empty keeps all
   std::vector<double> scales{1.0};  // of each side; every picture is seen at each of them, and their boxes are merged
+  bool in_fp32 = false;             // of a network in fp16, whose numbers end at 65504: computes the maps in fp32, with the weights as they are
   bool timings = false;             // measures the stages: on CUDA that costs events on the stream
 };
 
@@ -56,10 +57,11 @@ struct DetectorInfo {
   int num_classes = 0;
 };
 
-/// Counters since loading, and the bytes that the prepared network holds.
+/// Counters since loading, the bytes that the prepared network holds, and what its user should know, a sentence each.
 struct DetectorStats {
   int64_t pictures = 0, forwards = 0, views = 0;
   int64_t weights_bytes = 0;
+  std::vector<std::string> warnings;
 };
 
 /// A map before the sigmoid as fp32, channel-first: shape = {channels, height, width}.
@@ -128,6 +130,7 @@ struct BuildInfo {
   std::string libtorch_version;
   bool cuda = false;         // this build has the CUDA side
   std::string cuda_version;  // LibTorch's
+  int cudnn_version = 0;     // of the one that LibTorch found, 91002 for 9.10.2; 0 without
   std::vector<CudaDevice> devices;
   std::vector<std::string> cpu_features;  // "avx2", "avx512f", "avx512_bf16", "amx_bf16"
   int cores = 0;                          // affinity and cgroup quota

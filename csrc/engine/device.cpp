@@ -8,6 +8,7 @@
 #include "runtime/machine.h"
 
 #ifdef CORNERNET_CUDA
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/ops/ones.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
@@ -50,6 +51,11 @@ bool built_with_cuda() { return true; }
 
 std::string cuda_version() { return std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10); }
 
+int cudnn_version() {
+  const at::CUDAHooksInterface& hooks = at::detail::getCUDAHooks();
+  return hooks.hasCuDNN() ? static_cast<int>(hooks.versionRuntimeCuDNN()) : 0;
+}
+
 int cuda_device_count() {
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
@@ -67,6 +73,7 @@ CudaDevice cuda_device(int index) {
 
 bool built_with_cuda() { return false; }
 std::string cuda_version() { return ""; }
+int cudnn_version() { return 0; }
 int cuda_device_count() { return 0; }
 CudaDevice cuda_device(int) { throw Error(ErrorCode::Device, "this build has no CUDA side"); }
 

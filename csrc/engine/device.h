@@ -12,6 +12,8 @@ namespace cornernet {
 bool built_with_cuda();
 /// LibTorch's CUDA version ("13.0"), empty without.
 std::string cuda_version();
+/// Of the cuDNN that LibTorch found, 91002 for 9.10.2; 0 without.
+int cudnn_version();
 int cuda_device_count();
 /// The device's properties; `has_code` is proven by running one of LibTorch's kernels and looking up ours, which costs a CUDA context.
 CudaDevice cuda_device(int index);

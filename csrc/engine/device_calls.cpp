@@ -152,7 +152,7 @@ void DeviceCalls::Call::decode(const HeadMaps& maps) {
   check_decoding(maps, count, options_);
   if (!cuda::can_decode(maps, options_)) {
     const std::vector<ViewGeometry> views(views_.begin() + static_cast<ptrdiff_t>(first), views_.begin() + static_cast<ptrdiff_t>(first + count));
-    by_host_.emplace_back(first, decode_corners(calls_.to_host(maps), views, options_));
+    std::ranges::move(decode_corners(calls_.to_host(maps), views, options_), std::back_inserter(by_host_));
     return;
   }
   cuda::DecodeJob job = cuda::decode_job(maps, options_);
@@ -177,9 +177,8 @@ std::function<DecodedViews()> DeviceCalls::Call::finish() {
     slot->done.record(calls_.compute_);
   }
   return [lease = std::exchange(lease_, nullptr), by_host = std::move(by_host_), views, each, candidates_bytes, bytes]() mutable {
-    DecodedViews decoded;
-    for (auto& [first, some] : by_host) std::ranges::move(some, std::back_inserter(decoded));
-    if (by_host.empty()) {
+    DecodedViews decoded = std::move(by_host);
+    if (decoded.empty()) {
       Lease& slot = *lease;
       slot->done.synchronize();
       slot->unread = false;

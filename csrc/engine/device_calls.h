@@ -62,16 +62,15 @@ class DeviceCalls::Call {
  private:
   friend class DeviceCalls;
   Call(DeviceCalls& calls, std::shared_ptr<Lease> lease, const InputPlan& plan, std::vector<ViewGeometry> views, const DecodeOptions& options);
-  void decode_on_host(const HeadMaps& maps, size_t count);
 
   DeviceCalls& calls_;
   std::shared_ptr<Lease> lease_;
   InputView view_;
   std::vector<ViewGeometry> views_;
   DecodeOptions options_;
-  size_t jobs_at_ = 0, geometry_at_ = 0;                  // in the uploaded bytes, behind the table
-  size_t decoded_ = 0;                                    // views so far
-  std::vector<std::pair<size_t, DecodedViews>> by_host_;  // by the first view
+  size_t jobs_at_ = 0, geometry_at_ = 0;  // in the uploaded bytes, behind the table
+  size_t decoded_ = 0;                    // views so far
+  DecodedViews by_host_;                  // all of them or none, as what a kernel can't decode is the options' and the maps' kind
 };
 
 }  // namespace cornernet

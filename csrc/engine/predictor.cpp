@@ -30,6 +30,9 @@ constexpr int64_t kMostElements = std::numeric_limits<int32_t>::max();
 // Input sizes that are remembered: a bound for a stream of ever new ones.
 constexpr size_t kMostSizes = 512;
 
+// Sizes that can't be recorded and are said: the reason mostly is the same.
+constexpr size_t kMostWarnings = 4;
+
 /// From cells of a view's feature map back to the picture's pixels.
 ViewGeometry geometry_of(const PictureView& picture) {
   const Placement placement = place(picture.width_px, picture.height_px);
@@ -70,19 +73,25 @@ c10::OptionalStreamGuard Predictor::on_stream() const {
   return c10::OptionalStreamGuard(calls_ ? runtime_->torch_stream(calls_->stream().get()) : std::nullopt);
 }
 
-int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px) const {
-  const int64_t input = 3 * height_px * width_px * static_cast<int64_t>(c10::elementSize(dtype_));
-  if (watched_pixels_ > 0) return static_cast<int64_t>(bytes_a_pixel_ * static_cast<double>(height_px * width_px)) + input;
+int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px, at::ScalarType dtype) const {
+  const auto each = static_cast<int64_t>(c10::elementSize(dtype));
+  const int64_t input = 3 * height_px * width_px * each;
+  if (watched_pixels_ > 0) {
+    const int64_t times = each / static_cast<int64_t>(c10::elementSize(dtype_));
+    return times * static_cast<int64_t>(bytes_a_pixel_ * static_cast<double>(height_px * width_px)) + input;
+  }
   const int64_t cells = map_size(height_px) * map_size(width_px);
   const int64_t width = std::max({config_.backbone.stage_channels[0], config_.backbone.feat_channels, config_.head.branch_channels,
                                   2 * config_.head.pool_channels, 2 * config_.backbone.stem_channels});
   const int64_t heads = 2 * (config_.head.num_classes + 3);
-  return cells * (kPeakMaps * width + heads) * static_cast<int64_t>(c10::elementSize(dtype_)) + input;
+  return cells * (kPeakMaps * width + heads) * each + input;
 }
 
 int64_t Predictor::views_to_count(int64_t height_px, int64_t width_px) {
   if (const auto known = views_to_count_.find({height_px, width_px}); known != views_to_count_.end()) return known->second;
-  int64_t largest = 3 * height_px * width_px;
+  // Merged convolutions (nn/corner_head.h) make wider maps than those that the work lists.
+  const int64_t merged = std::max(3 * config_.head.branch_channels, 4 * config_.head.pool_channels);
+  int64_t largest = std::max(3 * height_px * width_px, merged * map_size(height_px) * map_size(width_px));
   for (const Work& one : work(1, height_px, width_px)) {
     const int64_t pixels = one.height * one.width;
     largest = std::max({largest, one.in_channels * pixels, one.out_channels * (pixels / (one.stride * one.stride))});
@@ -95,10 +104,10 @@ int64_t Predictor::views_to_count(int64_t height_px, int64_t width_px) {
   return views_to_count_[{height_px, width_px}] = kMostElements / largest;
 }
 
-int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t width_px) {
+int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t width_px, at::ScalarType dtype) {
   if (runtime_) views = std::min(views, views_to_count(height_px, width_px));
-  if (graphs_ && graphs_->find({views, 3, height_px, width_px}) != nullptr) return views;
-  const int64_t one = view_bytes(height_px, width_px);
+  if (graphs_ && dtype == dtype_ && graphs_->find({views, 3, height_px, width_px}) != nullptr) return views;
+  const int64_t one = view_bytes(height_px, width_px, dtype);
   int64_t available = available_bytes(runtime_.get());
   if (one * views > available && graphs_ && !graphs_->empty()) {  // what recordings keep, nothing else can have
     release_memory();
@@ -130,6 +139,7 @@ bool Predictor::is_measured(const Sizes& sizes) const {
 HeadMaps Predictor::forward(const at::Tensor& input) {
   ++forwards_;
   views_ += input.size(0);
+  if (input.scalar_type() != dtype_) return compute(input);
   if (forwards_of_.size() == kMostSizes) forwards_of_.clear();
   // The first forward of a size packs weights or searches for algorithms, and takes memory for that.
   const int64_t before = forwards_of_[input.sizes().vec()]++;
@@ -164,16 +174,16 @@ HeadMaps Predictor::measure(const at::Tensor& input) {
 void Predictor::record_if_due(const Sizes& sizes) {
   const auto found = forwards_of_.find(sizes);
   if (!rules_.graphs || found == forwards_of_.end() || found->second < 2 || !graphs_->wants(sizes)) return;
-  const DeviceLock::Use alone(runtime_->shared().lock, DeviceLock::kAlone);
   // The pool grows to what the largest recording takes. The largest forward must still find its memory beside it, or the two would push each other
   // out in turns.
-  const int64_t growth = std::max<int64_t>(0, sizes[0] * view_bytes(sizes[2], sizes[3]) - graphs_->reserved_bytes());
+  const int64_t growth = std::max<int64_t>(0, sizes[0] * view_bytes(sizes[2], sizes[3], dtype_) - graphs_->reserved_bytes());
   if (available_bytes(runtime_.get()) - growth < largest_bytes_) return;
+  const DeviceLock::Use alone(runtime_->shared().lock, DeviceLock::kAlone);
   if (runtime_->memory().free < growth) runtime_->release_idle();  // a pool can't take from what lies idle elsewhere
   const at::Tensor input = at::empty(sizes, at::TensorOptions(dtype_).device(runtime_->device()), at::MemoryFormat::ChannelsLast);
   const RulesInForce rules(rules_);
   const std::string reason = graphs_->record(input, [this](const at::Tensor& x) { return network_.forward(x); });
-  if (reason.empty()) return;
+  if (reason.empty() || warnings_.size() == kMostWarnings) return;
   warnings_.push_back("forwards of " + std::to_string(sizes[0]) + " views of " + std::to_string(sizes[3]) + "x" + std::to_string(sizes[2]) +
                       " pixels are given to " + runtime_->device().str() + " kernel by kernel, as they could not be recorded: " + reason);
 }
@@ -187,7 +197,7 @@ std::function<DecodedViews()> Predictor::start(const std::vector<PictureView>& p
   const auto on_this_stream = on_stream();
   const int64_t views_a_picture = options.flip ? 2 : 1;
   const int height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
-  int64_t step = views_that_fit(std::ssize(pictures) * views_a_picture, height_px, width_px);
+  int64_t step = views_that_fit(std::ssize(pictures) * views_a_picture, height_px, width_px, dtype_for(options));
   std::vector<Candidates> parts;
   bool released = false;
   for (auto picture = pictures.begin(); picture != pictures.end();) {
@@ -215,6 +225,10 @@ std::function<DecodedViews()> Predictor::start(const std::vector<PictureView>& p
 
 namespace {
 
+void lap(DeviceClock* clock, Stage stage) {
+  if (clock != nullptr) clock->lap(stage);
+}
+
 std::vector<ViewGeometry> geometry_of(const std::vector<PictureView>& pictures, bool flip) {
   std::vector<ViewGeometry> geometry;
   for (const PictureView& picture : pictures) geometry.insert(geometry.end(), flip ? 2 : 1, geometry_of(picture));
@@ -226,34 +240,30 @@ std::vector<ViewGeometry> geometry_of(const std::vector<PictureView>& pictures, 
 Predictor::Candidates Predictor::start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options,
                                             DeviceClock* clock) {
   if (runtime_) return start_on_device(pictures, step, options, clock);
-  const auto lap = [clock](Stage stage) {
-    if (clock != nullptr) clock->lap(stage);
-  };
-  const at::Tensor input = make_input(plan_input(pictures, options.flip, options.numerics, options.normalisation), dtype_);
+  const at::Tensor input = make_input(plan_input(pictures, options.flip, options.numerics, options.normalisation), dtype_for(options));
   const std::vector<ViewGeometry> geometry = geometry_of(pictures, options.flip);
-  lap(kPrepare);
+  lap(clock, kPrepare);
   DecodedViews decoded;
   for (int64_t first = 0; first < input.size(0); first += step) {
     const int64_t count = std::min(step, input.size(0) - first);
     const HeadMaps maps = forward(input.narrow(0, first, count));
-    lap(kNetwork);
+    lap(clock, kNetwork);
     DecodedViews some = decode_corners(maps, {geometry.begin() + first, geometry.begin() + first + count}, options.decode);
     std::move(some.begin(), some.end(), std::back_inserter(decoded));
-    lap(kCorners);
+    lap(clock, kCorners);
   }
   return [decoded = std::move(decoded)]() mutable { return std::move(decoded); };
 }
 
 Predictor::Candidates Predictor::start_on_device(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options,
                                                  DeviceClock* clock) {
-  const auto lap = [clock](Stage stage) {
-    if (clock != nullptr) clock->lap(stage);
-  };
   const InputPlan plan = plan_input(pictures, options.flip, options.numerics, options.normalisation);
   Sizes sizes = plan.sizes();
   sizes[0] = std::min(sizes[0], step);
-  record_if_due(sizes);
-  const DeviceLock::Use use(runtime_->shared().lock, is_measured(sizes) ? DeviceLock::kAlone : DeviceLock::kShared);
+  const at::ScalarType dtype = dtype_for(options);
+  const bool usual = dtype == dtype_;
+  if (usual) record_if_due(sizes);
+  const DeviceLock::Use use(runtime_->shared().lock, usual && is_measured(sizes) ? DeviceLock::kAlone : DeviceLock::kShared);
   DeviceCalls::Call call = calls_->begin(plan, geometry_of(pictures, options.flip), options.decode);
   const auto launch = [&](const ForwardGraphs::Graph& graph) {
     ++forwards_;
@@ -261,43 +271,44 @@ Predictor::Candidates Predictor::start_on_device(const std::vector<PictureView>&
     graph.recording->launch(calls_->stream());
     return graph.maps;
   };
-  const ForwardGraphs::Graph* const graph = graphs_->find(sizes);
+  const ForwardGraphs::Graph* const graph = usual ? graphs_->find(sizes) : nullptr;
   if (graph != nullptr && sizes == plan.sizes()) {  // the pictures go straight to where the recording reads them
     call.make_input(graph->input);
-    lap(kPrepare);
+    lap(clock, kPrepare);
     const HeadMaps maps = launch(*graph);
-    lap(kNetwork);
+    lap(clock, kNetwork);
     call.decode(maps);
-    lap(kCorners);
+    lap(clock, kCorners);
     return call.finish();
   }
-  const at::Tensor input = empty_input(plan, dtype_, runtime_->device());
+  const at::Tensor input = empty_input(plan, dtype, runtime_->device());
   call.make_input(input);
-  lap(kPrepare);
+  lap(clock, kPrepare);
   for (int64_t first = 0; first < input.size(0); first += step) {
     const HeadMaps maps = forward(input.narrow(0, first, std::min(step, input.size(0) - first)));
-    lap(kNetwork);
+    lap(clock, kNetwork);
     call.decode(maps);
-    lap(kCorners);
+    lap(clock, kCorners);
   }
   return call.finish();
 }
 
 HeadMaps Predictor::maps(const PictureView& picture, const DetectOptions& options) {
   const auto on_this_stream = on_stream();
-  views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px));
+  const at::ScalarType dtype = dtype_for(options);
+  views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px), dtype);
   const InputPlan plan = plan_input({picture}, false, options.numerics, options.normalisation);
   if (!runtime_) {
-    const HeadMaps maps = forward(make_input(plan, dtype_));
+    const HeadMaps maps = forward(make_input(plan, dtype));
     const auto to_fp32 = [](const CornerMaps& of) {
       const auto dense = [](const at::Tensor& map) { return map.to(at::kFloat).contiguous(); };
       return CornerMaps{dense(of.heat), dense(of.emb), dense(of.off)};
     };
     return {to_fp32(maps.tl), to_fp32(maps.br)};
   }
-  const DeviceLock::Use use(runtime_->shared().lock, is_measured(plan.sizes()) ? DeviceLock::kAlone : DeviceLock::kShared);
+  const DeviceLock::Use use(runtime_->shared().lock, dtype == dtype_ && is_measured(plan.sizes()) ? DeviceLock::kAlone : DeviceLock::kShared);
   DeviceCalls::Call call = calls_->begin(plan, geometry_of({picture}, false), options.decode);
-  const at::Tensor input = empty_input(plan, dtype_, runtime_->device());
+  const at::Tensor input = empty_input(plan, dtype, runtime_->device());
   call.make_input(input);
   return call.finish_with(forward(input));
 }

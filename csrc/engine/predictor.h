@@ -48,7 +48,7 @@ class Predictor {
   int64_t forwards() const { return forwards_; }
   int64_t views() const { return views_; }
   int64_t weight_bytes() const { return network_.weight_bytes(); }
-  /// What its user should know, a sentence each, the oldest first.
+  /// What its user should know, a sentence each, the oldest first; the first few of a kind that recurs.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
@@ -56,8 +56,10 @@ class Predictor {
   using Candidates = std::function<DecodedViews()>;
   /// Of the stream that belongs to this network, on a GPU: nothing waits for other users of the device.
   c10::OptionalStreamGuard on_stream() const;
-  int64_t view_bytes(int64_t height_px, int64_t width_px) const;
-  int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px);
+  /// What the maps are computed in.
+  at::ScalarType dtype_for(const DetectOptions& options) const { return options.in_fp32 && dtype_ == at::kHalf ? at::kFloat : dtype_; }
+  int64_t view_bytes(int64_t height_px, int64_t width_px, at::ScalarType dtype) const;
+  int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px, at::ScalarType dtype);
   /// Lets go of what a forward that has too little memory could use.
   void release_memory();
   /// start() of pictures that share an input, `step` views in a forward.

@@ -53,6 +53,7 @@ at::Tensor onednn_conv_add_relu_over(const at::Tensor& x, at::Tensor& other, con
 
 PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device)
     : weights_(weight.to(device, dtype).contiguous(device.is_cpu() ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast)),
+      dtype_(dtype),
       out_channels_(weight.size(0)),
       stride_(stride),
       padding_(weight.size(2) / 2),
@@ -92,9 +93,11 @@ std::array<int64_t, 4> PackedConv::result_sizes(const at::Tensor& x) const {
   return {x.size(0), weights_.dense().size(0), side(x.size(2)), side(x.size(3))};
 }
 
-/// Operator by operator: what layers without a fused kernel take, and who wants the same bits each time, which LibTorch's fused ones don't promise.
+/// Operator by operator: what layers without a fused kernel take, who wants the same bits each time, which LibTorch's fused ones don't promise, and
+/// what has a wider type than the weights.
 at::Tensor PackedConv::plain(const at::Tensor& x, bool relu, const at::Tensor* residual) const {
-  at::Tensor y = at::conv2d(x, weights_.dense(), bias_, stride(), padding(), kNoDilation, 1);
+  const at::Tensor bias = bias_.defined() ? bias_.to(x.scalar_type()) : bias_;
+  at::Tensor y = at::conv2d(x, weights_.dense().to(x.scalar_type()), bias, stride(), padding(), kNoDilation, 1);
   if (residual != nullptr) y.add_(*residual);
   return relu ? y.relu_() : y;
 }
@@ -106,7 +109,7 @@ std::optional<at::Tensor> finite_addend(const at::Tensor& x, at::IntArrayRef siz
 
 at::Tensor PackedConv::on_cudnn(const at::Tensor& x, const at::Tensor* residual) const {
   const auto in_steps = [&] { return plain(x, /*relu=*/true, residual); };
-  if (at::globalContext().deterministicCuDNN()) return in_steps();
+  if (!bias_.defined() || x.scalar_type() != dtype_ || at::globalContext().deterministicCuDNN()) return in_steps();
   if (residual != nullptr) {
     return way_.run([&] { return at::cudnn_convolution_add_relu(x, weights_.dense(), *residual, 1, bias_, stride(), padding(), kNoDilation, 1); },
                     in_steps);

@@ -28,14 +28,14 @@ class PackedConv {
   bool defined() const { return out_channels_ > 0; }
   /// Takes another bias, or none, before the first run.
   void set_bias(const at::Tensor& bias);
-  /// x: [N, in, H, W], channels-last, of this dtype and device; channels-last out.
+  /// x: [N, in, H, W], channels-last, of this dtype and device; channels-last out. Where the dtype is fp16, x may be fp32, and so is what comes out:
+  /// computed with the rounded weights, operator by operator.
   at::Tensor forward(const at::Tensor& x, bool relu) const;
   /// relu(conv(x) + bias + residual).
   at::Tensor forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const;
   /// The same, written over `residual`, which nobody else may need: one map less to allocate and to read.
   at::Tensor forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const;
   int64_t weight_bytes() const { return weight_bytes_; }
-  at::ScalarType dtype() const { return bias_.scalar_type(); }
 
  private:
   using Sides = std::array<int64_t, 2>;
@@ -47,9 +47,10 @@ class PackedConv {
   at::Tensor plain(const at::Tensor& x, bool relu, const at::Tensor* residual) const;
   at::Tensor on_cudnn(const at::Tensor& x, const at::Tensor* residual) const;
   /// fp16 is what a CPU has no fused kernels for.
-  static bool by_onednn(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() != at::kHalf; }
+  bool by_onednn(const at::Tensor& x) const { return x.is_cpu() && dtype_ != at::kHalf; }
 
   mutable PackedWeights weights_;
+  at::ScalarType dtype_ = at::kFloat;
   at::Tensor bias_;
   int64_t out_channels_ = 0, stride_ = 1, padding_ = 0, weight_bytes_ = 0;
   FusedOrPlain way_;

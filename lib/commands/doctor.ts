@@ -62,11 +62,20 @@ function addonFindings(): { findings: Finding[]; info?: NativeBuildInfo } {
   }
 }
 
+/** Why the cuDNN that is installed does not serve a GPU; undefined where it does. cuDNN 9.11 left Maxwell, Pascal and Volta out. */
+export function cudnnObstacle(cudnnVersion: number, computeCapability: number): string | undefined {
+  if (cudnnVersion < 91100 || computeCapability >= 7.5) return undefined;
+  const version = `${Math.floor(cudnnVersion / 10_000)}.${Math.floor(cudnnVersion / 100) % 100}.${cudnnVersion % 100}`;
+  return `cuDNN ${version} no longer serves it: install one below 9.11 beside LibTorch (pip install 'nvidia-cudnn-cu12<9.11')`;
+}
+
 async function gpuFindings(info: NativeBuildInfo | undefined, plan: SetupPlan | undefined): Promise<Finding[]> {
   const { gpus, cuda } = await probeGpus();
   if (gpus.length === 0) return [{ subject: 'GPU', found: 'none (no NVIDIA driver)' }];
   return gpus.map(({ name, computeCapability }, index) => {
     const found = `${name}, compute capability ${computeCapability.toFixed(1)}, driver for CUDA ${cuda.toFixed(1)}`;
+    const obstacle = cudnnObstacle(info?.cudnnVersion ?? 0, computeCapability);
+    if (obstacle !== undefined) return { subject: 'GPU', found, remedy: obstacle };
     if (info?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; the addon has code for it` };
     if (plan?.unused !== undefined) return { subject: 'GPU', found, remedy: plan.unused };
     if (info?.cuda === true && info.devices[index] === undefined) {

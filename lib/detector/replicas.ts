@@ -2,13 +2,14 @@
 import { abortable } from '../abort.js';
 import { CornerNetError, fromNative } from '../errors.js';
 import type {
+  NativeCounters,
   NativeDetector,
   NativeDetectOptions,
   NativeFound,
   NativeHeads,
   NativeInfo,
   NativePicture,
-  NativeStats,
+  NativeTimings,
   NativeWork,
 } from '../native.js';
 
@@ -19,6 +20,9 @@ interface Replica {
   /** False once its device has failed: no further call goes to it. */
   inService: boolean;
 }
+
+const beyondFp16 =
+  "the network computed numbers beyond fp16 for at least one picture; such pictures are computed again in fp32, which takes longer: precision 'bf16' or 'fp32' spares that";
 
 export class Replicas {
   readonly infos: readonly NativeInfo[];
@@ -31,8 +35,24 @@ export class Replicas {
     this.infos = loaded.map(({ info }) => info);
   }
 
-  detect(pictures: NativePicture[], options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<NativeFound> {
-    return this.#call(signal, (native, id) => native.detect(id, pictures, options));
+  /** Pictures whose maps are not finite in fp16 are computed again in fp32, which reaches further. */
+  async detect(pictures: NativePicture[], options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<NativeFound> {
+    const compute = (some: NativePicture[], how: NativeDetectOptions): Promise<NativeFound> =>
+      this.#call(signal, (native, id) => native.detect(id, some, how));
+    const found = await compute(pictures, options);
+    const { notFinite } = found;
+    if (notFinite.length === 0 || this.infos[0]?.precision !== 'fp16') return found;
+    const again = await compute(
+      notFinite.map((i) => pictures[i] as NativePicture),
+      { ...options, inFp32: true },
+    );
+    if (again.notFinite.length < notFinite.length && !this.#warnings.includes(beyondFp16)) this.#warnings.push(beyondFp16);
+    notFinite.forEach((i, k) => {
+      found.detections[i] = again.detections[k] as Float32Array;
+      const [first, second] = [found.timings[i], again.timings[k]];
+      if (first && second) found.timings[i] = together(first, second);
+    });
+    return { ...found, notFinite: again.notFinite.map((k) => notFinite[k] as number) };
   }
 
   mergeDetections(detections: Float32Array, options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<Float32Array> {
@@ -47,9 +67,9 @@ export class Replicas {
     return this.#call(undefined, (native, id) => native.work(id, options));
   }
 
-  /** What befell the devices, oldest first; at most one sentence a replica. */
+  /** What befell the devices: that they failed, or what took longer there than it should. */
   get warnings(): readonly string[] {
-    return [...this.#warnings];
+    return [...this.#warnings, ...this.#replicas.flatMap(({ native }) => native.stats().warnings)];
   }
 
   /** Devices that were taken out of service. */
@@ -58,10 +78,11 @@ export class Replicas {
   }
 
   /** The sum over the replicas of each counter. */
-  get stats(): NativeStats {
+  get stats(): NativeCounters {
     const total = { pictures: 0, forwards: 0, views: 0, weightsBytes: 0 };
     for (const { native } of this.#replicas) {
-      for (const [key, value] of Object.entries(native.stats()) as [keyof NativeStats, number][]) total[key] += value;
+      const counters = native.stats();
+      for (const key of Object.keys(total) as (keyof NativeCounters)[]) total[key] += counters[key];
     }
     return total;
   }
@@ -111,4 +132,16 @@ export class Replicas {
     this.#warnings.push(`replica ${number} on ${replica.info.device} was taken out of service: ${error.message}`);
     return true;
   }
+}
+
+/** Of a picture that was computed twice. */
+function together(first: NativeTimings, second: NativeTimings): NativeTimings {
+  return {
+    begun: first.begun,
+    prepare: first.prepare + second.prepare,
+    network: first.network + second.network,
+    corners: first.corners + second.corners,
+    nms: first.nms + second.nms,
+    pictures: Math.max(first.pictures, second.pictures),
+  };
 }

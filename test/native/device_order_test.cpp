@@ -1,5 +1,6 @@
 // The engine's way to a GPU on the stand-in: what it gives to streams is in order, whatever fails, and a mistake made on purpose is reported.
 #include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
 
 #include <future>
 #include <random>
@@ -52,11 +53,11 @@ struct Scene {
     for (size_t i = 0; i < count; ++i) views.push_back({bytes[i].data(), 100, 90});
     return views;
   }
-  std::unique_ptr<Predictor> load(std::shared_ptr<DeviceRuntime> runtime, CudaRules rules = {}) const {
+  std::unique_ptr<Predictor> load(std::shared_ptr<DeviceRuntime> runtime, CudaRules rules = {}, at::ScalarType dtype = at::kFloat) const {
     CornerNet network(config);
     std::vector<Parameter> parameters = network.parameters();
     for (size_t i = 0; i < parameters.size(); ++i) *parameters[i].slot = tensors[i].second;
-    return std::make_unique<Predictor>(std::move(network), config, at::kFloat, std::move(runtime), rules, TensorReader{});
+    return std::make_unique<Predictor>(std::move(network), config, dtype, std::move(runtime), rules, TensorReader{});
   }
 };
 
@@ -322,6 +323,44 @@ const OnOneThread huge("device: no map of a forward has 2^31 numbers", [] {
   check(many >= 1 && many < 64, many, " views of 4095x4095 pixels");
   const std::string sentence = refused(ErrorCode::OutOfMemory, [&] { predictor->views_to_count(65535, 65535); });
   check(contains(sentence, "2^31") && contains(sentence, "tiles"), sentence);
+});
+
+/// Maps of a network in fp16 whose inner numbers end beyond 65504, though its weights don't: as they are, and in fp32.
+void compute_beyond_fp16(const std::shared_ptr<DeviceRuntime>& runtime) {
+  Scene wide = scene();
+  for (auto& [name, tensor] : wide.tensors) {
+    if (!contains(name, "_heat.")) continue;
+    if (contains(name, ".0.conv.bias")) tensor = tensor.mul(0).add(65'000);
+    if (contains(name, ".0.conv.weight")) tensor = tensor.mul(1e5);
+    if (contains(name, ".1.conv.weight")) tensor = tensor.div(1e5);
+  }
+  DetectOptions options = wide.options, in_fp32 = wide.options;
+  in_fp32.in_fp32 = true;
+  const auto half = wide.load(runtime, {}, at::kHalf), full = wide.load(runtime);
+  const auto all_finite = [](const DecodedViews& views) { return std::ranges::all_of(views, [](const Decoded& view) { return view.finite; }); };
+  for (int round = 0; round < 4; ++round) {  // by itself, watched, recorded, launched
+    check(!all_finite(half->start(wide.pictures(2), options)()), "fp16 is beyond its end, and nobody notices");
+    check(all_finite(half->start(wide.pictures(2), in_fp32)()), "fp32 is not enough");
+  }
+  check(all_finite(full->start(wide.pictures(2), options)()), "the weights are too large for fp32 also");
+  const auto expected = tensors_of(full->maps(wide.pictures(1)[0], options)), got = tensors_of(half->maps(wide.pictures(1)[0], in_fp32));
+  for (size_t i = 0; i < got.size(); ++i) {
+    // Weights of 11 bits, each of whose roundings is half a unit of the last, through some twenty convolutions.
+    const double error = (got[i] - expected[i]).abs().max().item<double>() / expected[i].abs().max().item<double>();
+    check(error > 0 && error < 20 * 0x1p-11, "map ", i, " is ", error, " of its largest number from fp32's");
+  }
+}
+
+const OnOneThread wider("device: maps beyond fp16 are noticed, and computed in fp32 when that is asked for", [] {
+  const auto device = std::make_shared<StandIn>();
+  compute_beyond_fp16(device);
+  check(device->launches() > 0, "fp16's forwards are not recorded any more");
+  check_clean(*device, "two types in turns");
+});
+
+const OnOneThread wider_gpu("device: maps beyond fp16 are noticed, and computed in fp32 when that is asked for: cuda", [] {
+  skip_without_gpu();
+  compute_beyond_fp16(runtime_of(at::Device(at::kCUDA, 0)));
 });
 
 const OnOneThread beyond("device: weights that a folded norm takes beyond fp16 are refused by name", [] {

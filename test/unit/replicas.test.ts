@@ -63,6 +63,38 @@ describe('Replicas', function () {
     }
   });
 
+  it('compute again in fp32 what is beyond fp16, and say so once', async () => {
+    const { native, info } = await load();
+    const detect = native.detect.bind(native);
+    const asked: (boolean | undefined)[] = [];
+    // A CPU has no fp16: its network says of all but the first picture that fp16 can't hold it.
+    const half: NativeDetector['detect'] = async (id, pictures, options) => {
+      asked.push(options.inFp32);
+      const found = await detect(id, pictures, { ...options, timings: true });
+      if (options.inFp32 === true) return found;
+      return { ...found, detections: found.detections.map((list, i) => (i === 0 ? list : new Float32Array())), notFinite: [1, 2] };
+    };
+    Object.defineProperty(native, 'detect', { value: half });
+    const replicas = new Replicas([{ native, info: { ...info, precision: 'fp16' } }]);
+    try {
+      const names = ['0002.jpg', '0076.jpg', '0002.jpg'];
+      const pictures = await Promise.all(names.map((name) => decodeImage(join(fixtures, 'digits', 'val', name), 1_000_000)));
+      const request: NativeDetectOptions = { flip: false, scoreThreshold: 0.3 };
+      const { detections: expected } = await detect(1_000_000, pictures, request);
+      for (const count of [1, 2]) {
+        const { detections, notFinite, timings } = await replicas.detect(pictures, request, undefined);
+        assert.deepEqual(detections, expected);
+        assert.deepEqual(notFinite, []);
+        assert.ok(timings.length === 3 && timings.every(({ network }) => network > 0));
+        assert.equal(replicas.warnings.filter((warning) => warning.includes('beyond fp16')).length, 1);
+        assert.deepEqual(asked, Array(count).fill([undefined, true]).flat());
+      }
+      assert.equal(replicas.stats.pictures, 3 * 3);
+    } finally {
+      await replicas.close();
+    }
+  });
+
   it("take 'cuda:*' as every usable GPU, and say when there is none", async () => {
     const usable = loadNative()
       .buildInfo()

@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert';
 import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
+import { cudnnObstacle } from '../../lib/commands/doctor.js';
 import { root } from '../environment.js';
 import { cornernet } from '../support/child.js';
 import { builtAgainst, fakeLibtorch, fakeMachine, type FakeMachine } from '../support/fake-machine.js';
@@ -175,6 +176,16 @@ describe('the set-up', function () {
       assert.match(made.unused ?? '', /CORNERNET_CUDA=0 leaves the CUDA side out: unset it/);
       machine.env['CORNERNET_CUDA'] = 'yes';
       assert.match(await planFailure(), /CORNERNET_CUDA is 0 or 1, not 'yes'/);
+    });
+
+    it('doctor knows which cuDNN serves which GPU', () => {
+      assert.match(cudnnObstacle(91_100, 7) ?? '', /^cuDNN 9\.11\.0 no longer serves it: .*cudnn-cu12<9\.11/);
+      for (const [version, capability] of [
+        [91_002, 7],
+        [91_100, 7.5],
+        [0, 7],
+      ] as const)
+        assert.equal(cudnnObstacle(version, capability), undefined);
     });
 
     it('doctor gives the command that helps', async () => {
