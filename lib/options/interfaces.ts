@@ -83,7 +83,7 @@ export interface LoadOptions extends DetectOptions {
 
 /** Options of `Detector.detectAll`. */
 export interface DetectAllOptions extends DetectOptions, Abortable {
-  /** Pictures taken and decoded ahead of the network, never less than a batch for each replica, and of no more than 1 GiB. Default: twice the threads, at least two batches for each replica. */
+  /** Pictures taken and decoded ahead of the network, never less than a batch for each replica, and of no more than 1 GiB. Default: twice the threads, at least two batches for each replica, on CUDA eight. */
   readonly concurrency?: number | undefined;
   /** Pictures of one padded size that share a forward, in detectAll and of detect calls that wait while the device is busy; forwards that memory does not hold are split; auto: what memory holds, up to 32 on CUDA, 8 on the CPU. Default: in detectAll 1 on the CPU, 8 on CUDA; among waiting calls of detect auto. */
   readonly batchSize?: number | 'auto' | undefined;

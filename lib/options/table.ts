@@ -360,7 +360,7 @@ export const detectAllTable = {
     schema: whole(1024),
     type: 'number',
     about: 'pictures taken and decoded ahead of the network, never less than a batch for each replica, and of no more than 1 GiB',
-    standard: 'twice the threads, at least two batches for each replica',
+    standard: 'twice the threads, at least two batches for each replica, on CUDA eight',
     group: 'Device',
     flag: 'number',
   },
