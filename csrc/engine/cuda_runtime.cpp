@@ -131,7 +131,11 @@ class CudaRuntime final : public DeviceRuntime {
   // LibTorch's own CUDAGraph leaves its allocator in a recording when the recording breaks. Nothing here takes pinned memory from LibTorch, so its
   // host allocator needs not to be told.
   void begin_recording(Handle stream, PoolId pool) override {
-    allocator::beginAllocateToPool(device_.index(), pool, [stream](cudaStream_t other) { return other == stream_of(stream); });
+    // For the stream, and for those that wait for it meanwhile: the calling thread has the device to itself.
+    allocator::beginAllocateToPool(device_.index(), pool, [](cudaStream_t one) {
+      cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+      return cudaStreamIsCapturing(one, &status) == cudaSuccess && status == cudaStreamCaptureStatusActive;
+    });
     // Other threads may allocate and wait meanwhile: only this one's calls are watched.
     const cudaError_t error = cudaStreamBeginCapture(stream_of(stream), cudaStreamCaptureModeThreadLocal);
     if (error == cudaSuccess) return;

@@ -63,12 +63,14 @@ InForce& in_force() {
 RulesInForce::RulesInForce(const CudaRules& rules) {
   InForce& now = in_force();
   std::unique_lock lock(now.mutex);
-  now.left.wait(lock, [&] { return now.holders == 0 || (now.rules.tf32 == rules.tf32 && now.rules.deterministic == rules.deterministic); });
+  now.left.wait(lock, [&] {
+    return now.holders == 0 || (now.rules.tf32 == rules.tf32 && now.rules.deterministic == rules.deterministic && now.rules.search == rules.search);
+  });
   if (now.holders++ > 0) return;
   now.rules = rules;
   now.before = Settings::now();
-  // PyTorch's own defaults allow TF32 and search for no algorithm; here the fastest is searched once a shape, and kept.
-  Settings{rules.tf32, rules.tf32, rules.deterministic, !rules.deterministic}.apply();
+  // PyTorch's own defaults allow TF32 and search for no algorithm.
+  Settings{rules.tf32, rules.tf32, rules.deterministic, rules.search && !rules.deterministic}.apply();
 }
 
 RulesInForce::~RulesInForce() {

@@ -45,6 +45,7 @@ struct SharedDevice {
 struct CudaRules {
   bool tf32 = false, deterministic = false;  // of cuDNN
   bool graphs = true;                        // records forwards and replays them
+  bool search = true;                        // kernels that cuDNN has not been asked for yet are searched; else its heuristics pick them
 };
 
 /// LibTorch holds TF32, determinism and cuDNN's search for the whole process: while one of these is alive they are what `rules` say, and whoever

@@ -85,6 +85,8 @@ class DeviceRuntime {
   virtual void host_touches(const void* /*memory*/, size_t /*bytes*/, bool /*writes*/) {}
   virtual void host_hands_over(const void* /*what*/) {}
   virtual void host_takes_over(const void* /*what*/) {}
+  /// What LibTorch's operators on a stream do with a tensor that another stream uses too; for the same.
+  virtual void tensor_used(Handle /*stream*/, const at::Tensor& /*tensor*/, bool /*written*/) {}
 };
 
 /// Null for the CPU; Error(Device) for a CUDA device in a build without the CUDA side.

@@ -42,6 +42,8 @@ class ForwardGraphs {
   /// Records `forward(input)`, which must have run for this size before, so that algorithms are chosen. The calling thread has the device to itself.
   /// Returns the reason why it couldn't be recorded, empty when it was; passes on that the call was given up.
   std::string record(const at::Tensor& input, const Forward& forward);
+  /// Lets go of the graph of this size, if there is one: its kernels are no longer the ones to run.
+  void forget(const Sizes& sizes) { graphs_.erase(sizes); }
   /// Lets go of every graph and of their memory.
   void clear();
   bool empty() const { return live_ == 0; }

@@ -58,6 +58,7 @@ Predictor::Predictor(CornerNet network, const CornerNetConfig& config, at::Scala
   }
   const DeviceLock::Use use(runtime_->shared().lock, DeviceLock::kShared);
   calls_.emplace(runtime_);
+  side_.emplace(runtime_, calls_->stream());
   graphs_.emplace(*calls_);
   const auto on_this_stream = on_stream();
   network_.prepare({.dtype = dtype, .device = runtime_->device(), .read = read, .int8 = int8});
@@ -67,6 +68,7 @@ Predictor::~Predictor() {
   if (!runtime_) return;
   const DeviceLock::Use use(runtime_->shared().lock, DeviceLock::kShared);
   graphs_.reset();
+  side_.reset();
 }
 
 c10::OptionalStreamGuard Predictor::on_stream() const {
@@ -102,6 +104,24 @@ int64_t Predictor::views_to_count(int64_t height_px, int64_t width_px) {
   }
   if (views_to_count_.size() == kMostSizes) views_to_count_.clear();
   return views_to_count_[{height_px, width_px}] = kMostElements / largest;
+}
+
+int64_t Predictor::beside_bytes(int64_t height_px, int64_t width_px) const {
+  constexpr int64_t kMaps = 3;  // a residual block's two, and its result
+  return kMaps * map_size(height_px) * map_size(width_px) * config_.backbone.stage_channels[0] * static_cast<int64_t>(c10::elementSize(dtype_));
+}
+
+CudaRules Predictor::rules(at::ScalarType dtype) const {
+  CudaRules rules = rules_;
+  if (dtype == at::kFloat) {
+    rules.search = dtype_ == at::kFloat;
+    return rules;
+  }
+  // LibTorch keeps what was picked or searched for a size, and looks it up by TF32's flag among others. 16-bit types compute alike with it and
+  // without: with it a size that is searched later is not taken for the one that was picked. In fp32 the two can't be told apart: there the first
+  // time searches.
+  rules.search = rules.tf32 = searched_;
+  return rules;
 }
 
 int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t width_px, at::ScalarType dtype) {
@@ -151,7 +171,7 @@ HeadMaps Predictor::compute(const at::Tensor& input) {
     const ActivationMemory::Use reused(activations_);
     return network_.forward(input);
   }
-  const RulesInForce rules(rules_);
+  const RulesInForce in_force(rules(input.scalar_type()));
   return maps_of(runtime_->run(calls_->stream().get(), {input}, [&] { return tensors_of(network_.forward(input)); }));
 }
 
@@ -176,16 +196,34 @@ void Predictor::record_if_due(const Sizes& sizes) {
   if (!rules_.graphs || found == forwards_of_.end() || found->second < 2 || !graphs_->wants(sizes)) return;
   // The pool grows to what the largest recording takes. The largest forward must still find its memory beside it, or the two would push each other
   // out in turns.
-  const int64_t growth = std::max<int64_t>(0, sizes[0] * view_bytes(sizes[2], sizes[3], dtype_) - graphs_->reserved_bytes());
-  if (available_bytes(runtime_.get()) - growth < largest_bytes_) return;
+  const int64_t available = available_bytes(runtime_.get()), beside = sizes[0] * beside_bytes(sizes[2], sizes[3]);
+  int64_t growth = std::max<int64_t>(0, sizes[0] * view_bytes(sizes[2], sizes[3], dtype_) - graphs_->reserved_bytes());
+  if (available - growth < largest_bytes_) return;
   const DeviceLock::Use alone(runtime_->shared().lock, DeviceLock::kAlone);
+  std::optional<Beside::Offer> offer;
+  if (available - growth - beside >= largest_bytes_) {
+    offer.emplace(*side_);
+    growth += beside;
+  }
   if (runtime_->memory().free < growth) runtime_->release_idle();  // a pool can't take from what lies idle elsewhere
   const at::Tensor input = at::empty(sizes, at::TensorOptions(dtype_).device(runtime_->device()), at::MemoryFormat::ChannelsLast);
-  const RulesInForce rules(rules_);
+  const RulesInForce in_force(rules(dtype_));
   const std::string reason = graphs_->record(input, [this](const at::Tensor& x) { return network_.forward(x); });
   if (reason.empty() || warnings_.size() == kMostWarnings) return;
   warnings_.push_back("forwards of " + std::to_string(sizes[0]) + " views of " + std::to_string(sizes[3]) + "x" + std::to_string(sizes[2]) +
                       " pixels are given to " + runtime_->device().str() + " kernel by kernel, as they could not be recorded: " + reason);
+}
+
+int64_t Predictor::choose(int64_t pictures, int64_t views_a_picture, int64_t height_px, int64_t width_px) {
+  const ForwardPolicy::Forward next = policy_.next(pictures, views_a_picture, height_px, width_px);
+  searched_ = next.searched;
+  if (!next.search || dtype_ == at::kFloat || rules_.deterministic) return next.pictures;
+  // Runs by itself once more, and is recorded anew afterwards, with what is found.
+  const Sizes sizes{next.pictures * views_a_picture, 3, height_px, width_px};
+  const DeviceLock::Use use(runtime_->shared().lock, DeviceLock::kShared);
+  graphs_->forget(sizes);
+  forwards_of_.erase(sizes);
+  return next.pictures;
 }
 
 std::shared_ptr<DeviceClock> Predictor::clock() const {
@@ -197,19 +235,22 @@ std::function<DecodedViews()> Predictor::start(const std::vector<PictureView>& p
   const auto on_this_stream = on_stream();
   const int64_t views_a_picture = options.flip ? 2 : 1;
   const int height_px = padded_size_px(pictures.front().height_px), width_px = padded_size_px(pictures.front().width_px);
-  int64_t step = views_that_fit(std::ssize(pictures) * views_a_picture, height_px, width_px, dtype_for(options));
+  const at::ScalarType dtype = dtype_for(options);
+  int64_t step = views_that_fit(std::ssize(pictures) * views_a_picture, height_px, width_px, dtype);
   std::vector<Candidates> parts;
   bool released = false;
   for (auto picture = pictures.begin(); picture != pictures.end();) {
-    const std::vector<PictureView> some(picture, picture + std::clamp<int64_t>(step / views_a_picture, 1, pictures.end() - picture));
-    step = std::min(step, std::ssize(some) * views_a_picture);
+    int64_t count = std::clamp<int64_t>(step / views_a_picture, 1, pictures.end() - picture);
+    if (runtime_ && dtype == dtype_) count = choose(count, views_a_picture, height_px, width_px);
+    const std::vector<PictureView> some(picture, picture + count);
+    const int64_t views = std::min(step, count * views_a_picture);
     try {
-      parts.push_back(guarded([&] { return start_some(some, step, options, clock); }));
+      parts.push_back(guarded([&] { return start_some(some, views, options, clock); }));
       picture += std::ssize(some);
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::OutOfMemory || (released && step == 1)) throw;
+      if (error.code() != ErrorCode::OutOfMemory || (released && views == 1)) throw;
       // Memory that others left may do; else fewer views do.
-      if (std::exchange(released, true)) step = (step + 1) / 2;
+      if (std::exchange(released, true)) step = (views + 1) / 2;
       release_memory();
     }
   }

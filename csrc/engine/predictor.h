@@ -15,6 +15,8 @@
 #include "engine/device_clock.h"
 #include "engine/device_lock.h"
 #include "engine/forward_graphs.h"
+#include "engine/forward_policy.h"
+#include "engine/side_stream.h"
 #include "nn/cornernet.h"
 #include "ops/corner_decode.h"
 #include "ops/image.h"
@@ -59,7 +61,13 @@ class Predictor {
   /// What the maps are computed in.
   at::ScalarType dtype_for(const DetectOptions& options) const { return options.in_fp32 && dtype_ == at::kHalf ? at::kFloat : dtype_; }
   int64_t view_bytes(int64_t height_px, int64_t width_px, at::ScalarType dtype) const;
+  /// Of a view: what the way around the hourglass takes when it is computed beside the way down.
+  int64_t beside_bytes(int64_t height_px, int64_t width_px) const;
+  /// Of the forward that is next, of an input in `dtype`.
+  CudaRules rules(at::ScalarType dtype) const;
   int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px, at::ScalarType dtype);
+  /// Of so many pictures that wait: how many the next forward takes.
+  int64_t choose(int64_t pictures, int64_t views_a_picture, int64_t height_px, int64_t width_px);
   /// Lets go of what a forward that has too little memory could use.
   void release_memory();
   /// start() of pictures that share an input, `step` views in a forward.
@@ -76,11 +84,14 @@ class Predictor {
 
   std::shared_ptr<DeviceRuntime> runtime_;
   std::optional<DeviceCalls> calls_;  // outlives what its stream works on
+  std::optional<SideStream> side_;
   CornerNet network_;
   CornerNetConfig config_;
   at::ScalarType dtype_;
   CudaRules rules_;
   std::optional<ForwardGraphs> graphs_;
+  ForwardPolicy policy_;   // on a GPU
+  bool searched_ = false;  // whether the kernels of the forward that is next are
   ActivationMemory activations_;
   std::map<std::pair<int64_t, int64_t>, int64_t> views_to_count_;
   std::map<Sizes, int64_t> forwards_of_;  // by the input's sizes

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "nn/beside.h"
 #include "nn/differentiable.h"
 
 namespace cornernet {
@@ -39,11 +40,13 @@ void HourglassModule::merge() {
 }
 
 at::Tensor HourglassModule::forward(const at::Tensor& x) const {
-  // Down first: the way around (up1), the largest map held here, is computed only when the deeper ones are gone.
+  // The way around (up1) beside the way down, whose small maps leave most of a GPU idle: the outermost hourglass takes the second stream. Without
+  // one, down first: the largest map held here is computed only when the deeper ones are gone.
+  Fork around(x, [&] { return layer(up1_, x); });
   at::Tensor low = layer(low1_, x);
   low = inner_ ? inner_->forward(low) : layer(*bottom_, std::move(low));
   low = layer(low3_, std::move(low));
-  return upsample_and_add(low, layer(up1_, x), sum_);
+  return upsample_and_add(low, around.join(), sum_);
 }
 
 at::Tensor HourglassModule::layer(const ResLayer& blocks, at::Tensor x) const {

@@ -31,6 +31,9 @@ class LruCache {
     entries_.emplace_front(std::move(key), std::move(value));
     return entries_.front().second;
   }
+  void erase(const Key& key) {
+    entries_.remove_if([&](const auto& entry) { return entry.first == key; });
+  }
   void clear() { entries_.clear(); }
   bool empty() const { return entries_.empty(); }
   size_t size() const { return entries_.size(); }

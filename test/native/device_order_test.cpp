@@ -1,12 +1,16 @@
 // The engine's way to a GPU on the stand-in: what it gives to streams is in order, whatever fails, and a mistake made on purpose is reported.
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/add.h>
+#include <ATen/ops/zeros.h>
 
 #include <future>
+#include <optional>
 #include <random>
 
 #include "engine/forward_graphs.h"
 #include "engine/predictor.h"
+#include "engine/side_stream.h"
 #include "op_cases.h"
 #include "stand_in.h"
 #include "test.h"
@@ -81,7 +85,8 @@ std::vector<DecodedViews> live(std::shared_ptr<DeviceRuntime> runtime, CudaRules
     before = std::move(result);
   }
   results.push_back(read_elsewhere(std::move(before)));
-  predictor->start(scene().pictures(3), options);  // nobody reads it
+  predictor->start(scene().pictures(1), options);  // nobody reads it
+  results.push_back(predictor->start(scene().pictures(3), options)());
   results.push_back(predictor->start(scene().pictures(2), options)());
   const HeadMaps heads = predictor->maps(scene().pictures(1)[0], options);
   results.push_back(decode_corners(heads, {ViewGeometry{1, 1, 0, 0}}, options.decode));
@@ -181,7 +186,8 @@ const OnOneThread pinned("device: results are read and let go while their stream
   DeviceEvent event(device);
   const RecordingSpan span(device, calls.stream(), device->make_pool());
   event.record(calls.stream());
-  check(reported(*device, "an event lands in a recording"), first_of(device->faults()));
+  event.synchronize();
+  check(reported(*device, "a thread waits for an event of a recording"), first_of(device->faults()));
 });
 
 /// Two detectors on one device, the second of which comes while the first is recorded.
@@ -236,7 +242,9 @@ const OnOneThread broken("device: a recording that breaks costs its speed alone,
   check(device->launches() == 0 && predictor->warnings().size() == 1, predictor->warnings().size(), " warnings");
   check(contains(predictor->warnings()[0], "127x127") && contains(predictor->warnings()[0], "not permitted"), predictor->warnings()[0]);
   device->while_recording = nullptr;
-  for (int i = 0; i < 4; ++i) predictor->start(scene().pictures(2), scene().options)();
+  DetectOptions plain = scene().options;
+  plain.flip = false;
+  for (int i = 0; i < 4; ++i) predictor->start(scene().pictures(1), plain)();
   check(device->launches() == 2, "another size is launched ", device->launches(), " times");
   check_clean(*device, "after a broken recording");
 });
@@ -256,6 +264,71 @@ const OnOneThread sticky("device: whatever call fails for good, the detector say
     device->check_that_all_is_freed();
     check_clean(*device, "call " + std::to_string(from) + " fails");
   }
+});
+
+/// A map that the main stream makes, the side stream reads while the main one goes on, and what the main one does with both afterwards.
+std::shared_ptr<StandIn> beside(Mutation mutation, bool throws = false) {
+  const auto device = std::make_shared<StandIn>(mutation);
+  {
+    DeviceCalls calls(device);
+    SideStream side(device, calls.stream());
+    const Beside::Offer offer(side);
+    const at::Tensor map = at::zeros({64});
+    try {
+      Fork around(map, [&] { return at::add(map, 1); });
+      if (throws) throw Error(ErrorCode::Closed, "given up");
+      device->tensor_used(calls.stream().get(), at::zeros({64}), true);
+      const at::Tensor result = around.join();
+      check(result[0].item<float>() == 1, "the way around is lost");
+    } catch (const Error&) {
+      device->tensor_used(calls.stream().get(), map, true);  // its memory serves the next one
+    }
+  }
+  device->check_that_all_is_freed();
+  return device;
+}
+
+const OnOneThread side("device: what runs beside the main stream is in order with it, also when that is given up", [] {
+  for (const bool throws : {false, true}) {
+    const auto device = beside({}, throws);
+    check_clean(*device, "a way around");
+    for (int i = 0; i < device->waits(); ++i) {
+      check(reported(*beside({.ignored_wait = i}, throws), "a map that two streams use"), "without wait ", i, " nothing is reported");
+    }
+  }
+});
+
+const OnOneThread recorded_beside("device: a recording has the way around on a second stream where memory allows", [] {
+  /// Waits within the recording; none where there is no recording.
+  const auto waits = [](double free) -> std::optional<int> {
+    const auto device = std::make_shared<StandIn>();
+    device->capacity = static_cast<int64_t>(free);
+    const auto predictor = scene().load(device);
+    int before = 0, within = 0;
+    device->in_forward = [&] { before = device->waits(); };
+    device->while_recording = [&] { within = device->waits() - before; };
+    try {
+      for (int i = 0; i < 4; ++i) predictor->start(scene().pictures(1), scene().options)();
+    } catch (const Error& error) {
+      check(error.code() == ErrorCode::OutOfMemory, error.what());
+    }
+    check_clean(*device, "a recording");
+    return device->launches() > 0 ? std::optional(within) : std::nullopt;
+  };
+  // The side stream waits once, and the main one once.
+  check(waits(16e9) == 2, "the way around has no second stream");
+  bool recorded_alone = false;
+  for (double free = 64e6; free > 1e5 && !recorded_alone; free *= 0.9) recorded_alone = waits(free) == 0;
+  check(recorded_alone, "little memory is not kept for the forward itself");
+});
+
+const OnOneThread canonical("device: tails of a batch take sizes that are known", [] {
+  const auto device = std::make_shared<StandIn>();
+  const auto predictor = scene().load(device);
+  const DecodedViews found = predictor->start(scene().pictures(3), scene().options)();
+  check(found.size() == 6 && predictor->forwards() == 3, predictor->forwards(), " forwards of a new padded size");
+  const DecodedViews expected = scene().load(nullptr)->start(scene().pictures(3), scene().options)();
+  check(same(found, expected), "the boxes are others");
 });
 
 const OnOneThread rules("device: LibTorch's settings are a forward's own while it is given to the device, and the process's afterwards", [] {
@@ -290,9 +363,10 @@ const OnOneThread memory("device: a forward that lacks memory has another try wi
     check_clean(*device, "memory that lacks");
     return predictor->views();
   };
-  check(lacking(0) == 4, "four views were not one forward");
-  check(lacking(1) == 8, "the same forward was not tried again");
-  check(lacking(2) == 12, "two times two views did not do");
+  // Of a size that is new, picture by picture.
+  check(lacking(0) == 2 + 2, "two views were not one forward");
+  check(lacking(1) == 2 + 2 + 2, "the same forward was not tried again");
+  check(lacking(2) == 2 + 2 + 4 * 1, "one view at a time did not do");
   refused(ErrorCode::OutOfMemory, [&] { lacking(9); });
 });
 

@@ -4,12 +4,16 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 
+#include <atomic>
 #include <cmath>
+#include <functional>
 
 #include "engine/architecture.h"
+#include "nn/beside.h"
 #include "nn/cornernet.h"
 #include "op_cases.h"
 #include "ops/conv.h"
+#include "runtime/interrupt.h"
 #include "test.h"
 #include "tiny_network.h"
 
@@ -195,6 +199,46 @@ const Registration turns("nn: sizes that take turns pack the weights once each",
   };
   check(forward_all() > 0, "nothing was packed");
   check(forward_all() == 0, "weights were packed again");
+});
+
+/// Computes at once, and notes what a second stream would be asked.
+class Noted : public Beside {
+ public:
+  at::Tensor begin(const at::Tensor&, const std::function<at::Tensor()>& work) override {
+    check(!open, "two at a time");
+    open = true;
+    ++begun;
+    return work();
+  }
+  void end() noexcept override { open = false; }
+
+  bool open = false;
+  int begun = 0;
+};
+
+const Registration around("nn: each stack's way around takes the second stream where one is offered, and gives it back whatever happens", [] {
+  const c10::InferenceMode inference;
+  at::manual_seed(6);
+  const auto config = tiny_config();
+  CornerNet network = network_of(config, draw_state_dict(config));
+  network.prepare(at::kFloat, at::kCPU);
+  const at::Tensor x = at::randn({1, 3, 127, 127}).contiguous(at::MemoryFormat::ChannelsLast);
+  const HeadMaps alone = network.forward(x);
+  Noted beside;
+  {
+    const Beside::Offer offer(beside);
+    check(relative_difference(alone, network.forward(x)) == 0, "the maps are others");
+    check(!beside.open && beside.begun == config.backbone.num_stacks, beside.begun, " times begun");
+    const std::atomic<bool> given_up{true};
+    interrupt_flag = &given_up;
+    refused(ErrorCode::Closed, [&] { network.forward(x); });
+    interrupt_flag = nullptr;
+    check(!beside.open, "work was left behind");
+    network.forward(x);
+    check(beside.begun >= 2 * config.backbone.num_stacks, "it was not given back");
+  }
+  network.forward(x);
+  check(beside.begun < 3 * config.backbone.num_stacks, "it was taken after the offer");
 });
 
 const OnEveryDevice folded("nn: folding and packing leave the maps as they are, for odd sizes and sizes that change", [](at::Device device) {

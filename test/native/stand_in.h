@@ -99,20 +99,29 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   }
   void free_event(Handle event) noexcept override {
     const std::lock_guard lock(mutex_);
+    in_recordings_.erase(event);
     events_.remove_if([&](const Clock& one) { return &one == event; });
   }
   void record(Handle event, Handle stream) override {
     const Call call(*this, "an event is recorded");
-    if (open_.contains(number(stream))) report("an event lands in a recording");
+    if (is_recorded(stream))
+      in_recordings_.insert(event);
+    else
+      in_recordings_.erase(event);
     *static_cast<Clock*>(event) = clocks_[number(stream)];
   }
   void wait(Handle stream, Handle event) override {
     const Call call(*this, "a stream waits");
+    if (in_recordings_.contains(event)) {
+      if (open_.empty()) report("a stream waits for an event of a recording that is over");
+      joined_.insert(number(stream));
+    }
     if (waits_++ == mutation_.ignored_wait) return;
     join(clocks_[number(stream)], *static_cast<Clock*>(event));
   }
   void synchronize(Handle event) override {
     const Call call(*this, "a thread waits");
+    if (in_recordings_.contains(event)) report("a thread waits for an event of a recording");
     if (waits_++ == mutation_.ignored_wait) return;
     join(thread_clock(), *static_cast<Clock*>(event));
   }
@@ -230,6 +239,7 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
       if (calls_ + 1 > fails_from) leave(stream, pool);
     }
     const Call call(*this, "a recording ends");
+    joined_.clear();
     Open& open = open_.at(number(stream));
     ++recorded_;
     Work& work = recordings_.emplace_back(std::move(open.work));
@@ -254,6 +264,11 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
     const std::lock_guard lock(mutex_);
     recordings_.remove_if([&](const Work& one) { return &one == recording; });
     leave_pool(pool);
+  }
+
+  void tensor_used(Handle stream, const at::Tensor& tensor, bool written) override {
+    const std::lock_guard lock(mutex_);
+    touch(tensor, next_on(stream), written, "a map that two streams use");
   }
 
   Memory memory() override {
@@ -447,6 +462,7 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
     pool_bytes_.erase(pool.second);
   }
   void leave(Handle stream, PoolId pool) {
+    joined_.clear();
     if (open_.erase(number(stream)) > 0) leave_pool(pool);
   }
 
@@ -464,6 +480,9 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   std::set<int> streams_;
   std::list<Clock> events_;
   std::map<int, Open> open_;
+  std::set<int> joined_;                 // streams that wait for what is recorded, and so are recorded too
+  std::set<const void*> in_recordings_;  // events
+  bool is_recorded(Handle stream) const { return open_.contains(number(stream)) || joined_.contains(number(stream)); }
   std::list<Work> recordings_;
   std::map<uint64_t, int> pool_users_;
   std::map<uint64_t, int64_t> pool_bytes_;
