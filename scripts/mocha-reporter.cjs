@@ -1,13 +1,25 @@
-// mocha's own spec report, and a last line with its counts in a form that any CI reads.
+// mocha's own spec report, the suites that took the longest, and a last line with the counts in a form that any CI reads.
 'use strict';
 const { reporters } = require('mocha');
+
+const shown = 12;
 
 module.exports = class extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
+    const begun = new Map();
+    const taken = [];
+    runner.on('suite', (suite) => begun.set(suite, performance.now()));
+    runner.on('suite end', (suite) => {
+      if (suite.parent?.root) taken.push({ title: suite.title, seconds: (performance.now() - begun.get(suite)) / 1000 });
+    });
     runner.once('end', () => {
       const { passes, failures, pending } = this.stats;
-      process.on('exit', () => console.log(`${passes} passed, ${failures} failed${pending > 0 ? `, ${pending} skipped` : ''}`));
+      const longest = taken.sort((a, b) => b.seconds - a.seconds).slice(0, shown);
+      process.on('exit', () => {
+        console.log(`the longest: ${longest.map(({ title, seconds }) => `${title} ${seconds.toFixed(0)} s`).join(', ')}`);
+        console.log(`${passes} passed, ${failures} failed${pending > 0 ? `, ${pending} skipped` : ''}`);
+      });
     });
   }
 };
