@@ -12,7 +12,6 @@ namespace cornernet::quantization {
 void fields(Is<QuantizerOptions> auto& options, auto&& field) {
   each(field, "path", options.path, "threads", options.threads, "wideShare", options.wide_share);
 }
-void fields(Is<QuantizerInfo> auto& info, auto&& field) { each(field, "threads", info.threads, "numClasses", info.num_classes, "wide", info.wide); }
 void fields(Is<Trial> auto& trial, auto&& field) { each(field, "what", trial.what, "error", trial.error, "chosen", trial.chosen); }
 void fields(Is<LayerReport> auto& layer, auto&& field) {
   each(field, "name", layer.name, "op", layer.op, "int8", layer.int8, "scale", layer.scale, "rounding", layer.rounding, "error", layer.error, "share",
@@ -55,11 +54,12 @@ void QuantizerWrap::Finalize(Napi::BasicEnv) { channel_->abandon(state_); }
 
 Napi::Value QuantizerWrap::begin(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    return channel_->submit(info.This(), kFirstCall, [state = state_, options = from_js<QuantizerOptions>(info[0], "quantize options")] {
-      state->quantizer.reset();
-      state->quantizer = std::make_unique<Quantizer>(options);
-      return result_of(state->quantizer->info());
-    });
+    return channel_->submit(info.This(), kFirstCall,
+                            [state = state_, options = from_js<QuantizerOptions>(info[0], "quantize options")]() -> Channel::Result {
+                              state->quantizer.reset();
+                              state->quantizer = std::make_unique<Quantizer>(options);
+                              return [](Napi::Env env) { return env.Undefined(); };
+                            });
   });
 }
 

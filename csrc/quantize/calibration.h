@@ -62,6 +62,9 @@ class Calibration {
   std::set<std::string> results_, before_results_;
 };
 
+/// The names of a block's tensors, from one of its convolutions'.
+inline std::string beside(const std::string& conv, const char* tensor) { return conv.substr(0, conv.size() - 5) + tensor; }
+
 /// The six maps and what they are called.
 std::vector<std::pair<std::string, at::Tensor>> named_maps(const HeadMaps& maps);
 

@@ -16,24 +16,6 @@ int levels_of(bool has_sign) { return has_sign ? 127 : 255; }
 
 }  // namespace
 
-std::string name_of(Method method) {
-  switch (method) {
-    case Method::Largest:
-      return "largest";
-    case Method::Percentile99999:
-      return "99.999th percentile";
-    case Method::Percentile9999:
-      return "99.99th percentile";
-    case Method::Percentile999:
-      return "99.9th percentile";
-    case Method::SquaredError:
-      return "least squared error";
-    case Method::Entropy:
-      return "entropy";
-  }
-  return "";
-}
-
 void Histogram::add(const float* values, int64_t count, float largest) {
   if (range_ == 0 && largest > 0) range_ = std::max(largest, static_cast<float>(kSmallestClip));
   while (range_ < largest) {

@@ -1,7 +1,6 @@
 // How large a map's numbers are, and which of them 8 bits are best spent on.
 #pragma once
 #include <cstdint>
-#include <string>
 #include <vector>
 
 namespace cornernet::quantization {
@@ -11,7 +10,11 @@ namespace cornernet::quantization {
 enum class Method { Largest, Percentile99999, Percentile9999, Percentile999, SquaredError, Entropy };
 constexpr Method kMethods[] = {Method::Largest,       Method::Percentile99999, Method::Percentile9999,
                                Method::Percentile999, Method::SquaredError,    Method::Entropy};
-std::string name_of(Method method);
+/// As the report names it.
+constexpr const char* name_of(Method method) {
+  constexpr const char* kNames[] = {"largest", "99.999th percentile", "99.99th percentile", "99.9th percentile", "least squared error", "entropy"};
+  return kNames[static_cast<int>(method)];
+}
 
 /// Of magnitudes. The range doubles, two bins becoming one, as larger numbers come.
 class Histogram {

@@ -18,11 +18,6 @@ struct QuantizerOptions {
   double wide_share = 0.05;
 };
 
-struct QuantizerInfo {
-  int threads = 0, num_classes = 0;
-  std::string wide;  // what is not of 8 bits: "bf16" or "fp32"
-};
-
 /// A way to compute that was tried on the probes.
 struct Trial {
   std::string what;
@@ -59,7 +54,6 @@ class Quantizer {
   /// Error(Device) on a CPU without VNNI or AMX.
   explicit Quantizer(const QuantizerOptions& options);
   ~Quantizer();
-  const QuantizerInfo& info() const;
   /// Looks at what the fp32 network makes of the picture; the first ones become the probes on which ways are tried.
   void observe(const Picture& picture);
   /// Tries the next way; none when all are tried. Error(Input) when nothing was observed, or maps were not finite.
