@@ -1,15 +1,16 @@
 #include "nn/layers.h"
 
 #include <ATen/ops/add.h>
+#include <ATen/ops/aminmax.h>
 #include <ATen/ops/any.h>
 #include <ATen/ops/div.h>
-#include <ATen/ops/isfinite.h>
 #include <ATen/ops/lt.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/sqrt.h>
 #include <ATen/ops/sub.h>
 
+#include <cmath>
 #include <utility>
 
 #include "nn/differentiable.h"
@@ -19,6 +20,16 @@
 #include "runtime/interrupt.h"
 
 namespace cornernet {
+namespace {
+
+/// NaN is both the least and the largest where there is one.
+bool is_finite(const at::Tensor& x) {
+  const auto [least, most] = at::aminmax(x);
+  return std::isfinite(least.item<double>()) && std::isfinite(most.item<double>());
+}
+
+}  // namespace
+
 NormedConv::NormedConv(Dimensions dimensions, std::string conv_name, std::string norm_name, bool relu)
     : dimensions_(dimensions), conv_name_(std::move(conv_name)), norm_name_(std::move(norm_name)), relu_(relu) {}
 
@@ -67,7 +78,7 @@ void NormedConv::prepare(const std::string& prefix, const Preparation& how) {
   const bool int8 = calibrated.weight_scale.defined();
   const auto [weight, bias] = folded(prefix, int8 ? at::kFloat : how.dtype, how.read);
   // fp16 ends at 65504; the other types' largest numbers are fp32's.
-  if (how.dtype == at::kHalf && !(at::isfinite(weight).all().item<bool>() && at::isfinite(bias.to(how.dtype)).all().item<bool>())) {
+  if (how.dtype == at::kHalf && !(is_finite(weight) && is_finite(bias.to(how.dtype)))) {
     throw Error(ErrorCode::Checkpoint, prefix + conv_name_ + (norm_name_.empty() ? "" : ", with the norm folded in,") +
                                            " holds numbers beyond fp16's 65504: use precision 'bf16' or 'fp32'");
   }

@@ -1,7 +1,6 @@
 #include "ops/conv.h"
 
 #include <ATen/Context.h>
-#include <ATen/core/List.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/cudnn_convolution_add_relu.h>
 #include <ATen/ops/zeros.h>
@@ -14,12 +13,6 @@
 
 namespace cornernet {
 namespace {
-
-using Ints = at::IntArrayRef;
-using Scalars = c10::List<std::optional<at::Scalar>>;
-using Attribute = std::optional<std::string_view>;
-
-constexpr std::array<int64_t, 2> kNoDilation{1, 1};
 
 at::Tensor onednn_pack(const at::Tensor& weight, Ints padding, Ints stride, Ints input_size) {
   static const auto op =

@@ -117,8 +117,7 @@ at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, cons
   require(first.q_zero_point() == 0 && second.q_zero_point() == 0 && sum.zero_point == 0, "maps of 8 bits must have no zero point");
   const OrderedPair pair = ordered(first_bytes, direction_a, second_bytes, direction_b);
   at::Tensor y = at::empty_like(pair.vertical);
-  const auto factor = [&](const at::Tensor& map) { return static_cast<float>(map.q_scale() / sum.scale); };
-  const float vertical = factor(pair.swapped ? second : first), horizontal = factor(pair.swapped ? first : second);
+  const float vertical = factor_to(pair.swapped ? second : first, sum), horizontal = factor_to(pair.swapped ? first : second, sum);
   if (y.numel() > 0) cpu::corner_pool_pair_bytes(pair.vertical, vertical, pair.horizontal, horizontal, pair.view, y);
   return as_quantized(y, sum);
 }

@@ -3,6 +3,7 @@
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include <array>
 #include <optional>
 #include <string_view>
 
@@ -16,5 +17,7 @@ c10::TypedOperatorHandle<Signature> onednn_op(const char* name, const char* over
 using Ints = at::IntArrayRef;
 using Scalars = c10::List<std::optional<at::Scalar>>;
 using Attribute = std::optional<std::string_view>;
+
+inline constexpr std::array<int64_t, 2> kNoDilation{1, 1};
 
 }  // namespace cornernet

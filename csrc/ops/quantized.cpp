@@ -41,6 +41,8 @@ at::Tensor bytes_of(const at::Tensor& map) {
 
 Affine affine_of(const at::Tensor& map) { return {map.q_scale(), map.q_zero_point()}; }
 
+float factor_to(const at::Tensor& map, const Affine& sum) { return static_cast<float>(map.q_scale() / sum.scale); }
+
 at::Tensor quantize(const at::Tensor& input, const Affine& affine) {
   require(input.is_cpu() && (input.scalar_type() == at::kFloat || input.scalar_type() == at::kBFloat16), "only fp32 and bf16 on the CPU become such");
   const at::Tensor x = input.contiguous(format_of(input));

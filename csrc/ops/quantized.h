@@ -16,6 +16,8 @@ at::Tensor as_quantized(const at::Tensor& bytes, const Affine& affine);
 at::Tensor bytes_of(const at::Tensor& map);
 /// Of a map of 8 bits.
 Affine affine_of(const at::Tensor& map);
+/// By which a byte of a map without a zero point is multiplied to become a part of `sum`'s byte.
+float factor_to(const at::Tensor& map, const Affine& sum);
 
 /// To the nearest, ties to even, in fp32: x * (1 / scale) + zero_point; what lies beyond 0 and 255 becomes them, NaN becomes 0. x: fp32 or bf16 on
 /// the CPU, contiguous or channels-last, which the result is too.

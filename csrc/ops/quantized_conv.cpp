@@ -12,8 +12,6 @@ namespace {
 
 using List = c10::List<int64_t>;
 
-constexpr std::array<int64_t, 2> kNoDilation{1, 1};
-
 void require(bool holds, const char* sentence) {
   if (!holds) throw Error(ErrorCode::Input, std::string("a convolution in 8 bits: ") + sentence);
 }

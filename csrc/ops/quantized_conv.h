@@ -26,8 +26,7 @@ class QuantizedConv {
   at::Tensor forward_add_relu_over(const at::Tensor& x, const at::Tensor& residual, const std::optional<Affine>& to) const;
 
   int64_t weight_bytes() const { return weight_bytes_; }
-  /// Of the network's calibration: fp32 [out].
-  const at::Tensor& bias() const { return bias_; }
+  /// fp32 [out].
   void set_bias(const at::Tensor& bias) { bias_ = bias; }
 
  private:

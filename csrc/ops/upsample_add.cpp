@@ -52,8 +52,7 @@ at::Tensor upsample_nearest_add(const at::Tensor& low_map, const at::Tensor& ski
   const at::MemoryFormat format = format_of(skip_bytes);
   const at::Tensor low = low_bytes.contiguous(format), skip = skip_bytes.contiguous(format);
   at::Tensor y = at::empty_like(skip);
-  const auto factor = [&](const at::Tensor& map) { return static_cast<float>(map.q_scale() / sum.scale); };
-  if (y.numel() > 0) cpu::upsample_add_bytes(low, factor(low_map), skip, factor(skip_map), view_of(low, skip), y);
+  if (y.numel() > 0) cpu::upsample_add_bytes(low, factor_to(low_map, sum), skip, factor_to(skip_map, sum), view_of(low, skip), y);
   return as_quantized(y, sum);
 }
 

@@ -56,6 +56,11 @@ inline void skip_without_gpu() {
   if (cuda_device_count() == 0 || !cuda_device(0).has_code) skip("no CUDA device, or a build without code for it");
 }
 
+/// Where a CPU's sums of 8-bit products saturate.
+inline void skip_without_int8() {
+  if (!computes_int8(at::kCPU)) skip("this CPU has neither VNNI nor AMX");
+}
+
 /// Registers `body(device)` for the CPU and for the GPU, where it skips without one.
 struct OnEveryDevice {
   OnEveryDevice(const std::string& name, std::function<void(at::Device)> body) {

@@ -27,10 +27,6 @@ namespace {
 
 constexpr at::MemoryFormat kFormats[] = {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast};
 
-void skip_without_int8() {
-  if (!computes_int8(at::kCPU)) skip("this CPU has neither VNNI nor AMX");
-}
-
 template <typename T>
 at::Tensor draw_whole(at::IntArrayRef shape, int least, int most, unsigned seed) {
   std::mt19937 random(seed);

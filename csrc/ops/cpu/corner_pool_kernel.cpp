@@ -8,7 +8,7 @@
 
 #include "ops/cpu/element.h"
 #include "ops/cpu/kernels.h"
-#include "ops/cpu/rounding.h"
+#include "ops/cpu/sum.h"
 #include "ops/cpu/widest_vectors.h"
 
 namespace cornernet::cpu {
@@ -107,21 +107,6 @@ template <typename T>
 void scan_backward(const T* grad_y, const T* x, T* grad_x, const ScanView& view) {
   for_every_strip(view, [=](const Strip& strip, int64_t lane_step) { backward_strip(grad_y, x, grad_x, strip, lane_step); });
 }
-
-/// How two maxima become one element: their sum, rounded once.
-template <typename T>
-struct Sum {
-  using Wide = typename Element<T>::Wide;
-  T operator()(Wide vertical, Wide horizontal) const { return Element<T>::store(vertical + horizontal); }
-};
-
-/// Of bytes that stand for numbers of three scales.
-struct ByteSum {
-  float vertical_factor, horizontal_factor;
-  uint8_t operator()(uint8_t vertical, uint8_t horizontal) const {
-    return to_byte(static_cast<float>(vertical) * vertical_factor + static_cast<float>(horizontal) * horizontal_factor);
-  }
-};
 
 /// The maximum's neutral element, so that a scan's first position needs no case of its own.
 template <typename Wide>

@@ -21,14 +21,15 @@ void corner_pool_pair(const at::Tensor& a, const at::Tensor& b, const PairView& 
 /// y = skip + nearest(low, size of skip).
 void upsample_add(const at::Tensor& low, const at::Tensor& skip, const UpsampleView& view, at::Tensor& y);
 
+/// Both of uint8 maps, whose sum is rounded: y = pooled a * factor_a + pooled b * factor_b.
+void corner_pool_pair_bytes(const at::Tensor& a, float factor_a, const at::Tensor& b, float factor_b, const PairView& view, at::Tensor& y);
+void upsample_add_bytes(const at::Tensor& low, float factor_low, const at::Tensor& skip, float factor_skip, const UpsampleView& view, at::Tensor& y);
+
 /// Maps are channels-last; ops/norm.h says the rest.
 void channel_moments(const at::Tensor& x, at::Tensor& mean, at::Tensor& variance);
 void apply_norm(const at::Tensor& x, const ChannelAffine& affine, const at::Tensor& residual, bool relu, at::Tensor& y);
 void apply_norm_backward(const at::Tensor& grad_y, const at::Tensor& x, const ChannelAffine& affine, const at::Tensor& residual, bool relu,
                          const at::Tensor& mean, const at::Tensor& inverse_deviation, bool measured, NormGradients& gradients);
-/// The same of uint8 maps, whose sum is rounded: y = pooled a * factor_a + pooled b * factor_b.
-void corner_pool_pair_bytes(const at::Tensor& a, float factor_a, const at::Tensor& b, float factor_b, const PairView& view, at::Tensor& y);
-void upsample_add_bytes(const at::Tensor& low, float factor_low, const at::Tensor& skip, float factor_skip, const UpsampleView& view, at::Tensor& y);
 
 /// bytes = x * factor + zero_point, rounded; y = (bytes - zero_point) * scale; rounded[o, ...] = weight[o, ...] / scale[o], rounded.
 void quantize(const at::Tensor& x, float factor, float zero_point, at::Tensor& bytes);

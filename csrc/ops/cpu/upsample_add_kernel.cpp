@@ -6,37 +6,25 @@
 
 #include "ops/cpu/element.h"
 #include "ops/cpu/kernels.h"
-#include "ops/cpu/rounding.h"
+#include "ops/cpu/sum.h"
 #include "ops/cpu/widest_vectors.h"
 
 namespace cornernet::cpu {
 namespace {
 
-/// skip + low, rounded once.
-template <typename T>
-struct Sum {
-  T operator()(T low, T skip) const { return Element<T>::store(Element<T>::load(skip) + Element<T>::load(low)); }
-};
-
-/// Of bytes that stand for numbers of three scales.
-struct ByteSum {
-  float low_factor, skip_factor;
-  uint8_t operator()(uint8_t low, uint8_t skip) const {
-    return to_byte(static_cast<float>(skip) * skip_factor + static_cast<float>(low) * low_factor);
-  }
-};
-
 template <typename T, typename Add>
 inline void add_pixel(const T* __restrict low, const T* __restrict skip, T* __restrict y, int64_t channels, const Add& add) {
-  for (int64_t c = 0; c < channels; ++c) y[c] = add(low[c], skip[c]);
+  using E = Element<T>;
+  for (int64_t c = 0; c < channels; ++c) y[c] = add(E::load(low[c]), E::load(skip[c]));
 }
 
 /// One row: pixel x takes the smaller map's pixel sources[x]. `channels` is a constant for planes.
 template <typename T, typename Add>
 inline void add_row(const T* low, const T* __restrict skip, T* __restrict y, const int32_t* __restrict sources, int64_t width, int64_t channels,
                     const Add& add) {
+  using E = Element<T>;
   if (channels == 1) {
-    for (int64_t x = 0; x < width; ++x) y[x] = add(low[sources[x]], skip[x]);
+    for (int64_t x = 0; x < width; ++x) y[x] = add(E::load(low[sources[x]]), E::load(skip[x]));
     return;
   }
   for (int64_t x = 0; x < width; ++x) add_pixel(low + sources[x] * channels, skip + x * channels, y + x * channels, channels, add);
