@@ -150,6 +150,16 @@ std::vector<Work> work_at_scales(const ForwardShape& shape, const WorkOf& work_o
   return all;
 }
 
+/// Every sum, and what every convolution makes but the heads' last ones: as int8 networks mostly are.
+void keep_in_8_bits(CornerNet& network) {
+  const CornerNet::Parts parts = network.parts();
+  for (const auto& [prefix, conv] : parts.convs) {
+    const std::string name = conv->name(prefix);
+    if (!(name.starts_with("bbox_head.") && name.ends_with(".1.conv"))) conv->output().set_scale(1);
+  }
+  for (const auto& [name, sum] : parts.sums) sum->set_scale(1);
+}
+
 Map to_map(const at::Tensor& tensor) {
   const at::Tensor values = tensor.select(0, 0);
   Map map;
@@ -194,7 +204,7 @@ void Detector::Impl::load(const LoadOptions& options) {
   assign_parameters(network, tensors);
   tensors.clear();  // the network holds what it needs
   const TensorReader read = [&checkpoint](const at::Tensor& tensor) { return checkpoint.read(tensor); };
-  const Int8Layers calibrated = read_quantization(network, checkpoint.take_quantization(), read);
+  const Int8Layers calibrated = read_quantization(outputs_of(network), checkpoint.take_quantization(), read);
   if (asked && calibrated.empty()) {
     throw Error(ErrorCode::Option, "precision 'int8' needs a calibrated checkpoint, which " + options.path +
                                        " is not: `cornernet quantize --weights <file> --images <folder> --output <file>` makes one");
@@ -268,8 +278,9 @@ std::vector<Work> Detector::work(const ForwardShape& shape) const {
 
 std::vector<Work> hourglass104_work(const ForwardShape& shape, const std::string& precision) {
   return guarded([&] {
-    const auto dtype = precision == "fp32" ? at::kFloat : precision == "bf16" ? at::kBFloat16 : at::kHalf;
-    const CornerNet network(CornerNetConfig{});
+    const auto dtype = precision == "fp32" ? at::kFloat : precision == "fp16" ? at::kHalf : at::kBFloat16;
+    CornerNet network(CornerNetConfig{});
+    if (precision == "int8") keep_in_8_bits(network);
     return work_at_scales(shape, [&](int64_t views, int64_t height_px, int64_t width_px) { return network.work(views, height_px, width_px, dtype); });
   });
 }

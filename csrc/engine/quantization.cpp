@@ -42,17 +42,13 @@ void check_finite(const std::string& name, const at::Tensor& numbers) {
 
 }  // namespace
 
-Int8Layers read_quantization(CornerNet& network, const NamedTensors& stated, const TensorReader& read) {
-  std::map<std::string, int64_t> outputs;  // of each convolution; 0 for sums
-  const CornerNet::Parts parts = network.parts();
-  for (const auto& [prefix, conv] : parts.convs) outputs[conv->name(prefix)] = conv->dimensions().out_channels;
-  for (const auto& [name, sum] : parts.sums) outputs[name] = 0;
+Int8Layers read_quantization(const LayerOutputs& network, const NamedTensors& stated, const TensorReader& read) {
   Int8Layers layers;
   for (const auto& [name, placed] : stated) {
     const size_t dot = name.rfind('.');
     const std::string layer = name.substr(0, dot), what = dot == std::string::npos ? "" : name.substr(dot + 1);
-    const auto known = outputs.find(layer);
-    if (known == outputs.end()) refuse("the network has no " + layer);
+    const auto known = network.find(layer);
+    if (known == network.end()) refuse("the network has no " + layer);
     const bool for_each = what == kWeightScale || what == kBiasShift;
     if (!(for_each && known->second > 0) && what != kOutputScale) refuse(layer + " has no " + what);
     const at::Tensor numbers = numbers_of(name, placed, for_each ? std::vector<int64_t>{known->second} : std::vector<int64_t>{}, read);

@@ -1,4 +1,5 @@
-// A pickle in an archive with storages that are whole: the tensors it describes lie within their storages, to the last element.
+// A pickle in an archive with storages that are whole: the tensors it describes lie within their storages, to the last element, and what it says of
+// an int8 network is read or refused.
 #include "checkpoint/checkpoint.h"
 
 #include <sys/mman.h>
@@ -6,6 +7,7 @@
 
 #include <cstdlib>
 
+#include "engine/quantization.h"
 #include "fuzz.h"
 #include "zip_writer.h"
 
@@ -42,7 +44,15 @@ unsigned touch(const at::Tensor& tensor) {
 FUZZ_TARGET(checkpoint) {
   const std::string pickled = fuzz::text_of(input);
   const std::string storage(64, '\x01');
+  std::string scales;  // 16 times 0.5 in fp32
+  for (int i = 0; i < 16; ++i) scales += std::string("\0\0\0\x3f", 4);
   const Scratch file(
-      fuzz::zip_of({{"a/data.pkl", pickled}, {"a/byteorder", "little"}, {"a/data/0", storage}, {"a/data/1", storage}, {"a/version", "3\n"}}));
+      fuzz::zip_of({{"a/data.pkl", pickled}, {"a/byteorder", "little"}, {"a/data/0", storage}, {"a/data/1", scales}, {"a/version", "3\n"}}));
   for (const auto& [name, tensor] : load_checkpoint(file.path()).tensors) touch(tensor);
+  CheckpointFile opened(file.path());
+  const Int8Layers layers =
+      read_quantization({{"conv", 2}, {"sum", 0}}, opened.take_quantization(), [&](const at::Tensor& placed) { return opened.read(placed); });
+  for (const auto& [name, layer] : layers) {
+    if (layer.weight_scale.defined()) touch(layer.weight_scale);
+  }
 }

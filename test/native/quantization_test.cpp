@@ -13,8 +13,8 @@
 #include <functional>
 
 #include "engine/architecture.h"
-#include "engine/device.h"
 #include "nn/cornernet.h"
+#include "op_cases.h"
 #include "quantize/histogram.h"
 #include "runtime/error.h"
 #include "test.h"
@@ -82,7 +82,7 @@ double distance(const HeadMaps& a, const HeadMaps& b) {
 }
 
 const Registration mixtures("int8 network: maps stay near fp32's, whichever maps have 8 bits", [] {
-  if (!computes_int8(at::kCPU)) skip("this CPU has neither VNNI nor AMX");
+  skip_without_int8();
   const c10::InferenceMode inference;
   const Networks drawn = draw_networks();
   const std::vector<std::pair<const char*, std::function<bool(const std::string&)>>> mixtures{
@@ -110,7 +110,7 @@ const Registration mixtures("int8 network: maps stay near fp32's, whichever maps
 });
 
 const Registration work("int8 network: its work says what is of 8 bits", [] {
-  if (!computes_int8(at::kCPU)) skip("this CPU has neither VNNI nor AMX");
+  skip_without_int8();
   const c10::InferenceMode inference;
   const Networks drawn = draw_networks();
   const Int8Layers layers = layers_of(drawn, [](const std::string& name) { return name == "backbone.stem.0.conv"; });
@@ -143,7 +143,8 @@ const Registration impossible("int8 network: layers that don't fit each other ar
 
 const Registration statements("int8 network: what a checkpoint says is read, and refused where it is damaged", [] {
   const Networks drawn = draw_networks();
-  CornerNet network = fresh(drawn);
+  CornerNet drawn_network = fresh(drawn);
+  const LayerOutputs network = outputs_of(drawn_network);
   const std::string conv = "backbone.stem.0.conv", sum = "backbone.hourglass_modules.0.sum";
   const auto read = [&](const std::string& name, const at::Tensor& tensor) { return read_quantization(network, {{name, tensor}}, {}); };
   const at::Tensor eight = at::full({8}, 0.5), one = at::scalar_tensor(0.25);
