@@ -133,9 +133,7 @@ async function start(peer: string, settings: DetectSettings, { calibrated, pytho
     if (!ours) return measured;
     const wholeWaySeconds = (await child.turn('whole')).seconds / wholeWayBatches;
     const wholeWayOfNetwork = (measured['networkSeconds'] ?? NaN) / wholeWaySeconds;
-    const { flops } = total(
-      loadNative().networkWork({ width, height, views: views * batch, precision: precision === 'int8' ? 'bf16' : precision }),
-    );
+    const { flops } = total(loadNative().networkWork({ width, height, views: views * batch, precision }));
     const peak = peaks.find((one) => one.precision === precision) as Peak;
     return { ...measured, wholeWaySeconds, wholeWayOfNetwork, ofPeak: flops / measured.seconds / computePeak(peak) };
   };
@@ -171,7 +169,8 @@ void run({
     const makeCase = async (size: string): Promise<Case> => {
       const [width = 0, height = 0, views = 0] = size.split('x').map((side) => wholeNumber('sizes', side));
       const whole = { output: join(folder, 'whole.jsonl'), wholeWayBatches };
-      const calibration = await makeCalibration(folder, width, height, wholeNumber('calibration', values.calibration));
+      const int8 = peers.some((peer) => peer === 'openvino-int8' || (peer === 'ours-int8' && values.calibrated === ''));
+      const calibration = int8 ? await makeCalibration(folder, width, height, wholeNumber('calibration', values.calibration)) : '';
       const settings = {
         file,
         calibration,

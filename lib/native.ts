@@ -308,7 +308,7 @@ export interface NativeAddon {
   /** Corner pooling of fp32 data shaped [..., height, width] on `device`. */
   cornerPool(data: Float32Array, shape: number[], direction: 'top' | 'bottom' | 'left' | 'right', device: string): Promise<Float32Array>;
   /** As NativeDetector.work, of HourglassNet-104 with the published head. */
-  networkWork(options: { width: number; height: number; views: number; precision: 'fp32' | 'bf16' | 'fp16' }): NativeWork[];
+  networkWork(options: { width: number; height: number; views: number; precision: 'fp32' | 'bf16' | 'fp16' | 'int8' }): NativeWork[];
   /** Verifies an operator against ATen's composition and times it; rejects with ERR_INTERNAL when it computes something else. */
   benchOperator(work: NativeWork, setting: NativeBenchSetting): Promise<NativeBenchReport>;
   /**

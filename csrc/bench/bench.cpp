@@ -160,8 +160,7 @@ Report bench_operator(const Work& work, const Setting& setting) {
   return guarded([&] {
     const Target target = target_of(setting);
     const RulesInForce rules = engine_rules();
-    if (target.int8) throw Error(ErrorCode::Option, "operators are measured in fp32, bf16 and fp16");
-    const Operator measured = make_operator(work, target.dtype, target.device);
+    const Operator measured = make_operator(work, target.dtype, target.device, target.int8);
     Report report;
     report.largest_error = measured.error(measured.ours());
     if (!(report.largest_error <= 1)) {

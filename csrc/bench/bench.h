@@ -11,7 +11,7 @@ namespace cornernet::bench {
 /// Where and how long to measure.
 struct Setting {
   std::string device = "cpu";      // as LoadOptions
-  std::string precision = "fp32";  // "fp32", "bf16", "fp16"; "int8" for peaks on the CPU
+  std::string precision = "fp32";  // "fp32", "bf16", "fp16"; "int8" on the CPU
   int threads = 0;                 // 0: the cores this process may use
   double seconds = 1;              // for all candidates together
 };

@@ -14,7 +14,7 @@ struct Operator {
   std::function<double(const at::Tensor& result)> error;
 };
 
-/// Throws Error(Option) for an operator of another name or for sides that can't be.
-Operator make_operator(const Work& work, at::ScalarType dtype, at::Device device);
+/// `int8`: on maps of 8 bits, on the CPU. Throws Error(Option) for an operator of another name or for sides that can't be.
+Operator make_operator(const Work& work, at::ScalarType dtype, at::Device device, bool int8 = false);
 
 }  // namespace cornernet::bench

@@ -6,14 +6,14 @@ import { undisturbed } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import type { PictureSize } from './model.js';
 import { measurePeak, roof } from './peaks.js';
-import { reportHead, type KernelPrecision, type KernelResult, type KernelsReport, type Peak } from './schema.js';
+import { reportHead, type FixedPrecision, type KernelResult, type KernelsReport, type Peak } from './schema.js';
 import { summarize } from './statistics.js';
 
 export interface KernelsBenchOptions {
   readonly device: string;
   /** 0: the cores this process may use. */
   readonly threads: number;
-  readonly precisions: readonly KernelPrecision[];
+  readonly precisions: readonly FixedPrecision[];
   readonly sizes: readonly PictureSize[];
   /** In one forward: pictures times views. */
   readonly views: number;
@@ -27,7 +27,8 @@ export interface KernelsBenchOptions {
 const insideTheClock =
   'one call of an operator on tensors in the device’s memory, channels-last, the result’s allocation included; by CUDA events on a GPU. ' +
   'Shapes: those of HourglassNet-104 with the last head level, each once. Before timing, the result is held against what ' +
-  'ATen gives in fp32 (convolutions within the rounding of their products and of the result; the others bit for bit). ' +
+  'ATen gives in fp32 (convolutions within the rounding of their products and of the result; the others bit for bit; int8 within one step of 8 bits, ' +
+  'beside ATen on the numbers that the bytes stand for). ' +
   'ours, aten and copy (of as many bytes) take turns in every round; cold: single calls after as many bytes as stated were written elsewhere. ' +
   'FLOPs: additions, multiplications and comparisons; bytes: every input read once, the result written once.';
 
@@ -93,6 +94,7 @@ export async function benchKernels(options: KernelsBenchOptions): Promise<Kernel
     const setting = { device: options.device, precision, threads, seconds: options.seconds };
     const work = options.sizes.flatMap((size) => native.networkWork({ ...size, views: options.views, precision }));
     for (const { work: one, calls } of distinct(work)) {
+      if (precision === 'int8' && !one.int8) continue; // what stays wide is measured in that type
       if (options.operators.length > 0 && !options.operators.includes(one.op)) continue;
       const result = await measureOne(one, calls, setting, peak);
       results.push(result);

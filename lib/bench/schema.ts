@@ -315,8 +315,8 @@ export type PipelineResult = z.infer<typeof pipelineResult>;
 export type Peak = z.infer<typeof peak>;
 export type Stage = z.infer<typeof stage>;
 export type FixedPrecision = z.infer<typeof precision>;
-/** What the operators are measured in one by one. */
-export type KernelPrecision = Exclude<FixedPrecision, 'int8'>;
+/** What training is measured in. */
+export type TrainPrecision = Exclude<FixedPrecision, 'int8'>;
 
 /** What every report begins with. */
 export function reportHead(): { format: 'cornernet-bench'; version: 1; date: string } {

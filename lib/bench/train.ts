@@ -5,13 +5,13 @@ import { presets } from '../train/presets.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine, forgetPeak, peakBytes } from './machine.js';
 import { noisePicture } from './model.js';
-import { reportHead, type KernelPrecision, type TrainReport, type TrainResult } from './schema.js';
+import { reportHead, type TrainPrecision, type TrainReport, type TrainResult } from './schema.js';
 import { measure, type Rule } from './windows.js';
 
 export interface TrainCase {
   readonly network: TrainResult['network'];
   readonly device: string;
-  readonly precision: KernelPrecision;
+  readonly precision: TrainPrecision;
   readonly threads: number;
   /** Pixels of a side of what the network sees. */
   readonly size: number;

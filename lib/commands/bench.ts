@@ -7,7 +7,7 @@ import { compareReports } from '../bench/compare.js';
 import { benchKernels } from '../bench/kernels.js';
 import { benchModel, type PictureSize } from '../bench/model.js';
 import { benchPipeline } from '../bench/pipeline.js';
-import { readReport, shownViews, trainName, type KernelPrecision, type Report } from '../bench/schema.js';
+import { readReport, shownViews, trainName, type FixedPrecision, type Report, type TrainPrecision } from '../bench/schema.js';
 import { comparisonTable, describeReport, drawTable, furtherTables, resultTable } from '../bench/tables.js';
 import { benchTrain, type TrainCase } from '../bench/train.js';
 import type { Rule } from '../bench/windows.js';
@@ -188,16 +188,16 @@ function kernelDevice(device: string): string {
   return device === 'cuda' ? 'cuda:0' : device;
 }
 
-function fixedPrecisions(text: string, others = ''): KernelPrecision[] {
-  const precisions = listOf(text, '--precision') as KernelPrecision[];
-  const wrong = precisions.find((precision) => !['fp32', 'bf16', 'fp16'].includes(precision));
-  if (wrong !== undefined) throw new CornerNetError('ERR_OPTION', `--precision takes ${others}fp32, bf16 and fp16, not '${wrong}'`);
-  return precisions;
+function fixedPrecisions<T extends FixedPrecision>(text: string, known: readonly T[], others = ''): T[] {
+  const precisions = listOf(text, '--precision') as T[];
+  const wrong = precisions.find((precision) => !known.includes(precision));
+  if (wrong === undefined) return precisions;
+  throw new CornerNetError('ERR_OPTION', `--precision takes ${others}${known.slice(0, -1).join(', ')} and ${known.at(-1)}, not '${wrong}'`);
 }
 
 /** 'auto' is fp32 and what the network would run in. */
-function kernelPrecisions(text: string, device: string): KernelPrecision[] {
-  if (text !== 'auto') return fixedPrecisions(text, 'auto, ');
+function kernelPrecisions(text: string, device: string): FixedPrecision[] {
+  if (text !== 'auto') return fixedPrecisions<FixedPrecision>(text, ['fp32', 'bf16', 'fp16', 'int8'], 'auto, ');
   if (device !== 'cpu') return ['fp32', 'fp16'];
   return loadNative().buildInfo().cpuFeatures.includes('avx512_bf16') ? ['fp32', 'bf16'] : ['fp32'];
 }
@@ -241,7 +241,7 @@ async function runTrain(flags: TrainBenchFlags): Promise<void> {
     if (word !== 'yes' && word !== 'no') throw new CornerNetError('ERR_OPTION', `--recompute takes yes, no or both, not '${word}'`);
     return word === 'yes';
   });
-  const cases = fixedPrecisions(flags.precision).flatMap((precision) =>
+  const cases = fixedPrecisions<TrainPrecision>(flags.precision, ['fp32', 'bf16', 'fp16']).flatMap((precision) =>
     sizes.flatMap((size) =>
       batches.flatMap((batch) =>
         again.map((recompute): TrainCase => {
@@ -310,7 +310,7 @@ export function register(bench: Command): void {
     .description("each operator over HourglassNet-104's shapes: verified, then timed against ATen, a copy and the machine's roofline")
     .addOption(new Option('--device <device>', 'auto, cpu, cuda or cuda:N').default('auto'))
     .addOption(numeric('--threads <n>', 'CPU threads (default: the cores this process may use)'))
-    .addOption(new Option('--precision <list>', 'fp32, bf16, fp16; auto: fp32 and what the network would run in').default('auto'))
+    .addOption(new Option('--precision <list>', 'fp32, bf16, fp16, int8; auto: fp32 and what the network would run in').default('auto'))
     .addOption(new Option('--sizes <list>', "pictures' sizes in pixels").default('511x511'))
     .addOption(numeric('--views <n>', 'views in one forward').default(1))
     .option('--operators <list>', 'conv, pool_pair, upsample_add (default: all)')

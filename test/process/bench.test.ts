@@ -242,7 +242,7 @@ describe('cornernet bench', function () {
       [['model', '--weights', join(folder, 'none.pth')], /^ERR_WEIGHTS: there are no weights/],
       [['model', '--html', join(root, 'package.json', 'page.html')], /^ERR_WRITE: .*page\.html can't be written/],
       [['kernels', '--operators', 'sort'], /^ERR_OPTION: --operators takes conv/],
-      [['kernels', '--precision', 'int8'], /^ERR_OPTION: --precision takes/],
+      [['kernels', '--precision', 'int4'], /^ERR_OPTION: --precision takes auto, fp32, bf16, fp16 and int8, not 'int4'/],
       [['pipeline', join(folder, 'nothing.jpg'), '--precision', 'fp32', ...brief], /^ERR_INPUT: .*nothing\.jpg can't be read/],
       [['compare', join(folder, 'a.json'), join(folder, 'b.json')], /^ERR_INPUT: .*a\.json can't be read/],
       [['compare', join(root, 'package.json'), join(root, 'package.json')], /^ERR_INPUT: .*package\.json is not a report/],
