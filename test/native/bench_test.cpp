@@ -13,6 +13,7 @@
 #include "bench/operators.h"
 #include "engine/device_clock.h"
 #include "op_cases.h"
+#include "ops/quantized.h"
 #include "test.h"
 #include "tiny_network.h"
 
@@ -45,6 +46,21 @@ void check_operators(at::Device device) {
     }
   }
 }
+
+const Registration int8_operators("bench: operators on maps of 8 bits are called right", [] {
+  skip_without_int8();
+  const c10::InferenceMode inference;
+  Work conv = work_of("conv"), added = work_of("conv");
+  conv.kernel = added.kernel = 3;
+  added.relu = added.residual = true;
+  for (const Work& work : {work_of("pool_pair"), work_of("upsample_add"), conv, added}) {
+    const bench::Operator op = bench::make_operator(work, at::kFloat, at::kCPU, /*int8=*/true);
+    check(op.error(op.ours()) <= 1 && op.error(op.aten()) == 0, work.op, " is called wrong");
+    const at::Tensor y = op.ours();
+    bytes_of(y).fill_(77);
+    check(!(op.error(y) <= 1), work.op, ": a wrong result passes");
+  }
+});
 
 void check_clock(at::Device device) {
   const auto begin = std::chrono::steady_clock::now();
