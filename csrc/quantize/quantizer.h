@@ -14,8 +14,9 @@ namespace cornernet::quantization {
 struct QuantizerOptions {
   std::string path;
   int threads = 0;  // 0: the cores this process may use
-  /// The part of the network's operations that sensitive layers may take back to 16 bits, 0 to 1.
-  double wide_share = 0.05;
+  /// The part of the network's operations that sensitive layers may take back to 16 bits, 0 to 1. With 0 only maps do whose readers compute in 16
+  /// bits anyway, or add them.
+  double wide_share = 0;
 };
 
 /// A way to compute that was tried on the probes.

@@ -10,7 +10,7 @@ export interface QuantizeOptions {
   readonly output: string;
   /** As many of the pictures, evenly spread over their order, at most. Default: 300. */
   readonly pictures?: number | undefined;
-  /** The part of the network's operations that sensitive layers may take back to 16 bits. Default: 0.05. */
+  /** The part of the network's operations that sensitive layers may take back to 16 bits. Default: 0. */
   readonly wideShare?: number | undefined;
   /** CPU threads. Default: the cores this process may use. */
   readonly threads?: number | undefined;

@@ -32,7 +32,7 @@ export const quantizeTable = headed('Calibration', {
   wideShare: {
     ...{ schema: z.number().min(0).max(1), type: 'number', flag: 'number' },
     about: "the part of the network's operations that sensitive layers may take back to 16 bits",
-    standard: '0.05',
+    standard: '0',
   },
   threads: threadsRow,
 });
