@@ -257,14 +257,16 @@ export interface NativeTrainer {
   leave(id: number, why: string): Promise<void>;
   /** With others every process begins as rank 0. */
   begin(options: NativeTrainerOptions): Promise<NativeTrainerInfo>;
-  /** `id` names the call for cancel(). Rejects with ERR_INPUT when the loss or the gradient is not finite. */
-  step(
+  /**
+   * Pictures as the network sees them, made on a thread of their own while the other learns. `id` names the call for cancel(), and the batch for step().
+   */
+  prepare(
     id: number,
     samples: readonly NativeSample[],
     augmentation: { enabled: boolean; size: number; mirrors?: boolean },
-    learningRate: number,
-    stop?: boolean,
-  ): Promise<NativeStep>;
+  ): Promise<number>;
+  /** Of a prepared batch, which is gone then. Rejects with ERR_INPUT when the loss or the gradient is not finite. */
+  step(id: number, batch: number, learningRate: number, stop?: boolean): Promise<NativeStep>;
   /** Nothing is left of what fails: ERR_WRITE with the system's words, ERR_INPUT when a weight is not finite. */
   save(id: number, options: { path: string; iteration: number; epoch: number; learningRate: number; optimizer: boolean }): Promise<void>;
   cancel(id: number): void;
@@ -297,7 +299,7 @@ export interface NativeBuildInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 10;
+const boundary = 11;
 
 export interface NativeAddon {
   boundary: number;

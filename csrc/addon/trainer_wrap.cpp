@@ -77,7 +77,7 @@ std::vector<Sample> samples_from_js(const Napi::Value& value) {
 
 }  // namespace
 
-void TrainerWrap::State::join(std::shared_ptr<train::ProcessGroup> group) {
+void TrainerWrap::State::set_group(std::shared_ptr<train::ProcessGroup> group) {
   const std::lock_guard lock(mutex_);
   group_.swap(group);
 }
@@ -87,22 +87,44 @@ std::shared_ptr<train::ProcessGroup> TrainerWrap::State::group() const {
   return group_;
 }
 
-train::Trainer& TrainerWrap::State::begun() {
-  if (!trainer) throw Error(ErrorCode::Closed, "the training is closed or was never begun");
-  return *trainer;
+void TrainerWrap::State::set_trainer(std::shared_ptr<train::Trainer> trainer) {
+  const std::lock_guard lock(mutex_);
+  trainer_.swap(trainer);
+  prepared_.clear();
+}
+
+std::shared_ptr<train::Trainer> TrainerWrap::State::trainer() const {
+  const std::lock_guard lock(mutex_);
+  if (!trainer_) throw Error(ErrorCode::Closed, "the training is closed or was never begun");
+  return trainer_;
+}
+
+void TrainerWrap::State::keep(int64_t id, std::shared_ptr<const train::PreparedBatch> batch) {
+  const std::lock_guard lock(mutex_);
+  prepared_[id] = std::move(batch);
+}
+
+std::shared_ptr<const train::PreparedBatch> TrainerWrap::State::take(int64_t id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = prepared_.find(id);
+  if (found == prepared_.end()) throw Error(ErrorCode::Input, "the batch was never prepared, or is learned already");
+  auto batch = std::move(found->second);
+  prepared_.erase(found);
+  return batch;
 }
 
 void TrainerWrap::State::free() {
-  trainer.reset();
-  join(nullptr);
+  set_trainer(nullptr);
+  set_group(nullptr);
 }
 
 Napi::Function TrainerWrap::define(Napi::Env env, Channels* channels) {
   return DefineClass(
       env, "Trainer",
       {InstanceMethod<&TrainerWrap::join>("join"), InstanceMethod<&TrainerWrap::exchange>("exchange"), InstanceMethod<&TrainerWrap::check>("check"),
-       InstanceMethod<&TrainerWrap::leave>("leave"), InstanceMethod<&TrainerWrap::begin>("begin"), InstanceMethod<&TrainerWrap::step>("step"),
-       InstanceMethod<&TrainerWrap::save>("save"), InstanceMethod<&TrainerWrap::cancel>("cancel"), InstanceMethod<&TrainerWrap::close>("close")},
+       InstanceMethod<&TrainerWrap::leave>("leave"), InstanceMethod<&TrainerWrap::begin>("begin"), InstanceMethod<&TrainerWrap::prepare>("prepare"),
+       InstanceMethod<&TrainerWrap::step>("step"), InstanceMethod<&TrainerWrap::save>("save"), InstanceMethod<&TrainerWrap::cancel>("cancel"),
+       InstanceMethod<&TrainerWrap::close>("close")},
       channels);
 }
 
@@ -114,7 +136,7 @@ void TrainerWrap::Finalize(Napi::BasicEnv) { channel_->abandon(state_); }
 Napi::Value TrainerWrap::join(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     return channel_->submit(info.This(), kFirstCall, [state = state_, membership = from_js<Membership>(info[0], "membership")]() -> Channel::Result {
-      state->join(std::make_shared<ProcessGroup>(membership));
+      state->set_group(std::make_shared<ProcessGroup>(membership));
       return undefined;
     });
   });
@@ -152,22 +174,33 @@ Napi::Value TrainerWrap::leave(const Napi::CallbackInfo& info) {
 Napi::Value TrainerWrap::begin(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     return channel_->submit(info.This(), kFirstCall, [state = state_, options = from_js<TrainerOptions>(info[0], "train options")] {
-      state->trainer.reset();
-      state->trainer = std::make_unique<Trainer>(options, state->group());
-      return result_of(state->trainer->info());
+      state->set_trainer(nullptr);
+      const auto trainer = std::make_shared<Trainer>(options, state->group());
+      state->set_trainer(trainer);
+      return result_of(trainer->info());
+    });
+  });
+}
+
+Napi::Value TrainerWrap::prepare(const Napi::CallbackInfo& info) {
+  return promised(info, [&] {
+    auto samples = std::make_shared<std::vector<Sample>>(samples_from_js(info[1]));
+    const auto augmentation = from_js<Augmentation>(info[2], "augmentation");
+    const int64_t id = call_id(info);
+    return channel_->submit_aside(info.This(), id, [state = state_, samples = std::move(samples), augmentation, id]() -> Channel::Result {
+      state->keep(id, state->trainer()->prepare(*samples, augmentation));
+      return [id](Napi::Env env) { return Napi::Number::New(env, static_cast<double>(id)); };
     });
   });
 }
 
 Napi::Value TrainerWrap::step(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
-    auto samples = std::make_shared<std::vector<Sample>>(samples_from_js(info[1]));
-    const auto augmentation = from_js<Augmentation>(info[2], "augmentation");
-    const auto rate = from_js<double>(info[3], "learningRate");
-    const bool stop = !info[4].IsUndefined() && from_js<bool>(info[4], "stop");
-    return channel_->submit(info.This(), call_id(info), [state = state_, samples = std::move(samples), augmentation, rate, stop] {
-      return result_of(state->begun().step(*samples, augmentation, rate, stop));
-    });
+    const auto batch = from_js<int64_t>(info[1], "batch");
+    const auto rate = from_js<double>(info[2], "learningRate");
+    const bool stop = !info[3].IsUndefined() && from_js<bool>(info[3], "stop");
+    return channel_->submit(info.This(), call_id(info),
+                            [state = state_, batch, rate, stop] { return result_of(state->trainer()->step(*state->take(batch), rate, stop)); });
   });
 }
 
@@ -175,7 +208,7 @@ Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
   return promised(info, [&] {
     return channel_->submit(info.This(), call_id(info),
                             [state = state_, options = from_js<SaveOptions>(info[1], "save options")]() -> Channel::Result {
-                              state->begun().save(options);
+                              state->trainer()->save(options);
                               return undefined;
                             });
   });

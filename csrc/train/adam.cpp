@@ -59,12 +59,13 @@ std::map<int64_t, AdamMoments> Adam::moments() const {
   return moments;
 }
 
-void Adam::set_moments(const std::map<int64_t, AdamMoments>& moments) {
-  for (const auto& [place, of_parameter] : moments) {
+void Adam::set_moments(std::map<int64_t, AdamMoments> moments) {
+  for (auto& [place, of_parameter] : moments) {
     const at::Tensor& like = parameters_.at(static_cast<size_t>(place));
     const auto copy = [&](const at::Tensor& from) { return at::zeros_like(like.detach()).copy_(from); };
     states_.at(static_cast<size_t>(place)) = {at::scalar_tensor(of_parameter.steps, at::TensorOptions(at::kFloat).device(like.device())),
                                               copy(of_parameter.exp_avg), copy(of_parameter.exp_avg_sq)};
+    of_parameter = {};
   }
 }
 

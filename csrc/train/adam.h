@@ -21,8 +21,8 @@ class Adam {
   void step(double learning_rate);
   /// By the parameter's place, of those that have been stepped.
   std::map<int64_t, AdamMoments> moments() const;
-  /// Takes copies. Moments must have their parameters' shapes.
-  void set_moments(const std::map<int64_t, AdamMoments>& moments);
+  /// Takes copies, and drops each of `moments` as it is copied. Moments must have their parameters' shapes.
+  void set_moments(std::map<int64_t, AdamMoments> moments);
 
  private:
   struct State {

@@ -24,7 +24,7 @@ namespace cornernet::train {
 namespace {
 
 // What a step frees early the same step takes again; more would only lie beside it.
-constexpr size_t kMostIdleBytes = size_t{256} << 20;
+constexpr size_t kMostIdleBytes = size_t{64} << 20;
 
 void check(const Architecture& a) {
   constexpr int kMostStacks = 8, kMostChannels = 4096, kMostBlocks = 64, kMostStages = 8;
@@ -64,6 +64,11 @@ void check(const Sample& sample, size_t classes) {
 
 }  // namespace
 
+struct PreparedBatch {
+  at::Tensor x;  // on the CPU
+  std::vector<std::vector<TruthBox>> boxes;
+};
+
 struct Trainer::Impl {
   TrainerInfo info;
   CornerNetConfig config;
@@ -76,7 +81,7 @@ struct Trainer::Impl {
 
   void share();
   void begin(const TrainerOptions& options);
-  at::Tensor prepare(const std::vector<Sample>& samples, const Augmentation& augmentation, std::vector<std::vector<TruthBox>>& boxes) const;
+  PreparedBatch prepare(const std::vector<Sample>& samples, const Augmentation& augmentation) const;
 };
 
 void Trainer::Impl::begin(const TrainerOptions& options) {
@@ -108,9 +113,10 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
   const c10::DeviceGuard there(device);
   for (auto& [name, tensor] : beginning.tensors) tensor = tensor.to(device);
   learner.emplace(config, beginning.tensors, Frozen{options.freeze_backbone, options.freeze_norms});
+  beginning.tensors.clear();  // the learner has copies
   learner->set_recompute(options.recompute);
   if (precision == at::kHalf) learner->scale_losses();
-  learner->adam().set_moments(beginning.moments);
+  learner->adam().set_moments(std::move(beginning.moments));
   if (group) share();
   info.classes = classes;
   info.device = device.str();
@@ -132,12 +138,11 @@ void Trainer::Impl::share() {
   learner->share(*group);
 }
 
-at::Tensor Trainer::Impl::prepare(const std::vector<Sample>& samples, const Augmentation& augmentation,
-                                  std::vector<std::vector<TruthBox>>& boxes) const {
+PreparedBatch Trainer::Impl::prepare(const std::vector<Sample>& samples, const Augmentation& augmentation) const {
   for (const Sample& sample : samples) check(sample, info.classes.size());
   const int64_t size = augmentation.size_px;
   const at::Tensor x = at::empty({static_cast<int64_t>(samples.size()), 3, size, size}, at::kFloat);
-  boxes.resize(samples.size());
+  std::vector<std::vector<TruthBox>> boxes(samples.size());
   float* const values = x.mutable_data_ptr<float>();
   const auto each = static_cast<size_t>(3 * size * size);
   at::parallel_for(0, x.size(0), 1, [&](int64_t begin, int64_t end) {
@@ -145,7 +150,7 @@ at::Tensor Trainer::Impl::prepare(const std::vector<Sample>& samples, const Augm
       boxes[i] = prepare_sample(samples[i], augmentation, tested.normalisation, {values + i * each, each});
     }
   });
-  return x.to(device, precision);
+  return {x.to(precision), std::move(boxes)};
 }
 
 Trainer::Trainer(const TrainerOptions& options, std::shared_ptr<ProcessGroup> group) : impl_(std::make_unique<Impl>()) {
@@ -157,18 +162,21 @@ Trainer::~Trainer() = default;
 
 const TrainerInfo& Trainer::info() const { return impl_->info; }
 
-StepReport Trainer::step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate, bool stop) {
+std::shared_ptr<const PreparedBatch> Trainer::prepare(const std::vector<Sample>& samples, const Augmentation& augmentation) const {
   constexpr int kLeastPx = 32, kMostPx = 4096;
   require(!samples.empty() || impl_->group, ErrorCode::Input, "a batch has at least one picture");
   require(augmentation.size_px >= kLeastPx && augmentation.size_px <= kMostPx, ErrorCode::Option,
           "the network's input must have 32 to 4096 pixels a side");
+  return guarded([&] { return std::make_shared<const PreparedBatch>(impl_->prepare(samples, augmentation)); }, /*inference=*/false);
+}
+
+StepReport Trainer::step(const PreparedBatch& batch, double learning_rate, bool stop) {
   return guarded(
       [&] {
         const ActivationMemory::Use reused(impl_->memory);
         const c10::DeviceGuard there(impl_->device);
-        std::vector<std::vector<TruthBox>> boxes;
-        const at::Tensor x = impl_->prepare(samples, augmentation, boxes);
-        StepReport report = impl_->learner->differentiate(x, boxes, stop);
+        StepReport report = impl_->learner->differentiate(batch.x.to(impl_->device), batch.boxes, stop);
+        impl_->memory.release();  // no map's place fits what Adam takes
         impl_->learner->update(learning_rate);
         return report;
       },

@@ -58,15 +58,20 @@ struct SaveOptions {
   bool optimizer = true;  // whether its state is in it, to go on from
 };
 
-/// One network that learns on one device. Not thread-safe: one thread calls it.
+/// Pictures as the network sees them, with their boxes.
+struct PreparedBatch;
+
+/// One network that learns on one device. One thread calls it, prepare() apart.
 class Trainer {
  public:
   /// With a group all processes train one network, which begins as rank 0's: every one calls the same, in the same order.
   explicit Trainer(const TrainerOptions& options, std::shared_ptr<ProcessGroup> group = nullptr);
   ~Trainer();
   const TrainerInfo& info() const;
+  /// Augmented, brought to their size and normalised: for a second thread, while the first learns from the batch before.
+  std::shared_ptr<const PreparedBatch> prepare(const std::vector<Sample>& samples, const Augmentation& augmentation) const;
   /// Error(Input) when the loss or the gradient is not finite: then nothing was learned, but the norms have measured.
-  StepReport step(const std::vector<Sample>& samples, const Augmentation& augmentation, double learning_rate, bool stop = false);
+  StepReport step(const PreparedBatch& batch, double learning_rate, bool stop = false);
   /// Writes a `.pth` to the disk; nothing is left of one that fails. Error(Write); Error(Input) when a weight is not finite.
   void save(const SaveOptions& options) const;
 

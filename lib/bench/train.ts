@@ -70,7 +70,8 @@ export class BenchTrainer {
   }
 
   async step(): Promise<void> {
-    await fromNative(this.#trainer.step(++this.#calls, this.#samples, { enabled: false, size: this.#size }, 1e-4));
+    const batch = await fromNative(this.#trainer.prepare(++this.#calls, this.#samples, { enabled: false, size: this.#size }));
+    await fromNative(this.#trainer.step(++this.#calls, batch, 1e-4));
   }
 
   close(): Promise<void> {

@@ -1,10 +1,10 @@
-// The batches of a run in their order, decoded ahead of the network.
+// The batches of a run in their order, decoded and prepared ahead of the network.
 import { sentenceOf } from '../errors.js';
 import type { NativeSample } from '../native.js';
 import { permutation, seedOf } from './random.js';
 import { decodeSample, type DecodedSample, type TrainPicture } from './samples.js';
 
-/** Batches that are decoded while the network works. */
+/** Batches that are decoded and prepared while the network works. */
 const ahead = 2;
 
 export interface TrainBatch {
@@ -71,17 +71,24 @@ async function read(
   return { iteration, samples, names, failures };
 }
 
-/** This process's part of the batches from iteration `from` up to but not `to`. */
-export async function* batchesOf(
+/** A batch, and what comes of it: it is awaited only when its turn has come, and may be rejected before. */
+export type AheadBatch<T> = TrainBatch & { readonly prepared: Promise<T> };
+
+/**
+ * This process's part of the batches from iteration `from` up to but not `to`.
+ * @param prepare what is made of a batch as soon as it is read, ahead of its turn
+ */
+export async function* batchesOf<T>(
   pictures: readonly TrainPicture[],
   classIds: ReadonlyMap<string, number>,
   order: BatchOrder,
   { rank, processes }: BatchPart,
   from: number,
   to: number,
-): AsyncGenerator<TrainBatch, void> {
+  prepare: (batch: TrainBatch) => Promise<T>,
+): AsyncGenerator<AheadBatch<T>, void> {
   const positions = batchOrder(pictures.length, order);
-  const reading: Promise<TrainBatch>[] = [];
+  const reading: Promise<AheadBatch<T>>[] = [];
   const size = order.batchSize / processes;
   const first = rank * size;
   let next = from;
@@ -89,7 +96,14 @@ export async function* batchesOf(
     if (next >= to) return;
     const mine = positions(next).slice(first, first + size);
     const chosen = mine.map((at) => pictures[at] as TrainPicture);
-    reading.push(read(chosen, classIds, order.seed, next++, first));
+    const batch = read(chosen, classIds, order.seed, next++, first);
+    reading.push(
+      batch.then((ready) => {
+        const prepared = prepare(ready);
+        prepared.catch(() => undefined);
+        return { ...ready, prepared };
+      }),
+    );
   };
   for (let i = 0; i < ahead; i++) begin();
   for (let batch = reading.shift(); batch; batch = reading.shift()) {

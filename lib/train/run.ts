@@ -11,7 +11,7 @@ import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrain
 import { nativeCalls, type NativeCall } from '../native-calls.js';
 import { clearAside, writeAside } from '../output-file.js';
 import { resolveWeights } from '../weights/weights.js';
-import { batchesOf, type TrainBatch } from './batches.js';
+import { batchesOf, type AheadBatch, type TrainBatch } from './batches.js';
 import type { TrainOptions } from './interfaces.js';
 import { openLog, type LoggedStep, type TrainLog } from './log.js';
 import { membershipOf } from './membership.js';
@@ -213,7 +213,11 @@ class TrainRun {
     const order = { batchSize: settings.batchSize * processes, seed: settings.seed };
     const part = { rank: peers?.rank ?? 0, processes };
     const classIds = new Map(info.classes.map((name, id) => [name, id]));
-    for await (const batch of batchesOf(material.pictures, classIds, order, part, done, settings.iterations)) {
+    const augmentation = { enabled: settings.augment !== 'none', size: settings.crop, mirrors: settings.augment !== 'unmirrored' };
+    // None of an empty batch that ends the training anyway.
+    const prepare = ({ samples }: TrainBatch): Promise<number> =>
+      samples.length === 0 && !peers ? Promise.resolve(0) : this.#call((id) => this.#trainer.prepare(id, samples, augmentation));
+    for await (const batch of batchesOf(material.pictures, classIds, order, part, done, settings.iterations, prepare)) {
       const wantsEnd = finish?.aborted === true;
       if (wantsEnd && !peers) break;
       signal?.throwIfAborted();
@@ -244,19 +248,19 @@ class TrainRun {
   }
 
   async #step(
-    batch: TrainBatch,
-    { settings, epochLength }: TrainPlan,
+    batch: AheadBatch<number>,
+    { epochLength }: TrainPlan,
     rate: number,
     meter: TrainMeter,
     wantsEnd: boolean,
   ): Promise<{ stop: boolean; line: LoggedStep }> {
-    const { iteration, samples, names, failures } = batch;
+    const { iteration, samples, names, failures, prepared } = batch;
     for (const { reason } of failures) this.#say(`left out in step ${iteration + 1}: ${reason}`);
     if (samples.length === 0 && !this.#peers) {
       throw new CornerNetError('ERR_INPUT', `no picture of step ${iteration + 1} can be read, the first: ${failures[0]?.reason ?? ''}`);
     }
-    const augmentation = { enabled: settings.augment !== 'none', size: settings.crop, mirrors: settings.augment !== 'unmirrored' };
     try {
+      const ready = await prepared;
       const {
         total: loss,
         det,
@@ -266,7 +270,7 @@ class TrainRun {
         gradientNorm,
         pictures,
         stop,
-      } = await this.#call((id) => this.#trainer.step(id, samples, augmentation, rate, wantsEnd));
+      } = await this.#call((id) => this.#trainer.step(id, ready, rate, wantsEnd));
       const line = {
         iteration: iteration + 1,
         epoch: 1 + Math.floor(iteration / epochLength),

@@ -3,6 +3,9 @@ import { strict as assert } from 'node:assert';
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
+import { noiseSample } from '../../lib/bench/train.js';
+import { fromNative } from '../../lib/errors.js';
+import { loadNative } from '../../lib/native.js';
 import { fixtures } from '../environment.js';
 import { testing, trainAs, type Losses, type TrainedAs, type TrainPictures } from '../support/train-as.js';
 
@@ -188,5 +191,29 @@ for (const path of references) {
     });
   });
 }
+
+it('batches are prepared while others are learned, each learned once, and none after the end', async () => {
+  const trainer = new (loadNative().Trainer)();
+  const narrow = {
+    stacks: 1,
+    stemChannels: 4,
+    featChannels: 8,
+    stageChannels: [8, 8],
+    stageBlocks: [1, 1],
+    poolChannels: 8,
+    branchChannels: 8,
+  };
+  await trainer.begin({ architecture: narrow, classes: ['a', 'b', 'c'], threads: 1 });
+  const prepare = (id: number) => trainer.prepare(id, [noiseSample(64, id)], { enabled: true, size: 64 });
+  const [first, second] = await Promise.all([prepare(1), prepare(2)]);
+  const [later, { total }] = await Promise.all([prepare(3), trainer.step(4, second, 1e-4)]);
+  assert.ok(total > 0);
+  assert.notEqual((await trainer.step(5, first, 1e-4)).total, total);
+  await assert.rejects(fromNative(trainer.step(6, second, 1e-4)), { code: 'ERR_INPUT', message: /never prepared, or is learned already/ });
+  const closed = trainer.close();
+  await assert.rejects(fromNative(trainer.step(7, later, 1e-4)), { code: 'ERR_CLOSED' });
+  await assert.rejects(fromNative(prepare(8)), { code: 'ERR_CLOSED' });
+  await closed;
+});
 
 it('there is a reference of training', () => assert.ok(references.length > 0));

@@ -60,10 +60,11 @@ export async function* repeatDigitsRun(
     for (let step = 0; step < steps; step++) {
       const samples = await Promise.all(order.slice(step * batch, (step + 1) * batch).map(sample));
       learningRate = rates.next().value;
-      const { total } = await trainer.step(step + 1, samples, { enabled: false, size }, learningRate);
+      const prepared = await trainer.prepare(2 * step + 1, samples, { enabled: false, size });
+      const { total } = await trainer.step(2 * step + 2, prepared, learningRate);
       yield { step, loss: total, wanted: wanted[step]?.[0] ?? NaN };
     }
-    if (save !== undefined) await trainer.save(steps + 1, { path: save, iteration: steps, epoch: 0, learningRate, optimizer: false });
+    if (save !== undefined) await trainer.save(2 * steps + 1, { path: save, iteration: steps, epoch: 0, learningRate, optimizer: false });
   } finally {
     await trainer.close();
   }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 import { readAnnotations, readDetections, readNames, type CocoAnnotations } from '../../lib/coco/dataset.js';
 import { readJob } from '../../lib/jobs/job.js';
-import { batchesOf, batchOrder } from '../../lib/train/batches.js';
+import { batchesOf, batchOrder, type TrainBatch } from '../../lib/train/batches.js';
 import { openLog } from '../../lib/train/log.js';
 import { membershipOf } from '../../lib/train/membership.js';
 import { checkTrainOptions } from '../../lib/train/options.js';
@@ -59,8 +59,14 @@ describe('training', () => {
     }));
     const part = async (rank: number, processes: number) => {
       const batches: { names: readonly string[]; seeds: number[] }[] = [];
-      for await (const { names, samples } of batchesOf(pictures, new Map(), { batchSize: 4, seed: 5 }, { rank, processes }, 0, 3))
+      const prepare = ({ iteration }: TrainBatch) =>
+        iteration === 1 ? Promise.reject(new Error('unprepared')) : Promise.resolve(iteration);
+      for await (const batch of batchesOf(pictures, new Map(), { batchSize: 4, seed: 5 }, { rank, processes }, 0, 3, prepare)) {
+        const { iteration, names, samples, prepared } = batch;
+        if (iteration === 1) await assert.rejects(prepared, { message: 'unprepared' });
+        else assert.equal(await prepared, iteration);
         batches.push({ names, seeds: samples.map(({ seed }) => seed) });
+      }
       return batches;
     };
     const [whole, first, second] = [await part(0, 1), await part(0, 2), await part(1, 2)];
