@@ -3,7 +3,8 @@
 #   scripts/device-run.sh [--device cuda|cpu] [--out FOLDER] [--steps NAME,...] [--checkpoint FILE.pth] [--machine NAME] [--peers NAME,...]
 #     --device      cuda (default), or cpu to rehearse: the same steps, small, whose figures are worth nothing
 #     --out         default: bench/results, output/rehearsal on the cpu; logs/ in it has what each step printed
-#     --steps       some of them: build, test, model, kernels, pipeline, peers; model and peers are several, each with a name of its own (--steps list)
+#     --steps       some of them: build, test, sanitize, stress, model, kernels, pipeline, timeline, peers; some are several, each with a name of its own
+#                   (--steps list)
 #     --checkpoint  HourglassNet-104 (default: the tests' own, drawn once by a Python with torch)
 #     --machine     its name in the files' names (default: the GPU's or the CPU's)
 #     --peers       some of bench/peers.ts' (default: all; torch.compile's autotuning may need a first call that runs out of time, and remembers)
@@ -31,8 +32,8 @@ while [ $# -gt 0 ]; do
   esac
 done
 case "$device" in
-  cuda) steps=(build test model-fp16-511x511 model-fp16-640x480 model-fp32-511x511 model-fp32-640x480 kernels pipeline peers-511x511x1 peers-640x480x2) ;;
-  cpu) steps=(build test model-fp32-127x127 kernels pipeline peers-127x127x1) ;;
+  cuda) steps=(build test sanitize-memcheck sanitize-racecheck sanitize-initcheck sanitize-synccheck stress model-fp16-511x511 model-fp16-640x480 model-fp32-511x511 model-fp32-640x480 kernels pipeline timeline peers-511x511x1 peers-640x480x2) ;;
+  cpu) steps=(build test sanitize-memcheck stress model-fp32-127x127 kernels pipeline timeline peers-127x127x1) ;;
   *) echo "--device is cuda or cpu, not '$device'" >&2; exit 1 ;;
 esac
 if [ "$wanted" = list ]; then printf '%s\n' "${steps[@]}"; exit; fi
@@ -116,6 +117,35 @@ step_test() {
     test/process/exit.test.ts test/process/event-loop.test.ts test/process/memory.test.ts
 }
 
+# with TOOL ARGUMENT...: one of CUDA's tools, which look at nothing on the CPU and are not everywhere.
+with() {
+  if [ "$device" = cpu ]; then
+    echo "not on the CPU: $*"
+    return
+  fi
+  if ! command -v "$1" > /dev/null; then PATH="$PATH:/usr/local/cuda/bin"; fi
+  if ! command -v "$1" > /dev/null; then
+    echo "skipped: $1 is not installed"
+    return
+  fi
+  "$@"
+}
+
+# step_sanitize TOOL: the kernels' and the engine's native tests that take the GPU, a tiny network's among them.
+step_sanitize() {
+  cmake --build build --target native_tests --parallel "$(nproc)"
+  with compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 build/native_tests '(GPU)'
+}
+
+step_stress() { node --import tsx bench/stress.ts --device "$device" --seconds "$([ "$device" = cuda ] && echo 240 || echo 10)"; }
+
+# Between two forwards the device should have nothing to wait for: nsys-ui shows whether there are gaps.
+step_timeline() {
+  with nsys profile --force-overwrite true --trace cuda --output "$out/logs/timeline" \
+    node dist/cli.js bench model --weights "$(hourglass104)" --precision fp16 --sizes 511x511 --batch 8 --views 2 --duration 3 --window 1
+  if [ -f "$out/logs/timeline.nsys-rep" ]; then nsys stats --report cuda_gpu_sum,cuda_api_sum "$out/logs/timeline.nsys-rep"; fi
+}
+
 # step_model PRECISION SIZE
 step_model() {
   if [ "$device" = cuda ]; then
@@ -170,7 +200,7 @@ limit_of() {
 
 # --- running them
 
-export -f cornernet keep hourglass104 step_build step_test step_model step_kernels step_pipeline step_peers
+export -f cornernet keep hourglass104 with step_build step_test step_sanitize step_stress step_timeline step_model step_kernels step_pipeline step_peers
 
 {
   echo "$machine, $(uname -r), $(date -u +%FT%TZ), load $(cut -d' ' -f1-3 /proc/loadavg): ${chosen[*]}"

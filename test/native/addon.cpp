@@ -1,4 +1,7 @@
 // The addon through which mocha lists and runs the native tests.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
 #include <napi.h>
 
 #include <algorithm>
@@ -31,9 +34,21 @@ Napi::Value run(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+/// Gives the first GPU a kernel that traps, which ends every use of it by this process.
+Napi::Value trap(const Napi::CallbackInfo& info) {
+  try {
+    const at::TensorOptions gpu = at::TensorOptions().device(at::kCUDA, 0);
+    at::index_select(at::empty({4, 4}, gpu), 0, at::empty({1}, gpu.dtype(at::kLong)).fill_(1 << 20)).cpu();
+  } catch (const std::exception& error) {
+    return Napi::String::New(info.Env(), error.what());
+  }
+  return info.Env().Undefined();
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("names", Napi::Function::New(env, names));
   exports.Set("run", Napi::Function::New(env, run));
+  exports.Set("trap", Napi::Function::New(env, trap));
   exports.Set("trainAs", Napi::Function::New(env, cornernet::testing::train_as));
   exports.Set("gaussianRadius", Napi::Function::New(env, cornernet::testing::gaussian_radius_of));
   return exports;

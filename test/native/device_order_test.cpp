@@ -432,7 +432,7 @@ const OnOneThread wider("device: maps beyond fp16 are noticed, and computed in f
   check_clean(*device, "two types in turns");
 });
 
-const OnOneThread wider_gpu("device: maps beyond fp16 are noticed, and computed in fp32 when that is asked for: cuda", [] {
+const OnOneThread wider_gpu("device: maps beyond fp16 are noticed, and computed in fp32 when that is asked for (GPU)", [] {
   skip_without_gpu();
   compute_beyond_fp16(runtime_of(at::Device(at::kCUDA, 0)));
 });

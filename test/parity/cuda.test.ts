@@ -9,7 +9,8 @@ import { detectSet } from '../../lib/coco/detect.js';
 import { evaluateDetections, type CocoAnnotations } from '../../lib/coco.js';
 import { Detector, type DetectionResult, type LoadOptions } from '../../lib/index.js';
 import { loadNative } from '../../lib/native.js';
-import { fixtures, hourglass104, orSkip, skipWithoutGpu } from '../environment.js';
+import { fixtures, hourglass104, orSkip, root, skipWithoutGpu } from '../environment.js';
+import { runScript } from '../support/child.js';
 import { assertSameDetections, assertSameHeads, assertSameResults, readReference, tolerance } from './reference.js';
 
 const digits = join(fixtures, 'digits', 'val');
@@ -123,6 +124,20 @@ describe('the detector on a GPU', function () {
         await about(`${width}x${height}, ${time} time`, async () => assertSameResults([await recorded.detect(picture)], [expected]));
       }
     }
+  });
+
+  it('a kernel that traps costs its calls, with ERR_DEVICE, and neither the process nor close()', async () => {
+    const testing = join(root, 'build', 'Release', 'cornernet_testing.node');
+    const { code, signal, stdout, stderr } = await runScript(`
+      const detector = await Detector.load('digits', { device: 'cuda' });
+      const said = [(await detector.detect(picture())).width];
+      said.push(typeof require(${JSON.stringify(testing)}).trap());
+      for (let call = 0; call < 2; call++) said.push(await detector.detect(picture()).catch((error) => error.code));
+      await detector.close();
+      console.log(JSON.stringify([...said, 'closed']));
+    `);
+    assert.deepEqual([code, signal], [0, null], stderr);
+    assert.deepEqual(JSON.parse(stdout), [120, 'string', 'ERR_DEVICE', 'ERR_DEVICE', 'closed']);
   });
 
   for (const precision of ['fp32', 'fp16'] as const) {
