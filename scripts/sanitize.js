@@ -65,12 +65,14 @@ async function address() {
   mkdirSync(clone, { recursive: true });
   const definitions = ['CORNERNET_TESTING=ON', 'CORNERNET_CUDA=0', `CORNERNET_OUTPUT=${join(clone, 'build', 'Release')}`];
   await build('Building with AddressSanitizer', root, folder, 'address,undefined', ['native_tests', 'cornernet'], definitions);
-  await check('Native tests', join(folder, 'native_tests'), []);
   cloneAround(clone);
   // Node and its JavaScript leave much to the end of the process: leaks are the native tests' business.
   const env = { ...process.env, LD_PRELOAD: runtime, ASAN_OPTIONS: 'detect_leaks=0' };
   const mocha = [join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'), '--no-config', '--import=tsx', '--timeout', '300000'];
-  await check('Tests in Node', process.execPath, [...mocha, '--grep', impossible, '--invert', ...addonTests], { cwd: clone, env });
+  await Promise.all([
+    check('Native tests', join(folder, 'native_tests'), []),
+    check('Tests in Node', process.execPath, [...mocha, '--grep', impossible, '--invert', ...addonTests], { cwd: clone, env }),
+  ]);
 }
 
 async function thread() {
@@ -85,19 +87,18 @@ async function thread() {
 
 async function kernels() {
   if ((await runtimeOf('asan')) === undefined || (await runtimeOf('tsan')) === undefined) return;
-  for (const [title, sanitizers] of [
-    ['AddressSanitizer', 'address,undefined'],
-    ['ThreadSanitizer', 'thread'],
-  ]) {
+  const underEach = async (title, sanitizers) => {
     const folder = join(root, 'build', `sanitize-kernels-${sanitizers.split(',')[0]}`);
     await build(`Building the kernels' bodies with ${title}`, sources, folder, sanitizers, ['kernels']);
     await check(`Kernels, under ${title}`, join(folder, 'kernels'), []);
-    if (sanitizers !== 'thread') continue;
-    // A body that forgets a barrier shows that the check can fail.
-    const { code, output } = await run(join(folder, 'kernels'), ['racy']);
-    if (code === 0 || !output.includes('data race')) throw new SetupError(`a race between two threads was not reported:\n${output}`);
-    say('a body that forgets a barrier is reported');
-  }
+    return folder;
+  };
+  // Each is one thread, whose fibers take turns: both at once.
+  const [, folder] = await Promise.all([underEach('AddressSanitizer', 'address,undefined'), underEach('ThreadSanitizer', 'thread')]);
+  // A body that forgets a barrier shows that the check can fail.
+  const { code, output } = await run(join(folder, 'kernels'), ['racy']);
+  if (code === 0 || !output.includes('data race')) throw new SetupError(`a race between two threads was not reported:\n${output}`);
+  say('a body that forgets a barrier is reported');
 }
 
 async function sanitize(names) {
