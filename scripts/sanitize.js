@@ -70,7 +70,7 @@ async function address() {
   const env = { ...process.env, LD_PRELOAD: runtime, ASAN_OPTIONS: 'detect_leaks=0' };
   const mocha = [join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'), '--no-config', '--import=tsx', '--timeout', '300000'];
   await Promise.all([
-    check('Native tests', join(folder, 'native_tests'), []),
+    ...['--even', '--odd'].map((half) => check(`Native tests, ${half}`, join(folder, 'native_tests'), [half])),
     check('Tests in Node', process.execPath, [...mocha, '--grep', impossible, '--invert', ...addonTests], { cwd: clone, env }),
   ]);
 }
