@@ -57,6 +57,9 @@ async function check(title, program, args, options) {
   });
 }
 
+/** Of native tests: what `kernels` runs, at larger shapes. */
+const kernelBodies = ['-CUDA bod', "-scans' bod", "-pair's bod"];
+
 async function address() {
   const runtime = await runtimeOf('asan');
   if (runtime === undefined) return;
@@ -70,7 +73,7 @@ async function address() {
   const env = { ...process.env, LD_PRELOAD: runtime, ASAN_OPTIONS: 'detect_leaks=0' };
   const mocha = [join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'), '--no-config', '--import=tsx', '--timeout', '300000'];
   await Promise.all([
-    ...['--even', '--odd'].map((half) => check(`Native tests, ${half}`, join(folder, 'native_tests'), [half])),
+    ...['--even', '--odd'].map((half) => check(`Native tests, ${half}`, join(folder, 'native_tests'), [half, ...kernelBodies])),
     check('Tests in Node', process.execPath, [...mocha, '--grep', impossible, '--invert', ...addonTests], { cwd: clone, env }),
   ]);
 }
