@@ -26,11 +26,8 @@ void fields(Is<QuantizeReport> auto& report, auto&& field) {
 }  // namespace cornernet::quantization
 
 namespace cornernet {
-namespace {
 
 using namespace quantization;
-
-}  // namespace
 
 quantization::Quantizer& QuantizerWrap::State::begun() {
   if (!quantizer) throw Error(ErrorCode::Closed, "the calibration is closed or was never begun");

@@ -162,8 +162,7 @@ void DeviceCalls::Call::decode(const HeadMaps& maps) {
   const size_t candidates_bytes = views_.size() * each * sizeof(Candidate);
   std::byte* const found = slot->candidates.at_least(candidates_bytes + views_.size() * sizeof(int), calls_.compute_);
   std::byte* const scratch = slot->scratch.at_least(scratch_bytes(job), calls_.compute_);
-  slot.runtime().decode(calls_.compute_.get(), job, cuda::scalar_of(maps.tl.heat),
-                        {maps.tl.heat, maps.tl.emb, maps.tl.off, maps.br.heat, maps.br.emb, maps.br.off}, reinterpret_cast<uint64_t*>(scratch),
+  slot.runtime().decode(calls_.compute_.get(), job, cuda::scalar_of(maps.tl.heat), tensors_of(maps), reinterpret_cast<uint64_t*>(scratch),
                         reinterpret_cast<Candidate*>(found) + first * each, reinterpret_cast<int*>(found + candidates_bytes) + first);
   slot->done.record(calls_.compute_);
 }
