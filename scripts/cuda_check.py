@@ -76,7 +76,7 @@ def check_probe(cubin: bytes) -> None:
 
 def with_nvcc(source: pathlib.Path, folder: str) -> list:
     codes = [f'-gencode=arch=compute_{a},code=sm_{a}' for a in ARCHITECTURES]
-    subprocess.run(['nvcc', '-std=c++17', '--expt-relaxed-constexpr', '-Werror', 'all-warnings', '-Xcompiler', '-Wall,-Wextra', f'-I{ROOT}/csrc', '-t', '0',
+    subprocess.run(['nvcc', '-std=c++17', '--expt-relaxed-constexpr', '--fmad=false', '-Werror', 'all-warnings', '-Xcompiler', '-Wall,-Wextra', f'-I{ROOT}/csrc', '-t', '0',
                     *codes, '--keep', '--keep-dir', folder, '-c', str(source), '-o', f'{folder}/object.o'], check=True)
     return [pathlib.Path(cubin).read_bytes() for cubin in sorted(glob.glob(f'{folder}/{source.stem}.*.cubin'))]
 
@@ -97,7 +97,7 @@ def with_nvrtc(source: pathlib.Path, _folder: str) -> list:
     root = toolkit()
     nvrtc, program, size = ctypes.CDLL(glob.glob(f'{root}/cuda_nvrtc/lib/libnvrtc.so.12')[0]), ctypes.c_void_p(), ctypes.c_size_t()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.read_bytes(), str(source).encode(), 0, None, None)
-    options = ['--gpu-architecture=sm_70', '-std=c++17', f'-I{source.parent}', f'-I{root}/cuda_runtime/include', f'-I{ROOT}/csrc', '-default-device']
+    options = ['--gpu-architecture=sm_70', '-std=c++17', f'-I{source.parent}', f'-I{root}/cuda_runtime/include', f'-I{ROOT}/csrc', '-default-device', '--fmad=false']
     if nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*[o.encode() for o in options])):
         nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         log = ctypes.create_string_buffer(size.value)

@@ -164,8 +164,10 @@ Report bench_operator(const Work& work, const Setting& setting) {
     Report report;
     report.largest_error = measured.error(measured.ours());
     if (!(report.largest_error <= 1)) {
-      throw Error(ErrorCode::Internal,
-                  work.op + " differs from ATen's composition by " + std::to_string(report.largest_error) + " times what is allowed");
+      throw Error(ErrorCode::Internal, work.op + " of " + std::to_string(work.in_channels) + " to " + std::to_string(work.out_channels) +
+                                           " channels, kernel " + std::to_string(work.kernel) + ", of " + std::to_string(work.width) + "x" +
+                                           std::to_string(work.height) + ", differs from ATen's composition by " +
+                                           std::to_string(report.largest_error) + " times what is allowed");
     }
     const at::Tensor flush = at::empty({kColdBytes / 4}, at::TensorOptions(at::kFloat).device(target.device));
     report.cold_bytes = kColdBytes;

@@ -41,7 +41,7 @@ void check_operators(at::Device device) {
     for (const at::ScalarType type : precisions_on(device)) {
       const bench::Operator op = bench::make_operator(work, type, device);
       check(op.error(op.ours()) <= 1, work.op, " of ", type, " is called wrong");
-      check(op.error(op.aten()) <= 2, work.op, " of ", type, ": ATen's composition, which rounds once more, is called wrong");
+      check(op.error(op.aten()) <= 1, work.op, " of ", type, ": ATen's composition is called wrong");
       check(!(op.error(at::empty_like(op.ours()).fill_(0.25)) <= 1), work.op, " of ", type, ": a wrong result passes");
     }
   }

@@ -22,7 +22,7 @@ at::Tensor bytes(int64_t megabytes) { return at::empty({megabytes * kMegabyte}, 
 
 Picture draw(int side_px, unsigned seed) {
   std::mt19937 random(seed);
-  Picture picture{std::vector<uint8_t>(size_t{3} * side_px * side_px), side_px, side_px};
+  Picture picture{RecycledBytes(size_t{3} * side_px * side_px), side_px, side_px};
   for (uint8_t& byte : picture.rgb) byte = static_cast<uint8_t>(random());
   return picture;
 }
@@ -78,28 +78,32 @@ const Registration reused("engine: activations' memory is used again, and may ou
 const Registration scarce("engine: views that do not fit on the GPU together run in parts, and one that does not fit alone is refused (GPU)", [] {
   skip_without_gpu();
   LoadOptions load;
-  load.path = std::string(CORNERNET_FIXTURES) + "/hourglass52_tiny.pth";
+  load.path = std::string(CORNERNET_FIXTURES) + "/../../weights/digits.pth";  // which finds something in noise too
   load.device = "cuda";
   load.precision = "fp32";
+  load.cuda_graphs = false;  // a recording has its memory already
   Detector detector(load);
   std::vector<Picture> pictures;
-  for (unsigned seed = 0; seed < 12; ++seed) pictures.push_back(draw(767, seed));
+  for (unsigned seed = 0; seed < 8; ++seed) pictures.push_back(draw(767, seed));
   const DetectOptions options;
   const auto forwards_of = [&](auto&& detect) {
     const int64_t before = detector.stats().forwards;
     detect();
     return detector.stats().forwards - before;
   };
+  // A size that is new begins picture by picture (forward_policy.h).
   CandidateLists whole, parts;
-  check(forwards_of([&] { whole = detector.start(pictures, options)().detections; }) == 1, "24 views do not share a forward on an empty GPU");
+  int64_t shared = 0;
+  for (int call = 0; call < 32 && shared != 1; ++call) shared = forwards_of([&] { whole = detector.start(pictures, options)().detections; });
+  check(shared == 1, "16 views do not share a forward on an empty GPU but take ", shared);
 
   // Less and less is left until the views no longer fit together.
   for (int64_t left = 4 * kGigabyte, forwards = 1; forwards == 1; left = left * 7 / 10) {
-    check(left > kGigabyte / 100, "24 views run together in ", left, " bytes");
+    check(left > kGigabyte / 100, "16 views run together in ", left, " bytes");
     const Occupied occupied(left);
     forwards = forwards_of([&] { parts = detector.start(pictures, options)().detections; });
     if (forwards == 1) continue;
-    // The views together have 24 times the pixels of one of theirs, this picture's plain view alone has 25 times as many.
+    // The views together have 16 times the pixels of one of theirs, this picture's plain view alone has 25 times as many.
     const std::string sentence = refused(ErrorCode::OutOfMemory, [&] { detector.start({draw(3839, 1)}, options); });
     check(contains(sentence, "3839x3839 pixels needs about") && contains(sentence, "cuda:0"), sentence);
   }

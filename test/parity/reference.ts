@@ -69,7 +69,13 @@ function assertContained(these: Box[], those: Box[], what: string, allowed: Tole
   const left = [...those];
   for (const wanted of these.filter((box) => box.score >= floor)) {
     const found = left.findIndex((candidate) => matches(wanted, candidate, allowed));
-    assert.notEqual(found, -1, `${what}: class ${wanted.classId} at ${wanted.score} [${wanted.box.join(', ')}] has no counterpart`);
+    if (found === -1) {
+      const away = ({ classId, score, box }: Box): number =>
+        (classId === wanted.classId ? 0 : 1e6) + Math.abs(score - wanted.score) / allowed.score + Math.max(...box.map((value, i) => Math.abs(value - (wanted.box[i] ?? NaN)))) / allowed.cornersPx; // prettier-ignore
+      const [nearest] = [...left].sort((a, b) => away(a) - away(b));
+      const text = (box?: Box): string => (box ? `class ${box.classId} at ${box.score} [${box.box.join(', ')}]` : 'nothing');
+      assert.fail(`${what}: ${text(wanted)} has no counterpart; nearest is ${text(nearest)}`);
+    }
     left.splice(found, 1); // each detection answers for one only
   }
 }
