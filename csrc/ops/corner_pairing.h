@@ -29,7 +29,13 @@ CORNERNET_DEVICE float sigmoid(float logit) { return 1.f / (1.f + expf(-logit));
 
 /// The peak rule: a neighbour beats a logit whose score is lower, so that equal scores are peaks side by side. Scores decide, which are equal for
 /// logits that nearly are; they are made only where they can matter.
-CORNERNET_DEVICE bool beats(float neighbour, float logit) { return neighbour > logit && sigmoid(neighbour) > sigmoid(logit); }
+CORNERNET_DEVICE bool beats(float neighbour, float logit) {
+  if (!(neighbour > logit)) return false;
+  // A hundredth apart, scores in this range differ by thirty roundings and more: nearly always the logits decide.
+  constexpr float kApart = 0.01f, kLowest = -80.f, kHighest = 8.f;
+  if (neighbour > logit + kApart && logit > kLowest && logit < kHighest) return true;
+  return sigmoid(neighbour) > sigmoid(logit);
+}
 
 /// A logit that every score of at least `floor` exceeds, with room for the roundings of both.
 CORNERNET_DEVICE float logit_below(float floor) {

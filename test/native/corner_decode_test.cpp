@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <string>
@@ -228,15 +229,15 @@ DecodedViews run_bodies(const Case& c, int most_blocks, LaneOrder order, BodyWor
   cuda::DecodeJob job = describe(c);
   job.blocks = cuda::collecting_blocks(job, most_blocks);
   const auto maps = static_cast<unsigned>(2 * job.views);
-  std::vector<uint64_t> scratch(static_cast<size_t>(cuda::scratch_keys(job)));
-  std::fill_n(scratch.begin(), maps, uint64_t{0});
-  uint64_t *const floors = scratch.data(), *const keys = floors + maps;
+  std::vector<uint64_t> memory(static_cast<size_t>(cuda::scratch_keys(job)), ~uint64_t{0});
+  std::memset(memory.data(), 0, static_cast<size_t>(cuda::scratch_cleared_bytes(job)));
+  const cuda::DecodeScratch scratch = cuda::scratch_of(job, memory.data());
   std::vector<Candidate> found(static_cast<size_t>(job.views * job.max_candidates));
   std::vector<int> counts(static_cast<size_t>(job.views), -1);
-  HostBlock collect(cuda::kCollectThreads, cuda::kTopKeysBytes, order), boxes(cuda::kBoxesThreads, cuda::kBoxesSharedBytes, order);
-  collect.run(maps * job.blocks, [&](HostContext& context) { cuda::collect_peaks<kScalar, kLanes>(context, job, floors, keys); });
+  HostBlock collect(cuda::kCollectThreads, cuda::collect_shared_bytes<kLanes>(), order), boxes(cuda::kBoxesThreads, cuda::kBoxesSharedBytes, order);
+  collect.run(maps * job.blocks, [&](HostContext& context) { cuda::collect_peaks<kScalar, kLanes>(context, job, scratch); });
   boxes.run(static_cast<unsigned>(job.views),
-            [&](HostContext& context) { cuda::best_boxes<kScalar>(context, job, floors, keys, found.data(), counts.data()); });
+            [&](HostContext& context) { cuda::best_boxes<kScalar>(context, job, scratch, found.data(), counts.data()); });
   if (work != nullptr) *work = {int64_t{maps} * job.blocks, collect.syncs(), boxes.syncs()};
   DecodedViews decoded;
   for (int v = 0; v < job.views; ++v) {
@@ -310,9 +311,10 @@ const Registration real_shape("corner_decode: at HourglassNet-104's shape the CU
   const DecodedViews got = run_bodies<cuda::Scalar::Float16, 8>(c, kBlocks, LaneOrder::Ascending, &work);
   const DecodedViews expected = decode_corners(c.maps, c.views, c.options);
   for (size_t v = 0; v < got.size(); ++v) check_same(c.name, got[v].candidates, expected[v].candidates, 0);
-  // A block syncs once a step, and 67 times for a sort of 2,048 keys, of which it makes two: one when it has met as many, one at its end.
+  // A block syncs once a step, and 38 times for a sort of 256 keys, of which it makes four: each time twice as many have reached the floor, and one
+  // at its end.
   constexpr int64_t kSteps = int64_t{80} * 128 * 192 / 8 / (cuda::kCollectThreads * kBlocks / 4);
-  check(work.collect_blocks == kBlocks && work.collect_syncs <= kBlocks * (kSteps + 2 * 67 + 4), work.collect_syncs, " syncs of ",
+  check(work.collect_blocks == kBlocks && work.collect_syncs <= kBlocks * (kSteps + 4 * 38 + 5), work.collect_syncs, " syncs of ",
         work.collect_blocks, " blocks");
   check(work.boxes_syncs <= 2 * 400, work.boxes_syncs, " syncs for the boxes of two views");
 });

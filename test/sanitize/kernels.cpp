@@ -257,24 +257,24 @@ void check_decoding(int64_t classes, int64_t height, int64_t width, int most_blo
   std::vector<Exactly<Candidate>> found;
   std::vector<Exactly<int>> counts;
   for (const LaneOrder order : kOrders) {
-    Exactly<uint64_t> scratch(scratch_keys(job));
-    for (int64_t i = 0; i < 2 * kViews; ++i) scratch[i] = 0;
-    uint64_t *const floors = scratch.get(), *const keys = floors + 2 * kViews;
+    Exactly<uint64_t> memory(scratch_keys(job));
+    std::memset(memory.get(), 0, static_cast<size_t>(scratch_cleared_bytes(job)));
+    const DecodeScratch scratch = scratch_of(job, memory.get());
     auto& boxes = found.emplace_back(kViews * job.max_candidates);
     auto& count = counts.emplace_back(kViews);
     std::vector<unsigned> all(static_cast<size_t>(2 * kViews * job.blocks));
     std::iota(all.begin(), all.end(), 0u);
     if (order == LaneOrder::Random) std::ranges::shuffle(all, draws);
-    HostBlock(kCollectThreads, kTopKeysBytes, order, draws()).run_some(all, [&](HostContext& c) {
-      collect_peaks<kScalar, kLanes>(c, job, floors, keys);
+    HostBlock(kCollectThreads, collect_shared_bytes<kLanes>(), order, draws()).run_some(all, [&](HostContext& c) {
+      collect_peaks<kScalar, kLanes>(c, job, scratch);
     });
     HostBlock(kBoxesThreads, kBoxesSharedBytes, order, draws()).run(kViews, [&](HostContext& c) {
-      best_boxes<kScalar>(c, job, floors, keys, boxes.get(), count.get());
+      best_boxes<kScalar>(c, job, scratch, boxes.get(), count.get());
     });
     for (int v = 0; v < kViews; ++v) {
       const std::string what = std::string("decoding") + name_of(kScalar);
       expect(count[v] > 0 && count[v] == counts[0][v], what + " finds " + std::to_string(count[v]) + " boxes");
-      const size_t bytes = static_cast<size_t>(std::max(count[v], 0)) * sizeof(Candidate);
+      const size_t bytes = static_cast<size_t>(job.max_candidates) * sizeof(Candidate);  // what is behind the last is written too
       expect(std::memcmp(&boxes[v * job.max_candidates], &found[0][v * job.max_candidates], bytes) == 0, what + " depends on the order of threads");
     }
   }

@@ -4,23 +4,21 @@
 
 namespace cornernet::cuda {
 
+constexpr int kBlocksAMultiprocessor = 6;  // as many as a V100 holds
+
 template <Scalar kScalar, int kLanes>
-__global__ void __launch_bounds__(kCollectThreads) collect_peaks_kernel(DecodeJob job, uint64_t* floors, uint64_t* found) {
+__global__ void __launch_bounds__(kCollectThreads, kBlocksAMultiprocessor) collect_peaks_kernel(DecodeJob job, DecodeScratch scratch) {
   DeviceContext context;
-  collect_peaks<kScalar, kLanes>(context, job, floors, found);
+  collect_peaks<kScalar, kLanes>(context, job, scratch);
 }
 
 template <Scalar kScalar>
-__global__ void __launch_bounds__(kBoxesThreads)
-    best_boxes_kernel(DecodeJob job, const uint64_t* floors, const uint64_t* found, Candidate* candidates, int* counts) {
+__global__ void __launch_bounds__(kBoxesThreads) best_boxes_kernel(DecodeJob job, DecodeScratch scratch, Candidate* candidates, int* counts) {
   DeviceContext context;
-  best_boxes<kScalar>(context, job, floors, found, candidates, counts);
+  best_boxes<kScalar>(context, job, scratch, candidates, counts);
 }
 
-int collecting_blocks(const DecodeJob& job) {
-  constexpr int kBlocksAMultiprocessor = 6;  // as many as a V100 holds
-  return collecting_blocks(job, kBlocksAMultiprocessor * multiprocessors());
-}
+int collecting_blocks(const DecodeJob& job) { return collecting_blocks(job, kBlocksAMultiprocessor * multiprocessors()); }
 
 namespace {
 
@@ -43,14 +41,15 @@ LaunchStatus decode_corners(const DecodeJob& job, Scalar scalar, uint64_t* scrat
     constexpr Scalar kScalar = decltype(tag)::kScalar;
     using Raw = typename Element<kScalar>::Raw;
     constexpr int kLanes = 16 / sizeof(Raw);
-    const int64_t maps = 2 * int64_t{job.views};
-    uint64_t *const floors = scratch, *const found = scratch + maps;
-    LaunchStatus status = clear(floors, maps * static_cast<int64_t>(sizeof(uint64_t)), stream);
+    const DecodeScratch parts = scratch_of(job, scratch);
+    LaunchStatus status = clear(scratch, scratch_cleared_bytes(job), stream);
     if (status.code != 0) return status;
-    const auto collect = in_packs<kLanes, Raw>(job) ? collect_peaks_kernel<kScalar, kLanes> : collect_peaks_kernel<kScalar, 1>;
-    status = start(collect, maps * job.blocks, kCollectThreads, kTopKeysBytes, stream, job, floors, found);
+    const bool packs = in_packs<kLanes, Raw>(job);
+    const auto collect = packs ? collect_peaks_kernel<kScalar, kLanes> : collect_peaks_kernel<kScalar, 1>;
+    const int shared_bytes = packs ? collect_shared_bytes<kLanes>() : collect_shared_bytes<1>();
+    status = start(collect, 2 * int64_t{job.views} * job.blocks, kCollectThreads, shared_bytes, stream, job, parts);
     if (status.code != 0) return status;
-    return start(best_boxes_kernel<kScalar>, job.views, kBoxesThreads, kBoxesSharedBytes, stream, job, floors, found, candidates, counts);
+    return start(best_boxes_kernel<kScalar>, job.views, kBoxesThreads, kBoxesSharedBytes, stream, job, parts, candidates, counts);
   });
 }
 
