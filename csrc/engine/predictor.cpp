@@ -77,7 +77,7 @@ c10::OptionalStreamGuard Predictor::on_stream() const {
 
 int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px, at::ScalarType dtype) const {
   const auto each = static_cast<int64_t>(c10::elementSize(dtype));
-  const int64_t input = 3 * height_px * width_px * each;
+  const int64_t input = network_.input_channels() * height_px * width_px * each;
   if (watched_pixels_ > 0) {
     const int64_t times = each / static_cast<int64_t>(c10::elementSize(dtype_));
     return times * static_cast<int64_t>(bytes_a_pixel_ * static_cast<double>(height_px * width_px)) + input;
@@ -91,9 +91,7 @@ int64_t Predictor::view_bytes(int64_t height_px, int64_t width_px, at::ScalarTyp
 
 int64_t Predictor::views_to_count(int64_t height_px, int64_t width_px) {
   if (const auto known = views_to_count_.find({height_px, width_px}); known != views_to_count_.end()) return known->second;
-  // Merged convolutions (nn/corner_head.h) make wider maps than those that the work lists.
-  const int64_t merged = std::max(3 * config_.head.branch_channels, 4 * config_.head.pool_channels);
-  int64_t largest = std::max(3 * height_px * width_px, merged * map_size(height_px) * map_size(width_px));
+  int64_t largest = network_.input_channels() * height_px * width_px;
   for (const Work& one : work(1, height_px, width_px)) {
     const int64_t pixels = one.height * one.width;
     largest = std::max({largest, one.in_channels * pixels, one.out_channels * (pixels / (one.stride * one.stride))});
@@ -126,7 +124,7 @@ CudaRules Predictor::rules(at::ScalarType dtype) const {
 
 int64_t Predictor::views_that_fit(int64_t views, int64_t height_px, int64_t width_px, at::ScalarType dtype) {
   if (runtime_) views = std::min(views, views_to_count(height_px, width_px));
-  if (graphs_ && dtype == dtype_ && graphs_->find({views, 3, height_px, width_px}) != nullptr) return views;
+  if (graphs_ && dtype == dtype_ && graphs_->find({views, network_.input_channels(), height_px, width_px}) != nullptr) return views;
   const int64_t one = view_bytes(height_px, width_px, dtype);
   int64_t available = available_bytes(runtime_.get());
   if (one * views > available && graphs_ && !graphs_->empty()) {  // what recordings keep, nothing else can have
@@ -219,11 +217,17 @@ int64_t Predictor::choose(int64_t pictures, int64_t views_a_picture, int64_t hei
   searched_ = next.searched;
   if (!next.search || dtype_ == at::kFloat || rules_.deterministic) return next.pictures;
   // Runs by itself once more, and is recorded anew afterwards, with what is found.
-  const Sizes sizes{next.pictures * views_a_picture, 3, height_px, width_px};
+  const Sizes sizes{next.pictures * views_a_picture, network_.input_channels(), height_px, width_px};
   const DeviceLock::Use use(runtime_->shared().lock, DeviceLock::kShared);
   graphs_->forget(sizes);
   forwards_of_.erase(sizes);
   return next.pictures;
+}
+
+InputPlan Predictor::plan(const std::vector<PictureView>& pictures, bool flip, const DetectOptions& options) const {
+  InputPlan plan = plan_input(pictures, flip, options.numerics, options.normalisation);
+  plan.view.channels = static_cast<int>(network_.input_channels());
+  return plan;
 }
 
 std::shared_ptr<DeviceClock> Predictor::clock() const {
@@ -281,7 +285,7 @@ std::vector<ViewGeometry> geometry_of(const std::vector<PictureView>& pictures, 
 Predictor::Candidates Predictor::start_some(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options,
                                             DeviceClock* clock) {
   if (runtime_) return start_on_device(pictures, step, options, clock);
-  const at::Tensor input = make_input(plan_input(pictures, options.flip, options.numerics, options.normalisation), dtype_for(options));
+  const at::Tensor input = make_input(plan(pictures, options.flip, options), dtype_for(options));
   const std::vector<ViewGeometry> geometry = geometry_of(pictures, options.flip);
   lap(clock, kPrepare);
   DecodedViews decoded;
@@ -298,7 +302,7 @@ Predictor::Candidates Predictor::start_some(const std::vector<PictureView>& pict
 
 Predictor::Candidates Predictor::start_on_device(const std::vector<PictureView>& pictures, int64_t step, const DetectOptions& options,
                                                  DeviceClock* clock) {
-  const InputPlan plan = plan_input(pictures, options.flip, options.numerics, options.normalisation);
+  const InputPlan plan = this->plan(pictures, options.flip, options);
   Sizes sizes = plan.sizes();
   sizes[0] = std::min(sizes[0], step);
   const at::ScalarType dtype = dtype_for(options);
@@ -338,7 +342,7 @@ HeadMaps Predictor::maps(const PictureView& picture, const DetectOptions& option
   const auto on_this_stream = on_stream();
   const at::ScalarType dtype = dtype_for(options);
   views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px), dtype);
-  const InputPlan plan = plan_input({picture}, false, options.numerics, options.normalisation);
+  const InputPlan plan = this->plan({picture}, /*flip=*/false, options);
   if (!runtime_) {
     const HeadMaps maps = forward(make_input(plan, dtype));
     const auto to_fp32 = [](const CornerMaps& of) {

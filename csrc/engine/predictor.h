@@ -66,6 +66,8 @@ class Predictor {
   /// Of the forward that is next, of an input in `dtype`.
   CudaRules rules(at::ScalarType dtype) const;
   int64_t views_that_fit(int64_t views, int64_t height_px, int64_t width_px, at::ScalarType dtype);
+  /// Of the input that the network reads.
+  InputPlan plan(const std::vector<PictureView>& pictures, bool flip, const DetectOptions& options) const;
   /// Of so many pictures that wait: how many the next forward takes.
   int64_t choose(int64_t pictures, int64_t views_a_picture, int64_t height_px, int64_t width_px);
   /// Lets go of what a forward that has too little memory could use.

@@ -22,16 +22,10 @@ void BiCornerPool::visit(const std::string& prefix, const Visitor& visitor) {
   visitor.sum(prefix + "pooled", pooled_);
 }
 
-void BiCornerPool::merge() {
-  aftpool_conv_.take_bias_of(conv1_);
-  direction1_conv_.release_packed();
-  direction2_conv_.release_packed();
-}
+void BiCornerPool::merge() { aftpool_conv_.take_bias_of(conv1_); }
 
-at::Tensor BiCornerPool::forward(const at::Tensor& x) const { return forward(x, direction1_conv_.forward(x), direction2_conv_.forward(x)); }
-
-at::Tensor BiCornerPool::forward(const at::Tensor& x, const at::Tensor& direction1, const at::Tensor& direction2) const {
-  const at::Tensor pooled = pool_and_add(direction1, vertical_, direction2, horizontal_, pooled_);
+at::Tensor BiCornerPool::forward(const at::Tensor& x) const {
+  const at::Tensor pooled = pool_and_add(direction1_conv_.forward(x), vertical_, direction2_conv_.forward(x), horizontal_, pooled_);
   return conv2_.forward(aftpool_conv_.forward_add_relu_over(pooled, conv1_.forward(x)));
 }
 
@@ -44,11 +38,19 @@ void Branch::visit(const std::string& prefix, const Visitor& visitor) {
   visitor.conv(prefix + "1.", out_);
 }
 
-at::Tensor Branch::forward(const at::Tensor& x) const { return out_.forward(conv_.forward(x)); }
+void Branch::merge() {
+  constexpr int64_t kOutputs = 8;  // pixels stay aligned for packs of 16 bytes, and the matrix units take no fewer
+  out_.pad_outputs(kOutputs);
+}
+
+at::Tensor Branch::forward(const at::Tensor& x) const {
+  const at::Tensor y = out_.forward(conv_.forward(x));
+  const int64_t outputs = out_.dimensions().out_channels;
+  return y.size(1) > outputs ? y.narrow(1, 0, outputs) : y;
+}
 
 CornerBranches::CornerBranches(const CornerHeadConfig& config, Direction vertical, Direction horizontal)
-    : num_classes_(config.num_classes),
-      pool_(config, vertical, horizontal),
+    : pool_(config, vertical, horizontal),
       heat_(config.in_channels, config.branch_channels, config.num_classes),
       emb_(config.in_channels, config.branch_channels, 1),
       off_(config.in_channels, config.branch_channels, 2) {}
@@ -63,38 +65,12 @@ void CornerBranches::visit(const std::string& prefix, size_t level, const Visito
 
 void CornerBranches::merge() {
   pool_.merge();
-  constexpr int64_t kOutputs = 8;  // the heatmap's pixels stay aligned for packs of 16 bytes, and the matrix units take no fewer
-  convs_ = PackedConv::merged({&heat_.conv().packed(), &emb_.conv().packed(), &off_.conv().packed()}, /*diagonal=*/false);
-  outs_ = PackedConv::merged({&heat_.out().packed(), &emb_.out().packed(), &off_.out().packed()}, /*diagonal=*/true, kOutputs);
-  for (Branch* const branch : {&heat_, &emb_, &off_}) {
-    branch->conv().release_packed();
-    branch->out().release_packed();
-  }
+  for (Branch* const branch : {&heat_, &emb_, &off_}) branch->merge();
 }
 
-CornerMaps CornerBranches::predict(const at::Tensor& pooled) const {
-  if (outs_.defined() && !pooled.is_meta()) {
-    const at::Tensor maps = outs_.forward(convs_.forward(pooled, /*relu=*/true), /*relu=*/false);
-    return {maps.narrow(1, 0, num_classes_), maps.narrow(1, num_classes_, 1), maps.narrow(1, num_classes_ + 1, 2)};
-  }
+CornerMaps CornerBranches::forward(const at::Tensor& features) const {
+  const at::Tensor pooled = pool_.forward(features);
   return {heat_.forward(pooled), emb_.forward(pooled), off_.forward(pooled)};
-}
-
-void CornerHeadLevel::merge() {
-  std::vector<const PackedConv*> directions;
-  for (CornerBranches* const corner : {&tl_, &br_}) {
-    for (const NormedConv* const conv : corner->directions()) directions.push_back(&conv->packed());
-  }
-  directions_ = PackedConv::merged(directions, /*diagonal=*/false);
-  tl_.merge();
-  br_.merge();
-}
-
-HeadMaps CornerHeadLevel::forward(const at::Tensor& features) const {
-  if (!directions_.defined() || features.is_meta()) return {tl_.forward(features), br_.forward(features)};
-  const at::Tensor maps = directions_.forward(features, /*relu=*/true);
-  const auto direction = [&](int64_t i) { return maps.narrow(1, i * pool_channels_, pool_channels_); };
-  return {tl_.forward(features, direction(0), direction(1)), br_.forward(features, direction(2), direction(3))};
 }
 
 }  // namespace cornernet

@@ -68,10 +68,10 @@ void CornerNet::prepare(const Preparation& how) {
   for (const auto& [name, sum] : used.sums) sum->prepare(name, how.dtype, how.stated(name).output_scale);
   prepare_each(used.convs, how);
   if (how.merging.value_or(how.device.is_cuda() ? Merging::All : Merging::None) == Merging::All) {
-    backbone_.merge();
+    backbone_.merge(/*pad_input=*/c10::elementSize(how.dtype) == 2);
     head_[last_level_].merge();
   }
-  weight_bytes_ = head_[last_level_].weight_bytes();
+  weight_bytes_ = 0;
   for (const auto& [prefix, conv] : used.convs) weight_bytes_ += conv->weight_bytes();
   if (how.int8) check_types(how.dtype);
 }

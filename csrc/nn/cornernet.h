@@ -43,6 +43,8 @@ class CornerNet {
   void set_recompute(bool recompute) { backbone_.set_recompute(recompute); }
   /// What a forward of [views, 3, height, width] in `dtype` has to do, operator by operator in their order; needs no parameter and computes nothing.
   std::vector<Work> work(int64_t views, int64_t height, int64_t width, at::ScalarType dtype) const;
+  /// Of what forward() reads without another pass over it: 3, or kPaddedChannels (ops/image_job.h); it pads three itself.
+  int64_t input_channels() const { return backbone_.input_channels(); }
   /// Of the packed network.
   int64_t weight_bytes() const { return weight_bytes_; }
 

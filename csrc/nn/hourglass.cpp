@@ -1,13 +1,26 @@
 #include "nn/hourglass.h"
 
+#include <ATen/ops/zeros.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "nn/beside.h"
 #include "nn/differentiable.h"
+#include "ops/image_job.h"
 
 namespace cornernet {
 namespace {
+
+/// With the 1 and the zeros behind its channels, where it has not got them yet.
+at::Tensor padded(const at::Tensor& x, int64_t channels) {
+  const int64_t own = x.size(1);
+  if (own == channels) return x;
+  const at::Tensor y = at::zeros({x.size(0), channels, x.size(2), x.size(3)}, x.options()).contiguous(at::MemoryFormat::ChannelsLast);
+  y.narrow(1, 0, own).copy_(x);
+  y.select(1, own).fill_(1);
+  return y;
+}
 
 std::string indexed(const std::string& prefix, const char* name, size_t index) { return prefix + name + "." + std::to_string(index) + "."; }
 
@@ -90,7 +103,8 @@ void HourglassNet::set_recompute(bool recompute) {
   for (HourglassModule& module : hourglass_modules_) module.set_recompute(recompute);
 }
 
-void HourglassNet::merge() {
+void HourglassNet::merge(bool pad_input) {
+  if (pad_input) stem_conv_.pad_inputs(kPaddedChannels);
   stem_layer_.merge();
   for (HourglassModule& stack : hourglass_modules_) stack.merge();
   for (BasicBlock& block : inters_) block.merge();
@@ -106,7 +120,7 @@ at::Tensor HourglassNet::forward(const at::Tensor& x, size_t level) const {
 }
 
 void HourglassNet::forward_each(const at::Tensor& x, size_t stacks, const std::function<void(size_t, at::Tensor)>& take) const {
-  at::Tensor inter = stem_layer_.forward(stem_conv_.forward(x));
+  at::Tensor inter = stem_layer_.forward(stem_conv_.forward(x.is_meta() ? x : padded(x, input_channels())));
   for (size_t i = 0; i < stacks; ++i) {
     at::Tensor features = out_convs_[i].forward(hourglass_modules_[i].forward(inter));
     if (i + 1 < stacks) {

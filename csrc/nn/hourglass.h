@@ -45,7 +45,9 @@ class HourglassNet {
   /// The modules that forward(x, level) runs, or with no level every module of the state dict.
   void visit(const std::string& prefix, const Visitor& visitor, std::optional<size_t> level = std::nullopt);
   /// After prepare(): the biases of results that are added are added where that happens.
-  void merge();
+  void merge(bool pad_input);
+  /// Of the input that it reads (ops/image_job.h): 3, or kPaddedChannels.
+  int64_t input_channels() const { return stem_conv_.in_channels(); }
   /// x: [N, 3, H, W]. The features of stack `level` (0 is the first): [N, feat_channels, (H + 3) / 4, (W + 3) / 4].
   at::Tensor forward(const at::Tensor& x, size_t level) const;
   /// Before prepare(): whether the layers of the hourglasses are computed again on the way back instead of kept.

@@ -98,6 +98,14 @@ void NormedConv::take_bias_of(NormedConv& other) {
   other.packed_.set_bias({});
 }
 
+void NormedConv::pad_outputs(int64_t multiple_of) {
+  if (packed_.defined()) packed_ = packed_.padded(multiple_of);
+}
+
+void NormedConv::pad_inputs(int64_t channels) {
+  if (packed_.defined()) packed_ = packed_.with_bias_as_input(channels);
+}
+
 void NormedConv::release() {
   for (at::Tensor* tensor : {&weight_, &bias_, &norm_weight_, &norm_bias_, &running_mean_, &running_var_, &batches_seen_}) tensor->reset();
 }

@@ -37,9 +37,10 @@ struct Int8Layer {
 /// By Activation::name().
 using Int8Layers = std::unordered_map<std::string, Int8Layer>;
 
-/// Whether prepare() makes one convolution of several that read the same map, and adds biases beforehand where results are added. On a GPU that
-/// spares launches, reads, passes of their own for biases, and convolutions with one or two outputs, which are padded to eight anyway. oneDNN on the
-/// CPU adds biases for nothing, gains nothing from wider convolutions and would pay for the zeros between branches: there every sum stays as it is.
+/// Whether prepare() adds biases beforehand where results are added, and pads convolutions with one or two outputs or, in 16 bits, with three inputs.
+/// On a GPU that spares passes of their own for biases, and matrix units take eight of either anyway. oneDNN on the CPU adds biases for nothing:
+/// there every sum stays as it is. Convolutions that read the same map stay apart on either: one with more outputs than inputs can't be fused with
+/// its bias and ReLU on a GPU (PackedConv), whose two passes cost an H200 several times what reading the map again does.
 enum class Merging { None, All };
 
 /// How a network becomes ready for inference.
@@ -75,10 +76,11 @@ class NormedConv {
   Folded folded(const std::string& prefix, at::ScalarType dtype, const TensorReader& read = {}) const;
   /// After prepare(), where this one adds the result of `other`: adds its bias too, in fp64, so that `other` needs none.
   void take_bias_of(NormedConv& other);
-  /// What prepare() packed.
-  const PackedConv& packed() const { return packed_; }
-  /// Lets go of the packed weights, which are part of others now.
-  void release_packed() { packed_ = {}; }
+  /// After prepare(): adds outputs, of no meaning, up to a multiple.
+  void pad_outputs(int64_t multiple_of);
+  /// After prepare(): reads `channels`, the first behind its own being 1 (PackedConv::with_bias_as_input).
+  void pad_inputs(int64_t channels);
+  int64_t in_channels() const { return packed_.defined() ? packed_.in_channels() : dimensions_.in_channels; }
   /// Lets go of the checkpoint's tensors.
   void release();
 

@@ -1,6 +1,7 @@
 #include "ops/conv.h"
 
 #include <ATen/Context.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/cudnn_convolution_add_relu.h>
 #include <ATen/ops/zeros.h>
@@ -47,6 +48,7 @@ at::Tensor onednn_conv_add_relu_over(const at::Tensor& x, at::Tensor& other, con
 PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device)
     : weights_(weight.to(device, dtype).contiguous(device.is_cpu() ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast)),
       dtype_(dtype),
+      in_channels_(weight.size(1)),
       out_channels_(weight.size(0)),
       stride_(stride),
       padding_(weight.size(2) / 2),
@@ -56,24 +58,26 @@ PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t
 
 void PackedConv::set_bias(const at::Tensor& bias) { bias_ = bias.defined() ? bias.to(weights_.dense().options()).contiguous() : bias; }
 
-PackedConv PackedConv::merged(const std::vector<const PackedConv*>& convs, bool diagonal, int64_t multiple_of) {
-  const at::Tensor& like = convs.front()->weights_.dense();
-  int64_t outputs = 0, inputs = 0;
-  for (const PackedConv* const conv : convs) {
-    outputs += conv->out_channels_;
-    inputs = diagonal ? inputs + conv->weights_.dense().size(1) : conv->weights_.dense().size(1);
+PackedConv PackedConv::padded(int64_t multiple_of) const {
+  const at::Tensor& own = weights_.dense();
+  const int64_t outputs = (out_channels_ + multiple_of - 1) / multiple_of * multiple_of;
+  const at::Tensor weight = at::zeros({outputs, own.size(1), own.size(2), own.size(3)}, own.options());
+  weight.narrow(0, 0, out_channels_).copy_(own);
+  at::Tensor bias;
+  if (bias_.defined()) {
+    bias = at::zeros({outputs}, own.options());
+    bias.narrow(0, 0, out_channels_).copy_(bias_);
   }
-  const int64_t padded = (outputs + multiple_of - 1) / multiple_of * multiple_of;
-  const at::Tensor weight = at::zeros({padded, inputs, like.size(2), like.size(3)}, like.options()), bias = at::zeros({padded}, like.options());
-  int64_t output = 0, input = 0;
-  for (const PackedConv* const conv : convs) {
-    const at::Tensor& part = conv->weights_.dense();
-    weight.narrow(0, output, part.size(0)).narrow(1, input, part.size(1)).copy_(part);
-    bias.narrow(0, output, part.size(0)).copy_(conv->bias_);
-    output += part.size(0);
-    if (diagonal) input += part.size(1);
-  }
-  return PackedConv(weight, bias, convs.front()->stride_, like.scalar_type(), like.device());
+  return PackedConv(weight, bias, stride_, dtype_, own.device());
+}
+
+PackedConv PackedConv::with_bias_as_input(int64_t channels) const {
+  const at::Tensor& own = weights_.dense();
+  const int64_t kernel = own.size(2), before = own.size(1);
+  const at::Tensor weight = at::zeros({out_channels_, channels, kernel, kernel}, own.options());
+  weight.narrow(1, 0, before).copy_(own);
+  weight.select(3, kernel / 2).select(2, kernel / 2).select(1, before).copy_(bias_);
+  return PackedConv(weight, {}, stride_, dtype_, own.device());
 }
 
 const at::Tensor& PackedConv::weight_for(const at::Tensor& x) const {
@@ -115,9 +119,19 @@ at::Tensor PackedConv::on_cudnn(const at::Tensor& x, const at::Tensor* residual)
                   in_steps);
 }
 
+/// A kernel of one place without ReLU: a product of matrices, whose library adds the bias in the same pass. cuDNN does that with a ReLU only.
+at::Tensor PackedConv::as_product(const at::Tensor& x) const {
+  const at::Tensor& weight = weights_.dense();
+  const at::Tensor pixels = x.permute({0, 2, 3, 1});
+  const at::Tensor y = at::addmm(bias_, pixels.reshape({-1, weight.size(1)}), weight.reshape({out_channels_, weight.size(1)}).t());
+  return y.view({x.size(0), x.size(2), x.size(3), out_channels_}).permute({0, 3, 1, 2});
+}
+
 at::Tensor PackedConv::forward(const at::Tensor& x, bool relu) const {
   if (by_onednn(x)) return onednn_conv(x, weight_for(x), bias_, padding(), stride(), relu);
   if (relu && !x.is_cpu()) return on_cudnn(x, nullptr);
+  const bool is_product = padding_ == 0 && stride_ == 1 && bias_.defined() && x.is_contiguous(at::MemoryFormat::ChannelsLast);
+  if (is_product && !relu && !x.is_cpu() && x.scalar_type() == dtype_ && !at::globalContext().deterministicCuDNN()) return as_product(x);
   return plain(x, relu, nullptr);
 }
 

@@ -21,9 +21,11 @@ class PackedConv {
   /// weight: [out, in, k, k] with odd k; bias: [out]. Both are cast to `dtype` (oneDNN and cuDNN accumulate in fp32).
   PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device);
 
-  /// One convolution with the outputs of several, one behind the other, and outputs that are 0 behind them up to a multiple of `multiple_of`: of
-  /// convolutions of one input, or (`diagonal`) of those whose inputs lie one behind the other as well. They are of one size, and have not run yet.
-  static PackedConv merged(const std::vector<const PackedConv*>& convs, bool diagonal, int64_t multiple_of = 1);
+  /// The same with outputs that are 0 behind its own, up to a multiple. Before the first run.
+  PackedConv padded(int64_t multiple_of) const;
+  /// The same that reads `channels`, of which the first behind its own is 1 everywhere and the others are 0: its bias is a product with that 1, at
+  /// the kernel's middle, which is never beside the map. Before the first run.
+  PackedConv with_bias_as_input(int64_t channels) const;
 
   bool defined() const { return out_channels_ > 0; }
   /// Takes another bias, or none, before the first run.
@@ -35,6 +37,7 @@ class PackedConv {
   at::Tensor forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const;
   /// The same, written over `residual`, which nobody else may need: one map less to allocate and to read.
   at::Tensor forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const;
+  int64_t in_channels() const { return in_channels_; }
   int64_t weight_bytes() const { return weight_bytes_; }
 
  private:
@@ -46,13 +49,14 @@ class PackedConv {
   std::array<int64_t, 4> result_sizes(const at::Tensor& x) const;
   at::Tensor plain(const at::Tensor& x, bool relu, const at::Tensor* residual) const;
   at::Tensor on_cudnn(const at::Tensor& x, const at::Tensor* residual) const;
+  at::Tensor as_product(const at::Tensor& x) const;
   /// fp16 is what a CPU has no fused kernels for.
   bool by_onednn(const at::Tensor& x) const { return x.is_cpu() && dtype_ != at::kHalf; }
 
   mutable PackedWeights weights_;
   at::ScalarType dtype_ = at::kFloat;
   at::Tensor bias_;
-  int64_t out_channels_ = 0, stride_ = 1, padding_ = 0, weight_bytes_ = 0;
+  int64_t in_channels_ = 0, out_channels_ = 0, stride_ = 1, padding_ = 0, weight_bytes_ = 0;
   FusedOrPlain way_;
 };
 

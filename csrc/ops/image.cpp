@@ -73,6 +73,7 @@ at::Tensor empty_input(const InputPlan& plan, at::ScalarType dtype, at::Device d
 }
 
 at::Tensor make_input(const InputPlan& plan, at::ScalarType dtype) {
+  if (plan.view.channels != 3) throw Error(ErrorCode::Internal, "an input on the CPU has three channels");
   at::Tensor input = empty_input(plan, dtype, at::kCPU);
   cpu::make_input(plan.pictures, plan.table, plan.view, input);
   return input;

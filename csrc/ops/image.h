@@ -41,7 +41,7 @@ struct InputPlan {
   LevelTable table;
   InputView view;
 
-  std::vector<int64_t> sizes() const { return {view.views, 3, view.height_px, view.width_px}; }
+  std::vector<int64_t> sizes() const { return {view.views, view.channels, view.height_px, view.width_px}; }
 };
 
 /// Pictures of another size than their own are resized as OpenCV resizes fp32: bilinear, half-pixel centres, no antialiasing, nothing rounded.
@@ -49,7 +49,7 @@ struct InputPlan {
 /// the picture before padding. 2.x multiplies by the fp64 reciprocal of std rounded to fp32 as mmcv.imnormalize does; 3.x divides.
 InputPlan plan_input(const std::vector<PictureView>& pictures, bool flip, Numerics numerics, const Normalisation& normalisation);
 
-/// [pictures * views, 3, padded height, padded width], channels-last, of `dtype`; on a GPU engine/device_calls.h fills it.
+/// [pictures * views, channels, padded height, padded width], channels-last, of `dtype`; on a GPU engine/device_calls.h fills it.
 at::Tensor empty_input(const InputPlan& plan, at::ScalarType dtype, at::Device device);
 /// The input on the CPU.
 at::Tensor make_input(const InputPlan& plan, at::ScalarType dtype);

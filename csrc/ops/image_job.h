@@ -13,11 +13,16 @@ struct PictureJob {
   int copied_width_px, copied_height_px;
 };
 
+/// Channels of a pixel where they are padded: red, green and blue in the network's order, a 1, and zeros. Matrix units read eight at a time, and with
+/// the 1 a convolution's bias is one more product.
+constexpr int kPaddedChannels = 8;
+
 /// The input's dimensions. Views of a picture are neighbours; the second is mirrored, either the picture within its place or the whole padded view.
 struct InputView {
   int views, views_a_picture;
   int width_px, height_px;
   bool mirror_before_padding;
+  int channels = 3;  // or kPaddedChannels, on a GPU
 };
 
 /// A byte's normalised value by the network's channel, and which of a pixel's bytes feeds that channel.

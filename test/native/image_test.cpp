@@ -93,6 +93,14 @@ void check_resized(const at::Tensor& input, const Drawn& picture, int w, int h) 
 
 const std::vector<std::pair<int, int>> kSizes{{100, 90}, {127, 127}, {1, 1}, {1, 300}, {128, 126}, {255, 130}, {451, 300}};
 
+/// The three channels of an input whose pixels are padded: a 1 and zeros are behind them.
+at::Tensor unpadded(const at::Tensor& input) {
+  check(input.size(1) == kPaddedChannels && input.is_contiguous(at::MemoryFormat::ChannelsLast), "pixels are not padded");
+  check(input.select(1, 3).eq(1).all().item<bool>() && input.narrow(1, 4, kPaddedChannels - 4).eq(0).all().item<bool>(),
+        "the padding is not 1 and zeros");
+  return input.narrow(1, 0, 3).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
 void check_views(const at::Tensor& input, const std::vector<Drawn>& pictures, bool flip, Numerics numerics, const Normalisation& n) {
   const int64_t each = flip ? 2 : 1;
   check(input.size(0) == each * static_cast<int64_t>(pictures.size()), "there are ", input.size(0), " views");
@@ -105,8 +113,12 @@ void check_views(const at::Tensor& input, const std::vector<Drawn>& pictures, bo
 
 at::Tensor input_on(at::Device device, const std::vector<PictureView>& pictures, bool flip, Numerics numerics, const Normalisation& normalisation,
                     at::ScalarType type) {
-  const InputPlan plan = plan_input(pictures, flip, numerics, normalisation);
-  return device.is_cpu() ? make_input(plan, type) : input_on_gpu(plan, type);
+  InputPlan plan = plan_input(pictures, flip, numerics, normalisation);
+  if (device.is_cpu()) return make_input(plan, type);
+  const at::Tensor input = input_on_gpu(plan, type);
+  plan.view.channels = kPaddedChannels;
+  check(unpadded(input_on_gpu(plan, type)).equal(input), "padded pixels have other values");
+  return input;
 }
 
 void check_all(at::Device device) {
@@ -169,13 +181,18 @@ const Registration body("image: the CUDA body on the CPU equals the definition",
     for (int level = 0; level < 256; ++level) table.value[c][level] = normalised(table, c, static_cast<float>(level));
   }
   const auto filled = [&](const PictureJob& job) {
-    const InputView view{2, 2, padded_size_px(job.width_px), padded_size_px(job.height_px), false};
-    at::Tensor input = at::zeros({2, view.height_px, view.width_px, 3});
-    const auto blocks = static_cast<unsigned>(2 * view.height_px * cuda::image_blocks_a_row(view));
-    HostBlock(cuda::kImageThreads, 0, LaneOrder::Ascending).run(blocks, [&](HostContext& context) {
-      cuda::fill_pixel<cuda::Scalar::Float32>(context, &job, &table, view, input.mutable_data_ptr<float>());
-    });
-    return input.permute({0, 3, 1, 2});
+    const auto with = [&](int channels) {
+      const InputView view{2, 2, padded_size_px(job.width_px), padded_size_px(job.height_px), false, channels};
+      at::Tensor input = at::zeros({2, view.height_px, view.width_px, channels});
+      const auto blocks = static_cast<unsigned>(2 * view.height_px * cuda::image_blocks_a_row(view));
+      HostBlock(cuda::kImageThreads, 0, LaneOrder::Ascending).run(blocks, [&](HostContext& context) {
+        cuda::fill_pixel<cuda::Scalar::Float32>(context, &job, &table, view, input.mutable_data_ptr<float>());
+      });
+      return input.permute({0, 3, 1, 2});
+    };
+    const at::Tensor input = with(3);
+    check(unpadded(with(kPaddedChannels)).equal(input), "padded pixels have other values");
+    return input;
   };
   check_views(filled({picture.bytes.data(), 130, 90, 130, 90, at.left_px, at.top_px, 130, 90}), {picture}, true, Numerics::Mmdet2, {});
   const Placement smaller = place(65, 45);
