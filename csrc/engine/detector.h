@@ -10,12 +10,13 @@
 #include "ops/candidate.h"
 #include "ops/settings.h"
 #include "ops/work.h"
+#include "runtime/recycled_memory.h"
 
 namespace cornernet {
 
 /// A packed 8-bit RGB picture, row-major, 3 bytes a pixel.
 struct Picture {
-  std::vector<uint8_t> rgb;
+  RecycledBytes rgb;
   int width_px = 0;
   int height_px = 0;
 };
@@ -120,22 +121,27 @@ class Detector {
 /// As Detector::work, for the published HourglassNet-104 in "fp32", "bf16" or "fp16"; needs no weights.
 std::vector<Work> hourglass104_work(const ForwardShape& shape, const std::string& precision);
 
-/// What a build and its machine offer, for `cornernet doctor`.
+/// What a build and its machine's CPU offer; touches no GPU.
+struct BuildInfo {
+  std::string libtorch_version;
+  bool cuda = false;                      // this build has the CUDA side
+  std::string cuda_version;               // LibTorch's
+  std::vector<std::string> cpu_features;  // "avx2", "avx512f", "avx512_bf16", "amx_bf16"
+  int cores = 0;                          // affinity and cgroup quota
+};
+BuildInfo build_info();
+
 struct CudaDevice {
   std::string name;
   int major = 0, minor = 0;
   bool has_code = false;  // whether this build holds kernels for it
 };
-struct BuildInfo {
-  std::string libtorch_version;
-  bool cuda = false;         // this build has the CUDA side
-  std::string cuda_version;  // LibTorch's
-  int cudnn_version = 0;     // of the one that LibTorch found, 91002 for 9.10.2; 0 without
+struct GpuInfo {
   std::vector<CudaDevice> devices;
-  std::vector<std::string> cpu_features;  // "avx2", "avx512f", "avx512_bf16", "amx_bf16"
-  int cores = 0;                          // affinity and cgroup quota
+  int cudnn_version = 0;  // of the one that LibTorch found, 91002 for 9.10.2; 0 without
 };
-BuildInfo build_info();
+/// Runs a kernel on every GPU, which takes a context's memory on each, and loads cuDNN.
+GpuInfo gpu_info();
 
 /// Corner pooling on fp32 data of `shape` [..., height, width]; direction "top", "bottom", "left" or "right"; runs on `device`.
 std::vector<float> corner_pool_f32(const std::vector<float>& data, const std::vector<int64_t>& shape, const std::string& direction,

@@ -1,9 +1,13 @@
-// The room that knows nothing of models: errors and the LRU cache.
+// The room that knows nothing of models: errors, the LRU cache and recycled memory.
+#include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "runtime/error.h"
 #include "runtime/lru_cache.h"
+#include "runtime/recycled_memory.h"
 #include "test.h"
 
 namespace cornernet::testing {
@@ -34,6 +38,29 @@ const Registration room("runtime: an LRU cache makes room before a new value is 
   cache.insert(2, nullptr);
   cache.clear();
   check(cache.empty(), "clear() leaves something");
+});
+
+const Registration recycled("runtime: a picture's memory serves the next of about its size, and none that is in use is given away", [] {
+  const auto address_of = [](size_t bytes) { return RecycledBytes(bytes).data(); };
+  RecycledBytes kept(900'000, 7);
+  const uint8_t* const at = kept.data();
+  check(address_of(900'000) != at, "memory in use was given away");
+  kept = RecycledBytes();
+  const std::vector<uint8_t> wanted(890'000, 9);
+  const RecycledBytes again(wanted.begin(), wanted.end());
+#if !defined(__SANITIZE_ADDRESS__)
+  check(again.data() == at, "memory of 900,000 bytes does not serve 890,000");
+#endif
+  check(std::equal(again.begin(), again.end(), wanted.begin()), "it holds something else");
+  check(address_of(450'000) != at && address_of(100) != nullptr, "memory in use was given away");
+  std::set<const uint8_t*> places;
+  for (int round = 0; round < 2; ++round) {
+    std::vector<RecycledBytes> many;
+    for (int i = 0; i < 20; ++i) many.emplace_back(size_t{10} << 20);  // 200 MB, of which 128 are kept
+    places.clear();
+    for (const RecycledBytes& one : many) places.insert(one.data());
+    check(places.size() == many.size(), "memory in use was given away");
+  }
 });
 
 }  // namespace

@@ -71,7 +71,7 @@ const Registration upsample_gradient("training: upsampling and adding gives ATen
 
 /// Black but for boxes of white.
 Sample drawn_sample(int width, int height, std::vector<TruthBox> boxes, uint64_t seed) {
-  Sample sample{{std::vector<uint8_t>(static_cast<size_t>(3 * width * height)), width, height}, std::move(boxes), seed};
+  Sample sample{{RecycledBytes(static_cast<size_t>(3 * width * height)), width, height}, std::move(boxes), seed};
   for (const TruthBox& box : sample.boxes) {
     for (int y = static_cast<int>(box.y1); y < static_cast<int>(box.y2); ++y) {
       const auto row = sample.picture.rgb.begin() + 3 * (y * width);
