@@ -290,23 +290,29 @@ export interface NativeBuildInfo {
   libtorchVersion: string;
   cuda: boolean;
   cudaVersion: string;
-  /** The CUDA devices that this process sees: their compute capability's first number, and whether this build holds kernels for them. */
-  devices: { major: number; hasCode: boolean }[];
   cpuFeatures: string[];
   cores: number;
+}
+
+export interface NativeGpuInfo {
+  /** The CUDA devices that this process sees: their compute capability's first number, and whether this build holds kernels for them. */
+  devices: { major: number; hasCode: boolean }[];
   /** Of the cuDNN that LibTorch found, 91002 for 9.10.2; 0 without. */
   cudnnVersion: number;
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 11;
+const boundary = 12;
 
 export interface NativeAddon {
   boundary: number;
   Detector: new () => NativeDetector;
   Trainer: new () => NativeTrainer;
   Quantizer: new () => NativeQuantizer;
+  /** Touches no GPU. */
   buildInfo(): NativeBuildInfo;
+  /** Runs a kernel on every GPU, which takes a context's memory on each. */
+  gpuInfo(): NativeGpuInfo;
   /** Corner pooling of fp32 data shaped [..., height, width] on `device`. */
   cornerPool(data: Float32Array, shape: number[], direction: 'top' | 'bottom' | 'left' | 'right', device: string): Promise<Float32Array>;
   /** As NativeDetector.work, of HourglassNet-104 with the published head. */

@@ -104,9 +104,9 @@ step_build() {
   node scripts/build-dist.js
   # Without this, everything that follows would skip or run on the CPU.
   node -e '
-    const build = require("./build/Release/cornernet.node").buildInfo();
-    console.log(JSON.stringify(build));
-    if (process.env.device === "cuda" && !build.devices[0]?.hasCode) throw new Error("the build sees no GPU that it has code for");
+    const addon = require("./build/Release/cornernet.node"), gpus = addon.gpuInfo();
+    console.log(JSON.stringify({ ...addon.buildInfo(), ...gpus }));
+    if (process.env.device === "cuda" && !gpus.devices[0]?.hasCode) throw new Error("the build sees no GPU that it has code for");
   '
 }
 
@@ -139,11 +139,24 @@ step_sanitize() {
 
 step_stress() { node --import tsx bench/stress.ts --device "$device" --seconds "$([ "$device" = cuda ] && echo 240 || echo 10)"; }
 
-# Between two forwards the device should have nothing to wait for: nsys-ui shows whether there are gaps.
+# What the device did in its last 200 ms, and for how long it did nothing: bench/timeline.cpp, whose records follow its summary in the log's folder.
 step_timeline() {
-  with nsys profile --force-overwrite true --trace cuda --output "$out/logs/timeline" \
-    node dist/cli.js bench model --weights "$(hourglass104)" --precision fp16 --sizes 511x511 --batch 8 --views 2 --duration 3 --window 1
-  if [ -f "$out/logs/timeline.nsys-rep" ]; then nsys stats --report cuda_gpu_sum,cuda_api_sum "$out/logs/timeline.nsys-rep"; fi
+  if [ "$device" = cpu ]; then
+    echo 'not on the CPU'
+    return
+  fi
+  local toolkit headers libraries
+  toolkit=$(dirname "$(dirname "$(PATH="$PATH:/usr/local/cuda/bin" command -v nvcc)")")
+  headers=$(find -L "$toolkit" -name cupti.h -printf '%h\n' -quit)
+  libraries=$(find -L "$toolkit" -name 'libcupti.so' -printf '%h\n' -quit)
+  if [ -z "$headers" ] || [ -z "$libraries" ]; then
+    echo 'skipped: the CUDA toolkit here has no CUPTI'
+    return
+  fi
+  g++ -std=c++20 -O2 -shared -fPIC -I"$toolkit/include" -I"$headers" bench/timeline.cpp -o "$work/timeline.so" -L"$libraries" -Wl,-rpath,"$libraries" -lcupti
+  CUDA_INJECTION64_PATH="$work/timeline.so" CORNERNET_TIMELINE="$out/logs/timeline.tsv" CORNERNET_TIMELINE_MS=200 \
+    node dist/cli.js bench model --device cuda --weights "$(hourglass104)" --precision fp16 --sizes 511x511 --batch 8 --views 2 --duration 3 --window 1
+  grep '^#' "$out/logs/timeline.tsv"
 }
 
 # step_model PRECISION SIZE

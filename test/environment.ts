@@ -37,7 +37,7 @@ export async function orSkip<T>(context: Mocha.Context, make: () => Promise<T>):
  * learn it: from the addon, which asks the same function as the native tests (test/native/op_cases.h).
  */
 export function skipWithoutGpu(context: Mocha.Context): void {
-  if (loadNative().buildInfo().devices[0]?.hasCode === true) return;
+  if (loadNative().gpuInfo().devices[0]?.hasCode === true) return;
   console.log('      skipped: no CUDA device, or a build without code for it');
   context.skip();
 }

@@ -19,7 +19,7 @@
 namespace cornernet {
 
 /// The boundary's number, which lib/native.ts expects: raised with every change that an addon built before can't serve.
-constexpr int kBoundary = 11;
+constexpr int kBoundary = 12;
 
 class Addon : public Napi::Addon<Addon> {
  public:
@@ -27,14 +27,18 @@ class Addon : public Napi::Addon<Addon> {
     DefineAddon(exports,
                 {InstanceValue("boundary", Napi::Number::New(env, kBoundary)), InstanceValue("Detector", DetectorWrap::define(env, &channels_)),
                  InstanceValue("Trainer", TrainerWrap::define(env, &channels_)), InstanceValue("Quantizer", QuantizerWrap::define(env, &channels_)),
-                 InstanceMethod("buildInfo", &Addon::build_info), InstanceMethod("cornerPool", &Addon::corner_pool),
-                 InstanceMethod("networkWork", &Addon::network_work), InstanceMethod("benchOperator", &Addon::bench_operator),
-                 InstanceMethod("benchPeak", &Addon::bench_peak)});
+                 InstanceMethod("buildInfo", &Addon::build_info), InstanceMethod("gpuInfo", &Addon::gpu_info),
+                 InstanceMethod("cornerPool", &Addon::corner_pool), InstanceMethod("networkWork", &Addon::network_work),
+                 InstanceMethod("benchOperator", &Addon::bench_operator), InstanceMethod("benchPeak", &Addon::bench_peak)});
   }
 
  private:
   Napi::Value build_info(const Napi::CallbackInfo& info) {
     return answered(info, [&] { return to_js(info.Env(), cornernet::build_info()); });
+  }
+
+  Napi::Value gpu_info(const Napi::CallbackInfo& info) {
+    return answered(info, [&] { return to_js(info.Env(), cornernet::gpu_info()); });
   }
 
   /// cornerPool(data, shape, direction, device)

@@ -70,9 +70,10 @@ void fields(Is<Work> auto& work, auto&& field) {
 }
 void fields(Is<CudaDevice> auto& device, auto&& field) { each(field, "major", device.major, "hasCode", device.has_code); }
 void fields(Is<BuildInfo> auto& info, auto&& field) {
-  each(field, "libtorchVersion", info.libtorch_version, "cuda", info.cuda, "cudaVersion", info.cuda_version, "devices", info.devices, "cpuFeatures",
-       info.cpu_features, "cores", info.cores, "cudnnVersion", info.cudnn_version);
+  each(field, "libtorchVersion", info.libtorch_version, "cuda", info.cuda, "cudaVersion", info.cuda_version, "cpuFeatures", info.cpu_features,
+       "cores", info.cores);
 }
+void fields(Is<GpuInfo> auto& info, auto&& field) { each(field, "devices", info.devices, "cudnnVersion", info.cudnn_version); }
 void fields(Is<bench::Setting> auto& setting, auto&& field) {
   each(field, "device", setting.device, "precision", setting.precision, "threads", setting.threads, "seconds", setting.seconds);
 }

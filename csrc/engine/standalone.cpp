@@ -20,10 +20,15 @@ BuildInfo build_info() {
   info.libtorch_version = TORCH_VERSION;
   info.cuda = built_with_cuda();
   info.cuda_version = cuda_version();
-  info.cudnn_version = cudnn_version();
-  for (int i = 0; i < cuda_device_count(); ++i) info.devices.push_back(cuda_device(i));
   info.cpu_features = cpu_features();
   info.cores = usable_cores();
+  return info;
+}
+
+GpuInfo gpu_info() {
+  GpuInfo info;
+  for (int i = 0; i < cuda_device_count(); ++i) info.devices.push_back(cuda_device(i));
+  if (!info.devices.empty()) info.cudnn_version = cudnn_version();
   return info;
 }
 

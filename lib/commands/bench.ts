@@ -184,7 +184,7 @@ async function runPipeline(inputs: string[], flags: PipelineFlags): Promise<void
 
 /** 'auto' as Detector.load resolves it. */
 function kernelDevice(device: string): string {
-  if (device === 'auto') return loadNative().buildInfo().devices[0]?.hasCode === true ? 'cuda:0' : 'cpu';
+  if (device === 'auto') return loadNative().gpuInfo().devices[0]?.hasCode === true ? 'cuda:0' : 'cpu';
   return device === 'cuda' ? 'cuda:0' : device;
 }
 

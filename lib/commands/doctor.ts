@@ -72,13 +72,14 @@ export function cudnnObstacle(cudnnVersion: number, computeCapability: number): 
 async function gpuFindings(info: NativeBuildInfo | undefined, plan: SetupPlan | undefined): Promise<Finding[]> {
   const { gpus, cuda } = await probeGpus();
   if (gpus.length === 0) return [{ subject: 'GPU', found: 'none (no NVIDIA driver)' }];
+  const seen = info && loadNative().gpuInfo();
   return gpus.map(({ name, computeCapability }, index) => {
     const found = `${name}, compute capability ${computeCapability.toFixed(1)}, driver for CUDA ${cuda.toFixed(1)}`;
-    const obstacle = cudnnObstacle(info?.cudnnVersion ?? 0, computeCapability);
+    const obstacle = cudnnObstacle(seen?.cudnnVersion ?? 0, computeCapability);
     if (obstacle !== undefined) return { subject: 'GPU', found, remedy: obstacle };
-    if (info?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; the addon has code for it` };
+    if (seen?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; the addon has code for it` };
     if (plan?.unused !== undefined) return { subject: 'GPU', found, remedy: plan.unused };
-    if (info?.cuda === true && info.devices[index] === undefined) {
+    if (info?.cuda === true && seen?.devices[index] === undefined) {
       const remedy =
         'CUDA does not see it: look at CUDA_VISIBLE_DEVICES, at the rights of /dev/nvidia*, and whether the driver was updated without a restart';
       return { subject: 'GPU', found, remedy };

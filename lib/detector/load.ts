@@ -33,7 +33,7 @@ function classNames(info: NativeInfo, chosen: readonly string[] | undefined): re
 
 /** 'cuda:*' spelt out. */
 function everyCuda(native: NativeAddon): Device[] {
-  const usable = native.buildInfo().devices.flatMap(({ hasCode }, index): Device[] => (hasCode ? [`cuda:${index}`] : []));
+  const usable = native.gpuInfo().devices.flatMap(({ hasCode }, index): Device[] => (hasCode ? [`cuda:${index}`] : []));
   if (usable.length === 0) throw new CornerNetError('ERR_DEVICE', "device 'cuda:*' asks for every usable CUDA device, but there is none");
   return usable;
 }

@@ -87,7 +87,7 @@ describe('the detector on a GPU', function () {
   it('fp16 keeps it', () => assertAveragePrecision('fp16'));
 
   it('bf16 keeps it', async function () {
-    if ((loadNative().buildInfo().devices[0]?.major ?? 0) < 8) {
+    if ((loadNative().gpuInfo().devices[0]?.major ?? 0) < 8) {
       console.log('      skipped: this GPU has no bf16, which begins with compute capability 8.0');
       return this.skip();
     }

@@ -53,7 +53,7 @@ describe('ends of processes', function () {
       const used = 1024 * Number(/VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
       const tell = ({ name, code, message }) => console.log(name, code, message);
       limit(used + 6 * 2 ** 20); // less than a thread's stack
-      await Detector.load().catch(tell);
+      await Detector.load('digits', { device: 'cpu' }).catch(tell); // a GPU's driver would need room of its own first
       await cornernet.cornerPool(big, [8192, 8192], 'top').catch(tell);
       limit('unlimited');
       const detector = await Detector.load();

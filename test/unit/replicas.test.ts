@@ -97,7 +97,7 @@ describe('Replicas', function () {
 
   it("take 'cuda:*' as every usable GPU, and say when there is none", async () => {
     const usable = loadNative()
-      .buildInfo()
+      .gpuInfo()
       .devices.flatMap(({ hasCode }, index) => (hasCode ? [`cuda:${index}`] : []));
     if (usable.length === 0) {
       const error = await rejection(Detector.load('digits', { device: ['cpu', 'cuda:*'] }));
