@@ -8,8 +8,8 @@ namespace cornernet {
 
 /// A size is new to the libraries when its number of pictures or their padded size is: kernels are chosen and planned for it, which takes as long as
 /// a dozen pictures in the network. So batches run in canonical numbers of pictures, powers of two, and one padded size at first picture by picture;
-/// a larger number is begun when doing without it has lost about as much. The fastest kernels are searched, which takes some twenty-five forwards,
-/// only for a size that recurs without end: a stream of one, or by and by. What has been searched is kept as long as the policy.
+/// a larger number is begun when doing without it has lost about as much. The fastest kernels are searched, which takes as long as some hundred
+/// forwards, only for a size that recurs without end: a stream of one, or by and by. What has been searched is kept as long as the policy.
 /// The same batches in the same order give the same forwards: no clock is asked.
 class ForwardPolicy {
  public:

@@ -43,8 +43,9 @@ std::vector<Padded> coco_like(size_t pictures, unsigned seed) {
 }
 
 /// What forwards with flip cost on a V100, in milliseconds. From the aims of 30 pictures/s at batch 1 and 38 at batch 16: 7 ms a forward and 13 a
-/// view of 767x511. Assumed, and to be replaced by what a card shows: 400 ms to plan a new size's kernels, 25 forwards to search them (LibTorch tries
-/// ten plans, each several times), 15% lost without, 60 ms to record, 6 ms to launch what is not recorded.
+/// view of 767x511. Assumed: 400 ms to plan a new size's kernels, 25 forwards to search them (LibTorch tries ten plans, each several times), 15% lost
+/// without, 60 ms to record, 6 ms to launch what is not recorded. An H200 took 130 to 400 ms to plan, 1.5 to 1.9 s to search, lost 3 to 10%, 5 ms to
+/// record and 2 to launch, for forwards that are eight times as fast: there a new size costs what a hundred pictures do, whatever the policy.
 class Clock {
  public:
   explicit Clock(bool searches_at_once) : searches_at_once_(searches_at_once) {}
@@ -141,12 +142,12 @@ const Registration coco("forward policy: 500 pictures of COCO-like sizes run at 
 const Registration one_size("forward policy: one size is searched soon, and costs nothing afterwards", [] {
   ForwardPolicy policy;
   int64_t forwards = 0, pictures = 0;
-  while (policy.searched() == 0 && pictures < 1000) {
+  while (policy.searched() == 0 && pictures < 2000) {
     const auto forward = policy.next(8, 2, 511, 767);
     pictures += forward.pictures;
     ++forwards;
   }
-  check(pictures <= 128, "the search came after ", pictures, " pictures");
+  check(pictures > 256 && pictures <= 600, "the search came after ", pictures, " pictures");
   for (int i = 0; i < 1000; ++i) {
     const auto forward = policy.next(8, 2, 511, 767);
     check(forward.pictures == 8 && !forward.search, "a forward of ", forward.pictures, forward.search ? ", searched" : "");
