@@ -63,7 +63,20 @@ export async function install(python: string, peer: string, cuda: boolean): Prom
     const isThere = (): Promise<string> => run(python, '-c', `import ${imports}`);
     try {
       await isThere().catch(async () => {
-        for (const call of calls) await run(python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...call.split(' '));
+        for (const call of calls)
+          await run(
+            python,
+            '-m',
+            'pip',
+            'install',
+            '--quiet',
+            '--disable-pip-version-check',
+            '--retries',
+            '1',
+            '--timeout',
+            '15',
+            ...call.split(' '),
+          );
         await isThere();
       });
     } catch (error) {

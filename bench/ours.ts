@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 import { BenchTrainer, type TrainCase } from '../lib/bench/train.js';
+import { leastWarmUpCalls } from '../lib/bench/windows.js';
 import { readAnnotations, readDetections } from '../lib/coco/dataset.js';
 import { evaluateChecked } from '../lib/coco/evaluate.js';
 import { Detector, type LoadOptions } from '../lib/index.js';
@@ -67,7 +68,7 @@ async function detect(settings: DetectSettings & Pick<LoadOptions, 'device' | 'p
   const picture = { data: readFileSync(settings.pixels), width, height, channels: 3 as const };
   const detector = await Detector.load(file, { device, precision, threads, flip: views === 2, batchSize: batch });
   const pictures = Array.from({ length: batch }, () => picture);
-  await detector.detect(pictures);
+  for (let call = 0; call < Math.max(1, leastWarmUpCalls(detector.device)); call++) await detector.detect(pictures);
   const { values } = (await detector.heads(picture)).tlHeat;
   const step = Math.max(1, Math.floor(values.length / 1000)); // as theirs.py takes them
   const sample = Array.from({ length: Math.min(1000, Math.ceil(values.length / step)) }, (_, i) => values[i * step]);

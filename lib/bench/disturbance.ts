@@ -15,9 +15,11 @@ interface CpuTimes {
 /** A window that lost more than so much CPU time to others is marked. */
 const tolerated = { steal: 0.02, others: 0.05 } as const;
 
-/** NVIDIA's bits for clocks that something holds down, of which idling (1) and an application's own setting (2) are none. */
+/**
+ * NVIDIA's bits for clocks that something holds down. Idling (1), an application's own setting (2) and the power limit (4) are none: what is measured
+ * draws that power itself, and `gpuMhz` says what clock it got.
+ */
 const slowdowns: readonly (readonly [number, string])[] = [
-  [0x04, 'power cap'],
   [0x08, 'hardware slowdown'],
   [0x20, 'thermal slowdown'],
   [0x40, 'hardware thermal slowdown'],

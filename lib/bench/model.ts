@@ -11,7 +11,7 @@ import { describeMachine } from './machine.js';
 import { computePeak, measurePeak } from './peaks.js';
 import { reportHead, type ModelReport, type ModelResult, type Peak } from './schema.js';
 import { median } from './statistics.js';
-import { countedCalls, measure, type Rule } from './windows.js';
+import { countedCalls, leastWarmUpCalls, measure, type Rule } from './windows.js';
 
 export interface PictureSize {
   readonly width: number;
@@ -87,7 +87,7 @@ async function measureOne(
     timings.push({ ...(first.timings as Timings), total: milliseconds });
     return milliseconds;
   };
-  const latency = await measure(call, options.rule, () => watchMachine(detector.device));
+  const latency = await measure(call, options.rule, () => watchMachine(detector.device), leastWarmUpCalls(detector.device));
   const stages = stagesOf(countedCalls(latency).map((index) => timings[index] as Timings));
   const { flops, bytes } = total(await detector.work(width, height, views * batch, options.scales));
   const achieved = (1000 * flops) / stages.network;

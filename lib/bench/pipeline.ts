@@ -19,7 +19,7 @@ import { measurePeak } from './peaks.js';
 import { reportHead, type Disturbance, type PipelineReport, type PipelineResult, type Series, type Window } from './schema.js';
 import { clip, covered, spansOf, stages, type Span } from './spans.js';
 import { median, summarize } from './statistics.js';
-import { toSeries, type Rule } from './windows.js';
+import { leastWarmUpCalls, toSeries, type Rule } from './windows.js';
 
 export interface PipelineBenchOptions {
   readonly files: readonly string[];
@@ -83,7 +83,8 @@ class WindowCutter {
     this.#begin ||= now; // the first result only starts the clock: before it lies filling the pipeline
     this.#count++;
     const seconds = (now - this.#begin) / 1000;
-    if (seconds < this.#rule.windowSeconds || this.#count % this.#batch !== 0 || this.#count < batchesAWindow * this.#batch) return false;
+    const least = this.#endWatch ? batchesAWindow : Math.max(batchesAWindow, leastWarmUpCalls(device));
+    if (seconds < this.#rule.windowSeconds || this.#count % this.#batch !== 0 || this.#count < least * this.#batch) return false;
     if (this.#endWatch) {
       const rate = this.#count / seconds;
       const window = { seconds, median: rate, count: this.#count, disturbance: await this.#endWatch() };
@@ -177,9 +178,10 @@ async function networkAlone(
   for (const { size, count } of bySize.values()) {
     const noise = Array.from({ length: batch }, (_, seed) => noisePicture(size, seed));
     const times: number[] = [];
-    for (let call = 0; call < 6; call++) {
+    const warmUp = Math.max(1, leastWarmUpCalls(detector.device));
+    for (let call = 0; call < warmUp + 5; call++) {
       const [result] = (await detector.detect(noise, { flip, timings: true, scoreThreshold: 0 })) as [DetectionResult];
-      if (call > 0) times.push((result.timings as Timings).network); // the first packs weights for the size
+      if (call >= warmUp) times.push((result.timings as Timings).network); // the first packs weights for the size
     }
     milliseconds += (count * median(times)) / batch;
   }

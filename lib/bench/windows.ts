@@ -54,25 +54,39 @@ export function countedCalls({ windows, undisturbed, warmUpCalls }: Series): num
 /** Begins to watch the machine; the returned function ends it and says what it saw. */
 export type Watch = () => Promise<() => Promise<Disturbance>>;
 
-/** Calls until the last three took the same within 10%, or the limit is reached. Returns how many. */
-async function warmUp(call: () => Promise<number>, rule: Rule, now: () => number): Promise<number> {
-  const begin = now();
+/**
+ * Calls alike until a GPU does each as it will do all that follow: the engine begins a size picture by picture, searches the fastest kernels when a
+ * batch has come 65 times in a row (csrc/engine/forward_policy.cpp), which takes seconds, and then records them.
+ */
+const callsUntilSearched = 80;
+
+/** How many calls `device` ('cpu' or 'cuda:N') takes at least to warm up. */
+export function leastWarmUpCalls(device: string): number {
+  return device === 'cpu' ? 0 : callsUntilSearched;
+}
+
+/** Calls, `least` of them at least, until the last three took the same within 10%, or the limit is reached. Returns how many. */
+async function warmUp(call: () => Promise<number>, rule: Rule, least: number, now: () => number): Promise<number> {
   const times: number[] = [];
+  while (times.length < least) times.push(await call());
+  const begin = now();
   while (!agree(times, 0.1) && now() - begin < 1000 * rule.limitSeconds) times.push(await call());
   return times.length;
 }
 
 /**
  * Measures `call`, which returns the value of one call, after warming up.
+ * @param leastWarmUp calls.
  * @param now milliseconds.
  */
 export async function measure(
   call: () => Promise<number>,
   rule: Rule,
   watch: Watch,
+  leastWarmUp = 0,
   now: () => number = () => performance.now(),
 ): Promise<Series> {
-  const warmUpCalls = await warmUp(call, rule, now);
+  const warmUpCalls = await warmUp(call, rule, leastWarmUp, now);
   const measured: { window: Window; values: number[] }[] = [];
   const begin = now();
   for (;;) {

@@ -87,6 +87,7 @@ describe('bench windows', () => {
   async function run(
     milliseconds: (call: number) => number,
     isDisturbed: (window: number) => boolean = () => false,
+    least = 0,
   ): Promise<ReturnType<typeof toSeries>> {
     let now = 0;
     let calls = 0;
@@ -100,7 +101,7 @@ describe('bench windows', () => {
       const disturbance = isDisturbed(windows++) ? disturbed : quiet;
       return Promise.resolve(() => Promise.resolve(disturbance as typeof quiet));
     };
-    return measure(call, rule, watch, () => now);
+    return measure(call, rule, watch, least, () => now);
   }
 
   it('warms up until three calls agree, then takes three windows that agree', async () => {
@@ -108,6 +109,11 @@ describe('bench windows', () => {
     const series = await run((call) => [900, 600][call] ?? 200);
     assert.deepEqual([series.warmUpCalls, series.windows.length, series.stable], [5, 3, true]);
     assert.deepEqual([series.values.length, series.summary.p50], [15, 200]); // five calls of 200 ms a window of a second
+  });
+
+  it('warms up for as many calls as it is told at least, whatever they take', async () => {
+    const search = await run((call) => (call === 8 ? 2000 : 200), undefined, 12); // before three calls in a row agree again
+    assert.deepEqual([search.warmUpCalls, search.values.includes(2000)], [12, false]);
   });
 
   it('goes on while windows disagree, and gives up at the limit', async () => {
@@ -168,7 +174,7 @@ describe('bench disturbance', () => {
   });
 
   it('reads a throttled GPU off nvidia-smi', () => {
-    assert.deepEqual(parseGpuState('1455, 0x0000000000000024\n'), { mhz: 1455, reasons: ['GPU: power cap', 'GPU: thermal slowdown'] });
+    assert.deepEqual(parseGpuState('1455, 0x0000000000000024\n'), { mhz: 1455, reasons: ['GPU: thermal slowdown'] }); // and its power limit
     assert.deepEqual(parseGpuState('1980, 0x0000000000000001\n'), { mhz: 1980, reasons: [] }); // idle is no slowdown
     assert.deepEqual(parseGpuState('[N/A], [N/A]\n'), { mhz: null, reasons: [] });
   });
