@@ -44,7 +44,7 @@ class HourglassNet {
   explicit HourglassNet(const HourglassConfig& config);
   /// The modules that forward(x, level) runs, or with no level every module of the state dict.
   void visit(const std::string& prefix, const Visitor& visitor, std::optional<size_t> level = std::nullopt);
-  /// After prepare(): the biases of results that are added are added where that happens.
+  /// After prepare(): the biases of results that are added are added where that happens. With `pad_input` the stem reads kPaddedChannels.
   void merge(bool pad_input);
   /// Of the input that it reads (ops/image_job.h): 3, or kPaddedChannels.
   int64_t input_channels() const { return stem_conv_.in_channels(); }
