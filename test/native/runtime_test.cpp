@@ -1,8 +1,10 @@
 // The room that knows nothing of models: errors, the LRU cache and recycled memory.
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/error.h"
@@ -61,6 +63,23 @@ const Registration recycled("runtime: a picture's memory serves the next of abou
     for (const RecycledBytes& one : many) places.insert(one.data());
     check(places.size() == many.size(), "memory in use was given away");
   }
+});
+
+const Registration shared("runtime: threads that take and give back pictures' memory never hold the same", [] {
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int id = 1; id <= 4; ++id) {
+    threads.emplace_back([id, &wrong] {
+      for (int i = 0; i < 200; ++i) {
+        const auto mine = static_cast<uint8_t>(16 * id + i % 16);
+        const RecycledBytes bytes(static_cast<size_t>(100'000 + 1000 * (i % 7)), mine);
+        std::this_thread::yield();
+        if (!std::ranges::all_of(bytes, [mine](uint8_t byte) { return byte == mine; })) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  check(wrong == 0, wrong.load(), " pictures were written over");
 });
 
 }  // namespace
