@@ -127,12 +127,13 @@ describe('Batches', function () {
 
   it('close() while calls wait for a forward together ends each of them', async () => {
     const closing = await Detector.load('digits', { device: 'cpu', threads: 1 });
-    const running = closing.detect(grey(700, 700));
+    const running = Promise.allSettled([closing.detect(grey(700, 700))]);
     await new Promise((resolve) => setImmediate(resolve));
     const waiting = Promise.allSettled([1, 2, 3].map(() => closing.detect(grey(100, 100))));
     await new Promise((resolve) => setImmediate(resolve));
     await closing.close();
-    await running;
+    const [first = ''] = (await running).map(codeOf);
+    assert.ok(['done', 'ERR_CLOSED'].includes(first), first); // the latter where its thread had not begun it yet
     assert.deepEqual((await waiting).map(codeOf), ['ERR_CLOSED', 'ERR_CLOSED', 'ERR_CLOSED']);
   });
 });
