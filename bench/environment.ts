@@ -12,6 +12,9 @@ async function run(program: string, ...args: string[]): Promise<string> {
   return (await promisify(execFile)(program, args)).stdout.trim();
 }
 
+/** An index that can't be reached is given up soon. */
+const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--retries', '1', '--timeout', '15'];
+
 /** What Python's import statement must find, and what pip is asked for otherwise, one call each. */
 type Requirement = readonly [imports: string, ...calls: string[]];
 
@@ -63,20 +66,7 @@ export async function install(python: string, peer: string, cuda: boolean): Prom
     const isThere = (): Promise<string> => run(python, '-c', `import ${imports}`);
     try {
       await isThere().catch(async () => {
-        for (const call of calls)
-          await run(
-            python,
-            '-m',
-            'pip',
-            'install',
-            '--quiet',
-            '--disable-pip-version-check',
-            '--retries',
-            '1',
-            '--timeout',
-            '15',
-            ...call.split(' '),
-          );
+        for (const call of calls) await run(python, ...pip, ...call.split(' '));
         await isThere();
       });
     } catch (error) {

@@ -146,7 +146,8 @@ step_timeline() {
     return
   fi
   local toolkit headers libraries
-  toolkit=$(dirname "$(dirname "$(PATH="$PATH:/usr/local/cuda/bin" command -v nvcc)")")
+  toolkit=$(PATH="$PATH:/usr/local/cuda/bin" command -v nvcc)
+  toolkit=${toolkit%/bin/nvcc}
   headers=$(find -L "$toolkit" -name cupti.h -printf '%h\n' -quit)
   libraries=$(find -L "$toolkit" -name 'libcupti.so' -printf '%h\n' -quit)
   if [ -z "$headers" ] || [ -z "$libraries" ]; then

@@ -1,6 +1,6 @@
 #include "nn/hourglass.h"
 
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/constant_pad_nd.h>
 
 #include <algorithm>
 #include <utility>
@@ -12,12 +12,11 @@
 namespace cornernet {
 namespace {
 
-/// With the 1 and the zeros behind its channels, where it has not got them yet.
+/// With the 1 and the zeros behind its channels, where it has not got them yet and holds data.
 at::Tensor padded(const at::Tensor& x, int64_t channels) {
   const int64_t own = x.size(1);
-  if (own == channels) return x;
-  const at::Tensor y = at::zeros({x.size(0), channels, x.size(2), x.size(3)}, x.options()).contiguous(at::MemoryFormat::ChannelsLast);
-  y.narrow(1, 0, own).copy_(x);
+  if (own == channels || x.is_meta()) return x;
+  const at::Tensor y = at::constant_pad_nd(x, {0, 0, 0, 0, 0, channels - own}).contiguous(at::MemoryFormat::ChannelsLast);
   y.select(1, own).fill_(1);
   return y;
 }
@@ -120,7 +119,7 @@ at::Tensor HourglassNet::forward(const at::Tensor& x, size_t level) const {
 }
 
 void HourglassNet::forward_each(const at::Tensor& x, size_t stacks, const std::function<void(size_t, at::Tensor)>& take) const {
-  at::Tensor inter = stem_layer_.forward(stem_conv_.forward(x.is_meta() ? x : padded(x, input_channels())));
+  at::Tensor inter = stem_layer_.forward(stem_conv_.forward(padded(x, input_channels())));
   for (size_t i = 0; i < stacks; ++i) {
     at::Tensor features = out_convs_[i].forward(hourglass_modules_[i].forward(inter));
     if (i + 1 < stacks) {

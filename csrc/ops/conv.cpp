@@ -2,9 +2,9 @@
 
 #include <ATen/Context.h>
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/cudnn_convolution_add_relu.h>
-#include <ATen/ops/zeros.h>
 
 #include <array>
 #include <optional>
@@ -59,25 +59,15 @@ PackedConv::PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t
 void PackedConv::set_bias(const at::Tensor& bias) { bias_ = bias.defined() ? bias.to(weights_.dense().options()).contiguous() : bias; }
 
 PackedConv PackedConv::padded(int64_t multiple_of) const {
-  const at::Tensor& own = weights_.dense();
-  const int64_t outputs = (out_channels_ + multiple_of - 1) / multiple_of * multiple_of;
-  const at::Tensor weight = at::zeros({outputs, own.size(1), own.size(2), own.size(3)}, own.options());
-  weight.narrow(0, 0, out_channels_).copy_(own);
-  at::Tensor bias;
-  if (bias_.defined()) {
-    bias = at::zeros({outputs}, own.options());
-    bias.narrow(0, 0, out_channels_).copy_(bias_);
-  }
-  return PackedConv(weight, bias, stride_, dtype_, own.device());
+  const int64_t more = (multiple_of - out_channels_ % multiple_of) % multiple_of;
+  const at::Tensor bias = bias_.defined() ? at::constant_pad_nd(bias_, {0, more}) : bias_;
+  return PackedConv(at::constant_pad_nd(weights_.dense(), {0, 0, 0, 0, 0, 0, 0, more}), bias, stride_, dtype_, weights_.dense().device());
 }
 
 PackedConv PackedConv::with_bias_as_input(int64_t channels) const {
-  const at::Tensor& own = weights_.dense();
-  const int64_t kernel = own.size(2), before = own.size(1);
-  const at::Tensor weight = at::zeros({out_channels_, channels, kernel, kernel}, own.options());
-  weight.narrow(1, 0, before).copy_(own);
-  weight.select(3, kernel / 2).select(2, kernel / 2).select(1, before).copy_(bias_);
-  return PackedConv(weight, {}, stride_, dtype_, own.device());
+  const at::Tensor weight = at::constant_pad_nd(weights_.dense(), {0, 0, 0, 0, 0, channels - in_channels_});
+  weight.select(3, padding_).select(2, padding_).select(1, in_channels_).copy_(bias_);
+  return PackedConv(weight, {}, stride_, dtype_, weight.device());
 }
 
 const at::Tensor& PackedConv::weight_for(const at::Tensor& x) const {

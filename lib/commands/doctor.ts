@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 
 import { cacheFolder } from '../weights/cache.js';
 import { sentenceOf } from '../errors.js';
-import { addonPaths, loadNative, type NativeBuildInfo } from '../native.js';
+import { addonPaths, loadNative, type NativeBuildInfo, type NativeGpuInfo } from '../native.js';
 import { addonRecord, makePlan, probeGpus, type SetupPlan } from '../setup.js';
 import { print, printMade } from './terminal.js';
 import { listWeights, weightsPath } from '../weights/weights.js';
@@ -46,10 +46,13 @@ function fetching({ fetch, prebuilt }: SetupPlan): string {
   return `run \`npx cornernet setup\`, which fetches the ${fetch ?? ''} build of LibTorch and ${addon}`;
 }
 
-function addonFindings(): { findings: Finding[]; info?: NativeBuildInfo } {
+type AddonInfo = NativeBuildInfo & NativeGpuInfo;
+
+function addonFindings(): { findings: Finding[]; info?: AddonInfo } {
   const path = addonPaths().find((candidate) => existsSync(candidate));
   try {
-    const info = loadNative().buildInfo();
+    const native = loadNative();
+    const info = { ...native.buildInfo(), ...native.gpuInfo() };
     const cuda = info.cuda ? `with CUDA ${info.cudaVersion}` : 'without CUDA';
     const made = addonRecord()?.made;
     const findings = [
@@ -69,17 +72,16 @@ export function cudnnObstacle(cudnnVersion: number, computeCapability: number): 
   return `cuDNN ${version} no longer serves it: install one below 9.11 beside LibTorch (pip install 'nvidia-cudnn-cu12<9.11')`;
 }
 
-async function gpuFindings(info: NativeBuildInfo | undefined, plan: SetupPlan | undefined): Promise<Finding[]> {
+async function gpuFindings(info: AddonInfo | undefined, plan: SetupPlan | undefined): Promise<Finding[]> {
   const { gpus, cuda } = await probeGpus();
   if (gpus.length === 0) return [{ subject: 'GPU', found: 'none (no NVIDIA driver)' }];
-  const seen = info && loadNative().gpuInfo();
   return gpus.map(({ name, computeCapability }, index) => {
     const found = `${name}, compute capability ${computeCapability.toFixed(1)}, driver for CUDA ${cuda.toFixed(1)}`;
-    const obstacle = cudnnObstacle(seen?.cudnnVersion ?? 0, computeCapability);
+    const obstacle = cudnnObstacle(info?.cudnnVersion ?? 0, computeCapability);
     if (obstacle !== undefined) return { subject: 'GPU', found, remedy: obstacle };
-    if (seen?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; the addon has code for it` };
+    if (info?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; the addon has code for it` };
     if (plan?.unused !== undefined) return { subject: 'GPU', found, remedy: plan.unused };
-    if (info?.cuda === true && seen?.devices[index] === undefined) {
+    if (info?.cuda === true && info.devices[index] === undefined) {
       const remedy =
         'CUDA does not see it: look at CUDA_VISIBLE_DEVICES, at the rights of /dev/nvidia*, and whether the driver was updated without a restart';
       return { subject: 'GPU', found, remedy };

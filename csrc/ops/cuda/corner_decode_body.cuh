@@ -26,13 +26,12 @@ class TopKeys {
 
   /// Every thread makes it. `held`: keys that the memory is for, a power of two. `a_step`: keys that all threads may add between two ends of steps;
   /// limit + a_step <= held. Sorts when `many` are held: early where the floor is to rise soon, as late as the memory allows where it is known.
-  CORNERNET_DEVICE TopKeys(Context& context, unsigned char* shared, int held, int limit, int a_step, int many, uint64_t floor)
+  CORNERNET_DEVICE TopKeys(Context& context, unsigned char* shared, int held, int limit, int a_step, int many)
       : context_(context),
         count_(reinterpret_cast<int*>(shared)),
         keys_(reinterpret_cast<uint64_t*>(shared + kCountBytes)),
         limit_(limit),
-        full_(many < held - a_step ? many : held - a_step),
-        floor_(floor) {
+        full_(many < held - a_step ? many : held - a_step) {
     if (context.thread() == 0) *count_ = 0;
     context.sync();
   }
@@ -108,7 +107,7 @@ class TopKeys {
   int* count_;
   uint64_t* keys_;
   int limit_, full_;
-  uint64_t floor_;
+  uint64_t floor_ = 1;  // what is 0 stands for nothing
   bool over_ = false;
 };
 
@@ -207,7 +206,7 @@ CORNERNET_DEVICE void collect_peaks(Context& context, const DecodeJob& job, cons
   const auto read = [&](uint32_t i) { return i < packs ? load_pack<kLanes>(heat.at(channel_of(i), cell_of(i))) : Lanes{}; };
 
   Suspects<Context> suspects(context, context.shared() + TopKeys<Context>::bytes(kCollectKeys));
-  TopKeys<Context> top(context, context.shared(), kCollectKeys, job.topk, context.threads(), 2 * job.topk, 1);
+  TopKeys<Context> top(context, context.shared(), kCollectKeys, job.topk, context.threads(), 2 * job.topk);
   uint64_t* const shared_floor = scratch.floors + map;
   uint64_t floor_seen = 0;
   float logit_floor = logit_below(0.f);
@@ -298,7 +297,7 @@ CORNERNET_DEVICE void best_boxes(Context& context, const DecodeJob& job, const D
   for (int side = 0; side < 2; ++side) {
     const int map = 2 * view + side, found = scratch.counts[map];
     const uint64_t *const found_keys = scratch.keys + map * keys_a_map(job), bound = ~scratch.bounds[map];
-    TopKeys<Context> top(context, context.shared(), kBoxesKeys, topk, context.threads(), kBoxesKeys, 1);
+    TopKeys<Context> top(context, context.shared(), kBoxesKeys, topk, context.threads(), kBoxesKeys);
     top.raise_floor(scratch.floors[map]);
     top.raise_floor(bound);
     constexpr int kLoads = 4;
@@ -323,7 +322,7 @@ CORNERNET_DEVICE void best_boxes(Context& context, const DecodeJob& job, const D
     }
     context.sync();
   }
-  TopKeys<Context> top(context, context.shared(), kBoxesKeys, job.max_candidates, context.threads(), kBoxesKeys, 1);
+  TopKeys<Context> top(context, context.shared(), kBoxesKeys, job.max_candidates, context.threads(), kBoxesKeys);
   for (int first = 0; first < topk * topk; first += context.threads()) {
     const int pair = first + context.thread();
     if (pair < topk * topk) {

@@ -49,13 +49,14 @@ struct DecodeScratch {
   uint64_t* keys;
 };
 constexpr int64_t keys_a_map(const DecodeJob& job) { return int64_t{job.blocks} * job.topk; }
-/// In uint64.
-constexpr int64_t scratch_keys(const DecodeJob& job) { return 2 * int64_t{job.views} * (3 + keys_a_map(job)); }
+/// In uint64: of all but the keys, which are to be 0, and with them.
+constexpr int64_t scratch_heads(const DecodeJob& job) { return 3 * 2 * int64_t{job.views}; }
+constexpr int64_t scratch_keys(const DecodeJob& job) { return scratch_heads(job) + 2 * int64_t{job.views} * keys_a_map(job); }
 /// Bytes of it that are to be 0.
-constexpr int64_t scratch_cleared_bytes(const DecodeJob& job) { return 2 * int64_t{job.views} * 3 * static_cast<int64_t>(sizeof(uint64_t)); }
+constexpr int64_t scratch_cleared_bytes(const DecodeJob& job) { return scratch_heads(job) * static_cast<int64_t>(sizeof(uint64_t)); }
 inline DecodeScratch scratch_of(const DecodeJob& job, uint64_t* memory) {
   const int64_t maps = 2 * int64_t{job.views};
-  return {memory, memory + maps, reinterpret_cast<int*>(memory + 2 * maps), memory + 3 * maps};
+  return {memory, memory + maps, reinterpret_cast<int*>(memory + 2 * maps), memory + scratch_heads(job)};
 }
 
 /// Blocks a heatmap such that `most` in all, and no more than have elements.
