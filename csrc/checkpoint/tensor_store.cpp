@@ -58,10 +58,12 @@ bool is_sound(const at::Tensor& tensor) {
 at::Tensor ReadBuffers::take(size_t size) {
   {
     const std::lock_guard lock(mutex_);
-    if (!kept_.empty()) {
-      at::Tensor last = std::move(kept_.back());
-      kept_.pop_back();
-      if (last.nbytes() >= size) return last;
+    // What is read may stay with whoever asked: a bias doesn't hold the memory of a layer's weights.
+    const auto fits = [size](const at::Tensor& buffer) { return buffer.nbytes() >= size && buffer.nbytes() <= 2 * size; };
+    if (const auto found = std::find_if(kept_.begin(), kept_.end(), fits); found != kept_.end()) {
+      at::Tensor buffer = std::move(*found);
+      kept_.erase(found);
+      return buffer;
     }
   }
   return at::empty({static_cast<int64_t>(size)}, at::TensorOptions(at::kByte));
@@ -69,7 +71,9 @@ at::Tensor ReadBuffers::take(size_t size) {
 
 void ReadBuffers::give_back(at::Tensor buffer) {
   const std::lock_guard lock(mutex_);
-  if (kept_.size() < kMostKept && buffer.nbytes() <= kLargestKept) kept_.push_back(std::move(buffer));
+  if (buffer.nbytes() > kLargestKept) return;
+  if (kept_.size() == kMostKept) kept_.erase(kept_.begin());
+  kept_.push_back(std::move(buffer));
 }
 
 at::Tensor TensorStore::place(const std::string& name, const pickle::TensorRef& tensor) {

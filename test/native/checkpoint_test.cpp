@@ -11,6 +11,7 @@
 
 #include "../fuzz/zip_writer.h"
 #include "checkpoint/crc32.h"
+#include "checkpoint/tensor_store.h"
 #include "test.h"
 
 using namespace cornernet;
@@ -225,6 +226,16 @@ const Registration amplified("checkpoint: a small file that names one thing over
     });
     check(growth < 20'000'000, "500 tensors over one storage took ", growth, " bytes");
   }
+});
+
+const Registration lent("checkpoint: memory that was read into serves what is of about its size, and a bias holds no layer's", [] {
+  constexpr size_t kLayer = 9 << 20;
+  ReadBuffers buffers;
+  at::Tensor first = buffers.take(kLayer);
+  const void* const place = first.data_ptr();
+  buffers.give_back(std::move(first));
+  check(buffers.take(1024).nbytes() == 1024, "1,024 bytes hold more");
+  check(buffers.take(kLayer - 1024).data_ptr() == place, "a layer's memory does not serve the next");
 });
 
 const Registration checksums("checkpoint: the checksum is zip's, of every length, place and division", [] {
