@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "runtime/block_arena.h"
+
 // LibTorch exports these, and installs no header that says so.
 namespace at::native {
 TORCH_API int64_t nbytes_from_mkldnn(const Tensor& tensor);
@@ -34,6 +36,7 @@ const at::Tensor& PackedWeights::for_input(at::IntArrayRef size, const std::func
   std::array<int64_t, 4> key;
   std::copy(size.begin(), size.end(), key.begin());
   if (const auto known = layout_of_.find(key); known != layout_of_.end()) return packed_[known->second];
+  const BlockArena::Use lasting(nullptr);  // it stays, and oneDNN gives it back in a way of its own
   at::Tensor packed = pack(packed_.empty() ? dense_ : packed_.front().to_dense(), size);
   ++layouts_made;
   auto same = std::find_if(packed_.begin(), packed_.end(), [&](const at::Tensor& other) { return same_layout(other, packed); });

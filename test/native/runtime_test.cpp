@@ -1,4 +1,4 @@
-// The room that knows nothing of models: errors, the LRU cache and recycled memory.
+// The room that knows nothing of models: errors, the LRU cache, recycled memory and the arena.
 #include <algorithm>
 #include <atomic>
 #include <memory>
@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/block_arena.h"
 #include "runtime/error.h"
 #include "runtime/lru_cache.h"
 #include "runtime/recycled_memory.h"
@@ -80,6 +81,94 @@ const Registration shared("runtime: threads that take and give back pictures' me
   }
   for (std::thread& thread : threads) thread.join();
   check(wrong == 0, wrong.load(), " pictures were written over");
+});
+
+constexpr size_t kMebibyte = size_t{1} << 20;
+
+char* taken(BlockArena& arena, size_t bytes) {
+  auto* const block = static_cast<char*>(arena.take(bytes));
+  check(block != nullptr, "there is no memory");
+  block[0] = block[bytes - 1] = 1;
+  return block;
+}
+
+const Registration joined("runtime: an arena cuts small blocks from what large ones left, joins them again, and counts what is out", [] {
+  BlockArena arena(0);
+  char* const large = taken(arena, 16 * kMebibyte);
+  check(BlockArena::give_back(large), "the block is unknown");
+  char* const first = taken(arena, 8 * kMebibyte);
+  char* const second = taken(arena, 8 * kMebibyte);
+  check(first == large && second == large + 8 * kMebibyte, "what one of 16 MiB left does not hold two of 8");
+  check(arena.idle_bytes() == 0, arena.idle_bytes(), " bytes are idle");
+  // In both orders: a neighbour before, and one behind.
+  for (const auto& [one, other] : {std::pair{first, second}, std::pair{second, first}}) {
+    check(BlockArena::give_back(one) && BlockArena::give_back(other), "a block is unknown");
+    check(taken(arena, 16 * kMebibyte) == large, "two free neighbours are not one");
+    check(BlockArena::give_back(large), "the block is unknown");
+    check(taken(arena, 8 * kMebibyte) == first && taken(arena, 8 * kMebibyte) == second, "blocks are not where they were");
+  }
+  char* const third = taken(arena, 3);
+  check(arena.peak_bytes() == static_cast<int64_t>(16 * kMebibyte + 4096), "the peak is ", arena.peak_bytes());
+  arena.count_peak_anew();
+  check(BlockArena::give_back(first) && arena.peak_bytes() == 0, "what was there before counts");
+  check(taken(arena, kMebibyte) == first && arena.peak_bytes() == static_cast<int64_t>(kMebibyte), "the peak is ", arena.peak_bytes());
+  char elsewhere = 0;
+  check(!BlockArena::give_back(&elsewhere) && !BlockArena::give_back(third + 1), "what is no block was taken back");
+  for (char* const block : {first, second, third}) BlockArena::give_back(block);
+});
+
+const Registration trimmed("runtime: an arena gives the system what is idle, and keeps what is out whole, also after its end", [] {
+  char* kept = nullptr;
+  {
+    BlockArena arena(2 * kMebibyte);
+    char* large = nullptr;
+    {
+      const BlockArena::Use use(&arena);
+      check(BlockArena::in_use() == &arena, "the arena is not in use");
+      {
+        const BlockArena::Use none(nullptr);
+        check(BlockArena::in_use() == nullptr, "an arena is in use");
+      }
+      kept = taken(arena, 3 * kMebibyte);
+      large = taken(arena, 100 * kMebibyte);
+      BlockArena::give_back(large);
+      check(arena.idle_bytes() == 100 * kMebibyte, arena.idle_bytes(), " bytes are idle");
+    }
+    check(BlockArena::in_use() == nullptr, "an arena is in use after its Use");
+    check(arena.idle_bytes() <= 2 * kMebibyte, arena.idle_bytes(), " bytes are idle");
+    char* const again = taken(arena, 40 * kMebibyte);
+    BlockArena::give_back(again);
+    arena.trim();
+    check(arena.idle_bytes() == 0, arena.idle_bytes(), " bytes are idle after all was given to the system");
+  }
+  check(kept[0] == 1 && kept[3 * kMebibyte - 1] == 1, "what was out is gone");
+  check(BlockArena::give_back(kept) && !BlockArena::give_back(kept), "a block is no longer known, or still");
+});
+
+const Registration passed_on("runtime: many threads take from arenas of their own and give back each other's blocks", [] {
+  std::vector<std::unique_ptr<BlockArena>> arenas;
+  for (int i = 0; i < 4; ++i) arenas.push_back(std::make_unique<BlockArena>(0));
+  std::atomic<char*> passed{nullptr};
+  std::atomic<bool> torn{false};
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < arenas.size(); ++i) {
+    threads.emplace_back([&, i] {
+      for (size_t round = 0; round < 500; ++round) {
+        const size_t bytes = (1 + (round * 7 + i) % 13) * 40'000;
+        char* const block = taken(*arenas[i], bytes);
+        std::fill(block, block + bytes, static_cast<char>(i));
+        if (!std::all_of(block, block + bytes, [&](char byte) { return byte == static_cast<char>(i); })) torn = true;
+        if (char* const before = passed.exchange(block)) BlockArena::give_back(before);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  check(!torn, "a block is somebody else's too");
+  BlockArena::give_back(passed.load());
+  for (const auto& arena : arenas) {
+    arena->trim();
+    check(arena->idle_bytes() == 0, "something is still out");
+  }
 });
 
 }  // namespace
