@@ -2,10 +2,11 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { forgetPeak, peakBytes } from '../lib/bench/machine.js';
+import { packageRoot } from '../lib/native.js';
 import type { Candidate, Turn } from './harness.js';
 
 interface Ready {
@@ -14,6 +15,23 @@ interface Ready {
   readonly sample?: readonly number[];
 }
 
+let compiled: Promise<string> | undefined;
+
+/** ours.ts as JavaScript, as the package is: a process that compiles for itself has the compiler's memory too. */
+function compileOurs(): Promise<string> {
+  return (compiled ??= (async () => {
+    const { rolldown } = await import('rolldown');
+    const file = join(packageRoot, 'output', 'ours.js');
+    const external = (id: string): boolean => !id.startsWith('.') && !isAbsolute(id);
+    const bundle = await rolldown({ input: join(__dirname, 'ours.ts'), external, platform: 'node', tsconfig: false });
+    await bundle.write({ file, format: 'cjs' });
+    await bundle.close();
+    return file;
+  })());
+}
+
+type Work = 'detect' | 'evaluate' | 'list' | 'load' | 'train';
+
 export class Child {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #answers: AsyncIterator<string, undefined>;
@@ -21,12 +39,13 @@ export class Child {
   #said = '';
 
   /** @param settings as an object, for one of the functions in ours.ts, or with `python` in theirs.py. */
-  constructor(work: 'detect' | 'evaluate' | 'list' | 'load' | 'train', settings: object, python?: string) {
-    const [program, args] =
-      python === undefined
-        ? [process.execPath, ['--import', 'tsx', join(__dirname, 'ours.ts')]]
-        : [python, ['-W', 'ignore', join(__dirname, 'theirs.py')]];
-    this.#child = spawn(program, [...args, work, JSON.stringify(settings)], { stdio: ['pipe', 'pipe', 'pipe'] });
+  static async start(work: Work, settings: object, python?: string): Promise<Child> {
+    const args = python === undefined ? [await compileOurs()] : ['-W', 'ignore', join(__dirname, 'theirs.py')];
+    return new Child(python ?? process.execPath, [...args, work, JSON.stringify(settings)]);
+  }
+
+  private constructor(program: string, args: readonly string[]) {
+    this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#closed = once(this.#child, 'close').catch((error: unknown) => (this.#said += (error as Error).message));
     this.#answers = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
     this.#child.stderr.on('data', (chunk: Buffer) => (this.#said = (this.#said + chunk.toString()).slice(-4000)));
@@ -79,10 +98,10 @@ export class Child {
 }
 
 /** A new process each turn. Peak memory is what comes on top of what it has when it is ready. */
-export function newEachTurn(...child: ConstructorParameters<typeof Child>): Candidate {
+export function newEachTurn(...child: Parameters<typeof Child.start>): Candidate {
   const candidate: Candidate = {
     turn: async () => {
-      const process = new Child(...child);
+      const process = await Child.start(...child);
       try {
         candidate.version = (await process.ready()).version;
         process.forgetPeak();

@@ -122,7 +122,7 @@ async function start(peer: string, settings: DetectSettings, { calibrated, pytho
   if (peer === 'openvino-int8') await install(python, 'nncf', false);
   const precision = precisionOf(peer);
   const file = precision === 'int8' && ours ? await calibrated() : settings.file;
-  const child = ours ? new Child('detect', { ...settings, file, precision }) : new Child('detect', { ...settings, runner: peer }, python);
+  const child = await Child.start('detect', { ...settings, file, ...(ours ? { precision } : { runner: peer }) }, ours ? undefined : python);
   const close = () => child.close();
   const { version, sample = [] } = await child.ready().catch((error: unknown) => close().then(() => Promise.reject(error as Error)));
   const peakBytes = child.peakBytes();

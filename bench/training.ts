@@ -24,11 +24,11 @@ async function start(peer: string, setting: Omit<TrainCase, 'precision' | 'recom
   const [name = '', precision = ''] = peer.split('-');
   let child: Child;
   if (name === 'ours') {
-    child = new Child('train', { ...setting, precision: precision as FixedPrecision, recompute: peer.endsWith('recompute') });
+    child = await Child.start('train', { ...setting, precision: precision as FixedPrecision, recompute: peer.endsWith('recompute') });
   } else {
     const python = await peerPython(false);
     await install(python, name, false);
-    child = new Child('train', { ...setting, runner: name }, python);
+    child = await Child.start('train', { ...setting, runner: name }, python);
   }
   const close = () => child.close();
   const { version } = await child.ready().catch((error: unknown) => close().then(() => Promise.reject(error as Error)));
