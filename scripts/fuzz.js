@@ -9,6 +9,7 @@ const { basename, join } = require('node:path');
 const { parseArgs } = require('node:util');
 
 const { say, step } = require('../setup/console.js');
+const { plain } = require('../setup/plain.js');
 const { must, run, SetupError } = require('../setup/run.js');
 
 const root = join(__dirname, '..');
@@ -118,7 +119,7 @@ async function fuzz(args) {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
       const { good, said } = await (native.includes(name) ? fuzzNative : fuzzProperty)(name, seconds);
       if (!good) broken += 1;
-      say(`${name}: ${good ? 'held' : `BROKE; the input is in test/fuzz/found/${name}`}: ${said}`);
+      console.log(plain(`${name}: ${good ? 'held' : `BROKE; the input is in test/fuzz/found/${name}`}: ${said}`));
     }
   };
   await Promise.all(Array.from({ length: jobs }, work));
