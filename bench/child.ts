@@ -2,7 +2,7 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { forgetPeak, peakBytes } from '../lib/bench/machine.js';
@@ -22,8 +22,15 @@ function compileOurs(): Promise<string> {
   return (compiled ??= (async () => {
     const { rolldown } = await import('rolldown');
     const file = join(packageRoot, 'output', 'ours.js');
-    const external = (id: string): boolean => !id.startsWith('.') && !isAbsolute(id);
-    const bundle = await rolldown({ input: join(__dirname, 'ours.ts'), external, platform: 'node', tsconfig: false });
+    const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as Record<string, object>;
+    const external = Object.keys({ ...manifest['dependencies'], ...manifest['peerDependencies'] });
+    const bundle = await rolldown({
+      input: join(__dirname, 'ours.ts'),
+      external,
+      platform: 'node',
+      tsconfig: false,
+      transform: { target: 'es2022' },
+    });
     await bundle.write({ file, format: 'cjs' });
     await bundle.close();
     return file;

@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <optional>
 #include <utility>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -22,6 +24,7 @@ namespace {
 constexpr size_t kPage = size_t{4} << 10;
 // Pages that nobody writes take no memory: a chunk has room for several of the maps that it is made for.
 constexpr size_t kLeastChunk = size_t{64} << 20, kBlocksAChunk = 8;
+constexpr size_t kLargestBlock = size_t{1} << 44;  // no machine has it, and sums with it are numbers still
 
 thread_local BlockArena* current = nullptr;
 
@@ -30,66 +33,80 @@ size_t whole_pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 }  // namespace
 
 struct BlockArena::Chunk {
-  struct Block {
+  struct Pages {
+    char* begin;
     size_t size;
+
+    explicit Pages(size_t bytes)
+        : begin(static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))), size(bytes) {
+      if (begin == MAP_FAILED) throw std::bad_alloc();
+      ASAN_POISON_MEMORY_REGION(begin, size);
+    }
+    ~Pages() {
+      ASAN_UNPOISON_MEMORY_REGION(begin, size);
+      munmap(begin, size);
+    }
+    Pages(const Pages&) = delete;
+    Pages& operator=(const Pages&) = delete;
+  };
+  struct Range {
+    size_t size;
+    bool out;
     int64_t count;  // the owner's, when it was taken
   };
 
-  Chunk(char* first, size_t bytes, BlockArena* of) : begin(first), size(bytes), owner(of) {
-    free[0] = size;
-    ASAN_POISON_MEMORY_REGION(begin, size);
-  }
-  ~Chunk() {
-    ASAN_UNPOISON_MEMORY_REGION(begin, size);
-    munmap(begin, size);
-  }
-  Chunk(const Chunk&) = delete;
-  Chunk& operator=(const Chunk&) = delete;
+  Chunk(size_t bytes, BlockArena* of) : pages(bytes), owner(of), ranges{{0, {bytes, false, 0}}} {}
 
   void* cut(size_t bytes, int64_t count) {
-    const auto range = std::find_if(free.begin(), free.end(), [&](const auto& candidate) { return candidate.second >= bytes; });
-    if (range == free.end()) return nullptr;
-    const auto [at, room] = *range;
-    out.emplace(at, Block{bytes, count});
-    free.erase(range);
-    if (room > bytes) free.emplace(at + bytes, room - bytes);
+    const auto found = std::find_if(ranges.begin(), ranges.end(), [&](const auto& range) { return !range.second.out && range.second.size >= bytes; });
+    if (found == ranges.end()) return nullptr;
+    auto& [at, range] = *found;
+    if (range.size > bytes) ranges.emplace_hint(std::next(found), at + bytes, Range{range.size - bytes, false, 0});
+    range = {bytes, true, count};
     out_bytes += bytes;
     written = std::max(written, at + bytes);
-    ASAN_UNPOISON_MEMORY_REGION(begin + at, bytes);
-    return begin + at;
+    ASAN_UNPOISON_MEMORY_REGION(pages.begin + at, bytes);
+    return pages.begin + at;
   }
 
-  void join(size_t at, size_t bytes) {
-    ASAN_POISON_MEMORY_REGION(begin + at, bytes);
-    auto range = free.emplace(at, bytes).first;
-    if (const auto next = std::next(range); next != free.end() && at + bytes == next->first) {
-      range->second += next->second;
-      free.erase(next);
-    }
-    if (range == free.begin()) return;
-    if (const auto before = std::prev(range); before->first + before->second == at) {
-      before->second += range->second;
-      free.erase(range);
-    }
+  /// What it was; nothing when no block begins there. Allocates nothing: it must not fail.
+  std::optional<Range> give_back(const void* block) {
+    auto range = ranges.find(static_cast<size_t>(static_cast<const char*>(block) - pages.begin));
+    if (range == ranges.end() || !range->second.out) return std::nullopt;
+    const Range was = range->second;
+    range->second.out = false;
+    out_bytes -= was.size;
+    ASAN_POISON_MEMORY_REGION(pages.begin + range->first, was.size);
+    if (range != ranges.begin() && !std::prev(range)->second.out) range = swallow_next(std::prev(range));
+    if (std::next(range) != ranges.end() && !std::next(range)->second.out) swallow_next(range);
+    return was;
   }
 
-  /// Gives the system the last of what was written, so many bytes at most.
+  /// Gives the system the last of what was written and is free, so many bytes at most.
   void trim(size_t bytes) {
-    if (free.empty() || std::prev(free.end())->first + std::prev(free.end())->second != size) return;
-    const size_t end = std::max(std::prev(free.end())->first, written - whole_pages(std::min(bytes, written)));
-    if (end < written) madvise(begin + end, written - end, MADV_DONTNEED);
-    written = std::min(written, end);
+    const auto& [at, last] = *std::prev(ranges.end());
+    if (last.out) return;
+    const size_t end = std::max(at, written - whole_pages(std::min(bytes, written)));
+    if (end >= written) return;
+    madvise(pages.begin + end, written - end, MADV_DONTNEED);
+    written = end;
   }
 
   size_t idle() const { return written - out_bytes; }
 
-  char* const begin;
-  const size_t size;
-  BlockArena* owner;             // null once that is gone
-  std::map<size_t, size_t> free;  // sizes by where they begin
-  std::map<size_t, Block> out;
+  const Pages pages;
+  BlockArena* owner;               // null once that is gone
+  std::map<size_t, Range> ranges;  // by where they begin, from the chunk's beginning to its end
   size_t out_bytes = 0;
   size_t written = 0;  // nothing from here on ever was, or it went back to the system
+
+ private:
+  std::map<size_t, Range>::iterator swallow_next(std::map<size_t, Range>::iterator range) {
+    const auto next = std::next(range);
+    range->second.size += next->second.size;
+    ranges.erase(next);
+    return range;
+  }
 };
 
 /// Of all arenas, by address, since a block may be given back where nobody knows its arena, or after it.
@@ -106,15 +123,17 @@ struct BlockArena::Chunks {
     const auto next = by_address.upper_bound(static_cast<char*>(block));
     if (next == by_address.begin()) return nullptr;
     Chunk& chunk = *std::prev(next)->second;
-    return block < chunk.begin + chunk.size ? &chunk : nullptr;
+    return block < chunk.pages.begin + chunk.pages.size ? &chunk : nullptr;
   }
 
+  /// Null when the system has no such memory.
   Chunk* add(size_t size, BlockArena* owner) {
-    void* const begin = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (begin == MAP_FAILED) return nullptr;
-    auto& chunk = by_address[static_cast<char*>(begin)];
-    chunk = std::make_unique<Chunk>(static_cast<char*>(begin), size, owner);
-    return chunk.get();
+    try {
+      auto chunk = std::make_unique<Chunk>(size, owner);
+      return by_address.emplace(chunk->pages.begin, std::move(chunk)).first->second.get();
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
   }
 };
 
@@ -123,7 +142,7 @@ BlockArena::~BlockArena() {
   const std::lock_guard lock(all.mutex);
   for (Chunk* const chunk : chunks_) {
     chunk->owner = nullptr;
-    if (chunk->out.empty()) all.by_address.erase(chunk->begin);
+    if (chunk->out_bytes == 0) all.by_address.erase(chunk->pages.begin);
   }
 }
 
@@ -131,6 +150,7 @@ void* BlockArena::cut(size_t bytes) {
   for (Chunk* const chunk : chunks_) {
     if (void* const block = chunk->cut(bytes, counts_)) return block;
   }
+  chunks_.reserve(chunks_.size() + 1);
   for (const size_t size : {std::max(kLeastChunk, kBlocksAChunk * bytes), bytes}) {
     if (Chunk* const chunk = Chunks::all().add(size, this)) return chunks_.emplace_back(chunk)->cut(bytes, counts_);
   }
@@ -138,6 +158,7 @@ void* BlockArena::cut(size_t bytes) {
 }
 
 void* BlockArena::take(size_t bytes) {
+  if (bytes > kLargestBlock) return nullptr;
   bytes = whole_pages(bytes);
   const std::lock_guard lock(Chunks::all().mutex);
   void* const block = cut(bytes);
@@ -150,15 +171,13 @@ bool BlockArena::give_back(void* block) {
   const std::lock_guard lock(chunks.mutex);
   Chunk* const chunk = chunks.of(block);
   if (chunk == nullptr) return false;
-  const auto known = chunk->out.find(static_cast<size_t>(static_cast<char*>(block) - chunk->begin));
-  if (known == chunk->out.end()) return false;
-  const auto [size, count] = known->second;
-  BlockArena* const owner = chunk->owner;
-  if (owner != nullptr && owner->counts_ == count) owner->out_bytes_ -= static_cast<int64_t>(size);
-  chunk->out_bytes -= size;
-  chunk->join(known->first, size);
-  chunk->out.erase(known);
-  if (owner == nullptr && chunk->out.empty()) chunks.by_address.erase(chunk->begin);
+  const auto was = chunk->give_back(block);
+  if (!was) return false;
+  if (BlockArena* const owner = chunk->owner; owner == nullptr) {
+    if (chunk->out_bytes == 0) chunks.by_address.erase(chunk->pages.begin);
+  } else if (owner->counts_ == was->count) {
+    owner->out_bytes_ -= static_cast<int64_t>(was->size);
+  }
   return true;
 }
 
@@ -181,7 +200,7 @@ void BlockArena::trim(size_t most_idle_bytes) {
   }
   std::erase_if(chunks_, [&](Chunk* chunk) {
     const bool unused = chunk->written == 0;
-    if (unused) all.by_address.erase(chunk->begin);
+    if (unused) all.by_address.erase(chunk->pages.begin);
     return unused;
   });
 }
