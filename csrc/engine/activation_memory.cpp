@@ -24,7 +24,7 @@ struct ActivationMemory::Allocator final : c10::Allocator {
     if (arena == nullptr || bytes < kSmallestBlock) return usual->allocate(bytes);
     void* block = arena->take(bytes);
     if (block == nullptr) {
-      arena->trim();
+      arena->release();
       block = arena->take(bytes);
     }
     if (block == nullptr) return usual->allocate(bytes);  // which says what it lacks

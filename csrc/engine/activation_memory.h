@@ -10,7 +10,7 @@ namespace cornernet {
 /// What LibTorch's CPU allocator hands out while a Use is alive, on the same thread, comes from here and returns here. For one thread at a time.
 class ActivationMemory {
  public:
-  /// So much is kept between two Uses. A forward of a 511x511 view leaves 40 MB in bf16.
+  /// What is idle beyond so many bytes goes back to the system. A forward of a 511x511 view leaves 40 MB in bf16.
   explicit ActivationMemory(size_t most_idle_bytes = size_t{256} << 20);
   ActivationMemory(const ActivationMemory&) = delete;
   ActivationMemory& operator=(const ActivationMemory&) = delete;
@@ -27,7 +27,7 @@ class ActivationMemory {
   };
 
   /// Gives all that is idle back to the system.
-  void release() { arena_.trim(); }
+  void release() { arena_.release(); }
   /// The most bytes that were out at a time since this one began to count.
   int64_t peak_bytes() const { return arena_.peak_bytes(); }
   void count_peak_anew() { arena_.count_peak_anew(); }

@@ -52,17 +52,18 @@ struct BlockArena::Chunk {
   struct Range {
     size_t size;
     bool out;
-    int64_t count;  // the owner's, when it was taken
+    bool kept;      // of one that is free: something of it, before `written`, may be memory
+    int64_t count;  // of one that is out: the owner's, when it was taken
   };
 
-  Chunk(size_t bytes, BlockArena* of) : pages(bytes), owner(of), ranges{{0, {bytes, false, 0}}} {}
+  Chunk(size_t bytes, BlockArena* of) : pages(bytes), owner(of), ranges{{0, {bytes, false, false, 0}}} {}
 
   void* cut(size_t bytes, int64_t count) {
     const auto found = std::find_if(ranges.begin(), ranges.end(), [&](const auto& range) { return !range.second.out && range.second.size >= bytes; });
     if (found == ranges.end()) return nullptr;
     auto& [at, range] = *found;
-    if (range.size > bytes) ranges.emplace_hint(std::next(found), at + bytes, Range{range.size - bytes, false, 0});
-    range = {bytes, true, count};
+    if (range.size > bytes) ranges.emplace_hint(std::next(found), at + bytes, Range{range.size - bytes, false, range.kept, 0});
+    range = {bytes, true, true, count};
     out_bytes += bytes;
     written = std::max(written, at + bytes);
     ASAN_UNPOISON_MEMORY_REGION(pages.begin + at, bytes);
@@ -82,17 +83,25 @@ struct BlockArena::Chunk {
     return was;
   }
 
-  /// Gives the system the last of what was written and is free, so many bytes at most.
-  void trim(size_t bytes) {
-    const auto& [at, last] = *std::prev(ranges.end());
-    if (last.out) return;
-    const size_t end = std::max(at, written - whole_pages(std::min(bytes, written)));
-    if (end >= written) return;
-    madvise(pages.begin + end, written - end, MADV_DONTNEED);
-    written = end;
+  /// Gives the system so many bytes, if so many are kept and free, the last ones first. How many it gave.
+  size_t trim(size_t bytes) {
+    size_t given = 0;
+    for (auto range = ranges.rbegin(); range != ranges.rend() && given < bytes; ++range) {
+      const size_t kept = kept_bytes(*range);
+      if (kept == 0) continue;
+      madvise(pages.begin + range->first, kept, MADV_DONTNEED);
+      range->second.kept = false;
+      given += kept;
+      if (range->first + kept == written) written = range->first;
+    }
+    return given;
   }
 
-  size_t idle() const { return written - out_bytes; }
+  size_t idle() const {
+    size_t sum = 0;
+    for (const auto& range : ranges) sum += kept_bytes(range);
+    return sum;
+  }
 
   const Pages pages;
   BlockArena* owner;               // null once that is gone
@@ -101,9 +110,15 @@ struct BlockArena::Chunk {
   size_t written = 0;  // nothing from here on ever was, or it went back to the system
 
  private:
+  size_t kept_bytes(const std::pair<const size_t, Range>& range) const {
+    const auto& [at, content] = range;
+    return content.out || !content.kept || at >= written ? 0 : std::min(content.size, written - at);
+  }
+
   std::map<size_t, Range>::iterator swallow_next(std::map<size_t, Range>::iterator range) {
     const auto next = std::next(range);
     range->second.size += next->second.size;
+    range->second.kept |= next->second.kept;
     ranges.erase(next);
     return range;
   }
@@ -175,34 +190,37 @@ bool BlockArena::give_back(void* block) {
   if (!was) return false;
   if (BlockArena* const owner = chunk->owner; owner == nullptr) {
     if (chunk->out_bytes == 0) chunks.by_address.erase(chunk->pages.begin);
-  } else if (owner->counts_ == was->count) {
-    owner->out_bytes_ -= static_cast<int64_t>(was->size);
+  } else {
+    if (owner->counts_ == was->count) owner->out_bytes_ -= static_cast<int64_t>(was->size);
+    owner->keep(owner->most_idle_bytes_);
   }
   return true;
 }
 
-size_t BlockArena::idle_bytes() const {
-  const std::lock_guard lock(Chunks::all().mutex);
-  size_t idle = 0;
-  for (const Chunk* const chunk : chunks_) idle += chunk->idle();
-  return idle;
+size_t BlockArena::idle() const {
+  size_t sum = 0;
+  for (const Chunk* const chunk : chunks_) sum += chunk->idle();
+  return sum;
 }
 
-void BlockArena::trim(size_t most_idle_bytes) {
-  size_t idle = idle_bytes();
-  Chunks& all = Chunks::all();
-  const std::lock_guard lock(all.mutex);
-  for (auto last = chunks_.rbegin(); last != chunks_.rend() && idle > most_idle_bytes; ++last) {
-    Chunk& chunk = **last;
-    const size_t before = chunk.idle();
-    chunk.trim(idle - most_idle_bytes);
-    idle -= before - chunk.idle();
-  }
+void BlockArena::keep(size_t most_idle_bytes) {
+  size_t sum = idle();
+  for (auto last = chunks_.rbegin(); last != chunks_.rend() && sum > most_idle_bytes; ++last) sum -= (*last)->trim(sum - most_idle_bytes);
   std::erase_if(chunks_, [&](Chunk* chunk) {
     const bool unused = chunk->written == 0;
-    if (unused) all.by_address.erase(chunk->pages.begin);
+    if (unused) Chunks::all().by_address.erase(chunk->pages.begin);
     return unused;
   });
+}
+
+size_t BlockArena::idle_bytes() const {
+  const std::lock_guard lock(Chunks::all().mutex);
+  return idle();
+}
+
+void BlockArena::release() {
+  const std::lock_guard lock(Chunks::all().mutex);
+  keep(0);
 }
 
 int64_t BlockArena::peak_bytes() const {
@@ -218,11 +236,8 @@ void BlockArena::count_peak_anew() {
 
 BlockArena* BlockArena::in_use() { return current; }
 
-BlockArena::Use::Use(BlockArena* arena) : arena_(arena), before_(std::exchange(current, arena)) {}
+BlockArena::Use::Use(BlockArena* arena) : before_(std::exchange(current, arena)) {}
 
-BlockArena::Use::~Use() {
-  current = before_;
-  if (arena_ != nullptr) arena_->trim(arena_->most_idle_bytes_);
-}
+BlockArena::Use::~Use() { current = before_; }
 
 }  // namespace cornernet

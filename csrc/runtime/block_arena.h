@@ -11,7 +11,7 @@ namespace cornernet {
 /// Blocks that malloc keeps by size come to twice that; given back to the system, they cost a quarter of a forward's time in fresh pages.
 class BlockArena {
  public:
-  /// Between two Uses, so many bytes stay with it at most.
+  /// What is idle beyond so many bytes goes back to the system.
   explicit BlockArena(size_t most_idle_bytes) : most_idle_bytes_(most_idle_bytes) {}
   /// Blocks that are still out stay whole until they are given back.
   ~BlockArena();
@@ -23,9 +23,9 @@ class BlockArena {
   /// On any thread; false for what is no arena's.
   static bool give_back(void* block);
 
-  /// Gives the system what is idle beyond so many bytes, as far as nothing behind it is out.
-  void trim(size_t most_idle_bytes = 0);
-  /// Bytes that were written and are not out.
+  /// Gives the system all that is idle.
+  void release();
+  /// Bytes that were written and are not out, as far as they did not go back.
   size_t idle_bytes() const;
 
   /// The most bytes that were out at a time since this arena began to count; what was taken before counts no more.
@@ -41,7 +41,7 @@ class BlockArena {
     Use& operator=(const Use&) = delete;
 
    private:
-    BlockArena *arena_, *before_;
+    BlockArena* before_;
   };
   /// Null outside every Use.
   static BlockArena* in_use();
@@ -50,6 +50,8 @@ class BlockArena {
   struct Chunk;
   struct Chunks;
   void* cut(size_t bytes);
+  size_t idle() const;
+  void keep(size_t most_idle_bytes);
 
   size_t most_idle_bytes_;
   std::vector<Chunk*> chunks_;  // the oldest first, and filled first

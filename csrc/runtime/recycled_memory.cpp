@@ -26,7 +26,6 @@ void* take_memory(size_t bytes) {
 void give_back_memory(void* memory, size_t bytes) noexcept {
   if (bytes < kSmallestBlock) return ::operator delete(memory);
   BlockArena::give_back(memory);
-  pictures().trim(kMostIdleBytes);
 }
 
 }  // namespace cornernet

@@ -173,10 +173,13 @@ std::shared_ptr<const PreparedBatch> Trainer::prepare(const std::vector<Sample>&
 StepReport Trainer::step(const PreparedBatch& batch, double learning_rate, bool stop) {
   return guarded(
       [&] {
-        const ActivationMemory::Use reused(impl_->memory);
         const c10::DeviceGuard there(impl_->device);
-        StepReport report = impl_->learner->differentiate(batch.x.to(impl_->device), batch.boxes, stop);
-        impl_->memory.release();  // no map's place fits what Adam takes
+        StepReport report;
+        {
+          const ActivationMemory::Use reused(impl_->memory);
+          report = impl_->learner->differentiate(batch.x.to(impl_->device), batch.boxes, stop);
+        }
+        impl_->memory.release();  // Adam's moments stay for good: none of them comes between maps
         impl_->learner->update(learning_rate);
         return report;
       },

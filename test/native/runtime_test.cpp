@@ -93,7 +93,7 @@ char* taken(BlockArena& arena, size_t bytes) {
 }
 
 const Registration joined("runtime: an arena cuts small blocks from what large ones left, joins them again, and counts what is out", [] {
-  BlockArena arena(0);
+  BlockArena arena(256 * kMebibyte);
   char* const large = taken(arena, 16 * kMebibyte);
   check(BlockArena::give_back(large), "the block is unknown");
   char* const first = taken(arena, 8 * kMebibyte);
@@ -131,15 +131,24 @@ const Registration trimmed("runtime: an arena gives the system what is idle, and
       }
       kept = taken(arena, 3 * kMebibyte);
       large = taken(arena, 100 * kMebibyte);
-      BlockArena::give_back(large);
-      check(arena.idle_bytes() == 100 * kMebibyte, arena.idle_bytes(), " bytes are idle");
     }
     check(BlockArena::in_use() == nullptr, "an arena is in use after its Use");
+    BlockArena::give_back(large);
     check(arena.idle_bytes() <= 2 * kMebibyte, arena.idle_bytes(), " bytes are idle");
-    char* const again = taken(arena, 40 * kMebibyte);
-    BlockArena::give_back(again);
-    arena.trim();
+    // Between blocks too.
+    std::vector<char*> row;
+    for (int i = 0; i < 5; ++i) row.push_back(taken(arena, 1 * kMebibyte));
+    BlockArena::give_back(row[1]);
+    BlockArena::give_back(row[3]);
+    check(arena.idle_bytes() == 2 * kMebibyte, arena.idle_bytes(), " bytes are idle");
+    arena.release();
     check(arena.idle_bytes() == 0, arena.idle_bytes(), " bytes are idle after all was given to the system");
+    check(row[2][0] == 1, "what was out went back");
+#if !defined(__SANITIZE_ADDRESS__)  // which is to see every use of what is not out
+    check(row[1][0] == 0, "what went back is still there");
+#endif
+    check(taken(arena, 1 * kMebibyte) == row[1] && arena.idle_bytes() == 0, "what went back can't be had again");
+    for (char* const block : {row[0], row[1], row[2], row[4]}) check(BlockArena::give_back(block), "a block is unknown");
   }
   check(kept[0] == 1 && kept[3 * kMebibyte - 1] == 1, "what was out is gone");
   check(BlockArena::give_back(kept) && !BlockArena::give_back(kept), "a block is no longer known, or still");
@@ -166,7 +175,7 @@ const Registration passed_on("runtime: many threads take from arenas of their ow
   check(!torn, "a block is somebody else's too");
   BlockArena::give_back(passed.load());
   for (const auto& arena : arenas) {
-    arena->trim();
+    arena->release();
     check(arena->idle_bytes() == 0, "something is still out");
   }
 });
