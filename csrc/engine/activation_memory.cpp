@@ -22,11 +22,7 @@ struct ActivationMemory::Allocator final : c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     BlockArena* const arena = BlockArena::in_use();
     if (arena == nullptr || bytes < kSmallestBlock) return usual->allocate(bytes);
-    void* block = arena->take(bytes);
-    if (block == nullptr) {
-      arena->release();
-      block = arena->take(bytes);
-    }
+    void* const block = arena->take(bytes);
     if (block == nullptr) return usual->allocate(bytes);  // which says what it lacks
     return {block, block, &free_block, c10::Device(c10::kCPU)};
   }

@@ -176,7 +176,11 @@ void* BlockArena::take(size_t bytes) {
   if (bytes > kLargestBlock) return nullptr;
   bytes = whole_pages(bytes);
   const std::lock_guard lock(Chunks::all().mutex);
-  void* const block = cut(bytes);
+  void* block = cut(bytes);
+  if (block == nullptr) {
+    keep(0);
+    block = cut(bytes);
+  }
   if (block != nullptr) peak_bytes_ = std::max(peak_bytes_, out_bytes_ += static_cast<int64_t>(bytes));
   return block;
 }

@@ -18,7 +18,7 @@ class BlockArena {
   BlockArena(const BlockArena&) = delete;
   BlockArena& operator=(const BlockArena&) = delete;
 
-  /// At least so many bytes, from 1 on, at the beginning of a page; null when the system has none.
+  /// At least so many bytes, from 1 on, at the beginning of a page; null when the system has none, not even for what is idle.
   void* take(size_t bytes);
   /// On any thread; false for what is no arena's.
   static bool give_back(void* block);

@@ -16,8 +16,10 @@ export function fuzzing(): Promise<string> {
 }
 
 /** In continuous integration: it takes minutes, and other compilers. */
+export const asked = process.env['CORNERNET_REQUIRE'] === '1';
+
 export function skipUnlessAsked(context: Mocha.Context): void {
-  if (process.env['CORNERNET_REQUIRE'] === '1') return;
+  if (asked) return;
   console.log('    skipped: takes some ten minutes; CORNERNET_REQUIRE=1, npm run fuzz and npm run test:sanitize run it');
   context.skip();
 }

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 
 import { root, runQuietly } from '../environment.js';
-import { fuzzing, skipUnlessAsked } from './fuzzing.js';
+import { asked, fuzzing, skipUnlessAsked } from './fuzzing.js';
 
 describe('sanitizers', function () {
   this.timeout(40 * 60_000);
@@ -11,7 +11,7 @@ describe('sanitizers', function () {
     skipUnlessAsked(this);
   });
   after(function () {
-    if (process.env['CORNERNET_REQUIRE'] === '1') void fuzzing();
+    if (asked) void fuzzing();
   });
 
   const sanitize = (name: string): Promise<string> => runQuietly(process.execPath, [join(root, 'scripts', 'sanitize.js'), name]);
