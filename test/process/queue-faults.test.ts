@@ -1,6 +1,8 @@
 // A queue whose network and server misbehave: a proxy that delays, cuts, drops and duplicates, and a Redis that is full.
 import { strict as assert } from 'node:assert';
 
+import type { Redis } from 'ioredis';
+
 import { fixtures } from '../environment.js';
 import { assertComplete, heard, photos, resultsOf, until, writeList } from '../support/batch.js';
 import { cornernet } from '../support/child.js';
@@ -68,7 +70,10 @@ describe('a queue over a network that misbehaves', function () {
     const silent = bed.worker(far.url, fixtures);
     const said = heard(silent.child);
     const queue = bed.queue();
-    await until(async () => (await queue.getActiveCount()) === 2, 'both chunks are in work');
+    // A chunk is active before its worker has heard of it: it has both when it waits for a third.
+    const waitsForMore = async (): Promise<boolean> =>
+      /\bflags=b .*\bcmd=bzpopmin\b/.test(String(await ((await queue.client) as unknown as Redis).client('LIST')));
+    await until(async () => (await queue.getActiveCount()) === 2 && (await waitsForMore()), 'both chunks are in hand');
     far.deaf = true;
     far.drop();
     bed.worker(url, fixtures);
