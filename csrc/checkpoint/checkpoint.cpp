@@ -19,17 +19,15 @@ namespace {
 using pickle::Kind;
 using pickle::Value;
 
-[[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, what); }
-
 // Bounds that no CornerNet comes near; they keep a small file from standing for much memory.
 constexpr size_t kMaxTensors = 20'000;
 
 /// A checkpoint is a dictionary with a state_dict, or is one.
 const Value& state_dict_of(const Value& root) {
-  if (root.kind != Kind::Dict) fail("the file holds no dictionary: it is not a checkpoint");
+  if (root.kind != Kind::Dict) refuse_checkpoint("the file holds no dictionary: it is not a checkpoint");
   const Value* inner = root.find("state_dict");
   if (!inner) return root;
-  if (inner->kind != Kind::Dict) fail("the checkpoint's state_dict is no dictionary");
+  if (inner->kind != Kind::Dict) refuse_checkpoint("the checkpoint's state_dict is no dictionary");
   return *inner;
 }
 
@@ -44,13 +42,14 @@ NamedTensors place_tensors(const Value& state_dict, const std::string& what, Ten
   for (size_t i = 0; i + 1 < state_dict.items.size(); i += 2) {
     const Value& key = *state_dict.items[i];
     const Value& value = *state_dict.items[i + 1];
-    if (key.kind != Kind::String) fail("a key of the " + what + " is no string");
-    if (key.text.size() > kLongestName) fail("a key of the " + what + " has " + std::to_string(key.text.size()) + " characters");
-    if (i >= 2 * kMaxTensors) fail("its " + what + " has more than " + std::to_string(kMaxTensors) + " tensors");
+    if (key.kind != Kind::String) refuse_checkpoint("a key of the " + what + " is no string");
+    if (key.text.size() > kLongestName) refuse_checkpoint("a key of the " + what + " has " + std::to_string(key.text.size()) + " characters");
+    if (i >= 2 * kMaxTensors) refuse_checkpoint("its " + what + " has more than " + std::to_string(kMaxTensors) + " tensors");
     const std::string name = without_module(key.text);
     if (value.kind != Kind::Tensor) {
       const bool made = value.kind == Kind::Opaque || value.kind == Kind::Global;
-      fail("the " + what + "'s " + name + " is no tensor" + (made ? " but of " + value.qualified_name() + ", which is not read" : std::string()));
+      refuse_checkpoint("the " + what + "'s " + name + " is no tensor" +
+                        (made ? " but of " + value.qualified_name() + ", which is not read" : std::string()));
     }
     check_interrupted();
     tensors.emplace_back(name, store.place(name, value.tensor));
@@ -60,14 +59,14 @@ NamedTensors place_tensors(const Value& state_dict, const std::string& what, Ten
 
 NamedTensors place_tensors(const Value& root, TensorStore& store) {
   NamedTensors tensors = place_tensors(state_dict_of(root), "state_dict", store);
-  if (tensors.empty()) fail("the checkpoint holds no tensors");
+  if (tensors.empty()) refuse_checkpoint("the checkpoint holds no tensors");
   return tensors;
 }
 
 NamedTensors place_quantization(const Value& root, TensorStore& store) {
   const Value* stated = root.find("quantization");
   if (!stated) return {};
-  if (stated->kind != Kind::Dict) fail("the checkpoint's quantization is no dictionary");
+  if (stated->kind != Kind::Dict) refuse_checkpoint("the checkpoint's quantization is no dictionary");
   return place_tensors(*stated, "quantization", store);
 }
 
@@ -117,7 +116,7 @@ PlacedMoments place_moments(const Value& root, TensorStore& store) {
   PlacedMoments placed;
   const Value* state = find_in(find_in(&root, {"optimizer"}), {"state"});
   if (!state || state->kind != Kind::Dict) return placed;
-  if (state->items.size() > 2 * kMaxTensors) fail("its optimizer has more than " + std::to_string(kMaxTensors) + " parameters");
+  if (state->items.size() > 2 * kMaxTensors) refuse_checkpoint("its optimizer has more than " + std::to_string(kMaxTensors) + " parameters");
   for (size_t i = 0; i + 1 < state->items.size(); i += 2) {
     const Value &place = *state->items[i], &of_parameter = *state->items[i + 1];
     const Value* const steps = find_in(&of_parameter, {"step"});

@@ -20,18 +20,18 @@ constexpr uint32_t kIn64 = 0xffffffff;
 constexpr uint64_t kMaxRecords = 50'000;
 constexpr size_t kMaxName = 512;
 
-[[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, "the zip container is damaged: " + what); }
+[[noreturn]] void refuse_zip(const std::string& what) { refuse_checkpoint("the zip container is damaged: " + what); }
 
 template <typename T>
 T read(Bytes bytes, uint64_t at) {
-  if (at > bytes.size() || bytes.size() - at < sizeof(T)) fail("it ends within a header");
+  if (at > bytes.size() || bytes.size() - at < sizeof(T)) refuse_zip("it ends within a header");
   T value;
   std::memcpy(&value, bytes.data() + at, sizeof(T));
   return value;
 }
 
 Bytes part(Bytes bytes, uint64_t at, uint64_t size, const std::string& what) {
-  if (at > bytes.size() || size > bytes.size() - at) fail(what + " reaches beyond the end of the file");
+  if (at > bytes.size() || size > bytes.size() - at) refuse_zip(what + " reaches beyond the end of the file");
   return bytes.subspan(static_cast<size_t>(at), static_cast<size_t>(size));
 }
 
@@ -54,24 +54,24 @@ struct Directory {
 
 Directory find_directory(const Archive& archive) {
   const Bytes file = archive.file;
-  if (file.size() < kEndSize) fail("it is too short");
+  if (file.size() < kEndSize) refuse_zip("it is too short");
   const uint64_t tail = std::min<uint64_t>(file.size(), kEnd64LocatorSize + kEndSize + kMaxComment);
   archive.demanded(file.size() - tail, tail, "its end");
   const size_t lowest = file.size() - std::min(file.size(), kEndSize + kMaxComment);
   size_t at = file.size() - kEndSize;
   while (read<uint32_t>(file, at) != kEnd) {
-    if (at-- == lowest) fail("its directory is missing (the file is cut off?)");
+    if (at-- == lowest) refuse_zip("its directory is missing (the file is cut off?)");
   }
   Directory directory{read<uint32_t>(file, at + 16), read<uint16_t>(file, at + 10), at};
   const bool in64 = directory.offset == kIn64 || directory.entries == 0xffff;
   if (in64 && at >= kEnd64LocatorSize && read<uint32_t>(file, at - kEnd64LocatorSize) == kEnd64Locator) {
     const auto end64 = read<uint64_t>(file, at - kEnd64LocatorSize + 8);
     archive.demanded(end64, kEnd64Size, "its 64-bit directory");
-    if (read<uint32_t>(file, end64) != kEnd64) fail("its 64-bit directory is missing");
+    if (read<uint32_t>(file, end64) != kEnd64) refuse_zip("its 64-bit directory is missing");
     directory = {read<uint64_t>(file, end64 + 48), read<uint64_t>(file, end64 + 32), at};
   }
-  if (directory.entries > kMaxRecords) fail("it has more than " + std::to_string(kMaxRecords) + " records");
-  if (directory.offset > directory.end) fail("its directory reaches beyond the end of the file");
+  if (directory.entries > kMaxRecords) refuse_zip("it has more than " + std::to_string(kMaxRecords) + " records");
+  if (directory.offset > directory.end) refuse_zip("its directory reaches beyond the end of the file");
   archive.demanded(directory.offset, directory.end - directory.offset, "its directory");
   return directory;
 }
@@ -103,9 +103,9 @@ void read_extra64(Bytes extra, Entry& entry) {
 
 StoredBytes content(const Archive& archive, const Entry& entry) {
   const std::string name(entry.name);
-  if (entry.method != 0 || entry.size != entry.stored_size) fail("record " + name + " is compressed, which torch.save never does");
+  if (entry.method != 0 || entry.size != entry.stored_size) refuse_zip("record " + name + " is compressed, which torch.save never does");
   const Bytes header = archive.demanded(entry.local_header, kLocalHeaderSize, "the header of record " + name);
-  if (read<uint32_t>(header, 0) != kLocalHeader) fail("record " + name + " has no header");
+  if (read<uint32_t>(header, 0) != kLocalHeader) refuse_zip("record " + name + " has no header");
   const uint64_t skip = uint64_t{read<uint16_t>(header, 26)} + read<uint16_t>(header, 28);
   const Bytes bytes = part(archive.file, entry.local_header + kLocalHeaderSize + skip, entry.size, "record " + name);
   // 0 is what torch writes when it is told to compute none.
@@ -115,7 +115,7 @@ StoredBytes content(const Archive& archive, const Entry& entry) {
 /// The record's bytes, demanded and compared with their checksum.
 Bytes checked(const StoredBytes& record, const Archive& archive, const std::string& name) {
   if (archive.demand) archive.demand(record.bytes);
-  if (record.crc32 && crc32(0, record.bytes) != *record.crc32) fail("record " + name + " is not what its checksum says");
+  if (record.crc32 && crc32(0, record.bytes) != *record.crc32) refuse_zip("record " + name + " is not what its checksum says");
   return record.bytes;
 }
 
@@ -125,10 +125,10 @@ std::unordered_map<std::string_view, StoredBytes> read_records(const Archive& ar
   std::unordered_map<std::string_view, StoredBytes> records;
   uint64_t at = directory.offset;
   for (uint64_t i = 0; i < directory.entries; ++i) {
-    if (read<uint32_t>(file, at) != kDirectoryEntry) fail("its directory is broken at entry " + std::to_string(i));
+    if (read<uint32_t>(file, at) != kDirectoryEntry) refuse_zip("its directory is broken at entry " + std::to_string(i));
     const auto name_size = read<uint16_t>(file, at + 28), extra_size = read<uint16_t>(file, at + 30), comment_size = read<uint16_t>(file, at + 32);
     check_interrupted();
-    if (name_size > kMaxName) fail("a record's name has " + std::to_string(name_size) + " characters");
+    if (name_size > kMaxName) refuse_zip("a record's name has " + std::to_string(name_size) + " characters");
     const Bytes name = part(file, at + kDirectoryEntrySize, name_size, "a record's name");
     Entry entry{{reinterpret_cast<const char*>(name.data()), name.size()},
                 read<uint32_t>(file, at + 24),
@@ -137,7 +137,7 @@ std::unordered_map<std::string_view, StoredBytes> read_records(const Archive& ar
                 read<uint16_t>(file, at + 10),
                 read<uint32_t>(file, at + 16)};
     read_extra64(part(file, at + kDirectoryEntrySize + name_size, extra_size, "a record's extra field"), entry);
-    if (!records.emplace(entry.name, content(archive, entry)).second) fail("record " + std::string(entry.name) + " is there twice");
+    if (!records.emplace(entry.name, content(archive, entry)).second) refuse_zip("record " + std::string(entry.name) + " is there twice");
     at += kDirectoryEntrySize + name_size + extra_size + comment_size;
   }
   return records;
@@ -156,16 +156,16 @@ Container open_zip(Bytes file, pickle::Unpickler& unpickler, const Demand& deman
   const auto object = std::find_if(records.begin(), records.end(), [&](const auto& record) {
     return record.first.ends_with(kPickle) && record.first.find('/') == record.first.size() - kPickle.size();
   });
-  if (object == records.end()) throw Error(ErrorCode::Checkpoint, "the zip archive holds no data.pkl: it was not written by torch.save");
+  if (object == records.end()) refuse_checkpoint("the zip archive holds no data.pkl: it was not written by torch.save");
   const std::string folder(object->first.substr(0, object->first.size() - kPickle.size()));
   const auto order = records.find(folder + std::string(kByteOrder));
   if (order != records.end()) {
     const Bytes stated = checked(order->second, archive, "byteorder");
     if (std::string_view(reinterpret_cast<const char*>(stated.data()), stated.size()) != "little")
-      throw Error(ErrorCode::Checkpoint, "the checkpoint was written on a big-endian machine, which is not supported");
+      refuse_checkpoint("the checkpoint was written on a big-endian machine, which is not supported");
   }
   Container container;
-  if (object->second.bytes.size() > kMostPickle) fail("its data.pkl has more than " + std::to_string(kMostPickle) + " bytes");
+  if (object->second.bytes.size() > kMostPickle) refuse_zip("its data.pkl has more than " + std::to_string(kMostPickle) + " bytes");
   Bytes object_pickle = checked(object->second, archive, "data.pkl");
   container.root = &unpickler.load(object_pickle);
   const std::string data = folder + std::string(kData);

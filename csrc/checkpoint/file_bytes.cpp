@@ -33,7 +33,7 @@ std::shared_ptr<FileBytes> FileBytes::open(const std::string& path) {
   if (fstat(file.fd, &status) != 0) throw Error(ErrorCode::Input, unreadable(errno));
   if (S_ISDIR(status.st_mode)) throw Error(ErrorCode::Input, unreadable(EISDIR));
   if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::Input, "it is not a regular file");
-  if (status.st_size == 0) throw Error(ErrorCode::Checkpoint, "it is empty");
+  if (status.st_size == 0) refuse_checkpoint("it is empty");
   // Not a mapping of the file: one that is cut off later would end the process at the next look.
   void* data = mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) throw Error(ErrorCode::OutOfMemory, "no memory for its " + std::to_string(status.st_size) + " bytes");
@@ -53,8 +53,8 @@ void FileBytes::read(Bytes part, uint8_t* to) const {
   for (size_t done = 0; done < part.size();) {
     const ssize_t got = pread(fd_, to + done, part.size() - done, static_cast<off_t>(first + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw Error(ErrorCode::Checkpoint, unreadable(errno));
-    if (got == 0) throw Error(ErrorCode::Checkpoint, "it was cut off while it was read");
+    if (got < 0) refuse_checkpoint(unreadable(errno));
+    if (got == 0) refuse_checkpoint("it was cut off while it was read");
     done += static_cast<size_t>(got);
   }
 }
@@ -62,8 +62,8 @@ void FileBytes::read(Bytes part, uint8_t* to) const {
 void FileBytes::close_unchanged() {
   const Descriptor file{std::exchange(fd_, -1)};
   struct stat now;
-  if (fstat(file.fd, &now) != 0) throw Error(ErrorCode::Checkpoint, unreadable(errno));
-  if (now.st_size != status_.st_size || !same(now.st_mtim, status_.st_mtim)) throw Error(ErrorCode::Checkpoint, "it changed while it was read");
+  if (fstat(file.fd, &now) != 0) refuse_checkpoint(unreadable(errno));
+  if (now.st_size != status_.st_size || !same(now.st_mtim, status_.st_mtim)) refuse_checkpoint("it changed while it was read");
 }
 
 }  // namespace cornernet

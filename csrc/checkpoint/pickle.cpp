@@ -25,7 +25,7 @@ std::string Value::qualified_name() const {
 }
 
 Value* Unpickler::make(Kind kind) {
-  if (values_.size() >= most_values_) throw Error(ErrorCode::Checkpoint, origin_ + " holds more than " + std::to_string(most_values_) + " objects");
+  if (values_.size() >= most_values_) refuse_checkpoint(origin_ + " holds more than " + std::to_string(most_values_) + " objects");
   values_.emplace_back();
   values_.back().kind = kind;
   return &values_.back();
@@ -52,7 +52,7 @@ class Unpickler::Run {
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw Error(ErrorCode::Checkpoint, unpickler_.origin_ + " is damaged or not a checkpoint: " + what + " at byte " + std::to_string(opcode_at_));
+    refuse_checkpoint(unpickler_.origin_ + " is damaged or not a checkpoint: " + what + " at byte " + std::to_string(opcode_at_));
   }
   void require(bool holds, const char* what) const {
     if (!holds) fail(what);

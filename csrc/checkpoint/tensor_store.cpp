@@ -17,8 +17,6 @@
 namespace cornernet {
 namespace {
 
-[[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, what); }
-
 /// Whether all exponents, with their bias, are below `most`, which infinities and NaN are above. Of signed bits: processors compare those faster.
 template <typename Bits>
 bool all_below(Bytes bytes, Bits exponent, Bits most) {
@@ -79,20 +77,20 @@ void ReadBuffers::give_back(at::Tensor buffer) {
 at::Tensor TensorStore::place(const std::string& name, const pickle::TensorRef& tensor) {
   const auto& [dtype, key, numel] = tensor.storage->storage;
   const auto found = container_.storages.find(std::string(key));
-  if (found == container_.storages.end()) fail("the bytes of " + name + " are missing: there is no storage " + std::string(key));
+  if (found == container_.storages.end()) refuse_checkpoint("the bytes of " + name + " are missing: there is no storage " + std::string(key));
   const auto element = static_cast<int64_t>(c10::elementSize(dtype));
   const StoredBytes& stored = found->second;
   if (stored.bytes.size() != static_cast<uint64_t>(numel * element)) {
-    fail("the storage of " + name + " has " + std::to_string(stored.bytes.size()) + " bytes, not the " + std::to_string(numel * element) +
-         " that it is described with");
+    refuse_checkpoint("the storage of " + name + " has " + std::to_string(stored.bytes.size()) + " bytes, not the " +
+                      std::to_string(numel * element) + " that it is described with");
   }
   const at::TensorOptions options(dtype);
   if (c10::multiply_integers(tensor.sizes) == 0) return at::empty(tensor.sizes, options);
   total_bytes_ += static_cast<uint64_t>(c10::multiply_integers(tensor.sizes) * element);
-  if (total_bytes_ > file_->bytes().size()) fail("its tensors are larger than the file: they share their storages");
+  if (total_bytes_ > file_->bytes().size()) refuse_checkpoint("its tensors are larger than the file: they share their storages");
   Storage& storage = storages_.try_emplace(stored.bytes.data(), Storage{name, key, dtype, stored}).first->second;
-  if (storage.key != key) fail("the storages of " + storage.name + " and " + name + " overlap");
-  if (storage.dtype != dtype) fail("the storage of " + name + " is described in two ways");
+  if (storage.key != key) refuse_checkpoint("the storages of " + storage.name + " and " + name + " overlap");
+  if (storage.dtype != dtype) refuse_checkpoint("the storage of " + name + " is described in two ways");
   ++storage.tensors;
   // Its address says where its numbers are; what is there is not read yet.
   auto* const first = const_cast<uint8_t*>(stored.bytes.data()) + tensor.offset * element;
@@ -102,7 +100,7 @@ at::Tensor TensorStore::place(const std::string& name, const pickle::TensorRef& 
 void TensorStore::settle() {
   const uint8_t* end = nullptr;
   for (auto& [first, storage] : storages_) {
-    if (first < end) fail("the storage of " + storage.name + " overlaps another");
+    if (first < end) refuse_checkpoint("the storage of " + storage.name + " overlaps another");
     end = first + storage.stored.bytes.size();
     if (storage.tensors > 1) storage.shared = read(storage);
   }
@@ -113,7 +111,8 @@ at::Tensor TensorStore::read(const at::Tensor& placed, bool any_number) const {
   const auto* const place = static_cast<const uint8_t*>(placed.const_data_ptr());
   const auto& [first, storage] = *std::prev(storages_.upper_bound(place));
   const Content content = storage.shared ? *storage.shared : read(storage);
-  if (!content.sound && !any_number) fail(storage.name + " holds numbers that are not finite, or 2^" + std::to_string(kNumbersBelow) + " and more");
+  if (!content.sound && !any_number)
+    refuse_checkpoint(storage.name + " holds numbers that are not finite, or 2^" + std::to_string(kNumbersBelow) + " and more");
   return at::from_blob(
       static_cast<uint8_t*>(content.bytes.mutable_data_ptr()) + (place - first), placed.sizes(), placed.strides(),
       [bytes = content.bytes, buffers = storage.shared ? nullptr : buffers_](void*) mutable {
@@ -138,7 +137,7 @@ TensorStore::Content TensorStore::read(const Storage& storage) const {
     content.sound = content.sound && are_sound(storage.dtype, part);
   }
   if (storage.stored.crc32 && crc != *storage.stored.crc32)
-    fail("the bytes of " + storage.name + " are not what their checksum says: the file is damaged");
+    refuse_checkpoint("the bytes of " + storage.name + " are not what their checksum says: the file is damaged");
   return content;
 }
 

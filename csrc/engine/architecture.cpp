@@ -19,7 +19,7 @@ namespace {
 // Bounds that no CornerNet comes near; they keep a hostile file from asking for a network of absurd size.
 constexpr int64_t kMaxStacks = 64, kMaxDepth = 16, kMaxBlocks = 256;
 
-[[noreturn]] void refuse(const std::string& sentence) { throw Error(ErrorCode::Checkpoint, "this is not a CornerNet checkpoint: " + sentence); }
+[[noreturn]] void refuse(const std::string& sentence) { refuse_checkpoint("this is not a CornerNet checkpoint: " + sentence); }
 
 std::string shape_text(at::IntArrayRef shape) {
   std::ostringstream text;
@@ -124,8 +124,8 @@ class Findings {
 
 void check_stated(const char* what, int64_t derived, std::optional<int> stated) {
   if (stated && *stated != derived) {
-    throw Error(ErrorCode::Checkpoint, std::string("the configuration text in the checkpoint says ") + what + " is " + std::to_string(*stated) +
-                                           ", but its tensors have " + std::to_string(derived));
+    refuse_checkpoint(std::string("the configuration text in the checkpoint says ") + what + " is " + std::to_string(*stated) +
+                      ", but its tensors have " + std::to_string(derived));
   }
 }
 
@@ -168,7 +168,7 @@ void assign_parameters(CornerNet& network, const NamedTensors& tensors) {
   for (const Findings* kind : {&missing, &unexpected, &misshapen}) {
     if (kind->any()) findings += (findings.empty() ? "" : "; ") + kind->text();
   }
-  if (!findings.empty()) throw Error(ErrorCode::Checkpoint, "its tensors do not make a CornerNet: " + findings);
+  if (!findings.empty()) refuse_checkpoint("its tensors do not make a CornerNet: " + findings);
 }
 
 }  // namespace cornernet

@@ -48,7 +48,7 @@ void check_stated(const DetectOptions& stated, const std::string& path) {
   try {
     check_options(stated);
   } catch (const Error& error) {
-    throw Error(ErrorCode::Checkpoint, "the configuration text in the checkpoint " + path + ": " + error.what());
+    refuse_checkpoint("the configuration text in the checkpoint " + path + ": " + error.what());
   }
 }
 

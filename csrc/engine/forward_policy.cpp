@@ -13,8 +13,6 @@ constexpr double kLostBeforeBegun = 3;
 // Nothing but this size for so long is a stream of one size; so many forwards in all have lost a good part of the search. An H200 searches for 1.5 to
 // 1.9 s whatever the batch, 80 forwards of 16 views or 350 of two, and gains 3% to 10%: it pays after some minutes only.
 constexpr int64_t kInARow = 64, kRuns = 512;
-// A bound for a stream of ever new sizes.
-constexpr size_t kMostSizes = 512;
 
 }  // namespace
 

@@ -1,10 +1,14 @@
 // Which sizes a network's forwards on a GPU take, so that a size that is new costs little and one that recurs soon costs nothing beyond its work.
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 
 namespace cornernet {
+
+/// Input sizes that a network's forwards are remembered of: a bound for a stream of ever new ones.
+inline constexpr size_t kMostSizes = 512;
 
 /// A size is new to the libraries when its number of pictures or their padded size is: kernels are chosen and planned for it, which takes as long as
 /// a dozen pictures in the network. So batches run in canonical numbers of pictures, powers of two, and one padded size at first picture by picture;

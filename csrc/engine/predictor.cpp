@@ -27,9 +27,6 @@ constexpr int64_t kPeakMaps = 5;
 // Of a map, as cuDNN counts them; whether a batch's largest map has more is a question of its size, not of memory.
 constexpr int64_t kMostElements = std::numeric_limits<int32_t>::max();
 
-// Input sizes that are remembered: a bound for a stream of ever new ones.
-constexpr size_t kMostSizes = 512;
-
 // Sizes that can't be recorded and are said: the reason mostly is the same.
 constexpr size_t kMostWarnings = 4;
 

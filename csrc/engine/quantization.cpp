@@ -18,26 +18,26 @@ constexpr float kLeastScale = 1e-12f, kMostScale = 1e12f;
 
 constexpr std::string_view kWeightScale = "weight_scale", kBiasShift = "bias_shift", kOutputScale = "output_scale";
 
-[[noreturn]] void refuse(const std::string& sentence) { throw Error(ErrorCode::Checkpoint, "its quantization is damaged: " + sentence); }
+[[noreturn]] void refuse_scales(const std::string& sentence) { refuse_checkpoint("its quantization is damaged: " + sentence); }
 
 /// One number, or one for each of `count` outputs.
 at::Tensor numbers_of(const std::string& name, const at::Tensor& placed, std::vector<int64_t> shape, const TensorReader& read) {
   if (placed.sizes() != at::IntArrayRef(shape)) {
-    refuse(name + (shape.empty() ? " is not a single number" : " does not have " + std::to_string(shape[0]) + " numbers"));
+    refuse_scales(name + (shape.empty() ? " is not a single number" : " does not have " + std::to_string(shape[0]) + " numbers"));
   }
-  if (!placed.is_floating_point()) refuse(name + " is of " + std::string(c10::toString(placed.scalar_type())));
+  if (!placed.is_floating_point()) refuse_scales(name + " is of " + std::string(c10::toString(placed.scalar_type())));
   return (read ? read(placed) : placed).to(at::kFloat).contiguous();
 }
 
 void check_scales(const std::string& name, const at::Tensor& scales) {
   const float* const values = scales.const_data_ptr<float>();
   const bool sound = std::all_of(values, values + scales.numel(), [](float scale) { return scale >= kLeastScale && scale <= kMostScale; });
-  if (!sound) refuse(name + " has a scale that is not a number above 0");
+  if (!sound) refuse_scales(name + " has a scale that is not a number above 0");
 }
 
 void check_finite(const std::string& name, const at::Tensor& numbers) {
   const float* const values = numbers.const_data_ptr<float>();
-  if (!std::all_of(values, values + numbers.numel(), [](float value) { return std::isfinite(value); })) refuse(name + " is not finite");
+  if (!std::all_of(values, values + numbers.numel(), [](float value) { return std::isfinite(value); })) refuse_scales(name + " is not finite");
 }
 
 }  // namespace
@@ -48,9 +48,9 @@ Int8Layers read_quantization(const LayerOutputs& network, const NamedTensors& st
     const size_t dot = name.rfind('.');
     const std::string layer = name.substr(0, dot), what = dot == std::string::npos ? "" : name.substr(dot + 1);
     const auto known = network.find(layer);
-    if (known == network.end()) refuse("the network has no " + layer);
+    if (known == network.end()) refuse_scales("the network has no " + layer);
     const bool for_each = what == kWeightScale || what == kBiasShift;
-    if (!(for_each && known->second > 0) && what != kOutputScale) refuse(layer + " has no " + what);
+    if (!(for_each && known->second > 0) && what != kOutputScale) refuse_scales(layer + " has no " + what);
     const at::Tensor numbers = numbers_of(name, placed, for_each ? std::vector<int64_t>{known->second} : std::vector<int64_t>{}, read);
     if (what == kBiasShift) {
       check_finite(name, numbers);

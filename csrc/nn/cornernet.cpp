@@ -81,7 +81,7 @@ void CornerNet::check_types(at::ScalarType dtype) const {
   const HeadMaps maps = forward(at::empty({1, 3, kSidePx, kSidePx}, at::TensorOptions(dtype).device(at::kMeta)));
   for (const CornerMaps& corner : {maps.tl, maps.br}) {
     for (const at::Tensor& map : {corner.heat, corner.emb, corner.off}) {
-      if (in_8_bits(map)) throw Error(ErrorCode::Checkpoint, "its quantization has an output_scale for a map that the heads give");
+      if (in_8_bits(map)) refuse_checkpoint("its quantization has an output_scale for a map that the heads give");
     }
   }
 }

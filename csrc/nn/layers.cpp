@@ -58,7 +58,7 @@ NormedConv::Folded NormedConv::folded(const std::string& prefix, at::ScalarType 
     bias = exact(bias_);
   } else {
     const at::Tensor variance = exact(running_var_);
-    if (at::any(at::lt(variance, 0)).item<bool>()) throw Error(ErrorCode::Checkpoint, prefix + norm_name_ + ".running_var is below 0");
+    if (at::any(at::lt(variance, 0)).item<bool>()) refuse_checkpoint(prefix + norm_name_ + ".running_var is below 0");
     scale = at::div(exact(norm_weight_), at::sqrt(at::add(variance, kNormEpsilon)));
     bias = at::sub(exact(norm_bias_), at::mul(exact(running_mean_), scale));
   }
@@ -79,8 +79,8 @@ void NormedConv::prepare(const std::string& prefix, const Preparation& how) {
   const auto [weight, bias] = folded(prefix, int8 ? at::kFloat : how.dtype, how.read);
   // fp16 ends at 65504; the other types' largest numbers are fp32's.
   if (how.dtype == at::kHalf && !(is_finite(weight) && is_finite(bias.to(how.dtype)))) {
-    throw Error(ErrorCode::Checkpoint, prefix + conv_name_ + (norm_name_.empty() ? "" : ", with the norm folded in,") +
-                                           " holds numbers beyond fp16's 65504: use precision 'bf16' or 'fp32'");
+    refuse_checkpoint(prefix + conv_name_ + (norm_name_.empty() ? "" : ", with the norm folded in,") +
+                      " holds numbers beyond fp16's 65504: use precision 'bf16' or 'fp32'");
   }
   if (int8) {
     const at::Tensor shifted = calibrated.bias_shift.defined() ? at::add(bias, calibrated.bias_shift) : bias;
@@ -118,7 +118,7 @@ at::Tensor NormedConv::unfused(const at::Tensor& x, const at::Tensor& residual, 
 
 at::Tensor NormedConv::noted(const at::Tensor& x, bool residual) const {
   if (int8_.defined() && !packed_.defined() && !in_8_bits(x)) {
-    throw Error(ErrorCode::Checkpoint, "its quantization has weights of 8 bits for " + output_.name() + ", which reads a map that is not of 8 bits");
+    refuse_checkpoint("its quantization has weights of 8 bits for " + output_.name() + ", which reads a map that is not of 8 bits");
   }
   return noted_conv(x, {dimensions_.out_channels, dimensions_.kernel_size, dimensions_.stride, relu_ || residual, residual}, output_);
 }

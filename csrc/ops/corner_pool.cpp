@@ -14,20 +14,18 @@ namespace {
 bool vertical(Direction direction) { return direction == Direction::Top || direction == Direction::Bottom; }
 bool backwards(Direction direction) { return direction == Direction::Top || direction == Direction::Left; }
 
-void require(bool holds, const std::string& sentence) {
-  if (!holds) throw Error(ErrorCode::Input, "corner pooling: " + sentence);
-}
+constexpr InputOf kPooling{"corner pooling"};
 
 void check(const at::Tensor& x) {
   check_supported(x, "corner pooling");
-  require(x.dim() == 4, "the input must have four dimensions [N, C, H, W]");
+  kPooling.require(x.dim() == 4, "the input must have four dimensions [N, C, H, W]");
 }
 
 void check_pair(const at::Tensor& a, const at::Tensor& b) {
   check(a);
   check(b);
-  require(a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() && a.device() == b.device(),
-          "both inputs must agree in shape, dtype and device");
+  kPooling.require(a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type() && a.device() == b.device(),
+                   "both inputs must agree in shape, dtype and device");
 }
 
 /// Some channels of a wider channels-last map, which CUDA's kernels read where they are.
@@ -85,7 +83,7 @@ struct OrderedPair {
 };
 
 OrderedPair ordered(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b) {
-  require(vertical(direction_a) != vertical(direction_b), "a pair needs one vertical and one horizontal direction");
+  kPooling.require(vertical(direction_a) != vertical(direction_b), "a pair needs one vertical and one horizontal direction");
   const bool swapped = !vertical(direction_a);
   const bool sliced = is_slice(first) && is_slice(second) && first.stride(3) == second.stride(3);
   const at::MemoryFormat format = sliced ? at::MemoryFormat::ChannelsLast : format_of(first);
@@ -112,9 +110,9 @@ at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, cons
 
 at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b, const Affine& sum) {
   const at::Tensor first_bytes = bytes_of(first), second_bytes = bytes_of(second);
-  require(first_bytes.dim() == 4 && first_bytes.sizes() == second_bytes.sizes(),
-          "both maps of 8 bits must have the same four dimensions [N, C, H, W]");
-  require(first.q_zero_point() == 0 && second.q_zero_point() == 0 && sum.zero_point == 0, "maps of 8 bits must have no zero point");
+  kPooling.require(first_bytes.dim() == 4 && first_bytes.sizes() == second_bytes.sizes(),
+                   "both maps of 8 bits must have the same four dimensions [N, C, H, W]");
+  kPooling.require(first.q_zero_point() == 0 && second.q_zero_point() == 0 && sum.zero_point == 0, "maps of 8 bits must have no zero point");
   const OrderedPair pair = ordered(first_bytes, direction_a, second_bytes, direction_b);
   at::Tensor y = at::empty_like(pair.vertical);
   const float vertical = factor_to(pair.swapped ? second : first, sum), horizontal = factor_to(pair.swapped ? first : second, sum);

@@ -10,15 +10,13 @@
 namespace cornernet {
 namespace {
 
-void require(bool holds, const char* sentence) {
-  if (!holds) throw Error(ErrorCode::Input, std::string("upsampling: ") + sentence);
-}
+constexpr InputOf kUpsampling{"upsampling"};
 
 void check_maps(const at::Tensor& low, const at::Tensor& skip) {
-  require(low.dim() == 4 && skip.dim() == 4, "both maps must have four dimensions [N, C, H, W]");
-  require(low.size(0) == skip.size(0) && low.size(1) == skip.size(1), "both maps must agree in batch and channels");
-  require(low.scalar_type() == skip.scalar_type() && low.device() == skip.device(), "both maps must agree in dtype and device");
-  require(low.numel() > 0 || skip.numel() == 0, "the smaller map is empty");
+  kUpsampling.require(low.dim() == 4 && skip.dim() == 4, "both maps must have four dimensions [N, C, H, W]");
+  kUpsampling.require(low.size(0) == skip.size(0) && low.size(1) == skip.size(1), "both maps must agree in batch and channels");
+  kUpsampling.require(low.scalar_type() == skip.scalar_type() && low.device() == skip.device(), "both maps must agree in dtype and device");
+  kUpsampling.require(low.numel() > 0 || skip.numel() == 0, "the smaller map is empty");
 }
 
 UpsampleView view_of(const at::Tensor& low, const at::Tensor& skip) {
@@ -48,7 +46,7 @@ at::Tensor upsample_nearest_add(const at::Tensor& low_input, const at::Tensor& s
 at::Tensor upsample_nearest_add(const at::Tensor& low_map, const at::Tensor& skip_map, const Affine& sum) {
   const at::Tensor low_bytes = bytes_of(low_map), skip_bytes = bytes_of(skip_map);
   check_maps(low_bytes, skip_bytes);
-  require(low_map.q_zero_point() == 0 && skip_map.q_zero_point() == 0 && sum.zero_point == 0, "maps of 8 bits must have no zero point");
+  kUpsampling.require(low_map.q_zero_point() == 0 && skip_map.q_zero_point() == 0 && sum.zero_point == 0, "maps of 8 bits must have no zero point");
   const at::MemoryFormat format = format_of(skip_bytes);
   const at::Tensor low = low_bytes.contiguous(format), skip = skip_bytes.contiguous(format);
   at::Tensor y = at::empty_like(skip);

@@ -38,7 +38,7 @@ at::Tensor channel_most(const at::Tensor& map) { return at::amax(at::abs(map), {
 void count(Histogram& histogram, const at::Tensor& map) {
   const float largest = at::max(at::abs(map)).item<float>();
   if (!std::isfinite(largest))
-    throw Error(ErrorCode::Checkpoint, "the network computed numbers that are not finite: the weights are damaged, or not made for such pictures");
+    refuse_checkpoint("the network computed numbers that are not finite: the weights are damaged, or not made for such pictures");
   const at::Tensor values = spread(map, kCounted);
   histogram.add(values.const_data_ptr<float>(), values.numel(), largest);
 }

@@ -28,4 +28,15 @@ inline void require(bool holds, ErrorCode code, const char* sentence) {
   if (!holds) throw Error(code, sentence);
 }
 
+[[noreturn]] inline void refuse_checkpoint(const std::string& sentence) { throw Error(ErrorCode::Checkpoint, sentence); }
+
+/// What is given to an operator, whose errors begin with its name.
+struct InputOf {
+  const char* name;
+
+  void require(bool holds, const char* sentence) const {
+    if (!holds) throw Error(ErrorCode::Input, std::string(name) + ": " + sentence);
+  }
+};
+
 }  // namespace cornernet

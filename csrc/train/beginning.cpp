@@ -48,8 +48,6 @@ class Draw {
   double bound_ = 0;
 };
 
-[[noreturn]] void fail(const std::string& what) { throw Error(ErrorCode::Checkpoint, what); }
-
 bool same_classes(const Checkpoint& checkpoint, const std::vector<std::string>& classes, int64_t held) {
   if (held != static_cast<int64_t>(classes.size())) return false;
   return checkpoint.meta.classes.empty() || checkpoint.meta.classes == classes;
@@ -70,10 +68,10 @@ std::map<int64_t, AdamMoments> moments_of(const Checkpoint& checkpoint, const st
     if (found == checkpoint.moments.end()) continue;
     const auto& [steps, exp_avg, exp_avg_sq] = found->second;
     if (exp_avg.sizes() != tensor.sizes() || exp_avg_sq.sizes() != tensor.sizes()) {
-      fail("the optimizer's state for " + name + " has another shape than the tensor");
+      refuse_checkpoint("the optimizer's state for " + name + " has another shape than the tensor");
     }
     // Means of squares; a count.
-    if (!(steps >= 0) || exp_avg_sq.lt(0).any().item<bool>()) fail("the optimizer's state for " + name + " is below 0");
+    if (!(steps >= 0) || exp_avg_sq.lt(0).any().item<bool>()) refuse_checkpoint("the optimizer's state for " + name + " is below 0");
     moments.emplace(place->second, found->second);
   }
   return moments;
@@ -114,7 +112,8 @@ Beginning take_over(const Checkpoint& checkpoint, const std::vector<std::string>
     const auto found = by_name.find(parameter.name);
     const bool taken = found != by_name.end() && (same || !gives_classes(parameter.name));
     if (taken) {
-      if (!is_sound(found->second)) fail(parameter.name + " holds numbers that are not finite, or 2^" + std::to_string(kNumbersBelow) + " and more");
+      if (!is_sound(found->second))
+        refuse_checkpoint(parameter.name + " holds numbers that are not finite, or 2^" + std::to_string(kNumbersBelow) + " and more");
       drawn.copy_(found->second);
     }
     if (!taken && !parameter.optional) beginning.drawn.push_back(parameter.name);
