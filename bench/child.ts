@@ -20,19 +20,10 @@ let compiled: Promise<string> | undefined;
 /** ours.ts as JavaScript, as the package is: a process that compiles for itself has the compiler's memory too. */
 function compileOurs(): Promise<string> {
   return (compiled ??= (async () => {
-    const { rolldown } = await import('rolldown');
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- plain CommonJS, with its library
+    const { bundle } = require('../scripts/bundle.js') as { bundle: (input: string, output: { file: string }) => Promise<unknown> };
     const file = join(packageRoot, 'output', 'ours.js');
-    const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as Record<string, object>;
-    const external = Object.keys({ ...manifest['dependencies'], ...manifest['peerDependencies'] });
-    const bundle = await rolldown({
-      input: join(__dirname, 'ours.ts'),
-      external,
-      platform: 'node',
-      tsconfig: false,
-      transform: { target: 'es2022' },
-    });
-    await bundle.write({ file, format: 'cjs' });
-    await bundle.close();
+    await bundle(join(__dirname, 'ours.ts'), { file });
     return file;
   })());
 }

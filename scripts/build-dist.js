@@ -4,20 +4,13 @@
 'use strict';
 const { spawnSync } = require('node:child_process');
 const { chmodSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
-const { builtinModules } = require('node:module');
 const { join } = require('node:path');
 
-const { rolldown } = require('rolldown');
+const { bundle } = require('./bundle.js');
 
 const root = join(__dirname, '..');
 const dist = join(root, 'dist');
 const doors = ['index', 'jobs', 'coco', 'train'];
-const { dependencies, peerDependencies } = require(join(root, 'package.json'));
-const external = [...Object.keys({ ...dependencies, ...peerDependencies }), ...builtinModules];
-
-function isExternal(id) {
-  return id.startsWith('node:') || external.some((name) => id === name || id.startsWith(`${name}/`));
-}
 
 function emitTypes() {
   const args = [require.resolve('typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json')];
@@ -26,25 +19,12 @@ function emitTypes() {
 }
 
 async function emitCode() {
-  const bundle = await rolldown({
-    input: {
-      ...Object.fromEntries([...doors, 'cli'].map((name) => [name, join(root, 'lib', `${name}.ts`)])),
-      child: join(root, 'lib', 'jobs', 'child.ts'),
-      unzip: join(root, 'lib', 'unzip.ts'),
-    },
-    external: isExternal,
-    platform: 'node',
-    tsconfig: false,
-    transform: { target: 'es2022' },
-  });
-  const { output } = await bundle.write({
-    dir: dist,
-    format: 'cjs',
-    chunkFileNames: '[name].js',
-    exports: 'named',
-    comments: { legal: false },
-  });
-  await bundle.close();
+  const input = {
+    ...Object.fromEntries([...doors, 'cli'].map((name) => [name, join(root, 'lib', `${name}.ts`)])),
+    child: join(root, 'lib', 'jobs', 'child.ts'),
+    unzip: join(root, 'lib', 'unzip.ts'),
+  };
+  const output = await bundle(input, { dir: dist, chunkFileNames: '[name].js', exports: 'named', comments: { legal: false } });
   return output.flatMap(({ moduleIds = [] }) => moduleIds);
 }
 

@@ -49,7 +49,7 @@ async function installModules() {
 async function compileTypeScript() {
   const sources =
     sourcesOf(join(root, 'lib')) +
-    ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build-dist.js']
+    ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build-dist.js', 'scripts/bundle.js']
       .map((name) => readFileSync(join(root, name)))
       .join('');
   await once(
