@@ -7,6 +7,7 @@ import { finished } from 'node:stream/promises';
 import type { Writable } from 'node:stream';
 
 import { CornerNetError, sentenceOf } from './errors.js';
+import { shownOn } from './terminal.js';
 
 export interface TextOutput {
   write(text: string | Uint8Array): Promise<void>;
@@ -22,7 +23,8 @@ export function unwritable(path: string, error: unknown): CornerNetError {
 }
 
 async function writeTo(stream: Writable, text: string | Uint8Array): Promise<void> {
-  await new Promise<void>((resolve, reject) => stream.write(text, (error) => (error ? reject(error) : resolve())));
+  const written = typeof text === 'string' ? shownOn(stream, text) : text;
+  await new Promise<void>((resolve, reject) => stream.write(written, (error) => (error ? reject(error) : resolve())));
 }
 
 /** Names that files have before they have their own. */

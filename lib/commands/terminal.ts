@@ -1,5 +1,5 @@
 // What commands print. Nothing else in them writes to the console, so that all of it is plain.
-import { plain } from '../terminal.js';
+import { plain, shownOn } from '../terminal.js';
 
 let isClosed = false;
 let whenClosed: (() => void) | undefined;
@@ -21,7 +21,7 @@ export function say(text: string): void {
 
 /** A table whose cells are plain, or JSON. */
 export function printMade(text: string): void {
-  if (!isClosed) console.log(text);
+  if (!isClosed) console.log(shownOn(process.stdout, text));
 }
 
 /** What is done, once, instead of ending when nobody takes the output any more: for commands whose output is not all that they do. */

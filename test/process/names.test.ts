@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import type { CocoAnnotations } from '../../lib/coco.js';
 import { runBatch } from '../../lib/jobs.js';
-import { fixtures } from '../environment.js';
+import { fixtures, root } from '../environment.js';
 import { resultsOf } from '../support/batch.js';
 import { cornernet } from '../support/child.js';
 import { eachInAFolder } from '../support/scratch.js';
@@ -16,6 +16,13 @@ const photo = join(set, '0003.jpg');
 /** Sets the terminal's title, goes to the beginning of the line, and turns the rest of it red and round. */
 const hostile = '\u001b]0;owned\u0007\r\u001b[31mgone\u202e\u009b2J';
 const isInert = (text: string): void => assert.doesNotMatch(text, /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/); // eslint-disable-line no-control-regex
+
+/** What a shell's command writes to a terminal, without the terminal's own carriage returns. */
+function onTerminal(command: string): string {
+  return execFileSync('script', ['--quiet', '--return', '--command', `${command} 2>/dev/null`, '/dev/null'])
+    .toString()
+    .replaceAll('\r\n', '\n');
+}
 
 describe('names from anywhere', function () {
   this.timeout(120_000);
@@ -51,6 +58,24 @@ describe('names from anywhere', function () {
       isInert(stdout + stderr);
     }
     isInert(shown.stdout);
+  });
+
+  it('do nothing to a terminal, whatever is written there', function () {
+    const picture = join(folder, `${hostile}.jpg`);
+    copyFileSync(photo, picture);
+    const quoted = `'${picture.replaceAll("'", "'\\''")}'`;
+    for (const output of ['', '--output /dev/stdout'])
+      for (const format of ['jsonl', 'csv', 'table']) {
+        const command = `'${process.execPath}' '${join(root, 'dist', 'cli.js')}' detect ${quoted} --format ${format} ${output}`;
+        const shown = onTerminal(command);
+        isInert(shown);
+        assert.match(shown, /owned/);
+      }
+    // What is no terminal gets the names as they are.
+    const piped = execFileSync(process.execPath, [join(root, 'dist', 'cli.js'), 'detect', picture, '--format', 'csv'], {
+      stdio: 'pipe',
+    }).toString();
+    assert.ok(piped.includes(hostile));
   });
 
   it('a further line of one is indented, so that it passes for nothing that we say', async () => {
