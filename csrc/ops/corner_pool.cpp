@@ -17,7 +17,7 @@ bool backwards(Direction direction) { return direction == Direction::Top || dire
 constexpr InputOf kPooling{"corner pooling"};
 
 void check(const at::Tensor& x) {
-  check_supported(x, "corner pooling");
+  check_supported(x, kPooling.name);
   kPooling.require(x.dim() == 4, "the input must have four dimensions [N, C, H, W]");
 }
 

@@ -10,15 +10,17 @@
 namespace cornernet {
 namespace {
 
+constexpr InputOf kNorm{"norm"};
+
 at::Tensor dense(const at::Tensor& x) {
-  check_supported(x, "norm");
-  require(x.is_cpu() && x.dim() == 4, ErrorCode::Input, "norm: a map must have four dimensions [N, C, H, W] and be on the CPU");
+  check_supported(x, kNorm.name);
+  kNorm.require(x.is_cpu() && x.dim() == 4, "a map must have four dimensions [N, C, H, W] and be on the CPU");
   return x.contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 void check_channels(const at::Tensor& x, std::initializer_list<at::Tensor> each, at::ScalarType type) {
   for (const at::Tensor& one : each) {
-    require(one.numel() == x.size(1) && one.scalar_type() == type && one.is_contiguous(), ErrorCode::Input, "norm: a number for each channel");
+    kNorm.require(one.numel() == x.size(1) && one.scalar_type() == type && one.is_contiguous(), "a number for each channel");
   }
 }
 
@@ -26,7 +28,7 @@ at::ScalarType wide_type(const at::Tensor& x) { return x.scalar_type() == at::kD
 
 at::Tensor dense_residual(const at::Tensor& residual, const at::Tensor& x) {
   if (!residual.defined()) return residual;
-  require(residual.sizes() == x.sizes() && residual.scalar_type() == x.scalar_type(), ErrorCode::Input, "norm: both maps must agree");
+  kNorm.require(residual.sizes() == x.sizes() && residual.scalar_type() == x.scalar_type(), "both maps must agree");
   return dense(residual);
 }
 
@@ -34,7 +36,7 @@ at::Tensor dense_residual(const at::Tensor& residual, const at::Tensor& x) {
 
 ChannelMoments channel_moments(const at::Tensor& input) {
   const at::Tensor x = dense(input);
-  require(x.numel() > 0, ErrorCode::Input, "norm: an empty map has no mean");
+  kNorm.require(x.numel() > 0, "an empty map has no mean");
   ChannelMoments moments{at::empty({x.size(1)}, at::kDouble), at::empty({x.size(1)}, at::kDouble)};
   cpu::channel_moments(x, moments.mean, moments.variance);
   return moments;

@@ -28,8 +28,8 @@ UpsampleView view_of(const at::Tensor& low, const at::Tensor& skip) {
 }  // namespace
 
 at::Tensor upsample_nearest_add(const at::Tensor& low_input, const at::Tensor& skip_input) {
-  check_supported(low_input, "upsampling");
-  check_supported(skip_input, "upsampling");
+  check_supported(low_input, kUpsampling.name);
+  check_supported(skip_input, kUpsampling.name);
   check_maps(low_input, skip_input);
   const at::MemoryFormat format = format_of(skip_input);
   const at::Tensor low = low_input.contiguous(format), skip = skip_input.contiguous(format);
