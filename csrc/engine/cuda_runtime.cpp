@@ -70,6 +70,8 @@ class CudaRuntime final : public DeviceRuntime {
     return c10::cuda::getStreamFromExternal(stream_of(stream), device_.index()).unwrap();
   }
 
+  Handle current_stream() const override { return c10::cuda::getCurrentCUDAStream(device_.index()).stream(); }
+
   Handle make_event() override {
     const Guard guard(device_);
     cudaEvent_t event = nullptr;
@@ -85,6 +87,13 @@ class CudaRuntime final : public DeviceRuntime {
   void record(Handle event, Handle stream) override { must(cudaEventRecord(event_of(event), stream_of(stream)), "an event can't be recorded"); }
   void wait(Handle stream, Handle event) override { must(cudaStreamWaitEvent(stream_of(stream), event_of(event), 0), "a stream can't wait"); }
   void synchronize(Handle event) override { must(cudaEventSynchronize(event_of(event)), "the device failed"); }
+
+  bool is_past(Handle event) override {
+    const cudaError_t error = cudaEventQuery(event_of(event));
+    if (error == cudaErrorNotReady) (void)cudaGetLastError();
+    if (error != cudaErrorNotReady) must(error, "the device failed");
+    return error == cudaSuccess;
+  }
 
   void* allocate_pinned(size_t bytes) override {
     const Guard guard(device_);

@@ -61,12 +61,26 @@ int cuda_device_count() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
-CudaDevice cuda_device(int index) {
+namespace {
+
+cudaDeviceProp properties_of(int index) {
   cudaDeviceProp properties;
   if (cudaGetDeviceProperties(&properties, index) != cudaSuccess) {
     throw Error(ErrorCode::Device, "the properties of cuda:" + std::to_string(index) + " can't be read");
   }
+  return properties;
+}
+
+}  // namespace
+
+CudaDevice cuda_device(int index) {
+  const cudaDeviceProp properties = properties_of(index);
   return {properties.name, properties.major, properties.minor, own_code_runs_on(properties.major, properties.minor) && libtorch_runs_on(index)};
+}
+
+std::string cuda_card(int index) {
+  const cudaUUID_t uuid = properties_of(index).uuid;
+  return {std::begin(uuid.bytes), std::end(uuid.bytes)};
 }
 
 #else
@@ -76,6 +90,7 @@ std::string cuda_version() { return ""; }
 int cudnn_version() { return 0; }
 int cuda_device_count() { return 0; }
 CudaDevice cuda_device(int) { throw Error(ErrorCode::Device, "this build has no CUDA side"); }
+std::string cuda_card(int) { throw Error(ErrorCode::Device, "this build has no CUDA side"); }
 
 #endif
 

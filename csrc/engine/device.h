@@ -17,6 +17,8 @@ int cudnn_version();
 int cuda_device_count();
 /// The device's properties; `has_code` is proven by running one of LibTorch's kernels and looking up ours, which costs a CUDA context.
 CudaDevice cuda_device(int index);
+/// By which a device is known on every machine.
+std::string cuda_card(int index);
 
 /// "auto" may choose the CPU; "cuda" and "cuda:N" never fall back: Error(Device) says why they can't be had. Error(Option) for other words.
 c10::Device resolve_device(const std::string& name);

@@ -39,6 +39,8 @@ class DeviceRuntime {
   virtual void free_stream(Handle stream) noexcept = 0;
   /// For LibTorch, which takes it for its current stream; none where it has no streams.
   virtual std::optional<c10::Stream> torch_stream(Handle stream) const = 0;
+  /// LibTorch's current one, of the calling thread: only to record events on.
+  virtual Handle current_stream() const = 0;
 
   virtual Handle make_event() = 0;
   virtual void free_event(Handle event) noexcept = 0;
@@ -47,6 +49,8 @@ class DeviceRuntime {
   virtual void wait(Handle stream, Handle event) = 0;
   /// The calling thread waits.
   virtual void synchronize(Handle event) = 0;
+  /// Whether what was before the event is done: then the calling thread sees it.
+  virtual bool is_past(Handle event) = 0;
 
   virtual void* allocate_pinned(size_t bytes) = 0;
   virtual void free_pinned(void* memory) noexcept = 0;
@@ -136,8 +140,11 @@ class DeviceEvent {
   explicit DeviceEvent(const std::shared_ptr<DeviceRuntime>& runtime)
       : runtime_(runtime.get()), owned_(runtime, runtime->make_event(), &DeviceRuntime::free_event) {}
   void record(const DeviceStream& on) { runtime_->record(owned_.get(), on.get()); }
+  /// On LibTorch's current stream.
+  void record_current() { runtime_->record(owned_.get(), runtime_->current_stream()); }
   void let_wait(const DeviceStream& stream) { runtime_->wait(stream.get(), owned_.get()); }
   void synchronize() { runtime_->synchronize(owned_.get()); }
+  bool is_past() { return runtime_->is_past(owned_.get()); }
 
  private:
   DeviceRuntime* runtime_;

@@ -29,7 +29,7 @@ class GradientSum {
     at::Tensor values;           // of its gradients, one after the other
     std::vector<size_t> places;  // of its parameters
     size_t missing = 0;          // gradients that have not come
-    std::shared_ptr<ProcessGroup::Pending> sum;
+    std::shared_ptr<Pending> sum;
   };
   struct Place {
     size_t bucket = 0;

@@ -21,6 +21,7 @@
 
 #include "runtime/error.h"
 #include "runtime/interrupt.h"
+#include "train/card_group.h"
 
 namespace cornernet::train {
 namespace {
@@ -153,11 +154,10 @@ class Lost {
   std::string sentence_;
 };
 
-}  // namespace
-
-class ProcessGroup::Pending {
+/// Over gloo.
+class GlooPending final : public Pending {
  public:
-  Pending(c10::intrusive_ptr<c10d::Work> work, const std::shared_ptr<Bell>& bell) : bell_(bell), work_(std::move(work)) {
+  GlooPending(c10::intrusive_ptr<c10d::Work> work, const std::shared_ptr<Bell>& bell) : bell_(bell), work_(std::move(work)) {
     future_ = work_->getFuture();
     future_->addCallback([bell, state = state_](c10::ivalue::Future& future) {
       const std::lock_guard lock(bell->mutex);
@@ -166,13 +166,13 @@ class ProcessGroup::Pending {
       bell->wake.notify_all();
     });
   }
-  /// Whether it is done, after waiting until the bell rings.
-  bool wait() {
+  /// Until the bell rings.
+  bool wait() override {
     std::unique_lock lock(bell_->mutex);
     if (!state_->done) bell_->wake.wait(lock);
     return state_->done;
   }
-  std::string failure() const { return state_->failure; }
+  std::string failure() const override { return first_line(state_->failure.c_str()); }
 
  private:
   struct State {
@@ -185,10 +185,30 @@ class ProcessGroup::Pending {
   c10::intrusive_ptr<c10::ivalue::Future> future_;
 };
 
+/// Of a GPU's tensor, whose copy on the host is on its way.
+class ThroughHost final : public Pending {
+ public:
+  ThroughHost(std::unique_ptr<Pending> pending, at::Tensor host, at::Tensor values)
+      : pending_(std::move(pending)), host_(std::move(host)), values_(std::move(values)) {}
+  bool wait() override {
+    if (!pending_->wait()) return false;
+    if (pending_->failure().empty()) values_.copy_(host_);
+    return true;
+  }
+  std::string failure() const override { return pending_->failure(); }
+
+ private:
+  std::unique_ptr<Pending> pending_;
+  at::Tensor host_, values_;
+};
+
+}  // namespace
+
 struct ProcessGroup::Impl {
   Membership self;
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::Backend> backend;
+  std::optional<CardGroup> cards;
   Lost lost;
   std::shared_ptr<Bell> bell = std::make_shared<Bell>();
   int exchanges = 0;
@@ -206,17 +226,29 @@ struct ProcessGroup::Impl {
   void leave(const std::string& why) noexcept;
   ~Impl();
 
-  template <typename Operation>
-  std::shared_ptr<Pending> begin(Operation operation, const at::Tensor& values) {
-    check();
-    std::vector<at::Tensor> list{values};
-    try {
-      return std::make_shared<Pending>(operation(list), bell);
-    } catch (const std::exception& error) {
-      lose(error);
-    }
-  }
+  enum class Kind { Sum, Broadcast };
+  std::shared_ptr<Pending> begin(Kind kind, const at::Tensor& values);
+  std::unique_ptr<Pending> start(Kind kind, const at::Tensor& values);
 };
+
+std::shared_ptr<Pending> ProcessGroup::Impl::begin(Kind kind, const at::Tensor& values) {
+  check();
+  try {
+    return start(kind, values);
+  } catch (const std::exception& error) {
+    lose(error);
+  }
+}
+
+std::unique_ptr<Pending> ProcessGroup::Impl::start(Kind kind, const at::Tensor& values) {
+  if (cards && !values.is_cpu()) return kind == Kind::Sum ? cards->begin_sum(values) : cards->begin_broadcast(values);
+  if (!values.is_cpu()) {
+    const at::Tensor host = values.cpu();
+    return std::make_unique<ThroughHost>(start(kind, host), host, values);
+  }
+  std::vector<at::Tensor> list{values};
+  return std::make_unique<GlooPending>(kind == Kind::Sum ? backend->allreduce(list) : backend->broadcast(list), bell);
+}
 
 /// One of each process.
 std::vector<std::string> ProcessGroup::Impl::keys(const std::string& what) const {
@@ -312,8 +344,10 @@ ProcessGroup::Impl::~Impl() {
   leave({});
   ending = true;
   if (life.joinable()) life.join();
+  if (lost.sentence().empty()) return;
   // Sums that wait for who is lost end at no time that can be waited for: their threads are left to the process's end.
-  if (!lost.sentence().empty()) (void)backend.release();
+  (void)backend.release();
+  if (cards) cards->abandon();
 }
 
 ProcessGroup::ProcessGroup(const Membership& membership) : impl_(std::make_unique<Impl>()) {
@@ -351,20 +385,39 @@ std::vector<std::string> ProcessGroup::exchange(const std::string& words) {
   return said;
 }
 
-void ProcessGroup::broadcast(const at::Tensor& values) {
-  finish(*impl_->begin([&](std::vector<at::Tensor>& list) { return impl_->backend->broadcast(list); }, values));
+void ProcessGroup::use_card(const std::shared_ptr<DeviceRuntime>& runtime, const std::string& card) {
+  const Nccl* const nccl = find_nccl();
+  std::vector<std::string> cards = exchange(nccl ? card : "");
+  std::sort(cards.begin(), cards.end());
+  if (cards.front().empty() || std::adjacent_find(cards.begin(), cards.end()) != cards.end()) return;
+  try {
+    Nccl::Id id{};
+    // Not before all know that they want one; and whoever can't make it says so by saying nothing.
+    const bool made = rank() == 0 && nccl->get_unique_id(&id) == Nccl::kSuccess;
+    const std::string told = exchange(made ? std::string(std::begin(id.bytes), std::end(id.bytes)) : "").front();
+    if (told.size() != sizeof id.bytes) return;
+    std::copy(told.begin(), told.end(), std::begin(id.bytes));
+    impl_->cards.emplace(*nccl, runtime, id, rank(), processes(), [this] {
+      impl_->check();
+      check_interrupted();
+    });
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    impl_->lose(error);
+  }
 }
 
-std::shared_ptr<ProcessGroup::Pending> ProcessGroup::begin_sum(const at::Tensor& values) {
-  return impl_->begin([&](std::vector<at::Tensor>& list) { return impl_->backend->allreduce(list); }, values);
-}
+void ProcessGroup::broadcast(const at::Tensor& values) { finish(*impl_->begin(Impl::Kind::Broadcast, values)); }
+
+std::shared_ptr<Pending> ProcessGroup::begin_sum(const at::Tensor& values) { return impl_->begin(Impl::Kind::Sum, values); }
 
 void ProcessGroup::finish(Pending& pending) {
   while (!pending.wait()) {
     impl_->check();
     check_interrupted();
   }
-  if (!pending.failure().empty()) impl_->lose(first_line(pending.failure().c_str()));
+  if (const std::string failure = pending.failure(); !failure.empty()) impl_->lose(failure);
 }
 
 void ProcessGroup::sum(const at::Tensor& values) { finish(*begin_sum(values)); }

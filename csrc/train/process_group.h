@@ -1,12 +1,18 @@
-// The processes that train one network together, over LibTorch's c10d: they meet at a store, add tensors up over gloo, and hear of each other's end.
+// Those that train one network together, a process or a GPU of a process each: over LibTorch's c10d they meet at a store, add tensors up over gloo,
+// and hear of each other's end; GPUs add up over NCCL.
 #pragma once
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "train/pending.h"
+
 namespace at {
 class Tensor;
+}
+namespace cornernet {
+class DeviceRuntime;
 }
 
 namespace cornernet::train {
@@ -26,6 +32,9 @@ class ProcessGroup {
  public:
   /// Waits until every process has come.
   explicit ProcessGroup(const Membership& membership);
+  /// For tensors on the runtime's GPU, known everywhere by the name `card`. All call it, for a GPU each: NCCL moves them where it is there and every
+  /// process has a GPU of its own, else they go through the host's memory.
+  void use_card(const std::shared_ptr<DeviceRuntime>& runtime, const std::string& card);
   ~ProcessGroup();
 
   int rank() const;
@@ -34,10 +43,9 @@ class ProcessGroup {
   std::vector<std::string> exchange(const std::string& words);
   /// Rank 0's numbers, to all; dense.
   void broadcast(const at::Tensor& values);
-  /// The sum over all processes, in place, of a dense tensor on the CPU: the same bits everywhere.
+  /// The sum over all processes, in place, of a dense tensor (on a GPU of fp32): the same bits everywhere.
   void sum(const at::Tensor& values);
 
-  class Pending;
   /// The same, without waiting for it: the values are not to be touched until finish().
   std::shared_ptr<Pending> begin_sum(const at::Tensor& values);
   void finish(Pending& pending);

@@ -13,6 +13,7 @@
 #include "engine/check_options.h"
 #include "engine/config.h"
 #include "engine/device.h"
+#include "engine/device_runtime.h"
 #include "engine/guarded.h"
 #include "runtime/error.h"
 #include "runtime/machine.h"
@@ -87,7 +88,6 @@ struct Trainer::Impl {
 void Trainer::Impl::begin(const TrainerOptions& options) {
   check_classes(options.classes);
   const std::string on = options.device == "auto" ? "cpu" : options.device;
-  require(!group || on == "cpu", ErrorCode::Device, "several processes train together on CPUs only");
   device = resolve_device(on);
   use_threads(options.threads);
   precision = options.precision == "auto" ? at::kFloat : resolve_precision(options.precision, device);
@@ -111,6 +111,7 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
   }
   config = beginning.config;
   const c10::DeviceGuard there(device);
+  if (group && device.is_cuda()) group->use_card(runtime_of(device), cuda_card(device.index()));
   for (auto& [name, tensor] : beginning.tensors) tensor = tensor.to(device);
   learner.emplace(config, beginning.tensors, Frozen{options.freeze_backbone, options.freeze_norms});
   beginning.tensors.clear();  // the learner has copies

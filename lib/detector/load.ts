@@ -2,10 +2,11 @@
 import { abortable } from '../abort.js';
 import { cocoClasses } from '../coco/categories.js';
 import { CornerNetError, fromNative } from '../errors.js';
-import { loadNative, type NativeAddon, type NativeDetector, type NativeInfo } from '../native.js';
+import { everyCuda } from '../every-cuda.js';
+import { loadNative, type NativeDetector, type NativeInfo } from '../native.js';
 import { checkLoadOptions, resolveClasses } from '../options/check.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import type { Abortable, Device } from '../options/values.js';
+import type { Abortable } from '../options/values.js';
 import { resolveWeights, type ResolvedWeights } from '../weights/weights.js';
 import { Replicas } from './replicas.js';
 
@@ -31,13 +32,6 @@ function classNames(info: NativeInfo, chosen: readonly string[] | undefined): re
   return Array.from({ length: info.numClasses }, (_, id) => `class${id}`);
 }
 
-/** 'cuda:*' spelt out. */
-function everyCuda(native: NativeAddon): Device[] {
-  const usable = native.gpuInfo().devices.flatMap(({ hasCode }, index): Device[] => (hasCode ? [`cuda:${index}`] : []));
-  if (usable.length === 0) throw new CornerNetError('ERR_DEVICE', "device 'cuda:*' asks for every usable CUDA device, but there is none");
-  return usable;
-}
-
 /** What `Detector.load` documents. */
 export async function loadDetectors(weights: string, options: LoadOptions & Abortable): Promise<Loaded> {
   const { signal, ...checked } = checkLoadOptions(options);
@@ -46,7 +40,7 @@ export async function loadDetectors(weights: string, options: LoadOptions & Abor
   const resolved = resolveWeights(weights);
   const native = loadNative();
   const wanted = typeof checked.device === 'object' ? checked.device : [checked.device ?? 'auto'];
-  const devices = wanted.flatMap((device) => (device === 'cuda:*' ? everyCuda(native) : [device]));
+  const devices = wanted.flatMap((device) => (device === 'cuda:*' ? everyCuda() : [device]));
   const cpus = devices.filter((device) => device === 'cpu' || device === 'auto').length;
   const { precision, tf32, deterministic, cudaGraphs } = checked;
   const threads = checked.threads ?? Math.max(1, Math.floor(native.buildInfo().cores / Math.max(1, cpus)));

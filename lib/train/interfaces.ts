@@ -60,7 +60,7 @@ export interface TrainOptions {
   readonly precision?: 'fp32' | 'bf16' | 'fp16' | undefined;
   /** Compute the hourglasses' activations again on the way back instead of keeping them: less memory, more time, the same result. Default: off. */
   readonly recompute?: boolean | undefined;
-  /** Where to compute: cpu, cuda or cuda:N. Default: cpu. */
+  /** Where to compute: cpu, cuda, cuda:N or cuda:* (every CUDA device). Default: cpu. */
   readonly device?: string | undefined;
   /** CPU threads. Default: the cores this process may use. */
   readonly threads?: number | undefined;

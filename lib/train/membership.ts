@@ -1,6 +1,10 @@
-// Which of the processes that train one network together this one is, as torchrun's variables say it.
+// Who trains one network together: processes, as torchrun's variables say it, and devices of a process.
+import { createServer, type AddressInfo } from 'node:net';
+
 import { CornerNetError } from '../errors.js';
+import { everyCuda } from '../every-cuda.js';
 import type { NativeMembership } from '../native.js';
+import type { Device } from '../options/values.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -46,4 +50,45 @@ export function membershipOf(environment: Environment, seconds: number): NativeM
     prefix: `${environment['TORCHELASTIC_RUN_ID'] ?? ''}/${environment['TORCHELASTIC_RESTART_COUNT'] ?? ''}`,
     seconds,
   };
+}
+
+/**
+ * The devices that this process trains on: each process that torchrun starts has the GPU of its number on its machine.
+ * @throws {CornerNetError} `ERR_OPTION` when several processes of a machine would all take every GPU; `ERR_DEVICE` when there is none.
+ */
+export function devicesOf(device: string, environment: Environment): Device[] {
+  const isOneOfSeveral = (environment['WORLD_SIZE'] ?? '1') !== '1';
+  if (device === 'cuda' && isOneOfSeveral && environment['LOCAL_RANK']) return [`cuda:${wholeNumber(environment, 'LOCAL_RANK', 0, 1023)}`];
+  if (device !== 'cuda:*') return [device as Device];
+  if (isOneOfSeveral && (environment['LOCAL_WORLD_SIZE'] ?? '1') !== '1') {
+    refuse("starts several processes on this machine, each of which would take every GPU: with device 'cuda' each has one");
+  }
+  return everyCuda();
+}
+
+/** One that nobody listens at now. */
+function freePort(): Promise<number> {
+  return new Promise((found, failed) => {
+    const server = createServer().on('error', failed);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => found(port));
+    });
+  });
+}
+
+/**
+ * Every device's place among all that train together. @param outside the process's own.
+ * @returns undefined for one that is alone.
+ */
+export async function membershipsOf(
+  devices: number,
+  outside: NativeMembership | undefined,
+  seconds: number,
+): Promise<(NativeMembership | undefined)[]> {
+  if (devices === 1) return [outside];
+  const { rank, processes, ...meeting } = outside ?? {
+    ...{ rank: 0, processes: 1, address: '127.0.0.1', port: await freePort(), hosted: false, prefix: '', seconds },
+  };
+  return Array.from({ length: devices }, (_, i) => ({ ...meeting, rank: rank * devices + i, processes: processes * devices }));
 }

@@ -132,7 +132,15 @@ export const trainTable = headed('Training', {
     about: "compute the hourglasses' activations again on the way back instead of keeping them: less memory, more time, the same result",
     standard: 'off',
   },
-  device: { schema: text, type: 'string', flag: 'text', about: 'where to compute: cpu, cuda or cuda:N', standard: 'cpu' },
+  device: {
+    ...{
+      schema: z.string().regex(/^(cpu|cuda(:(\d{1,3}|\*))?)$/, "must be 'cpu', 'cuda', 'cuda:N' or 'cuda:*'"),
+      type: 'string',
+      flag: 'text',
+    },
+    about: 'where to compute: cpu, cuda, cuda:N or cuda:* (every CUDA device)',
+    standard: 'cpu',
+  },
   threads: threadsRow,
   joinSeconds: {
     ...{ schema: z.number().positive().max(86_400), type: 'number', flag: 'number' },

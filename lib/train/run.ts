@@ -1,6 +1,7 @@
 // A training: steps to the end, kept in a folder so that it goes on where it was cut off.
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 import { readAnnotations } from '../coco/dataset.js';
@@ -9,12 +10,13 @@ import { CornerNetError, sentenceOf } from '../errors.js';
 import { FolderLock } from '../jobs/lock.js';
 import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
 import { nativeCalls, type NativeCall } from '../native-calls.js';
+import type { Device } from '../options/values.js';
 import { clearAside, writeAside } from '../output-file.js';
 import { resolveWeights } from '../weights/weights.js';
 import { batchesOf, type AheadBatch, type TrainBatch } from './batches.js';
 import type { TrainOptions } from './interfaces.js';
 import { openLog, type LoggedStep, type TrainLog } from './log.js';
-import { membershipOf } from './membership.js';
+import { devicesOf, membershipOf, membershipsOf } from './membership.js';
 import { TrainMeter } from './meter.js';
 import { checkTrainOptions } from './options.js';
 import { Peers } from './peers.js';
@@ -72,8 +74,20 @@ function takenOver(from: string, { taken, drawn, hasMoments }: NativeTrainerInfo
   return `${taken} tensors were taken over from ${from}, ${anew}${hasMoments ? "; its optimizer's state goes on" : ''}`;
 }
 
-/** One start of a training, or of one process's part of it: the first process alone keeps the folder, measures and tells. */
+/** What all devices of a process have in common. */
+interface Shared {
+  readonly options: TrainOptions;
+  readonly controls: TrainControls;
+  /** Of each device. */
+  readonly threads: number | undefined;
+  /** Read when the first asks for it. */
+  readonly material: () => Promise<Material>;
+}
+
+/** One start of a training, or of one device's part of it: the first of all devices alone keeps the folder, measures and tells. */
 class TrainRun {
+  readonly #shared: Shared;
+  readonly #device: Device;
   readonly #options: TrainOptions;
   readonly #controls: TrainControls;
   readonly #files: TrainFiles;
@@ -83,7 +97,10 @@ class TrainRun {
   #peers: Peers | undefined;
   #lock: FolderLock | undefined;
 
-  constructor(options: TrainOptions, controls: TrainControls) {
+  constructor(device: Device, shared: Shared) {
+    const { options, controls } = shared;
+    this.#shared = shared;
+    this.#device = device;
     this.#options = options;
     this.#controls = controls;
     this.#files = filesOf(options.output);
@@ -101,7 +118,7 @@ class TrainRun {
     const { signal, onMessage } = this.#controls;
     try {
       if (membership) {
-        if (membership.rank === 0) this.#say(`waiting for the ${membership.processes} processes that train together`);
+        if (membership.rank === 0) this.#say(`waiting for all ${membership.processes} that train together`);
         this.#peers = await Peers.meet(membership, this.#trainer, this.#call);
       }
       if (this.#leads) this.#lock = await FolderLock.take(this.#options.output, { signal, say: onMessage });
@@ -118,7 +135,7 @@ class TrainRun {
   async #fromMaterial(): Promise<TrainSummary> {
     const { output } = this.#options;
     if (this.#leads) await checkFolder(output, this.#files);
-    const material = await readMaterial(this.#options, this.#leads ? this.#say : () => undefined);
+    const material = await this.#shared.material();
     const plan = await planOf(this.#options, material.pictures.length, this.#peers?.processes);
     const config = configOf(plan, material.classes);
     const isBegun = this.#leads && existsSync(this.#files.config);
@@ -144,17 +161,17 @@ class TrainRun {
   /** @param goesOn whether there is a last.pth, which the first process alone has. */
   async #begin({ settings }: TrainPlan, classes: readonly string[], goesOn: boolean): Promise<NativeTrainerInfo> {
     const { last } = this.#files;
-    const { from, architecture, device, precision, seed, freeze } = settings;
+    const { from, architecture, precision, seed, freeze } = settings;
     const begun = await this.#call(() =>
       this.#trainer.begin({
         ...(goesOn && this.#leads ? { from: last } : from !== undefined && { from: resolveWeights(from).path }),
         ...{
           architecture,
           classes,
-          device,
+          device: this.#device,
           precision,
           seed,
-          threads: this.#options.threads,
+          threads: this.#shared.threads,
           recompute: this.#options.recompute,
           freezeBackbone: freeze === 'backbone',
         },
@@ -199,7 +216,7 @@ class TrainRun {
       const { validation } = material;
       if (!validation || !log) return;
       meter.pause();
-      const measured = (until: AbortSignal | undefined) => validate(validation, this.#files.last, until);
+      const measured = (until: AbortSignal | undefined) => validate(validation, this.#files.last, this.#device, until);
       const { AP, AP50, AP75 } = await (peers && done < settings.iterations ? peers.watched(signal, measured) : measured(signal));
       const best = log.validations.every((earlier) => earlier.AP < AP);
       if (best) await this.#save(this.#files.best, done, epochLength, rate, false);
@@ -306,7 +323,7 @@ class TrainRun {
  * same weights.
  *
  * With `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT` in the environment, as torchrun sets them, the processes train one network together: each
- * learns from its part of every batch, and the first alone keeps the folder and measures.
+ * learns from its part of every batch, and the first alone keeps the folder and measures. With the device `cuda:*` every GPU of a process does so.
  *
  * @example
  * ```ts
@@ -319,5 +336,26 @@ class TrainRun {
 export async function train(options: TrainOptions, controls: TrainControls = {}): Promise<TrainSummary> {
   const checked = checkTrainOptions(options);
   controls.signal?.throwIfAborted();
-  return new TrainRun(checked, controls).toEnd(membershipOf(process.env, checked.joinSeconds ?? 300));
+  return trainOn(devicesOf(checked.device ?? 'cpu', process.env), checked, controls);
+}
+
+/** The same on devices that are named, each with a part of every batch, as processes that train together have it. */
+export async function trainOn(devices: readonly Device[], options: TrainOptions, controls: TrainControls = {}): Promise<TrainSummary> {
+  const seconds = options.joinSeconds ?? 300;
+  const memberships = await membershipsOf(devices.length, membershipOf(process.env, seconds), seconds);
+  const leads = (memberships[0]?.rank ?? 0) === 0;
+  const say = leads ? controls.onMessage : undefined;
+  let material: Promise<Material> | undefined;
+  const shared: Shared = {
+    ...{ options, controls },
+    threads: devices.length === 1 ? options.threads : Math.max(1, Math.floor((options.threads ?? availableParallelism()) / devices.length)),
+    material: () => (material ??= readMaterial(options, say ?? (() => undefined))),
+  };
+  const runs = devices.map((device) => new TrainRun(device, shared));
+  const ends = await Promise.allSettled(runs.map((run, i) => run.toEnd(memberships[i])));
+  const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
+  // When one fails the others end for its sake.
+  const isForAnother = (error: unknown): boolean => error instanceof CornerNetError && error.code === 'ERR_PEER';
+  if (failures.length > 0) throw failures.find((error) => !isForAnother(error)) ?? failures[0];
+  return (ends[0] as PromiseFulfilledResult<TrainSummary>).value;
 }

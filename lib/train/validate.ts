@@ -3,6 +3,7 @@ import { readAnnotations, type CocoAnnotations } from '../coco/dataset.js';
 import { detectSet } from '../coco/detect.js';
 import { evaluateChecked, type CocoStats } from '../coco/evaluate.js';
 import { CornerNetError } from '../errors.js';
+import type { Device } from '../options/values.js';
 import { listed } from '../validation.js';
 
 export interface Validation {
@@ -27,13 +28,14 @@ export async function readValidation(
   return { images, annotations, threads };
 }
 
-/** Without mirroring, in fp32: what mmdetection's plain test gives. */
+/** Without mirroring, in fp32: what mmdetection's plain test gives. @param device on which the training computes too. */
 export async function validate(
   { images, annotations, threads }: Validation,
   checkpoint: string,
+  device: Device,
   signal: AbortSignal | undefined,
 ): Promise<CocoStats> {
-  const options = { device: 'cpu', precision: 'fp32', flip: false, threads } as const;
+  const options = { device, precision: 'fp32', flip: false, threads } as const;
   const { detections } = await detectSet(annotations, images, checkpoint, options, { signal });
   return evaluateChecked(annotations, detections).stats;
 }

@@ -63,6 +63,8 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   int fails_from = std::numeric_limits<int>::max();
   /// Called while a stream is recorded, and in every forward.
   std::function<void()> while_recording, in_forward;
+  /// Whether something that others do on the streams goes on.
+  std::function<bool()> is_busy = [] { return false; };
   /// The device's memory, and what a forward of an input takes at its peak; a recording keeps as much in its pool.
   int64_t capacity = 16'000'000'000;
   std::function<int64_t(const at::Tensor&)> peak_of = [](const at::Tensor&) { return 0; };
@@ -92,6 +94,7 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
     streams_.erase(number(stream));
   }
   std::optional<c10::Stream> torch_stream(Handle) const override { return std::nullopt; }
+  Handle current_stream() const override { return handle(kDefaultStream); }
 
   Handle make_event() override {
     const Call call(*this, "an event is made");
@@ -124,6 +127,11 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
     if (in_recordings_.contains(event)) report("a thread waits for an event of a recording");
     if (waits_++ == mutation_.ignored_wait) return;
     join(thread_clock(), *static_cast<Clock*>(event));
+  }
+  bool is_past(Handle event) override {
+    if (is_busy()) return false;
+    synchronize(event);
+    return true;
   }
 
   void* allocate_pinned(size_t bytes) override {

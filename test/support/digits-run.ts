@@ -73,6 +73,6 @@ export async function* repeatDigitsRun(
 /** AP on digits/val, as mmdetection's plain test gives it. */
 export async function digitsPrecision(checkpoint: string, threads?: number): Promise<number> {
   const annotations = await readAnnotations(join(digits, 'val', 'annotations.json'));
-  const { AP } = await validate({ images: join(digits, 'val'), annotations, threads }, checkpoint, undefined);
+  const { AP } = await validate({ images: join(digits, 'val'), annotations, threads }, checkpoint, 'cpu', undefined);
   return AP;
 }
