@@ -8,6 +8,7 @@
 
 #include "checkpoint/file_bytes.h"
 #include "checkpoint/pickle.h"
+#include "runtime/error.h"
 
 namespace cornernet {
 
@@ -29,6 +30,11 @@ struct Container {
   /// By storage key; each is as long as its record.
   std::unordered_map<std::string, StoredBytes> storages;
 };
+
+/// Of a container, which says what wrote it.
+inline void require_little_endian(bool is) {
+  if (!is) refuse_checkpoint("the checkpoint was written on a big-endian machine, which is not supported");
+}
 
 bool is_zip(Bytes file, const Demand& demand = {});
 /// torch >= 1.6: an uncompressed zip archive with one record a storage.

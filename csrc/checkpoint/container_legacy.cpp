@@ -36,9 +36,7 @@ void check_header(Bytes& rest, pickle::Unpickler& unpickler, const Demand& deman
   if (protocol.kind != pickle::Kind::Int || protocol.integer != kProtocol) refuse_checkpoint("the checkpoint's protocol is not torch.save's 1001");
   const pickle::Value& system = unpickler.load(rest, demand);
   const pickle::Value* little = system.find("little_endian");
-  if (little && little->kind == pickle::Kind::Bool && little->integer == 0) {
-    refuse_checkpoint("the checkpoint was written on a big-endian machine, which is not supported");
-  }
+  require_little_endian(!little || little->kind != pickle::Kind::Bool || little->integer != 0);
 }
 
 }  // namespace

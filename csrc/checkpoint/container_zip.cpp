@@ -161,8 +161,7 @@ Container open_zip(Bytes file, pickle::Unpickler& unpickler, const Demand& deman
   const auto order = records.find(folder + std::string(kByteOrder));
   if (order != records.end()) {
     const Bytes stated = checked(order->second, archive, "byteorder");
-    if (std::string_view(reinterpret_cast<const char*>(stated.data()), stated.size()) != "little")
-      refuse_checkpoint("the checkpoint was written on a big-endian machine, which is not supported");
+    require_little_endian(std::string_view(reinterpret_cast<const char*>(stated.data()), stated.size()) == "little");
   }
   Container container;
   if (object->second.bytes.size() > kMostPickle) refuse_zip("its data.pkl has more than " + std::to_string(kMostPickle) + " bytes");
