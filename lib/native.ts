@@ -218,6 +218,8 @@ export interface NativeTrainerInfo {
   drawn: string[];
   /** Whether its optimizer's state goes on. */
   hasMoments: boolean;
+  /** The way that gradients of several GPUs go; empty for others. */
+  sums: string;
 }
 
 export interface NativeSample {
@@ -302,7 +304,7 @@ export interface NativeGpuInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 12;
+const boundary = 13;
 
 export interface NativeAddon {
   boundary: number;

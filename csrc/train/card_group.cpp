@@ -16,38 +16,58 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kLook{20};   // between two looks whether all have come
-constexpr microseconds kMoment{50};  // short beside a sum of a bucket
+constexpr const char* kGivenUp = "NCCL: the group was given up";
+constexpr std::chrono::seconds kMeeting{120};  // of processes that have all met elsewhere
+constexpr milliseconds kLook{20};              // between two looks whether all have come
+constexpr microseconds kMoment{50};            // short beside a sum of a bucket
 
 /// A communicator in the making, which ends at no time that can be waited for when another process is lost.
 struct Making {
   std::atomic<bool> over{false};
-  int error = Nccl::kSuccess;
+  std::string failure;
   Nccl::Communicator made = nullptr;
 };
+
+/// Of `communicator`, null for one that could not be made.
+std::string words(const Nccl& nccl, int error, Nccl::Communicator communicator) {
+  const char* const more = nccl.get_last_error(communicator);
+  return std::string("NCCL: ") + nccl.get_error_string(error) + (more && *more ? std::string(": ") + more : "");
+}
 
 }  // namespace
 
 class CardGroup::Transfer final : public Pending {
  public:
   explicit Transfer(CardGroup& group) : group_(group), done_(group.runtime_) { done_.record(group.stream_); }
+  ~Transfer() override {
+    if (!over_) group_.abandon();
+  }
   bool wait() override {
-    if (done_.is_past()) return true;
+    if (over_) return true;
+    if (group_.communicator_ == nullptr) {
+      failure_ = kGivenUp;
+      return over_ = true;
+    }
+    over_ = done_.is_past();
+    if (over_) return true;
     int error = Nccl::kSuccess;
     const int asked = group_.nccl_.comm_get_async_error(group_.communicator_, &error);
     if (asked != Nccl::kSuccess) error = asked;
-    if (error != Nccl::kSuccess && error != Nccl::kInProgress) {
-      failure_ = group_.words(error);
-      return true;
+    if (error == Nccl::kSuccess || error == Nccl::kInProgress) {
+      std::this_thread::sleep_for(kMoment);
+    } else {
+      failure_ = words(group_.nccl_, error, group_.communicator_);
+      group_.abandon();
+      over_ = true;
     }
-    std::this_thread::sleep_for(kMoment);
-    return false;
+    return over_;
   }
   std::string failure() const override { return failure_; }
 
  private:
   CardGroup& group_;
   DeviceEvent done_;
+  bool over_ = false;
   std::string failure_;
 };
 
@@ -55,36 +75,48 @@ CardGroup::CardGroup(const Nccl& nccl, std::shared_ptr<DeviceRuntime> runtime, c
                      const std::function<void()>& look)
     : nccl_(nccl), runtime_(std::move(runtime)), stream_(runtime_) {
   const auto making = std::make_shared<Making>();
-  // Left to itself when `look` throws.
+  // Left to itself when the others don't come.
   std::thread([&nccl, making, id, rank, processes, device = runtime_->device()] {
-    const c10::DeviceGuard there(device);
-    making->error = nccl.comm_init_rank(&making->made, processes, id, rank);
+    try {
+      const c10::DeviceGuard there(device);
+      const int error = nccl.comm_init_rank(&making->made, processes, id, rank);
+      if (error != Nccl::kSuccess) making->failure = words(nccl, error, nullptr);
+    } catch (const std::exception& error) {
+      making->failure = error.what();
+    }
     making->over = true;
   }).detach();
-  for (; !making->over; std::this_thread::sleep_for(kLook)) look();
-  if (making->error != Nccl::kSuccess) throw std::runtime_error(words(making->error));
+  for (const auto from = std::chrono::steady_clock::now(); !making->over; std::this_thread::sleep_for(kLook)) {
+    look();
+    if (std::chrono::steady_clock::now() - from > kMeeting) throw std::runtime_error("NCCL: the GPUs have not all come within two minutes");
+  }
+  if (!making->failure.empty()) throw std::runtime_error(making->failure);
   communicator_ = making->made;
 }
 
-CardGroup::~CardGroup() {
-  if (communicator_ != nullptr) (void)nccl_.comm_destroy(communicator_);
-}
+// Destroying a communicator may wait for the others; this doesn't.
+CardGroup::~CardGroup() { abandon(); }
 
 void CardGroup::abandon() noexcept {
-  if (communicator_ != nullptr) (void)nccl_.comm_abort(communicator_);
-  communicator_ = nullptr;
+  if (communicator_ == nullptr) return;
+  (void)nccl_.comm_abort(std::exchange(communicator_, nullptr));
+  try {
+    DeviceEvent last(runtime_);
+    last.record(stream_);
+    last.synchronize();
+  } catch (const std::exception&) {
+    // The device has failed, and writes nothing any more.
+  }
 }
 
-std::string CardGroup::words(int error) const { return std::string("NCCL: ") + nccl_.get_error_string(error); }
-
 std::unique_ptr<Pending> CardGroup::begin(const std::function<int(DeviceRuntime::Handle)>& operation) {
-  if (communicator_ == nullptr) throw std::runtime_error("NCCL: the group was given up");
+  if (communicator_ == nullptr) throw std::runtime_error(kGivenUp);
   const c10::DeviceGuard there(runtime_->device());
   DeviceEvent given(runtime_);
   given.record_current();
   given.let_wait(stream_);
   const int error = operation(stream_.get());
-  if (error != Nccl::kSuccess) throw std::runtime_error(words(error));
+  if (error != Nccl::kSuccess) throw std::runtime_error(words(nccl_, error, communicator_));
   return std::make_unique<Transfer>(*this);
 }
 

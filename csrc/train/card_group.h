@@ -15,7 +15,8 @@ namespace cornernet::train {
 /// A card each. What it does follows what LibTorch's current stream has been given, on a stream of its own; who has waited for it sees what it wrote.
 class CardGroup {
  public:
-  /// Returns when all processes have come, with the same id. `look` is called meanwhile, and may throw. Throws std::runtime_error.
+  /// Returns when all processes have come, with the same id. `look` is called meanwhile, and may throw. Throws std::runtime_error, also when they
+  /// have not come after two minutes.
   CardGroup(const Nccl& nccl, std::shared_ptr<DeviceRuntime> runtime, const Nccl::Id& id, int rank, int processes, const std::function<void()>& look);
   ~CardGroup();
   CardGroup(const CardGroup&) = delete;
@@ -25,13 +26,12 @@ class CardGroup {
   std::unique_ptr<Pending> begin_sum(const at::Tensor& values);
   /// Rank 0's numbers, to all; dense, of any type.
   std::unique_ptr<Pending> begin_broadcast(const at::Tensor& values);
-  /// Ends what still waits for who is lost: nothing more can be begun.
+  /// Ends what still waits for others, so that its tensors are free: nothing more can be begun.
   void abandon() noexcept;
 
  private:
   class Transfer;
   std::unique_ptr<Pending> begin(const std::function<int(DeviceRuntime::Handle stream)>& operation);
-  std::string words(int error) const;
 
   const Nccl& nccl_;
   std::shared_ptr<DeviceRuntime> runtime_;

@@ -1,34 +1,40 @@
 #include "train/nccl.h"
 
-#include <dlfcn.h>
+#include <ATen/DynamicLibrary.h>
 
+#include <cstdlib>
+#include <exception>
 #include <optional>
 
 namespace cornernet::train {
 namespace {
 
-/// Whether the library has it.
-template <typename Function>
-bool find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(::dlsym(library, name));
-  return function != nullptr;
-}
-
-std::optional<Nccl> functions_of(void* library) {
+/// Throws when it lacks one.
+Nccl functions_of(at::DynamicLibrary& library) {
   Nccl nccl{};
-  const bool whole = find(library, "ncclGetUniqueId", nccl.get_unique_id) && find(library, "ncclCommInitRank", nccl.comm_init_rank) &&
-                     find(library, "ncclBroadcast", nccl.broadcast) && find(library, "ncclAllReduce", nccl.all_reduce) &&
-                     find(library, "ncclCommGetAsyncError", nccl.comm_get_async_error) && find(library, "ncclCommAbort", nccl.comm_abort) &&
-                     find(library, "ncclCommDestroy", nccl.comm_destroy) && find(library, "ncclGetErrorString", nccl.get_error_string);
-  return whole ? std::optional(nccl) : std::nullopt;
+  const auto find = [&]<typename Function>(const char* name, Function& function) { function = reinterpret_cast<Function>(library.sym(name)); };
+  find("ncclGetUniqueId", nccl.get_unique_id);
+  find("ncclCommInitRank", nccl.comm_init_rank);
+  find("ncclBroadcast", nccl.broadcast);
+  find("ncclAllReduce", nccl.all_reduce);
+  find("ncclCommGetAsyncError", nccl.comm_get_async_error);
+  find("ncclCommAbort", nccl.comm_abort);
+  find("ncclGetErrorString", nccl.get_error_string);
+  find("ncclGetLastError", nccl.get_last_error);
+  return nccl;
 }
 
 /// pip's LibTorch links the library; the official archive has it inside LibTorch's CUDA library.
 std::optional<Nccl> look() {
+  // All connect when they meet, where who is lost is noticed: else they do so within their first sums, which nothing but their own end interrupts.
+  ::setenv("NCCL_RUNTIME_CONNECT", "0", /*overwrite=*/0);
   for (const char* const name : {"libnccl.so.2", "libtorch_cuda.so"}) {
-    void* const library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
-    if (library == nullptr) continue;
-    if (const auto found = functions_of(library)) return found;  // never closed: LibTorch uses it
+    try {
+      at::DynamicLibrary library(name, nullptr, /*leak_handle=*/true);
+      return functions_of(library);
+    } catch (const std::exception&) {
+      // The next one may have it.
+    }
   }
   return std::nullopt;
 }

@@ -21,8 +21,8 @@ struct Nccl {
   int (*all_reduce)(const void* from, void* to, size_t count, int type, int operation, Communicator communicator, void* stream);
   int (*comm_get_async_error)(Communicator communicator, int* error);
   int (*comm_abort)(Communicator communicator);
-  int (*comm_destroy)(Communicator communicator);
   const char* (*get_error_string)(int error);
+  const char* (*get_last_error)(Communicator communicator);  // its own words; null for the thread's last
 };
 
 /// Of the library in this process or beside LibTorch; null when there is none.

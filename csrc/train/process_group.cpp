@@ -188,7 +188,7 @@ class GlooPending final : public Pending {
 /// Of a GPU's tensor, whose copy on the host is on its way.
 class ThroughHost final : public Pending {
  public:
-  ThroughHost(std::unique_ptr<Pending> pending, at::Tensor host, at::Tensor values)
+  ThroughHost(std::shared_ptr<Pending> pending, at::Tensor host, at::Tensor values)
       : pending_(std::move(pending)), host_(std::move(host)), values_(std::move(values)) {}
   bool wait() override {
     if (!pending_->wait()) return false;
@@ -198,7 +198,7 @@ class ThroughHost final : public Pending {
   std::string failure() const override { return pending_->failure(); }
 
  private:
-  std::unique_ptr<Pending> pending_;
+  std::shared_ptr<Pending> pending_;
   at::Tensor host_, values_;
 };
 
@@ -228,26 +228,23 @@ struct ProcessGroup::Impl {
 
   enum class Kind { Sum, Broadcast };
   std::shared_ptr<Pending> begin(Kind kind, const at::Tensor& values);
-  std::unique_ptr<Pending> start(Kind kind, const at::Tensor& values);
 };
 
 std::shared_ptr<Pending> ProcessGroup::Impl::begin(Kind kind, const at::Tensor& values) {
   check();
+  if (!values.is_cpu() && !cards) {
+    const at::Tensor host = values.cpu();
+    return std::make_shared<ThroughHost>(begin(kind, host), host, values);
+  }
   try {
-    return start(kind, values);
+    if (!values.is_cpu()) return kind == Kind::Sum ? cards->begin_sum(values) : cards->begin_broadcast(values);
+    std::vector<at::Tensor> list{values};
+    return std::make_shared<GlooPending>(kind == Kind::Sum ? backend->allreduce(list) : backend->broadcast(list), bell);
+  } catch (const Error&) {
+    throw;
   } catch (const std::exception& error) {
     lose(error);
   }
-}
-
-std::unique_ptr<Pending> ProcessGroup::Impl::start(Kind kind, const at::Tensor& values) {
-  if (cards && !values.is_cpu()) return kind == Kind::Sum ? cards->begin_sum(values) : cards->begin_broadcast(values);
-  if (!values.is_cpu()) {
-    const at::Tensor host = values.cpu();
-    return std::make_unique<ThroughHost>(start(kind, host), host, values);
-  }
-  std::vector<at::Tensor> list{values};
-  return std::make_unique<GlooPending>(kind == Kind::Sum ? backend->allreduce(list) : backend->broadcast(list), bell);
 }
 
 /// One of each process.
@@ -291,7 +288,7 @@ void ProcessGroup::Impl::pass_beat() {
 
 void ProcessGroup::Impl::show_life(const c10::intrusive_ptr<c10d::Store>& own_store) {
   const std::string own = "beat/" + std::to_string(self.rank);
-  const std::vector<std::string> beats = keys("beat");
+  const std::vector<std::string> beats = keys("beat"), gone = keys("gone");
   std::vector<std::pair<std::string, Clock::time_point>> heard(beats.size(), {"", Clock::now()});
   try {
     for (int64_t count = 1; !ending; ++count) {
@@ -302,7 +299,9 @@ void ProcessGroup::Impl::show_life(const c10::intrusive_ptr<c10d::Store>& own_st
       for (size_t rank = 0; rank < values.size(); ++rank) {
         const std::string beat = text_of(values[rank]);
         if (beat != heard[rank].first) heard[rank] = {beat, now};
-        if (now - heard[rank].second > kDead) lost.say(rank_of(static_cast<int>(rank), self.processes) + " shows no sign of life any more");
+        // Who has left is done, unless it said why it ended.
+        if (now - heard[rank].second > kDead && !own_store->check({gone[rank]}))
+          lost.say(rank_of(static_cast<int>(rank), self.processes) + " shows no sign of life any more");
       }
       pass_beat();
     }
@@ -344,10 +343,8 @@ ProcessGroup::Impl::~Impl() {
   leave({});
   ending = true;
   if (life.joinable()) life.join();
-  if (lost.sentence().empty()) return;
   // Sums that wait for who is lost end at no time that can be waited for: their threads are left to the process's end.
-  (void)backend.release();
-  if (cards) cards->abandon();
+  if (!lost.sentence().empty()) (void)backend.release();
 }
 
 ProcessGroup::ProcessGroup(const Membership& membership) : impl_(std::make_unique<Impl>()) {
@@ -385,18 +382,19 @@ std::vector<std::string> ProcessGroup::exchange(const std::string& words) {
   return said;
 }
 
-void ProcessGroup::use_card(const std::shared_ptr<DeviceRuntime>& runtime, const std::string& card) {
+std::string ProcessGroup::use_card(const std::shared_ptr<DeviceRuntime>& runtime, const std::string& card) {
   const Nccl* const nccl = find_nccl();
   std::vector<std::string> cards = exchange(nccl ? card : "");
   std::sort(cards.begin(), cards.end());
-  if (cards.front().empty() || std::adjacent_find(cards.begin(), cards.end()) != cards.end()) return;
+  if (cards.front().empty()) return "there is no NCCL everywhere";
+  if (std::adjacent_find(cards.begin(), cards.end()) != cards.end()) return "several have the same GPU";
+  Nccl::Id id{};
+  std::string failure;
+  const bool made = rank() != 0 || nccl->get_unique_id(&id) == Nccl::kSuccess;
+  const std::string told = exchange(rank() == 0 && made ? std::string(std::begin(id.bytes), std::end(id.bytes)) : "").front();
+  if (told.size() != sizeof id.bytes) return "NCCL can't be begun";
+  std::copy(told.begin(), told.end(), std::begin(id.bytes));
   try {
-    Nccl::Id id{};
-    // Not before all know that they want one; and whoever can't make it says so by saying nothing.
-    const bool made = rank() == 0 && nccl->get_unique_id(&id) == Nccl::kSuccess;
-    const std::string told = exchange(made ? std::string(std::begin(id.bytes), std::end(id.bytes)) : "").front();
-    if (told.size() != sizeof id.bytes) return;
-    std::copy(told.begin(), told.end(), std::begin(id.bytes));
     impl_->cards.emplace(*nccl, runtime, id, rank(), processes(), [this] {
       impl_->check();
       check_interrupted();
@@ -404,8 +402,14 @@ void ProcessGroup::use_card(const std::shared_ptr<DeviceRuntime>& runtime, const
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    impl_->lose(error);
+    failure = first_line(error.what());
   }
+  for (const std::string& other : exchange(failure)) {
+    if (other.empty()) continue;
+    impl_->cards.reset();
+    return other;
+  }
+  return "";
 }
 
 void ProcessGroup::broadcast(const at::Tensor& values) { finish(*impl_->begin(Impl::Kind::Broadcast, values)); }

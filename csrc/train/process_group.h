@@ -33,8 +33,8 @@ class ProcessGroup {
   /// Waits until every process has come.
   explicit ProcessGroup(const Membership& membership);
   /// For tensors on the runtime's GPU, known everywhere by the name `card`. All call it, for a GPU each: NCCL moves them where it is there and every
-  /// process has a GPU of its own, else they go through the host's memory.
-  void use_card(const std::shared_ptr<DeviceRuntime>& runtime, const std::string& card);
+  /// process has a GPU of its own; else they go through the host's memory, and the result says why.
+  std::string use_card(const std::shared_ptr<DeviceRuntime>& runtime, const std::string& card);
   ~ProcessGroup();
 
   int rank() const;

@@ -111,13 +111,16 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
   }
   config = beginning.config;
   const c10::DeviceGuard there(device);
-  if (group && device.is_cuda()) group->use_card(runtime_of(device), cuda_card(device.index()));
   for (auto& [name, tensor] : beginning.tensors) tensor = tensor.to(device);
   learner.emplace(config, beginning.tensors, Frozen{options.freeze_backbone, options.freeze_norms});
   beginning.tensors.clear();  // the learner has copies
   learner->set_recompute(options.recompute);
   if (precision == at::kHalf) learner->scale_losses();
   learner->adam().set_moments(std::move(beginning.moments));
+  if (group && device.is_cuda()) {
+    const std::string why = group->use_card(runtime_of(device), cuda_card(device.index()));
+    info.sums = why.empty() ? "NCCL" : "the host's memory (" + why + ")";
+  }
   if (group) share();
   info.classes = classes;
   info.device = device.str();

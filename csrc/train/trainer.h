@@ -39,6 +39,7 @@ struct TrainerInfo {
   int64_t taken = 0;                 // tensors that the checkpoint gave
   std::vector<std::string> drawn;    // tensors that were drawn although there is a checkpoint
   bool has_moments = false;          // whether the checkpoint's optimizer goes on
+  std::string sums;                  // the way that gradients of several GPUs go; empty for others
 };
 
 /// Losses of each level, their weights applied, and their sum.

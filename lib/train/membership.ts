@@ -1,4 +1,5 @@
 // Who trains one network together: processes, as torchrun's variables say it, and devices of a process.
+import { randomUUID } from 'node:crypto';
 import { createServer, type AddressInfo } from 'node:net';
 
 import { CornerNetError } from '../errors.js';
@@ -57,10 +58,10 @@ export function membershipOf(environment: Environment, seconds: number): NativeM
  * @throws {CornerNetError} `ERR_OPTION` when several processes of a machine would all take every GPU; `ERR_DEVICE` when there is none.
  */
 export function devicesOf(device: string, environment: Environment): Device[] {
-  const isOneOfSeveral = (environment['WORLD_SIZE'] ?? '1') !== '1';
+  const isOneOfSeveral = (environment['WORLD_SIZE'] || '1') !== '1';
   if (device === 'cuda' && isOneOfSeveral && environment['LOCAL_RANK']) return [`cuda:${wholeNumber(environment, 'LOCAL_RANK', 0, 1023)}`];
   if (device !== 'cuda:*') return [device as Device];
-  if (isOneOfSeveral && (environment['LOCAL_WORLD_SIZE'] ?? '1') !== '1') {
+  if (isOneOfSeveral && (environment['LOCAL_WORLD_SIZE'] || '1') !== '1') {
     refuse("starts several processes on this machine, each of which would take every GPU: with device 'cuda' each has one");
   }
   return everyCuda();
@@ -88,7 +89,7 @@ export async function membershipsOf(
 ): Promise<(NativeMembership | undefined)[]> {
   if (devices === 1) return [outside];
   const { rank, processes, ...meeting } = outside ?? {
-    ...{ rank: 0, processes: 1, address: '127.0.0.1', port: await freePort(), hosted: false, prefix: '', seconds },
+    ...{ rank: 0, processes: 1, address: '127.0.0.1', port: await freePort(), hosted: false, prefix: randomUUID(), seconds },
   };
   return Array.from({ length: devices }, (_, i) => ({ ...meeting, rank: rank * devices + i, processes: processes * devices }));
 }

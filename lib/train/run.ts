@@ -1,7 +1,6 @@
 // A training: steps to the end, kept in a folder so that it goes on where it was cut off.
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 import { readAnnotations } from '../coco/dataset.js';
@@ -80,6 +79,8 @@ interface Shared {
   readonly controls: TrainControls;
   /** Of each device. */
   readonly threads: number | undefined;
+  /** Where average precision is measured. */
+  readonly validatesOn: Device;
   /** Read when the first asks for it. */
   readonly material: () => Promise<Material>;
 }
@@ -178,6 +179,7 @@ class TrainRun {
         freezeNorms: freeze === 'norms',
       }),
     );
+    if (this.#leads && begun.sums !== '') this.#say(`the GPUs' gradients are added up over ${begun.sums}`);
     if (!goesOn) {
       if (from !== undefined && this.#leads) this.#say(takenOver(from, begun));
       return { ...begun, iteration: 0, epoch: 0 };
@@ -216,7 +218,7 @@ class TrainRun {
       const { validation } = material;
       if (!validation || !log) return;
       meter.pause();
-      const measured = (until: AbortSignal | undefined) => validate(validation, this.#files.last, this.#device, until);
+      const measured = (until: AbortSignal | undefined) => validate(validation, this.#files.last, this.#shared.validatesOn, until);
       const { AP, AP50, AP75 } = await (peers && done < settings.iterations ? peers.watched(signal, measured) : measured(signal));
       const best = log.validations.every((earlier) => earlier.AP < AP);
       if (best) await this.#save(this.#files.best, done, epochLength, rate, false);
@@ -343,16 +345,28 @@ export async function train(options: TrainOptions, controls: TrainControls = {})
 export async function trainOn(devices: readonly Device[], options: TrainOptions, controls: TrainControls = {}): Promise<TrainSummary> {
   const seconds = options.joinSeconds ?? 300;
   const memberships = await membershipsOf(devices.length, membershipOf(process.env, seconds), seconds);
-  const leads = (memberships[0]?.rank ?? 0) === 0;
-  const say = leads ? controls.onMessage : undefined;
+  const [device] = devices;
+  const isAlone = device !== undefined && devices.length === 1;
+  const failed = new AbortController();
+  const signal = AbortSignal.any([failed.signal, ...(controls.signal ? [controls.signal] : [])]);
+  const say = (memberships[0]?.rank ?? 0) === 0 ? controls.onMessage : undefined;
   let material: Promise<Material> | undefined;
   const shared: Shared = {
-    ...{ options, controls },
-    threads: devices.length === 1 ? options.threads : Math.max(1, Math.floor((options.threads ?? availableParallelism()) / devices.length)),
+    ...{ options, controls: { ...controls, signal } },
+    threads: isAlone ? options.threads : Math.max(1, Math.floor((options.threads ?? loadNative().buildInfo().cores) / devices.length)),
+    // A detector has LibTorch's settings of the whole process as it needs them, also for the steps of other devices.
+    validatesOn: isAlone ? device : 'cpu',
     material: () => (material ??= readMaterial(options, say ?? (() => undefined))),
   };
-  const runs = devices.map((device) => new TrainRun(device, shared));
-  const ends = await Promise.allSettled(runs.map((run, i) => run.toEnd(memberships[i])));
+  const run = async (one: Device, i: number): Promise<TrainSummary> => {
+    try {
+      return await new TrainRun(one, shared).toEnd(memberships[i]);
+    } catch (error) {
+      failed.abort(error);
+      throw error;
+    }
+  };
+  const ends = await Promise.allSettled(devices.map(run));
   const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []));
   // When one fails the others end for its sake.
   const isForAnother = (error: unknown): boolean => error instanceof CornerNetError && error.code === 'ERR_PEER';
