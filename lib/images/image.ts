@@ -80,7 +80,7 @@ function resize(image: Sharp, { width, height }: Size): Sharp {
 
 /** sharp is loaded with the first picture that needs it: whoever only wants types or corner pooling does without. */
 async function loadSharp(): Promise<typeof import('sharp')> {
-  return (await import('sharp')).default;
+  return (await import('./sharp.js')).sharp;
 }
 
 /** Pictures are read and decoded as the pool has threads, each with one and the next. The others wait without a deadline. */
