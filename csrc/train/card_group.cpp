@@ -18,7 +18,7 @@ using std::chrono::milliseconds;
 
 constexpr const char* kGivenUp = "NCCL: the group was given up";
 constexpr std::chrono::seconds kMeeting{120};  // of processes that have all met elsewhere
-constexpr milliseconds kLook{20};              // between two looks whether all have come
+constexpr milliseconds kGlance{20};            // between two looks whether all have come
 constexpr microseconds kMoment{50};            // short beside a sum of a bucket
 
 /// A communicator in the making, which ends at no time that can be waited for when another process is lost.
@@ -86,7 +86,7 @@ CardGroup::CardGroup(const Nccl& nccl, std::shared_ptr<DeviceRuntime> runtime, c
     }
     making->over = true;
   }).detach();
-  for (const auto from = std::chrono::steady_clock::now(); !making->over; std::this_thread::sleep_for(kLook)) {
+  for (const auto from = std::chrono::steady_clock::now(); !making->over; std::this_thread::sleep_for(kGlance)) {
     look();
     if (std::chrono::steady_clock::now() - from > kMeeting) throw std::runtime_error("NCCL: the GPUs have not all come within two minutes");
   }

@@ -1,27 +1,21 @@
 #include "train/process_group.h"
 
 #include <ATen/core/Tensor.h>
-#include <netdb.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <mutex>
 #include <optional>
 #include <thread>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <utility>
 
 #include "runtime/error.h"
 #include "runtime/interrupt.h"
 #include "train/card_group.h"
+#include "train/rendezvous.h"
 
 namespace cornernet::train {
 namespace {
@@ -30,16 +24,10 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr milliseconds kLook{100};                // between two looks at what may have come
 constexpr seconds kBeat{1};                       // between two signs of life
 constexpr seconds kDead{20};                      // without a sign
 constexpr seconds kFarewell{5};                   // for the others to hear why the store's keeper ends
-constexpr seconds kConnecting{30};                // of processes that have all met
 constexpr std::chrono::hours kPatience{24 * 30};  // of a sum: who lives may take its time, and signs of life tell who doesn't
-
-[[noreturn]] void fail(const std::string& sentence) { throw Error(ErrorCode::Peer, sentence); }
-
-std::string first_line(const char* text) { return std::string(text, std::strcspn(text, "\n")); }
 
 /// What gloo says, without where in its sources and without its advice.
 std::string plain(std::string what) {
@@ -51,80 +39,6 @@ std::string rank_of(int rank, int processes) { return "rank " + std::to_string(r
 
 std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
 std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
-
-void nap() {
-  check_interrupted();
-  std::this_thread::sleep_for(kLook);
-}
-
-/// A connection that is only asked for.
-class Probe {
- public:
-  explicit Probe(const addrinfo& at) : socket_(::socket(at.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    if (socket_ < 0) return;
-    const timeval patience{2, 0};  // of connect(), on Linux
-    ::setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    connected_ = ::connect(socket_, at.ai_addr, at.ai_addrlen) == 0;
-    if (!connected_) why_ = std::strerror(errno == EINPROGRESS ? ETIMEDOUT : errno);
-  }
-  ~Probe() {
-    if (socket_ >= 0) ::close(socket_);
-  }
-  Probe(const Probe&) = delete;
-  Probe& operator=(const Probe&) = delete;
-
-  bool connected() const { return connected_; }
-  const std::string& why() const { return why_; }
-  /// This machine's address on that way.
-  std::string own_address() const {
-    sockaddr_storage own{};
-    socklen_t size = sizeof own;
-    std::array<char, NI_MAXHOST> name{};
-    if (::getsockname(socket_, reinterpret_cast<sockaddr*>(&own), &size) != 0 ||
-        ::getnameinfo(reinterpret_cast<sockaddr*>(&own), size, name.data(), name.size(), nullptr, 0, NI_NUMERICHOST) != 0)
-      return {};
-    return name.data();
-  }
-
- private:
-  int socket_;
-  bool connected_ = false;
-  std::string why_ = "no socket";
-};
-
-/// Tries until it gets an answer; gives this machine's address on the way there.
-std::string reach(const Membership& m, Clock::time_point deadline) {
-  const std::string place = m.address + ":" + std::to_string(m.port);
-  for (std::string why;; nap()) {
-    addrinfo hints{}, *found = nullptr;
-    hints.ai_socktype = SOCK_STREAM;
-    const int failure = ::getaddrinfo(m.address.c_str(), std::to_string(m.port).c_str(), &hints, &found);
-    if (failure != 0) why = ::gai_strerror(failure);
-    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, [](addrinfo* at) {
-      if (at) ::freeaddrinfo(at);
-    });
-    for (const addrinfo* at = list.get(); at; at = at->ai_next) {
-      const Probe probe(*at);
-      if (probe.connected()) return probe.own_address();
-      why = probe.why();
-    }
-    if (Clock::now() > deadline) fail("rank 0 can't be reached at " + place + ": " + why);
-  }
-}
-
-c10::intrusive_ptr<c10d::Store> open_store(const Membership& m, bool keep) {
-  c10d::TCPStoreOptions options;
-  options.port = static_cast<uint16_t>(m.port);
-  options.isServer = keep;
-  options.waitWorkers = false;
-  options.timeout = kConnecting;
-  try {
-    return c10::make_intrusive<c10d::PrefixStore>("cornernet/" + m.prefix, c10::make_intrusive<c10d::TCPStore>(m.address, options));
-  } catch (const std::exception& error) {
-    const std::string place = m.address + ":" + std::to_string(m.port);
-    fail((keep ? "rank 0 can't listen at " : "the others' meeting point can't be used at ") + place + ": " + first_line(error.what()));
-  }
-}
 
 /// Wakes who waits, now and then too, to look whether it still makes sense. (Waiting for a time wants a newer glibc than prebuilt addons may.)
 struct Bell {
