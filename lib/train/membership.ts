@@ -1,9 +1,9 @@
 // Who trains one network together: processes, as torchrun's variables say it, and devices of a process.
 import { randomUUID } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
 
 import { CornerNetError } from '../errors.js';
 import { everyCuda } from '../every-cuda.js';
+import { freePort } from '../free-port.js';
 import type { NativeMembership } from '../native.js';
 import type { Device } from '../options/values.js';
 
@@ -65,17 +65,6 @@ export function devicesOf(device: string, environment: Environment): Device[] {
     refuse("starts several processes on this machine, each of which would take every GPU: with device 'cuda' each has one");
   }
   return everyCuda();
-}
-
-/** One that nobody listens at now. */
-function freePort(): Promise<number> {
-  return new Promise((found, failed) => {
-    const server = createServer().on('error', failed);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => found(port));
-    });
-  });
 }
 
 /**

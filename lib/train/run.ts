@@ -81,8 +81,8 @@ interface Shared {
   readonly threads: number | undefined;
   /** Where average precision is measured. */
   readonly validatesOn: Device;
-  /** Read when the first asks for it. */
-  readonly material: () => Promise<Material>;
+  /** What there is to learn, and how: read when the first asks for it. */
+  readonly task: () => Promise<{ readonly material: Material; readonly plan: TrainPlan }>;
 }
 
 /** One start of a training, or of one device's part of it: the first of all devices alone keeps the folder, measures and tells. */
@@ -136,8 +136,7 @@ class TrainRun {
   async #fromMaterial(): Promise<TrainSummary> {
     const { output } = this.#options;
     if (this.#leads) await checkFolder(output, this.#files);
-    const material = await this.#shared.material();
-    const plan = await planOf(this.#options, material.pictures.length, this.#peers?.processes);
+    const { material, plan } = await this.#shared.task();
     const config = configOf(plan, material.classes);
     const isBegun = this.#leads && existsSync(this.#files.config);
     if (isBegun) compareConfig(output, await readConfig(this.#files.config, 'ERR_JOB'), config);
@@ -350,13 +349,17 @@ export async function trainOn(devices: readonly Device[], options: TrainOptions,
   const failed = new AbortController();
   const signal = AbortSignal.any([failed.signal, ...(controls.signal ? [controls.signal] : [])]);
   const say = (memberships[0]?.rank ?? 0) === 0 ? controls.onMessage : undefined;
-  let material: Promise<Material> | undefined;
+  const readTask = async (): ReturnType<Shared['task']> => {
+    const material = await readMaterial(options, say ?? (() => undefined));
+    return { material, plan: await planOf(options, material.pictures.length, memberships[0]?.processes) };
+  };
+  let task: ReturnType<Shared['task']> | undefined;
   const shared: Shared = {
     ...{ options, controls: { ...controls, signal } },
     threads: isAlone ? options.threads : Math.max(1, Math.floor((options.threads ?? loadNative().buildInfo().cores) / devices.length)),
     // A detector has LibTorch's settings of the whole process as it needs them, also for the steps of other devices.
     validatesOn: isAlone ? device : 'cpu',
-    material: () => (material ??= readMaterial(options, say ?? (() => undefined))),
+    task: () => (task ??= readTask()),
   };
   const run = async (one: Device, i: number): Promise<TrainSummary> => {
     try {

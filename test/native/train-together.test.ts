@@ -8,7 +8,7 @@ import { deserialize } from 'node:v8';
 
 import { fixtures, root } from '../environment.js';
 import { runNode } from '../support/child.js';
-import { freePort } from '../support/port.js';
+import { freePort } from '../../lib/free-port.js';
 import { trainAs, type TrainedAs, type TrainPictures, type TrainSetting } from '../support/train-as.js';
 
 type Trained = Pick<TrainedAs, 'steps' | 'gradients' | 'tensors'>;

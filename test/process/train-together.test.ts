@@ -13,7 +13,7 @@ import { trainOn } from '../../lib/train/run.js';
 import { skipWithoutGpu } from '../environment.js';
 import { until } from '../support/batch.js';
 import { cornernet, type Ended } from '../support/child.js';
-import { freePort } from '../support/port.js';
+import { freePort } from '../../lib/free-port.js';
 import { digestOf, logOf, smallFlags, smallPictures, writeSmallAnnotations } from '../support/small-training.js';
 
 describe('cornernet train, several processes', function () {

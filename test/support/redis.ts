@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { Unavailable, orSkip } from '../environment.js';
 import { until } from './batch.js';
-import { freePort } from './port.js';
+import { freePort } from '../../lib/free-port.js';
 
 export class RedisServer {
   readonly port: number;
