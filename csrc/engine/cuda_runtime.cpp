@@ -219,7 +219,7 @@ std::shared_ptr<DeviceRuntime> runtime_of(at::Device device) {
 
 std::shared_ptr<DeviceRuntime> runtime_of(at::Device device) {
   if (device.is_cpu()) return nullptr;
-  throw Error(ErrorCode::Device, "this build has no CUDA side");
+  throw Error(ErrorCode::Device, kNoCudaSide);
 }
 
 #endif

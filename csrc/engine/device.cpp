@@ -89,8 +89,8 @@ bool built_with_cuda() { return false; }
 std::string cuda_version() { return ""; }
 int cudnn_version() { return 0; }
 int cuda_device_count() { return 0; }
-CudaDevice cuda_device(int) { throw Error(ErrorCode::Device, "this build has no CUDA side"); }
-std::string cuda_card(int) { throw Error(ErrorCode::Device, "this build has no CUDA side"); }
+CudaDevice cuda_device(int) { throw Error(ErrorCode::Device, kNoCudaSide); }
+std::string cuda_card(int) { throw Error(ErrorCode::Device, kNoCudaSide); }
 
 #endif
 
@@ -109,7 +109,7 @@ int device_index(const std::string& name) {
 
 /// Empty when CUDA device `index` can be used, else why not.
 std::string cuda_obstacle(int index) {
-  if (!built_with_cuda()) return "this build has no CUDA side (cornernet doctor says what is missing)";
+  if (!built_with_cuda()) return kNoCudaSide + std::string(" (cornernet doctor says what is missing)");
   const int count = cuda_device_count();
   if (count == 0) return "no CUDA device was found (is the NVIDIA driver installed and a GPU visible?)";
   if (index >= count) return "cuda:" + std::to_string(index) + " was asked for, but this process sees " + std::to_string(count) + " CUDA device(s)";

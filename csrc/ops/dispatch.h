@@ -38,7 +38,7 @@ inline void check_supported(const at::Tensor& tensor, const std::string& what) {
   const std::string device = tensor.device().str();
   if (!tensor.is_cpu() && !tensor.is_cuda()) throw Error(ErrorCode::Input, what + ": device " + device + " is not supported");
 #ifndef CORNERNET_CUDA
-  if (tensor.is_cuda()) throw Error(ErrorCode::Device, what + ": this build has no CUDA side");
+  if (tensor.is_cuda()) throw Error(ErrorCode::Device, what + ": " + kNoCudaSide);
 #endif
   const at::ScalarType type = tensor.scalar_type();
   if (type == at::kFloat || type == at::kHalf || type == at::kBFloat16 || (type == at::kDouble && tensor.is_cpu())) return;

@@ -30,6 +30,9 @@ inline void require(bool holds, ErrorCode code, const char* sentence) {
 
 [[noreturn]] inline void refuse_checkpoint(const std::string& sentence) { throw Error(ErrorCode::Checkpoint, sentence); }
 
+/// Why nothing can be done on a GPU where the addon was built without nvcc or for a CPU build of LibTorch.
+constexpr const char* kNoCudaSide = "this build has no CUDA side";
+
 /// What is given to an operator, whose errors begin with its name.
 struct InputOf {
   const char* name;
