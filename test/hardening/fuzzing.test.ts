@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 
-import { fuzzing, skipUnlessAsked } from './fuzzing.js';
+import { fuzzing, skipUnlessAsked } from './beside.js';
 
 describe('fuzzing', function () {
   this.timeout(40 * 60_000);

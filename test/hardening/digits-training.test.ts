@@ -1,0 +1,20 @@
+// The demo's network from nothing, by a tenth of the training that makes it.
+import { strict as assert } from 'node:assert';
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import type { TrainSummary } from '../../lib/train.js';
+import { skipUnlessAsked, trainingOfDigits } from './beside.js';
+
+describe('training of the digits', function () {
+  this.timeout(40 * 60_000);
+
+  it('a tenth of it finds digits', async function () {
+    skipUnlessAsked(this);
+    const { best, bestAP } = JSON.parse((await trainingOfDigits()).trim().split('\n').at(-1) as string) as TrainSummary;
+    assert.ok(best !== null && bestAP !== null);
+    console.log(`      AP ${bestAP.toFixed(3)}`);
+    await rm(dirname(best), { recursive: true });
+    assert.ok(bestAP > 0.2);
+  });
+});
