@@ -15,7 +15,7 @@ describe('training of the digits', function () {
     assert.ok(best !== null && bestAP !== null);
     console.log(`      AP ${bestAP.toFixed(3)}`);
     await rm(dirname(best), { recursive: true });
-    // 0.157 here; the whole training had 0.08 after half as many steps, and what learns nothing has 0.
-    assert.ok(bestAP > 0.08);
+    // 0.157 with this seed and 0.213 with another, so that rounding, which differs between processors, may move it as far; what learns nothing has 0.
+    assert.ok(bestAP > 0.05);
   });
 });
