@@ -79,6 +79,9 @@ const Registration addends("conv: what a fused kernel multiplies by zero is memo
 const Registration meanings("errors: LibTorch's words are told apart in one place", [] {
   const auto code_of = [](const std::string& what) { return error_of(what).code(); };
   check(code_of("CUDA out of memory. Tried to allocate 20.00 MiB") == ErrorCode::OutOfMemory, "CUDA's memory");
+  check(code_of("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`") == ErrorCode::OutOfMemory, "cuBLAS' memory");
+  check(code_of("cuDNN error: CUDNN_STATUS_ALLOC_FAILED") == ErrorCode::OutOfMemory, "cuDNN's memory");
+  check(code_of("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED") == ErrorCode::OutOfMemory, "cuDNN 9's memory");
   check(code_of("[enforce fail] DefaultCPUAllocator: can't allocate memory") == ErrorCode::OutOfMemory, "the CPU's memory");
   check(code_of("could not create a primitive") == ErrorCode::OutOfMemory, "oneDNN's memory");
   check(code_of("could not create a primitive descriptor for a convolution") == ErrorCode::Internal, "what oneDNN can't compute");
