@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 #include "checkpoint/python_literal.h"
 
@@ -78,9 +79,15 @@ void read_normalisation(const Literal& config, Normalisation& normalisation) {
 void read_nms(const Literal* stated, SoftNmsOptions& nms) {
   const Literal* type = find(stated, "type", Kind::String);
   if (!type) return;
-  if (type->text == "nms") {
-    nms.method = SoftNmsMethod::Naive;
-  } else if (type->text == "soft_nms") {
+  if (type->text == "nms") {  // mmcv's drops what overlaps more than the threshold, soft_nms what overlaps as much; and it has no least score
+    read(stated, "iou_threshold", nms.iou_threshold);
+    nms = {.method = SoftNmsMethod::Naive,
+           .iou_threshold = std::nextafter(nms.iou_threshold, 2.f),
+           .min_score = std::numeric_limits<float>::min(),
+           .max_per_image = nms.max_per_image};
+    return;
+  }
+  if (type->text == "soft_nms") {
     // What mmcv's soft_nms takes where the configuration is silent.
     const Literal* method = find(stated, "method", Kind::String);
     nms.method = soft_nms_method(method ? method->text : "linear").value_or(nms.method);

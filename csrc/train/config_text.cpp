@@ -55,8 +55,7 @@ std::string quoted(const std::string& text) {
 const char* python(bool value) { return value ? "True" : "False"; }
 
 std::string nms_text(const SoftNmsOptions& nms) {
-  if (nms.method == SoftNmsMethod::Naive) return "dict(type='nms', iou_threshold=" + text(nms.iou_threshold) + ")";
-  const std::string method = nms.method == SoftNmsMethod::Linear ? "linear" : "gaussian";
+  const std::string method = nms.method == SoftNmsMethod::Naive ? "naive" : nms.method == SoftNmsMethod::Linear ? "linear" : "gaussian";
   return "dict(type='soft_nms', iou_threshold=" + text(nms.iou_threshold) + ", sigma=" + text(nms.sigma) + ", min_score=" + text(nms.min_score) +
          ", method='" + method + "')";
 }

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "ops/soft_nms.h"
 #include "test.h"
 
 using namespace cornernet;
@@ -66,6 +67,12 @@ model = dict(test_cfg={'corner_topk': 50, 'max_per_img': 20, 'nms': dict(type='s
   check(settings.nms.method == SoftNmsMethod::Linear && settings.nms.sigma == 0.25f && settings.nms.min_score == 0.01f &&
             settings.nms.iou_threshold == 0.3f,
         "soft-NMS is another");
+});
+
+const Registration plain_nms("config: mmcv's plain nms keeps what overlaps by just its threshold, and any score", [] {
+  const SoftNmsOptions options = parse_config("test_cfg = dict(corner_topk=9, nms=dict(type='nms', iou_threshold=0.5))").options.nms;
+  const auto kept = soft_nms({{0, 0, 10, 10, 0.9f, 0}, {0, 0, 10, 5, 1e-5f, 0}, {0, 0, 10, 5.01f, 0.5f, 0}}, options);
+  check(kept.size() == 2 && kept[1].score == 1e-5f, kept.size(), " boxes are kept");
 });
 
 const Registration silent("config: what says nothing, or nothing readable, leaves the published settings", [] {
