@@ -1,5 +1,6 @@
 #include "engine/forward_graphs.h"
 
+#include "engine/guarded.h"
 #include "runtime/error.h"
 
 namespace cornernet {
@@ -22,6 +23,15 @@ void ForwardGraphs::count(int64_t reserved_bytes) {
   reserved_bytes_ = reserved_bytes;
 }
 
+void ForwardGraphs::count_if_empty() {
+  if (empty()) count(0);
+}
+
+void ForwardGraphs::forget(const Sizes& sizes) {
+  graphs_.erase(sizes);
+  count_if_empty();
+}
+
 const ForwardGraphs::Graph* ForwardGraphs::find(const Sizes& sizes) {
   const auto* const found = graphs_.find(sizes);
   return found == nullptr ? nullptr : found->get();
@@ -30,29 +40,28 @@ const ForwardGraphs::Graph* ForwardGraphs::find(const Sizes& sizes) {
 std::string ForwardGraphs::record(const at::Tensor& input, const Forward& forward) {
   DeviceRuntime& runtime = *calls_.runtime();
   graphs_.make_room();
-  if (live_ == 0) {  // a pool whose last graph went is not to be used again
-    pool_ = runtime.make_pool();
-    count(0);
-  }
+  count_if_empty();
+  if (empty()) pool_ = runtime.make_pool();  // one whose last graph went is not to be used again
   const int64_t before = runtime.memory().reserved;
   auto graph = std::make_unique<Graph>(live_);
   graph->input = input;
   std::string reason;
+  bool lacks_memory = false;
   try {
-    RecordingSpan span(calls_.runtime(), calls_.stream(), pool_);
-    graph->maps = maps_of(runtime.run(calls_.stream().get(), {input}, [input, forward] { return tensors_of(forward(input)); }));
-    graph->recording = span.end();
+    guarded([&] {
+      RecordingSpan span(calls_.runtime(), calls_.stream(), pool_);
+      graph->maps = maps_of(runtime.run(calls_.stream().get(), {input}, [input, forward] { return tensors_of(forward(input)); }));
+      graph->recording = span.end();
+    });
   } catch (const Error& error) {
     if (error.code() == ErrorCode::Closed) throw;
     reason = error.what();
-  } catch (const c10::Error& error) {
-    reason = error.what_without_backtrace();
-  } catch (const std::exception& error) {
-    reason = error.what();
+    lacks_memory = error.code() == ErrorCode::OutOfMemory;
+    graph.reset();
   }
-  if (!reason.empty()) graph.reset();
-  graphs_.insert(input.sizes().vec(), std::move(graph));
+  if (!lacks_memory) graphs_.insert(input.sizes().vec(), std::move(graph));
   count(reserved_bytes_ + runtime.memory().reserved - before);
+  count_if_empty();
   return reason;
 }
 

@@ -40,10 +40,11 @@ class ForwardGraphs {
   /// False too for what can't be recorded.
   bool wants(const Sizes& sizes) { return graphs_.find(sizes) == nullptr; }
   /// Records `forward(input)`, which must have run for this size before, so that algorithms are chosen. The calling thread has the device to itself.
-  /// Returns the reason why it couldn't be recorded, empty when it was; passes on that the call was given up.
+  /// Returns the reason why it couldn't be recorded, empty when it was, and remembers the size, unless memory was what lacked; passes on that the
+  /// call was given up.
   std::string record(const at::Tensor& input, const Forward& forward);
   /// Lets go of the graph of this size, if there is one: its kernels are no longer the ones to run.
-  void forget(const Sizes& sizes) { graphs_.erase(sizes); }
+  void forget(const Sizes& sizes);
   /// Lets go of every graph and of their memory.
   void clear();
   bool empty() const { return live_ == 0; }
@@ -53,6 +54,8 @@ class ForwardGraphs {
  private:
   /// Recordings' memory is counted as in use by the device's others too.
   void count(int64_t reserved_bytes);
+  /// A pool whose last recording went holds nothing.
+  void count_if_empty();
 
   DeviceCalls& calls_;
   int live_ = 0;

@@ -27,6 +27,9 @@ constexpr int64_t kPeakMaps = 5;
 // Of a map, as cuDNN counts them; whether a batch's largest map has more is a question of its size, not of memory.
 constexpr int64_t kMostElements = std::numeric_limits<int32_t>::max();
 
+// Forwards of a size for whose recording memory lacked, until it is tried again.
+constexpr int64_t kForwardsUnrecorded = 64;
+
 // Sizes that can't be recorded and are said: the reason mostly is the same.
 constexpr size_t kMostWarnings = 4;
 
@@ -151,14 +154,15 @@ bool Predictor::is_measured(const Sizes& sizes) const {
   return found != forwards_of_.end() && found->second == 1;
 }
 
-HeadMaps Predictor::forward(const at::Tensor& input) {
+HeadMaps Predictor::forward(const at::Tensor& input, bool alone) {
   ++forwards_;
   views_ += input.size(0);
   if (input.scalar_type() != dtype_) return compute(input);
   if (forwards_of_.size() == kMostSizes) forwards_of_.clear();
   // The first forward of a size packs weights or searches for algorithms, and takes memory for that.
-  const int64_t before = forwards_of_[input.sizes().vec()]++;
-  return before == 1 ? measure(input) : compute(input);
+  int64_t& count = forwards_of_[input.sizes().vec()];
+  if (count == 1 && !alone) return compute(input);
+  return ++count == 2 ? measure(input) : compute(input);
 }
 
 HeadMaps Predictor::compute(const at::Tensor& input) {
@@ -204,6 +208,7 @@ void Predictor::record_if_due(const Sizes& sizes) {
   const at::Tensor input = at::empty(sizes, at::TensorOptions(dtype_).device(runtime_->device()), at::MemoryFormat::ChannelsLast);
   const RulesInForce in_force(rules(dtype_));
   const std::string reason = graphs_->record(input, [this](const at::Tensor& x) { return network_.forward(x); });
+  if (graphs_->wants(sizes)) forwards_of_[sizes] = -kForwardsUnrecorded;
   if (reason.empty() || warnings_.size() == kMostWarnings) return;
   warnings_.push_back("forwards of " + std::to_string(sizes[0]) + " views of " + std::to_string(sizes[3]) + "x" + std::to_string(sizes[2]) +
                       " pixels are given to " + runtime_->device().str() + " kernel by kernel, as they could not be recorded: " + reason);
@@ -288,7 +293,7 @@ Predictor::Candidates Predictor::start_some(const std::vector<PictureView>& pict
   DecodedViews decoded;
   for (int64_t first = 0; first < input.size(0); first += step) {
     const int64_t count = std::min(step, input.size(0) - first);
-    const HeadMaps maps = forward(input.narrow(0, first, count));
+    const HeadMaps maps = forward(input.narrow(0, first, count), /*alone=*/true);
     lap(clock, kNetwork);
     DecodedViews some = decode_corners(maps, {geometry.begin() + first, geometry.begin() + first + count}, options.decode);
     std::move(some.begin(), some.end(), std::back_inserter(decoded));
@@ -305,7 +310,8 @@ Predictor::Candidates Predictor::start_on_device(const std::vector<PictureView>&
   const at::ScalarType dtype = dtype_for(options);
   const bool usual = dtype == dtype_;
   if (usual) record_if_due(sizes);
-  const DeviceLock::Use use(runtime_->shared().lock, usual && is_measured(sizes) ? DeviceLock::kAlone : DeviceLock::kShared);
+  const bool alone = usual && is_measured(sizes);
+  const DeviceLock::Use use(runtime_->shared().lock, alone ? DeviceLock::kAlone : DeviceLock::kShared);
   DeviceCalls::Call call = calls_->begin(plan, geometry_of(pictures, options.flip), options.decode);
   const auto launch = [&](const ForwardGraphs::Graph& graph) {
     ++forwards_;
@@ -327,7 +333,7 @@ Predictor::Candidates Predictor::start_on_device(const std::vector<PictureView>&
   call.make_input(input);
   lap(clock, kPrepare);
   for (int64_t first = 0; first < input.size(0); first += step) {
-    const HeadMaps maps = forward(input.narrow(0, first, std::min(step, input.size(0) - first)));
+    const HeadMaps maps = forward(input.narrow(0, first, std::min(step, input.size(0) - first)), alone);
     lap(clock, kNetwork);
     call.decode(maps);
     lap(clock, kCorners);
@@ -341,18 +347,19 @@ HeadMaps Predictor::maps(const PictureView& picture, const DetectOptions& option
   views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px), dtype);
   const InputPlan plan = this->plan({picture}, /*flip=*/false, options);
   if (!runtime_) {
-    const HeadMaps maps = forward(make_input(plan, dtype));
+    const HeadMaps maps = forward(make_input(plan, dtype), /*alone=*/true);
     const auto to_fp32 = [](const CornerMaps& of) {
       const auto dense = [](const at::Tensor& map) { return map.to(at::kFloat).contiguous(); };
       return CornerMaps{dense(of.heat), dense(of.emb), dense(of.off)};
     };
     return {to_fp32(maps.tl), to_fp32(maps.br)};
   }
-  const DeviceLock::Use use(runtime_->shared().lock, dtype == dtype_ && is_measured(plan.sizes()) ? DeviceLock::kAlone : DeviceLock::kShared);
+  const bool alone = dtype == dtype_ && is_measured(plan.sizes());
+  const DeviceLock::Use use(runtime_->shared().lock, alone ? DeviceLock::kAlone : DeviceLock::kShared);
   DeviceCalls::Call call = calls_->begin(plan, geometry_of({picture}, false), options.decode);
   const at::Tensor input = empty_input(plan, dtype, runtime_->device());
   call.make_input(input);
-  return call.finish_with(forward(input));
+  return call.finish_with(forward(input, alone));
 }
 
 }  // namespace cornernet

@@ -79,7 +79,8 @@ class Predictor {
   void record_if_due(const Sizes& sizes);
   /// A forward of this size gives figures of its memory, for which the device must do nothing else.
   bool is_measured(const Sizes& sizes) const;
-  HeadMaps forward(const at::Tensor& input);
+  /// `alone`: the device does nothing else meanwhile; what is to be measured waits for that.
+  HeadMaps forward(const at::Tensor& input, bool alone);
   /// The forward, watched.
   HeadMaps measure(const at::Tensor& input);
   HeadMaps compute(const at::Tensor& input);

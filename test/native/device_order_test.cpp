@@ -370,6 +370,45 @@ const OnOneThread memory("device: a forward that lacks memory has another try wi
   refused(ErrorCode::OutOfMemory, [&] { lacking(9); });
 });
 
+const OnOneThread measured("device: a forward is measured only while the device does nothing else", [] {
+  const auto device = std::make_shared<StandIn>();
+  const auto predictor = scene().load(device);
+  int lacking = 2;
+  device->in_forward = [&] { TORCH_CHECK(lacking-- <= 0, "CUDA out of memory"); };
+  const auto run = [&] { predictor->start(scene().pictures(1), scene().options)(); };
+  run();  // two views, twice, of which the second would be measured; then one by one: the second is not the first of its call, which holds the lock
+  check(predictor->forwards() == 4 && device->measured() == 1, device->measured(), " were measured");
+  check_clean(*device, "forwards in the same call");
+});
+
+const OnOneThread again("device: a size for whose recording memory lacked is recorded when there is some", [] {
+  const auto device = std::make_shared<StandIn>();
+  const auto predictor = scene().load(device);
+  device->while_recording = [] { TORCH_CHECK(false, "CUDA out of memory. Tried to allocate 2.00 GiB"); };
+  const auto run = [&](int times) {
+    for (int i = 0; i < times; ++i) predictor->start(scene().pictures(1), scene().options)();
+  };
+  run(20);
+  check(device->launches() == 0 && predictor->warnings().size() == 1, predictor->warnings().size(), " warnings");
+  device->while_recording = nullptr;
+  run(60);
+  check(device->launches() > 0, "it is never recorded");
+  check_clean(*device, "a recording that lacked memory");
+});
+
+const OnOneThread forgotten("device: the memory of a recording that is let go is the next forward's", [] {
+  const auto device = std::make_shared<StandIn>();
+  const auto predictor = scene().load(device, {}, at::kBFloat16);
+  const int64_t one = int64_t{2} * 3 * 127 * 127 * 1000;
+  device->peak_of = [](const at::Tensor& input) { return input.numel() * 1000; };
+  const auto run = [&] { predictor->start(scene().pictures(1), scene().options)(); };
+  for (int i = 0; i < 5; ++i) run();
+  check(device->recorded() == 1, device->recorded(), " recordings were made");
+  device->capacity = one * 7 / 5;      // others fill the device: for the forward there is enough, for half of it beside its recording there is not
+  for (int i = 0; i < 70; ++i) run();  // a stream of one size is searched by and by, for which its recording goes
+  check_clean(*device, "a recording that went");
+});
+
 const OnOneThread recordings("device: recordings leave room for the largest forward so far, and go where a larger one needs theirs", [] {
   const auto device = std::make_shared<StandIn>();
   const auto predictor = scene().load(device);

@@ -69,6 +69,7 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   int64_t capacity = 16'000'000'000;
   std::function<int64_t(const at::Tensor&)> peak_of = [](const at::Tensor&) { return 0; };
   int recorded() const { return recorded_; }
+  int measured() const { return measured_; }
 
   at::Device device() const override { return at::kCPU; }
   SharedDevice& shared() override {
@@ -285,7 +286,10 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
     for (const auto& [pool, bytes] : pool_bytes_) kept += bytes;
     return {capacity - kept, kept, 0, peak_};
   }
-  void count_peak_anew() override { peak_ = 0; }
+  void count_peak_anew() override {
+    peak_ = 0;
+    ++measured_;
+  }
   void release_idle() override {
     const Call call(*this, "idle memory is released");
     report_if_recorded("idle memory is released, which waits for the device,");
@@ -498,7 +502,7 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   std::vector<at::Tensor> kept_;
   uint64_t pools_ = 0;
   int64_t peak_ = 0;
-  int streams_made_ = kDefaultStream + 1, waits_ = 0, launches_ = 0, calls_ = 0, recorded_ = 0;
+  int streams_made_ = kDefaultStream + 1, waits_ = 0, launches_ = 0, calls_ = 0, recorded_ = 0, measured_ = 0;
 };
 
 }  // namespace cornernet::testing
