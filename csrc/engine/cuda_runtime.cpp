@@ -84,11 +84,21 @@ class CudaRuntime final : public DeviceRuntime {
       (void)cudaEventDestroy(event_of(event));
     });
   }
-  void record(Handle event, Handle stream) override { must(cudaEventRecord(event_of(event), stream_of(stream)), "an event can't be recorded"); }
-  void wait(Handle stream, Handle event) override { must(cudaStreamWaitEvent(stream_of(stream), event_of(event), 0), "a stream can't wait"); }
-  void synchronize(Handle event) override { must(cudaEventSynchronize(event_of(event)), "the device failed"); }
-
+  // Any call makes a context on the calling thread's device, which is the first GPU until the thread says otherwise.
+  void record(Handle event, Handle stream) override {
+    const Guard guard(device_);
+    must(cudaEventRecord(event_of(event), stream_of(stream)), "an event can't be recorded");
+  }
+  void wait(Handle stream, Handle event) override {
+    const Guard guard(device_);
+    must(cudaStreamWaitEvent(stream_of(stream), event_of(event), 0), "a stream can't wait");
+  }
+  void synchronize(Handle event) override {
+    const Guard guard(device_);
+    must(cudaEventSynchronize(event_of(event)), "the device failed");
+  }
   bool is_past(Handle event) override {
+    const Guard guard(device_);
     const cudaError_t error = cudaEventQuery(event_of(event));
     if (error == cudaErrorNotReady) (void)cudaGetLastError();
     if (error != cudaErrorNotReady) must(error, "the device failed");
@@ -115,9 +125,11 @@ class CudaRuntime final : public DeviceRuntime {
     at_best([&] { allocator::raw_delete(memory); });
   }
   void upload(void* to, const void* from, size_t bytes, Handle stream) override {
+    const Guard guard(device_);
     must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_of(stream)), "pictures can't be uploaded");
   }
   void download(void* to, const void* from, size_t bytes, Handle stream) override {
+    const Guard guard(device_);
     must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_of(stream)), "results can't be downloaded");
   }
 
@@ -147,7 +159,7 @@ class CudaRuntime final : public DeviceRuntime {
     });
     // Other threads may allocate and wait meanwhile: only this one's calls are watched.
     const cudaError_t error = cudaStreamBeginCapture(stream_of(stream), cudaStreamCaptureModeThreadLocal);
-    if (error == cudaSuccess) return;
+    if (error == cudaSuccess) return mark_recording(*allocator::get(), true);
     leave_pool(pool);
     must(error, "a recording can't begin");
   }
@@ -155,6 +167,7 @@ class CudaRuntime final : public DeviceRuntime {
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t ready = nullptr;
     cudaError_t error = cudaStreamEndCapture(stream_of(stream), &graph);
+    at_best([&] { mark_recording(*allocator::get(), false); });
     at_best([&] { allocator::endAllocateToPool(device_.index(), pool); });
     if (error == cudaSuccess) error = cudaGraphInstantiateWithFlags(&ready, graph, 0);
     if (graph != nullptr) (void)cudaGraphDestroy(graph);
@@ -168,13 +181,18 @@ class CudaRuntime final : public DeviceRuntime {
       (void)cudaStreamEndCapture(stream_of(stream), &graph);
       if (graph != nullptr) (void)cudaGraphDestroy(graph);
     });
+    at_best([&] { mark_recording(*allocator::get(), false); });
     leave_pool(pool);
   }
   void launch(Handle recording, Handle stream) override {
+    const Guard guard(device_);
     must(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), stream_of(stream)), "a recording can't be launched");
   }
   void free_recording(Handle recording, PoolId pool) noexcept override {
-    at_best([&] { (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recording)); });
+    at_best([&] {
+      const Guard guard(device_);
+      (void)cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recording));
+    });
     at_best([&] { allocator::releasePool(device_.index(), pool); });
   }
 
@@ -194,6 +212,14 @@ class CudaRuntime final : public DeviceRuntime {
  private:
   using Guard = c10::cuda::CUDAGuard;
 
+  /// From 2.13 on LibTorch's allocator tells tensors that come from a pool and a stream that is recorded apart: told of the second, it neither frees
+  /// memory nor asks for events, either of which would break the recording. Before, the pool said both.
+  template <typename Allocator>
+  void mark_recording(Allocator& of, bool begins) {
+    if constexpr (requires { of.markCaptureBegin(device_.index()); }) {
+      begins ? of.markCaptureBegin(device_.index()) : of.markCaptureEnd(device_.index());
+    }
+  }
   void leave_pool(PoolId pool) noexcept {
     at_best([&] { allocator::endAllocateToPool(device_.index(), pool); });
     at_best([&] { allocator::releasePool(device_.index(), pool); });

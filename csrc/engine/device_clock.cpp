@@ -1,5 +1,7 @@
 #include "engine/device_clock.h"
 
+#include <c10/core/DeviceGuard.h>
+
 namespace cornernet {
 
 DeviceClock::DeviceClock(c10::Device device) : device_(device) {
@@ -23,6 +25,7 @@ void DeviceClock::lap(size_t key) {
 }
 
 std::vector<double> DeviceClock::milliseconds(size_t keys) {
+  const c10::DeviceGuard guard(device_);  // any thread reads a clock, and would make a context on a device of its own
   std::vector<double> sums(keys, 0.0);
   if (!events_.empty()) events_.back().synchronize();
   for (size_t i = 0; i < keys_.size(); ++i) {
@@ -32,6 +35,7 @@ std::vector<double> DeviceClock::milliseconds(size_t keys) {
       sums[keys_[i]] += events_[i].elapsedTime(events_[i + 1]);
     }
   }
+  events_.clear();
   return sums;
 }
 

@@ -15,7 +15,7 @@ class DeviceClock {
   explicit DeviceClock(c10::Device device);
   /// What the device was given since the last lap counts for `key`.
   void lap(size_t key);
-  /// The sum of the laps of each key below `keys`.
+  /// The sum of the laps of each key below `keys`; once.
   std::vector<double> milliseconds(size_t keys);
   /// The beginning, in milliseconds of CLOCK_MONOTONIC (Node's process.hrtime).
   double begun_ms() const { return std::chrono::duration<double, std::milli>(begun_.time_since_epoch()).count(); }
