@@ -14,6 +14,7 @@
 #include <cuda_runtime_api.h>
 
 #include <sstream>
+#include <string_view>
 #endif
 
 namespace cornernet {
@@ -35,13 +36,14 @@ bool own_code_runs_on(int major, int minor) {
   return false;
 }
 
-/// LibTorch doesn't tell in C++ which architectures it was compiled for; "no kernel image" at the first kernel does.
+/// LibTorch doesn't tell in C++ which architectures it was compiled for; "no kernel image" at the first kernel does. A device that is full or busy
+/// says so to whoever uses it.
 bool libtorch_runs_on(int index) {
   try {
     const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
     return at::ones({1}, at::TensorOptions().device(device)).cpu().item<float>() == 1.f;
-  } catch (const c10::Error&) {
-    return false;
+  } catch (const c10::Error& error) {
+    return std::string_view(error.what_without_backtrace()).find("no kernel image") == std::string_view::npos;
   }
 }
 
@@ -58,7 +60,9 @@ int cudnn_version() {
 
 int cuda_device_count() {
   int count = 0;
-  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  (void)cudaGetLastError();  // else the next check anywhere reports it
+  return 0;
 }
 
 namespace {
@@ -66,6 +70,7 @@ namespace {
 cudaDeviceProp properties_of(int index) {
   cudaDeviceProp properties;
   if (cudaGetDeviceProperties(&properties, index) != cudaSuccess) {
+    (void)cudaGetLastError();
     throw Error(ErrorCode::Device, "the properties of cuda:" + std::to_string(index) + " can't be read");
   }
   return properties;
@@ -143,8 +148,7 @@ void require_int8(c10::Device device) {
 }
 
 c10::ScalarType resolve_precision(const std::string& name, c10::Device device) {
-  const bool native_bf16 = device.is_cpu() ? has_cpu_feature("avx512_bf16") : cuda_device(device.index()).major >= 8;
-  if (name == "auto") return device.is_cuda() ? c10::kHalf : native_bf16 ? c10::kBFloat16 : c10::kFloat;
+  if (name == "auto") return device.is_cuda() ? c10::kHalf : has_cpu_feature("avx512_bf16") ? c10::kBFloat16 : c10::kFloat;
   if (name == "fp32") return c10::kFloat;
   if (name == "fp16") {
     if (device.is_cuda()) return c10::kHalf;
@@ -152,7 +156,7 @@ c10::ScalarType resolve_precision(const std::string& name, c10::Device device) {
   }
   if (name == "bf16") {
     // oneDNN emulates bf16 on AVX-512 CPUs without native support; below that it has none.
-    if (native_bf16 || (device.is_cpu() && has_cpu_feature("avx512f"))) return c10::kBFloat16;
+    if (device.is_cpu() ? has_cpu_feature("avx512f") : cuda_device(device.index()).major >= 8) return c10::kBFloat16;
     throw Error(ErrorCode::Device, device.is_cpu() ? "precision 'bf16' needs a CPU with AVX-512; this one has none: use 'fp32'"
                                                    : "precision 'bf16' needs a GPU of compute capability 8.0 or newer: use 'fp16'");
   }
