@@ -30,11 +30,15 @@ namespace {
 
 /// LibTorch's settings that a forward depends on.
 struct Settings {
+  using Sums = at::CuBLASReductionOption;
+  static constexpr Sums kExact = Sums::DisallowReducedPrecisionAllowSplitK;  // a product's parts are added in fp32
   bool tf32_cudnn, tf32_cublas, deterministic, benchmark;
+  Sums fp16_sums, bf16_sums;
 
   static Settings now() {
     const at::Context& context = at::globalContext();
-    return {context.allowTF32CuDNN(), context.allowTF32CuBLAS(), context.deterministicCuDNN(), context.benchmarkCuDNN()};
+    return {context.allowTF32CuDNN(), context.allowTF32CuBLAS(),          context.deterministicCuDNN(),
+            context.benchmarkCuDNN(), context.allowFP16ReductionCuBLAS(), context.allowBF16ReductionCuBLAS()};
   }
   void apply() const {
     at::Context& context = at::globalContext();
@@ -42,6 +46,8 @@ struct Settings {
     context.setAllowTF32CuBLAS(tf32_cublas);
     context.setDeterministicCuDNN(deterministic);
     context.setBenchmarkCuDNN(benchmark);
+    context.setAllowFP16ReductionCuBLAS(fp16_sums == Sums::AllowReducedPrecisionWithSplitK, fp16_sums <= kExact);
+    context.setAllowBF16ReductionCuBLAS(bf16_sums == Sums::AllowReducedPrecisionWithSplitK, bf16_sums <= kExact);
   }
 };
 
@@ -69,8 +75,8 @@ RulesInForce::RulesInForce(const CudaRules& rules) {
   if (now.holders++ > 0) return;
   now.rules = rules;
   now.before = Settings::now();
-  // PyTorch's own defaults allow TF32 and search for no algorithm.
-  Settings{rules.tf32, rules.tf32, rules.deterministic, rules.search && !rules.deterministic}.apply();
+  // PyTorch's own defaults allow TF32, add a product's parts in 16 bits and search for no algorithm.
+  Settings{rules.tf32, rules.tf32, rules.deterministic, rules.search && !rules.deterministic, Settings::kExact, Settings::kExact}.apply();
 }
 
 RulesInForce::~RulesInForce() {

@@ -7,8 +7,9 @@
 
 namespace cornernet {
 
-/// One for each device. While a stream is recorded, another detector's allocations, loads and searches for algorithms would end the recording: they
-/// synchronise the device. Whoever waits to record goes before those who come later, or a busy device would never be recorded on.
+/// One for each device. While a stream is recorded, another detector's tensors would come from the recording's pool, and its searches for algorithms
+/// synchronise the device, which may break the recording; and what a forward takes is measured for the device as a whole. Whoever waits to record
+/// goes before those who come later, or a busy device would never be recorded on.
 class DeviceLock {
  public:
   enum Kind { kShared, kAlone };

@@ -18,7 +18,8 @@ std::optional<at::Tensor> finite_addend(const at::Tensor& x, at::IntArrayRef siz
 class PackedConv {
  public:
   PackedConv() = default;
-  /// weight: [out, in, k, k] with odd k; bias: [out]. Both are cast to `dtype` (oneDNN and cuDNN accumulate in fp32).
+  /// weight: [out, in, k, k] with odd k; bias: [out]. Both are cast to `dtype` (oneDNN and cuDNN accumulate in fp32, and cuBLAS under
+  /// engine/device_lock.h's rules).
   PackedConv(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, at::ScalarType dtype, at::Device device);
 
   /// The same with outputs that are 0 behind its own, up to a multiple. Before the first run.
