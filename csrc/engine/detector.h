@@ -126,7 +126,7 @@ struct BuildInfo {
   std::string libtorch_version;
   bool cuda = false;                      // this build has the CUDA side
   std::string cuda_version;               // LibTorch's
-  std::vector<std::string> cpu_features;  // "avx2", "avx512f", "avx512_bf16", "amx_bf16"
+  std::vector<std::string> cpu_features;  // as runtime/machine.h names them
   int cores = 0;                          // affinity and cgroup quota
 };
 BuildInfo build_info();

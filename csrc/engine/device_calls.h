@@ -1,4 +1,4 @@
-// Calls to a GPU around a network's forward: pictures up, the network's input, and the candidates back, through a small ring of slots.
+// Calls to a GPU around a network's forward: pictures up, the network's input, and the candidates back, through slots that are used again.
 #pragma once
 #include <cstddef>
 #include <functional>

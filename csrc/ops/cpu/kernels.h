@@ -46,7 +46,7 @@ void winograd_result(const at::Tensor& points, const TiledMap& map, int64_t firs
 /// Fills every element; `input` is channels-last.
 void make_input(const std::vector<PictureJob>& pictures, const LevelTable& table, const InputView& view, at::Tensor& input);
 
-/// Maps that live on another device are copied here first.
+/// Of maps on the CPU.
 DecodedViews decode_corners(const HeadMaps& maps, const std::vector<ViewGeometry>& views, const DecodeOptions& options);
 
 }  // namespace cornernet::cpu
