@@ -9,8 +9,8 @@ const { openToAll, privateFolder } = require('./trusted.js');
 const { VARIANTS } = require('./variant.js');
 
 const OLDEST = [2, 11];
-const NEWEST = [2, 13];
-const SUPPORTED = '2.11 to 2.13';
+const NEWEST = [2, 14];
+const SUPPORTED = '2.11 to 2.14';
 
 /** @typedef {{ folder: string, version: string, variant: string, source: 'LIBTORCH' | 'Python' | 'cache' }} Libtorch variant is cpu, cu126, ... */
 

@@ -48,9 +48,9 @@ describe('choosing a build of LibTorch', () => {
     });
   }
 
-  it('supports 2.11 to 2.13', () => {
+  it('supports 2.11 to 2.14', () => {
     assert.deepEqual(
-      ['2.10.1', '2.11.0', '2.12.3', '2.13.0', '2.14.0', '3.11.0', '1.13.0'].map((version) => isSupported(version)),
+      ['2.10.1', '2.11.0', '2.12.3', '2.14.1', '2.15.0', '3.11.0', '1.13.0'].map((version) => isSupported(version)),
       [false, true, true, true, false, false, false],
     );
   });
