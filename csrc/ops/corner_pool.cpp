@@ -1,6 +1,5 @@
 #include "ops/corner_pool.h"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
 #include <string>
@@ -28,17 +27,10 @@ void check_pair(const at::Tensor& a, const at::Tensor& b) {
                    "both inputs must agree in shape, dtype and device");
 }
 
-/// Some channels of a wider channels-last map, which CUDA's kernels read where they are.
-bool is_slice(const at::Tensor& x) {
-  return x.is_cuda() && x.size(1) > 1 && x.stride(1) == 1 && x.stride(3) > x.size(1) && x.stride(2) == x.size(3) * x.stride(3) &&
-         x.stride(0) == x.size(2) * x.stride(2);
-}
-
 PairView pair_view(const at::Tensor& x, bool reverse_rows, bool reverse_columns) {
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
-  if (is_slice(x)) return {n, h, w, c, reverse_rows, reverse_columns, x.stride(3)};
-  if (channels_last(x)) return {n, h, w, c, reverse_rows, reverse_columns, c};
-  return {n * c, h, w, 1, reverse_rows, reverse_columns, 1};
+  if (channels_last(x)) return {n, h, w, c, reverse_rows, reverse_columns};
+  return {n * c, h, w, 1, reverse_rows, reverse_columns};
 }
 
 ScanView scan_view(const at::Tensor& x, Direction direction) {
@@ -79,18 +71,15 @@ struct OrderedPair {
   at::Tensor vertical, horizontal;
   PairView view;
   bool swapped;
-  at::MemoryFormat format;  // of the result
 };
 
 OrderedPair ordered(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b) {
   kPooling.require(vertical(direction_a) != vertical(direction_b), "a pair needs one vertical and one horizontal direction");
   const bool swapped = !vertical(direction_a);
-  const bool sliced = is_slice(first) && is_slice(second) && first.stride(3) == second.stride(3);
-  const at::MemoryFormat format = sliced ? at::MemoryFormat::ChannelsLast : format_of(first);
-  const auto readable = [&](const at::Tensor& x) { return sliced ? x : x.contiguous(format); };
-  const at::Tensor a = readable(swapped ? second : first), b = readable(swapped ? first : second);
+  const at::MemoryFormat format = format_of(first);
+  const at::Tensor a = (swapped ? second : first).contiguous(format), b = (swapped ? first : second).contiguous(format);
   const PairView view = pair_view(a, backwards(swapped ? direction_b : direction_a), backwards(swapped ? direction_a : direction_b));
-  return {a, b, view, swapped, format};
+  return {a, b, view, swapped};
 }
 
 }  // namespace
@@ -99,7 +88,7 @@ at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, cons
   check_pair(first, second);
   const OrderedPair pair = ordered(first, direction_a, second, direction_b);
   const at::Tensor &a = pair.vertical, &b = pair.horizontal;
-  at::Tensor y = at::empty(a.sizes(), a.options(), pair.format);
+  at::Tensor y = at::empty_like(a);
   return run_where(
       y,
       [&](auto scalar, void* stream) {

@@ -17,22 +17,16 @@ constexpr T running_max(T maximum, T value) {
 }
 
 /// `outer` blocks of `length` rows of `inner` neighbouring elements; the scan runs over the rows, backwards when `reverse`. NCHW: vertical (N*C, H,
-/// W), horizontal (N*C*H, W, 1). Channels-last: vertical (N, H, W*C), horizontal (N*H, W, C). What is read may be some channels of a wider map: its
-/// positions, of `channels` neighbours, lie `pixel` elements apart. The result is dense.
+/// W), horizontal (N*C*H, W, 1). Channels-last: vertical (N, H, W*C), horizontal (N*H, W, C).
 struct ScanView {
   int64_t outer, length, inner;
   bool reverse;
-  int64_t channels, pixel;
-
-  constexpr bool dense() const { return pixel == channels; }
 };
 
-/// How the two scans of a pair lie in memory: `batch` planes of height x width positions of `channels` neighbours (NCHW: batch N*C, one channel);
-/// positions of both that are read lie `pixel` elements apart, as above.
+/// How the two scans of a pair lie in memory: `batch` planes of height x width positions of `channels` neighbours (NCHW: batch N*C, one channel).
 struct PairView {
   int64_t batch, height, width, channels;
   bool reverse_rows, reverse_columns;
-  int64_t pixel;
 };
 
 /// The two poolings of a pair as scans of their own.
@@ -41,8 +35,8 @@ struct PairScans {
 };
 
 constexpr PairScans scans_of(const PairView& view) {
-  return {{view.batch, view.height, view.width * view.channels, view.reverse_rows, view.channels, view.pixel},
-          {view.batch * view.height, view.width, view.channels, view.reverse_columns, view.channels, view.pixel}};
+  return {{view.batch, view.height, view.width * view.channels, view.reverse_rows},
+          {view.batch * view.height, view.width, view.channels, view.reverse_columns}};
 }
 
 }  // namespace cornernet

@@ -28,7 +28,7 @@ constexpr LaneOrder kOrders[] = {LaneOrder::Ascending, LaneOrder::Descending};
 PairView pair_view(const at::Tensor& x, const Layout& layout, Direction vertical, Direction horizontal) {
   const int64_t n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
   const bool last = layout.format == at::MemoryFormat::ChannelsLast;
-  return {last ? n : n * c, h, w, last ? c : 1, is_backwards(vertical), is_backwards(horizontal), last ? c : 1};
+  return {last ? n : n * c, h, w, last ? c : 1, is_backwards(vertical), is_backwards(horizontal)};
 }
 
 ScanView scan_view(const at::Tensor& x, const Layout& layout, Direction direction) {
@@ -115,44 +115,6 @@ void check_tiles() {
   }
 }
 
-/// Both inputs as channels of one wider map, read by the fused kernel and by the two scans that take its place.
-template <cuda::Scalar kScalar, int kLanes>
-void check_slices(const std::vector<int64_t>& shape, Content content) {
-  const int64_t c = shape[1];
-  const at::Tensor wide =
-      make_values({shape[0], 3 * c, shape[2], shape[3]}, content, 51).to(torch_type<kScalar>()).contiguous(at::MemoryFormat::ChannelsLast);
-  const at::Tensor a = wide.narrow(1, c, c), b = wide.narrow(1, 2 * c, c), like = a.contiguous(at::MemoryFormat::ChannelsLast);
-  CanaryMemory<kScalar> from(wide);
-  for (const Direction vertical : {Direction::Top, Direction::Bottom}) {
-    for (const Direction horizontal : {Direction::Left, Direction::Right}) {
-      PairView view = pair_view(like, kLayouts[1], vertical, horizontal);
-      view.pixel = 3 * c;
-      const at::Tensor expected = naive_pair(a, vertical, b, horizontal);
-      using Tile = typename cuda::PairTiles<typename Element<kScalar>::Raw>::Narrow;
-      CanaryMemory<kScalar> fused(like), scanned(like);
-      const int threads = static_cast<int>(cuda::pair_threads<Tile>(view.width));
-      HostBlock block(threads, cuda::pair_shared_bytes<Tile>(threads), LaneOrder::Ascending);
-      block.run(static_cast<unsigned>(view.batch * cuda::pair_slices<Tile>(view.channels)),
-                [&](HostContext& context) { cuda::pool_pair<kScalar, Tile>(context, from.data() + c, from.data() + 2 * c, fused.data(), view); });
-      check_same(fused.tensor("slices"), expected, "slices, fused");
-      const PairScans scans = scans_of(view);
-      run_scan<kScalar, kLanes, false>(from.data() + c, scanned.data(), scans.vertical, 2, LaneOrder::Descending);
-      run_scan<kScalar, kLanes, true>(from.data() + 2 * c, scanned.data(), scans.horizontal, 2, LaneOrder::Descending);
-      check_same(scanned.tensor("slices"), expected, "slices by " + std::to_string(kLanes));
-    }
-  }
-}
-
-template <cuda::Scalar kScalar>
-void check_all_slices() {
-  for (const Content content : {Content::Random, Content::Nan}) {
-    for (const auto& shape : std::vector<std::vector<int64_t>>{{2, 8, 5, 9}, {1, 36, 3, 7}}) {
-      check_slices<kScalar, 1>(shape, content);
-      check_slices<kScalar, 4>(shape, content);
-    }
-  }
-}
-
 template <cuda::Scalar kScalar>
 void check_backward_bodies() {
   for (const Layout& layout : kLayouts) {
@@ -197,8 +159,6 @@ const OnEveryScalar scans("corner_pool: the CUDA scans' bodies on the CPU equal 
                           []<cuda::Scalar kScalar> { check_scan_bodies<kScalar>(); });
 const OnEveryScalar tiles("corner_pool: the fused CUDA pair's body on the CPU equals the definition",
                           []<cuda::Scalar kScalar> { check_tiles<kScalar>(); });
-const OnEveryScalar slices("corner_pool: the CUDA bodies read channels of a wider map where they are",
-                           []<cuda::Scalar kScalar> { check_all_slices<kScalar>(); });
 const OnEveryScalar backward("corner_pool: the CUDA backward bodies on the CPU equal the definition",
                              []<cuda::Scalar kScalar> { check_backward_bodies<kScalar>(); });
 

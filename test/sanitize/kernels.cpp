@@ -162,7 +162,7 @@ void check_pair(int64_t batch, int64_t height, int64_t width, int64_t channels) 
   using Raw = typename Element<kScalar>::Raw;
   auto a = drawn<kScalar>(batch * height * width * channels), b = drawn<kScalar>(a.count());
   for (const bool reverse : {false, true}) {
-    const PairView view{batch, height, width, channels, reverse, !reverse, channels};
+    const PairView view{batch, height, width, channels, reverse, !reverse};
     const PairScans scans = scans_of(view);
     const std::vector<float> down = pooled<kScalar>(a, scans.vertical), across = pooled<kScalar>(b, scans.horizontal);
     const int threads = static_cast<int>(pair_threads<Tile>(width));

@@ -43,9 +43,7 @@ CORNERNET_DEVICE void scan_columns(Context& context, const Raw* x, const Raw* ad
   const int lane = context.thread() % kWarp, warp = context.thread() / kWarp, warps = context.threads() / kWarp;
   const int64_t strips = (view.inner + kWarp * kLanes - 1) / (kWarp * kLanes);
   const int64_t column = (context.block() % strips * kWarp + lane) * kLanes;
-  const int64_t block = context.block() / strips * view.length, x_row = view.inner / view.channels * view.pixel;
-  const int64_t step = view.reverse ? -view.inner : view.inner, x_step = view.reverse ? -x_row : x_row;
-  const Raw* const x_column = x + column / view.channels * view.pixel + column % view.channels;
+  const int64_t block = context.block() / strips * view.length, step = view.reverse ? -view.inner : view.inner;
   const bool inside = column < view.inner;
   Lanes* const totals = reinterpret_cast<Lanes*>(context.shared());
   float carry[kLanes];
@@ -55,14 +53,12 @@ CORNERNET_DEVICE void scan_columns(Context& context, const Raw* x, const Raw* ad
   int buffer = 0;
   for (int64_t chunk = 0; chunk < view.length; chunk += warps * kColumnRows, buffer ^= 1) {
     const int64_t first = chunk + warp * kColumnRows;
-    const int64_t first_row = block + (view.reverse ? view.length - 1 - first : first);
-    const Raw* const from = x_column + first_row * x_row;
-    const int64_t start = first_row * view.inner + column;
+    const int64_t start = (block + (view.reverse ? view.length - 1 - first : first)) * view.inner + column;
     Lanes rows[kColumnRows];
 #pragma unroll
     for (int r = 0; r < kColumnRows; ++r) {
       if (inside && first + r < view.length) {
-        rows[r] = load_pack<kLanes>(from + r * x_step);
+        rows[r] = load_pack<kLanes>(x + start + r * step);
       } else {
 #pragma unroll
         for (int l = 0; l < kLanes; ++l) rows[r].set(l, E::store(lowest()));

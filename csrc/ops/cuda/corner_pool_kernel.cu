@@ -46,10 +46,9 @@ LaunchStatus launch_rows(const Raw* x, const Raw* addend, Raw* y, const ScanView
 }
 
 template <typename Raw>
-bool packs_fit(const ScanView& view, int64_t neighbours, int lanes, const Raw* x, const Raw* addend, const Raw* y) {
+bool packs_fit(int64_t neighbours, int lanes, const Raw* x, const Raw* addend, const Raw* y) {
   const int64_t bytes = sizeof(Raw) * lanes;
-  const bool whole = view.dense() || (view.channels % lanes == 0 && view.pixel % lanes == 0);
-  return whole && neighbours % lanes == 0 && aligned_to(x, bytes) && aligned_to(addend, bytes) && aligned_to(y, bytes);
+  return neighbours % lanes == 0 && aligned_to(x, bytes) && aligned_to(addend, bytes) && aligned_to(y, bytes);
 }
 
 /// The widest packs that are aligned; narrower ones, down to 4 bytes, where wide ones would leave lanes or multiprocessors idle.
@@ -58,7 +57,7 @@ LaunchStatus scan_by_columns(const Raw* x, const Raw* addend, Raw* y, const Scan
   if constexpr (kLanes > 1) {
     constexpr int64_t kStrip = kWarp * kLanes;
     const bool busy = view.inner >= kStrip && view.outer * ceil_div(view.inner, kStrip) >= 2 * multiprocessors();
-    if (!packs_fit(view, view.inner, kLanes, x, addend, y) || (!busy && sizeof(Raw) * kLanes > 4)) {
+    if (!packs_fit(view.inner, kLanes, x, addend, y) || (!busy && sizeof(Raw) * kLanes > 4)) {
       return scan_by_columns<kScalar, kAdd, kLanes / 2>(x, addend, y, view, stream);
     }
   }
@@ -69,7 +68,7 @@ LaunchStatus scan_by_columns(const Raw* x, const Raw* addend, Raw* y, const Scan
 template <Scalar kScalar, bool kAdd, int kLanes, typename Raw>
 LaunchStatus scan_by_rows(const Raw* x, const Raw* addend, Raw* y, const ScanView& view, void* stream) {
   if constexpr (kLanes > 1) {
-    if (!packs_fit(view, view.length, kLanes, x, addend, y) || view.length <= kWarp * kLanes / 2) {
+    if (!packs_fit(view.length, kLanes, x, addend, y) || view.length <= kWarp * kLanes / 2) {
       return scan_by_rows<kScalar, kAdd, kLanes / 2>(x, addend, y, view, stream);
     }
   }

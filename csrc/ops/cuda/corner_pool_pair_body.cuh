@@ -54,15 +54,17 @@ struct PairRow {
 };
 
 /// A thread's part of every row, counted in positions of its plane, which fit 32 bits, and elements of it too (the launcher sees to both): that
-/// halves the registers they take, and one part serves what is read and what is written, whose positions lie `pixel` elements apart.
+/// halves the registers they take.
 template <typename Tile, typename Raw>
 struct PairPart {
-  int first;  // of its columns, in the first row in scan order
+  int channels;  // elements of a position
+  int first;     // of its columns, in the first row in scan order
   int row_step, column_step;
   int columns;  // how many of its columns lie inside
 
   CORNERNET_DEVICE PairPart(const PairView& view, int64_t channel, int column) {
     const auto width = static_cast<int>(view.width), height = static_cast<int>(view.height);
+    channels = static_cast<int>(view.channels);
     row_step = view.reverse_rows ? -width : width;
     column_step = view.reverse_columns ? -1 : 1;
     first = (view.reverse_rows ? (height - 1) * width : 0) + (view.reverse_columns ? width - 1 - column : column);
@@ -71,18 +73,18 @@ struct PairPart {
   }
 
   /// Row i (in scan order); what lies outside stays as it is. `from` is the thread's first channel in the plane's first position.
-  CORNERNET_DEVICE void read(const Raw* from, int pixel, int i, PairRow<Tile, Raw>& row) const {
-    from += (first + i * row_step) * pixel;
+  CORNERNET_DEVICE void read(const Raw* from, int i, PairRow<Tile, Raw>& row) const {
+    from += (first + i * row_step) * channels;
 #pragma unroll
     for (int p = 0; p < Tile::kPacks; ++p) {
-      if (p < columns) row.packs[p] = load_pack<Tile::kPackSize>(from + p * column_step * pixel);
+      if (p < columns) row.packs[p] = load_pack<Tile::kPackSize>(from + p * column_step * channels);
     }
   }
-  CORNERNET_DEVICE void write(Raw* to, int pixel, int i, const PairRow<Tile, Raw>& row) const {
-    to += (first + i * row_step) * pixel;
+  CORNERNET_DEVICE void write(Raw* to, int i, const PairRow<Tile, Raw>& row) const {
+    to += (first + i * row_step) * channels;
 #pragma unroll
     for (int p = 0; p < Tile::kPacks; ++p) {
-      if (p < columns) store_pack(to + p * column_step * pixel, row.packs[p]);
+      if (p < columns) store_pack(to + p * column_step * channels, row.packs[p]);
     }
   }
 };
@@ -130,9 +132,9 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
   const int64_t channel = (context.block() % slices * kChannelLanes + channel_lane) * kChannels;
   const int64_t plane = context.block() / slices * view.height * view.width;
   const PairPart<Tile, Raw> part(view, channel, context.thread() / kChannelLanes * kColumns);
-  const int pixel = static_cast<int>(view.pixel), channels = static_cast<int>(view.channels), height = static_cast<int>(view.height);
-  a += plane * view.pixel + channel;
-  b += plane * view.pixel + channel;
+  const int height = static_cast<int>(view.height);
+  a += plane * view.channels + channel;
+  b += plane * view.channels + channel;
   y += plane * view.channels + channel;
   float* const totals = reinterpret_cast<float*>(context.shared());
 
@@ -148,8 +150,8 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
     next_a[r].fill(E::store(lowest()));
     next_b[r].fill(E::store(lowest()));
     if (r >= height) continue;
-    part.read(a, pixel, r, next_a[r]);
-    part.read(b, pixel, r, next_b[r]);
+    part.read(a, r, next_a[r]);
+    part.read(b, r, next_b[r]);
   }
 
   const bool backwards = view.reverse_columns;
@@ -161,8 +163,8 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
       now_a[r] = next_a[r];
       now_b[r] = next_b[r];
       if (i + kRows + r >= height) continue;
-      part.read(a, pixel, i + kRows + r, next_a[r]);
-      part.read(b, pixel, i + kRows + r, next_b[r]);
+      part.read(a, i + kRows + r, next_a[r]);
+      part.read(b, i + kRows + r, next_b[r]);
     }
     // Two buffers make one sync enough: totals of the next rows go where nobody still reads.
     float* const shared = totals + buffer * kRows * warps * kChannelLanes * kChannels;
@@ -189,7 +191,7 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
         before[r][c] = running_max(earlier, before[r][c]);
       }
       sum_row<kScalar, Tile>(now_a[r], now_b[r], vertical, before[r], backwards);
-      part.write(y, channels, i + r, now_a[r]);
+      part.write(y, i + r, now_a[r]);
     }
   }
 }

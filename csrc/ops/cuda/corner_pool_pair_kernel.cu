@@ -25,7 +25,7 @@ template <typename Tile>
 bool suits(const PairView& view) {
   constexpr int64_t kMostElements = int64_t{1} << 31;  // of a plane: PairPart's offsets
   const int64_t threads = pair_threads<Tile>(view.width), blocks = view.batch * pair_slices<Tile>(view.channels);
-  return threads <= kPairThreads && view.height * view.width * view.pixel < kMostElements &&
+  return threads <= kPairThreads && view.height * view.width * view.channels < kMostElements &&
          blocks * threads >= int64_t{kPairBusyThreads} * multiprocessors();
 }
 
@@ -48,9 +48,7 @@ template <Scalar kScalar>
 LaunchStatus launch_pair(const Operands& on, const PairView& view) {
   using Raw = typename Element<kScalar>::Raw;
   using Tiles = PairTiles<Raw>;
-  const auto aligned = [&](int64_t neighbours, int64_t count) {
-    return neighbours % count == 0 && view.pixel % (view.channels > 1 ? count : 1) == 0 && on.aligned(count * sizeof(Raw));
-  };
+  const auto aligned = [&](int64_t neighbours, int64_t count) { return neighbours % count == 0 && on.aligned(count * sizeof(Raw)); };
   if (view.channels > 1) {
     if (!aligned(view.channels, Tiles::Wide::kChannels)) return launch_both(on, kScalar, view);
     const bool many_blocks = view.batch * pair_slices<typename Tiles::Wide>(view.channels) >= 2 * multiprocessors();
