@@ -127,14 +127,8 @@ void check_backward_bodies() {
           const std::string what = name_of(content) + std::string(layout.name) + name_of(direction);
           CanaryMemory<kScalar> from(x), grads(grad), to(x);
           HostBlock block(2 * kWarp, 0, LaneOrder::Ascending);
-          const int64_t lines = view.inner > 1 ? view.outer * view.inner : view.outer * kWarp;
-          block.run(static_cast<unsigned>((lines + 2 * kWarp - 1) / (2 * kWarp)), [&](HostContext& context) {
-            if (view.inner > 1) {
-              cuda::backward_columns<kScalar>(context, grads.data(), from.data(), to.data(), view);
-            } else {
-              cuda::backward_rows<kScalar>(context, grads.data(), from.data(), to.data(), view);
-            }
-          });
+          block.run(static_cast<unsigned>((view.outer * view.inner + 2 * kWarp - 1) / (2 * kWarp)),
+                    [&](HostContext& context) { cuda::scan_backward<kScalar>(context, grads.data(), from.data(), to.data(), view); });
           check_same(to.tensor(what), naive_pool(x, direction, grad), what);
         }
       }

@@ -212,7 +212,7 @@ class HostContext {
   int thread() const { return thread_; }
   int threads() const { return static_cast<int>(owner_.lanes_.size()); }
   CORNERNET_UNSEEN unsigned block() const { return owner_.block_; }
-  /// Orders the block's threads; shuffles and ballots order no memory, as on a GPU.
+  /// Orders the block's threads; shuffles order no memory, as on a GPU.
   void sync() {
 #ifdef __SANITIZE_THREAD__
     __tsan_release(&owner_.block_barrier_);
@@ -242,18 +242,8 @@ class HostContext {
     return exchange(value, thread_ % 32 - lanes);
   }
   template <typename T>
-  T shuffle_down(T value, int lanes) {
-    return exchange(value, thread_ % 32 + lanes);
-  }
-  template <typename T>
   T shuffle(T value, int lane) {
     return exchange(value, lane % 32);
-  }
-  unsigned ballot(bool yes) {
-    unsigned votes = 0;
-    publish(yes ? 1 : 0);
-    for (int lane = 0; lane < 32; ++lane) votes |= static_cast<unsigned>(published(lane)) << lane;
-    return votes;
   }
 
  private:

@@ -4,7 +4,7 @@
 
 namespace cornernet::cuda {
 
-/// One-dimensional blocks of whole warps. Every lane of a warp takes part in a shuffle or ballot, every thread of a block in a sync.
+/// One-dimensional blocks of whole warps. Every lane of a warp takes part in a shuffle, every thread of a block in a sync.
 struct DeviceContext {
   __device__ __forceinline__ int thread() const { return static_cast<int>(threadIdx.x); }
   __device__ __forceinline__ int threads() const { return static_cast<int>(blockDim.x); }
@@ -24,14 +24,9 @@ struct DeviceContext {
     return __shfl_up_sync(0xffffffffu, value, static_cast<unsigned>(lanes));
   }
   template <typename T>
-  __device__ __forceinline__ T shuffle_down(T value, int lanes) const {
-    return __shfl_down_sync(0xffffffffu, value, static_cast<unsigned>(lanes));
-  }
-  template <typename T>
   __device__ __forceinline__ T shuffle(T value, int lane) const {
     return __shfl_sync(0xffffffffu, value, lane);
   }
-  __device__ __forceinline__ unsigned ballot(bool yes) const { return __ballot_sync(0xffffffffu, yes); }
   /// The block's dynamic shared memory, 16-byte aligned.
   __device__ __forceinline__ unsigned char* shared() const {
     extern __shared__ uint4 memory[];

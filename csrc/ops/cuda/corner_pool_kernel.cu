@@ -17,15 +17,9 @@ __global__ void __launch_bounds__(kScanRowsThreads, 1) scan_rows_kernel(const Ra
 }
 
 template <Scalar kScalar, typename Raw = typename Element<kScalar>::Raw>
-__global__ void __launch_bounds__(kBackwardThreads) backward_columns_kernel(const Raw* grad_y, const Raw* x, Raw* grad_x, ScanView view) {
+__global__ void __launch_bounds__(kBackwardThreads) scan_backward_kernel(const Raw* grad_y, const Raw* x, Raw* grad_x, ScanView view) {
   DeviceContext context;
-  backward_columns<kScalar>(context, grad_y, x, grad_x, view);
-}
-
-template <Scalar kScalar, typename Raw = typename Element<kScalar>::Raw>
-__global__ void __launch_bounds__(kBackwardThreads) backward_rows_kernel(const Raw* grad_y, const Raw* x, Raw* grad_x, ScanView view) {
-  DeviceContext context;
-  backward_rows<kScalar>(context, grad_y, x, grad_x, view);
+  scan_backward<kScalar>(context, grad_y, x, grad_x, view);
 }
 
 namespace {
@@ -102,9 +96,7 @@ LaunchStatus corner_pool_backward(const void* grad_y, const void* x, void* grad_
     constexpr Scalar kScalar = decltype(tag)::kScalar;
     using Raw = typename Element<kScalar>::Raw;
     const auto *const from = static_cast<const Raw*>(x), *const grads = static_cast<const Raw*>(grad_y);
-    const bool columns = view.inner > 1;
-    const int64_t blocks = columns ? ceil_div(view.outer * view.inner, kBackwardThreads) : ceil_div(view.outer, kBackwardThreads / kWarp);
-    return start(columns ? backward_columns_kernel<kScalar> : backward_rows_kernel<kScalar>, blocks, kBackwardThreads, 0, stream, grads, from,
+    return start(scan_backward_kernel<kScalar>, ceil_div(view.outer * view.inner, kBackwardThreads), kBackwardThreads, 0, stream, grads, from,
                  static_cast<Raw*>(grad_x), view);
   });
 }
