@@ -1,7 +1,7 @@
 // Fetching a build of LibTorch into the cache: pip's CPU wheel, else the official archive.
 'use strict';
 const { existsSync, readFileSync, readdirSync, writeFileSync } = require('node:fs');
-const { mkdir, mkdtemp, rename, rm, rmdir } = require('node:fs/promises');
+const { chmod, mkdir, mkdtemp, rename, rm, rmdir } = require('node:fs/promises');
 const { join } = require('node:path');
 
 const { say, step } = require('./console.js');
@@ -123,6 +123,7 @@ async function fetchLibtorch(variant) {
     });
     // One that does not load makes room; another set-up may have been quicker, and its result is as good.
     if (existsSync(target) && (await obstacleTo(join(target, 'torch')))) await rm(target, { recursive: true });
+    await chmod(aside, 0o755); // who runs the package need not be who set it up
     await rename(aside, target).catch((error) => {
       if (!existsSync(join(target, 'torch'))) throw error;
     });
