@@ -93,7 +93,17 @@ async function writePage(
   await writeText(file, await evaluationPage({ ...shownThere, images: flags.images, subject, scoreThreshold }));
 }
 
+/** What `--reference` does in its own way, or for no one run. */
+function checkReference({ detections, html, saveDetections, flip }: EvalFlags): void {
+  const flipFlag = flip === false ? '--no-flip' : '--flip';
+  const others = { '--detections': detections, '--html': html, '--save-detections': saveDetections, [flipFlag]: flip };
+  const given = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
+  if (given === undefined) return;
+  throw new CornerNetError('ERR_OPTION', `--reference compares runs of its own, with flip and without: leave ${given} out`);
+}
+
 async function evaluate(flags: EvalFlags): Promise<void> {
+  if (flags.reference === true) checkReference(flags);
   for (const file of [flags.output, flags.html, flags.saveDetections]) if (file !== undefined) await checkOutputFile(file);
   const annotations = await readAnnotations(flags.annotations);
   if (flags.reference === true) return compare(flags, annotations);
@@ -119,7 +129,6 @@ interface Compared {
 
 /** The precision that was asked for, else each floating-point one that the device has, with flip and without. */
 async function compare(flags: EvalFlags, annotations: CocoAnnotations): Promise<void> {
-  if (flags.detections !== undefined) throw new CornerNetError('ERR_OPTION', '--reference detects itself: leave --detections out');
   const rows: Compared[] = [];
   const precisions = flags.precision === undefined || flags.precision === 'auto' ? (['fp32', 'bf16', 'fp16'] as const) : [flags.precision];
   for (const precision of precisions) {

@@ -151,6 +151,12 @@ describe('cornernet eval', function () {
       ],
       [['--annotations', some, '--images', folder], /^ERR_INPUT: 12 of 12 annotated pictures are not in .*, the first: 0000\.jpg/],
       [['--annotations', some], /^ERR_OPTION: name the pictures/],
+      ...[['--detections', one], ['--html', 'p.html'], ['--save-detections', 'd.json'], ['--flip'], ['--no-flip']].map(
+        (left): [string[], RegExp] => [
+          ['--annotations', some, '--images', set, '--reference', ...left],
+          new RegExp(`^ERR_OPTION: --reference .*: leave ${left[0] ?? ''} out`),
+        ],
+      ),
       [
         ['--annotations', write('other.json', { ...annotations, categories: [{ id: 1, name: 'cat' }] }), '--images', set],
         /^ERR_INPUT: the annotations have none of the weights' classes/,
