@@ -24,19 +24,29 @@ function plainIds(classes: readonly string[]): CocoIds {
   };
 }
 
+/** The id that annotations have for a picture, by its whole name or the last part of it; one for each picture. */
+function annotatedImageId({ images }: CocoNames, what: string): (image: string | null) => number {
+  const byName = new Map(images.map(({ file_name, id }) => [file_name, id]));
+  const given = new Map<number, string>();
+  return (image) => {
+    if (image === null) throw new CornerNetError('ERR_INPUT', `a picture without a name can't be found in ${what}`);
+    const id = byName.get(image) ?? byName.get(basename(image));
+    if (id === undefined) throw new CornerNetError('ERR_INPUT', `${what} has no picture called ${basename(image)}`);
+    const earlier = given.get(id) ?? image;
+    if (earlier !== image)
+      throw new CornerNetError('ERR_INPUT', `${earlier} and ${image} are one picture in ${what}: that with the id ${id}`);
+    given.set(id, image);
+    return id;
+  };
+}
+
 /** The ids of an annotation file, by file name and category name. */
 function annotatedIds(names: CocoNames, classes: readonly string[], what: string): CocoIds {
-  const images = new Map(names.images.map(({ file_name, id }) => [file_name, id]));
   const categories = new Map(names.categories.map(({ name, id }) => [name, id]));
   const missing = classes.find((name) => !categories.has(name));
   if (missing !== undefined) throw new CornerNetError('ERR_INPUT', `${what} has no category called ${missing}`);
   return {
-    imageId: (image) => {
-      if (image === null) throw new CornerNetError('ERR_INPUT', `a picture without a name can't be found in ${what}`);
-      const id = images.get(image) ?? images.get(basename(image));
-      if (id === undefined) throw new CornerNetError('ERR_INPUT', `${what} has no picture called ${basename(image)}`);
-      return id;
-    },
+    imageId: annotatedImageId(names, what),
     categoryId: (classId) => categories.get(classes[classId] ?? '') ?? classId + 1,
     arePositions: false,
   };
@@ -44,7 +54,7 @@ function annotatedIds(names: CocoNames, classes: readonly string[], what: string
 
 /**
  * Those of annotations (a file, or its content), or plain ones without any.
- * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class, or (at imageId) a picture.
+ * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class, or (at imageId) lack a picture or have two as one.
  */
 export async function cocoIds(classes: readonly string[], annotations?: string | CocoNames): Promise<CocoIds> {
   if (annotations === undefined) return plainIds(classes);
@@ -106,7 +116,7 @@ export interface CocoResultsOptions {
 /**
  * Detections in COCO's results format, as `evaluateDetections` takes them. Pictures that failed have none.
  * @param results in the order of their positions; boxes become left, top, width, height in pixels.
- * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, or lack a class or a picture.
+ * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class or a picture, or have two pictures as one.
  *
  * @example
  * ```ts

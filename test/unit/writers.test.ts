@@ -96,7 +96,7 @@ describe('writers', function () {
     assert.equal(await textOf(toCocoJson([], { classes: detector.classes })), '[]\n');
   });
 
-  it('says which picture or class annotations lack', async () => {
+  it('says which picture or class annotations lack, and which pictures they have as one', async () => {
     const refused = async (some: Outcomes, classes: readonly string[]): Promise<string> => {
       const error: unknown = await cocoResults(some, { classes, annotations }).then(() => undefined, (reason: unknown) => reason); // prettier-ignore
       assert.ok(error instanceof CornerNetError, String(error));
@@ -107,6 +107,12 @@ describe('writers', function () {
     assert.match(
       await refused([{ ...(found()[0] as DetectionResult), image: null }], detector.classes),
       /^ERR_INPUT: a picture without a name/,
+    );
+    const first = found()[0] as DetectionResult;
+    const inFolder = (folder: string): DetectionResult => ({ ...first, image: `${folder}/0003.jpg` });
+    assert.match(
+      await refused([inFolder('x'), inFolder('x'), inFolder('y')], detector.classes),
+      /^ERR_INPUT: x\/0003\.jpg and y\/0003\.jpg are one picture in .*annotations\.json: that with the id 4/,
     );
   });
 });
