@@ -17,6 +17,7 @@ import { DrawingFolder } from '../render/folder.js';
 import { renderHeatmaps } from '../render/heatmaps.js';
 import { say, tell, whenOutputFails } from './terminal.js';
 import { defaultWeights } from '../weights/weights.js';
+import { checkPictures } from '../writers/coco.js';
 import { openResults, type Format } from '../writers/open.js';
 import { exitCodes, reportFailure } from './failure.js';
 import { onInterrupt, type Interrupt } from './interrupt.js';
@@ -164,6 +165,7 @@ export async function detectInputs(inputs: readonly string[], flags: DetectFlags
   const skipped = new PassedOver();
   const entries = await expandEntries(inputs, { takePicture: true, onPassedOver: skipped.count });
   sayUnlessQuiet(skipped.sentence);
+  if (flags.annotations !== undefined) await checkPictures(flags.annotations, entries.map(({ path }) => path)); // prettier-ignore
   await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));
   sayUnlessQuiet(choices(flags, detector));
   const interrupt = onInterrupt(sayUnlessQuiet);

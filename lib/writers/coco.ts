@@ -40,6 +40,11 @@ function annotatedImageId({ images }: CocoNames, what: string): (image: string |
   };
 }
 
+/** @throws {CornerNetError} `ERR_INPUT` when an annotation file can't be read, lacks one of these pictures or has two as one. */
+export async function checkPictures(file: string, images: readonly string[]): Promise<void> {
+  images.forEach(annotatedImageId(await readNames(file), file));
+}
+
 /** The ids of an annotation file, by file name and category name. */
 function annotatedIds(names: CocoNames, classes: readonly string[], what: string): CocoIds {
   const categories = new Map(names.categories.map(({ name, id }) => [name, id]));

@@ -19,9 +19,10 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 
 import type { DetectionResult } from '../../lib/index.js';
-import { fixtures, root } from '../environment.js';
+import { fixtures, orSkip, root } from '../environment.js';
 import { assertComplete, photos, startCornernet, writeList } from '../support/batch.js';
 import { cornernet, runNode } from '../support/child.js';
+import { withFaults } from '../support/faults.js';
 import { eachInAFolder } from '../support/scratch.js';
 
 const scenes = ['scene0.jpg', 'scene1.jpg', 'scene2.jpg', 'scene3.jpg'].map((name) => join(root, 'pictures', name));
@@ -145,28 +146,24 @@ describe('cornernet', function () {
     assert.equal(code, 1);
   });
 
-  it('an output file appears whole or not at all', async () => {
+  it('an output file appears whole or not at all', async function () {
     const output = join(folder, 'new', 'results.jsonl');
     assert.equal((await cornernet(['detect', scene, '-o', output, '-q'])).code, 0);
     assert.equal(lines(readFileSync(output, 'utf8')).length, 1);
     assert.deepEqual(readdirSync(join(folder, 'new')), ['results.jsonl']);
-    // A picture that the annotations lack ends the job in its middle.
-    const annotations = join(fixtures, 'digits', 'val', 'annotations.json');
-    const failed = await cornernet([
-      'detect',
-      join(fixtures, 'digits', 'val', '0000.jpg'),
-      scene,
-      '--format',
-      'coco',
-      '--annotations',
-      annotations,
-      '-o',
-      join(folder, 'x.json'),
-      '-q',
-    ]);
+    const env = await orSkip(this, () => withFaults({ rules: ['write:ENOSPC'], path: 'x.jsonl' }));
+    const failed = await cornernet(['detect', scene, '-o', join(folder, 'x.jsonl'), '-q'], { env });
     assert.equal(failed.code, 1);
-    assert.match(failed.stderr, /^ERR_INPUT: .*no picture called scene0\.jpg/);
+    assert.match(failed.stderr, /^ERR_WRITE: .*x\.jsonl can't be written: ENOSPC/);
     assert.deepEqual(readdirSync(folder), ['new']);
+  });
+
+  it('a picture that the annotations lack is refused before the weights are loaded', async () => {
+    const val = join(fixtures, 'digits', 'val');
+    const coco = ['--format', 'coco', '--annotations', join(val, 'annotations.json'), '--weights', 'none.pth', '-q'];
+    const { code, stderr } = await cornernet(['detect', join(val, '0000.jpg'), scene, ...coco]);
+    assert.equal(code, 1);
+    assert.match(stderr, /^ERR_INPUT: .*no picture called scene0\.jpg/);
   });
 
   it('outputs that can not be written are refused before the weights are loaded', async () => {
