@@ -38,10 +38,10 @@ export function checkDetectAllOptions(options: unknown): DetectAllOptions {
   return check(detectAllSchema, options);
 }
 
-/** Class ids of names and ids. */
+/** Class ids of names and ids; digits are an id where no class is called so. */
 export function resolveClasses(wanted: readonly (string | number)[], names: readonly string[]): number[] {
   return wanted.map((one) => {
-    const id = typeof one === 'number' ? one : names.indexOf(one);
+    const id = typeof one === 'string' && (names.includes(one) || !/^\d+$/.test(one)) ? names.indexOf(one) : Number(one);
     if (id >= 0 && id < names.length) return id;
     throw new CornerNetError(
       'ERR_OPTION',

@@ -118,7 +118,6 @@ function valueOf({ name, row }: Flag, flags: Readonly<Record<string, unknown>>):
   const value = flags[name];
   if (row.flag === 'off') return value === false ? false : undefined; // commander's default of a --no- option is true
   if (name === 'device' && Array.isArray(value) && value.length === 1) return value[0] as unknown;
-  if (name === 'classes') return (value as string[] | undefined)?.map((one) => (/^\d+$/.test(one) ? Number(one) : one));
   return value;
 }
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 import { CornerNetError } from '../../lib/errors.js';
 import { Detector, type LoadOptions } from '../../lib/index.js';
-import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions } from '../../lib/options/check.js';
+import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions, resolveClasses } from '../../lib/options/check.js';
+import { loadOptionsOf } from '../../lib/options/flags.js';
 import { fixtures } from '../environment.js';
 
 function refusal(check: () => unknown): string {
@@ -150,5 +151,14 @@ describe('options', () => {
       Array.from({ length: 10 }, (_, digit) => String(digit)),
     );
     assert.ok(!digits.isCoco);
+  });
+
+  it('--classes takes a name first, and digits for an id where no class is called so', () => {
+    const { classes } = loadOptionsOf({ classes: ['1'] });
+    assert.ok(classes);
+    assert.deepEqual(resolveClasses(classes, ['1', '2', '3']), [0]);
+    assert.deepEqual(resolveClasses(classes, ['person', 'bicycle', 'car']), [1]);
+    assert.deepEqual(resolveClasses([1], ['1', '2', '3']), [1]);
+    for (const none of ['3', 'caar', '']) assert.throws(() => resolveClasses([none], ['person', 'bicycle', 'car']), /option classes has/);
   });
 });
