@@ -107,8 +107,9 @@ async function buildAddon(libtorch, { cuda, nvcc, testing = false }) {
   // What came another way is as good as old: linking it anew must not seem needless.
   if (addonRecord()?.made !== 'built' && existsSync(addonPath('cornernet'))) utimesSync(addonPath('cornernet'), 0, 0);
   forgetAddon();
+  const key = keyOf(settings, testing); // before the build: what is edited meanwhile is built the next time
   await makeTarget(libtorch, settings, { CORNERNET_TESTING: testing ? 'ON' : 'OFF' }, 'all');
-  writeRecord('built', keyOf(settings, testing), libtorch, ['cornernet', ...(testing ? ['cornernet_testing'] : [])]);
+  writeRecord('built', key, libtorch, ['cornernet', ...(testing ? ['cornernet_testing'] : [])]);
   return true;
 }
 

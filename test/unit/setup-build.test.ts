@@ -82,6 +82,18 @@ describe('building the addon', function () {
     assert.equal(await build(), true);
   });
 
+  it('a source that is edited during a build is built the next time', async () => {
+    const file = join(project, 'csrc', 'addon.cpp');
+    const edited = join(machine.folder, 'edited.cpp');
+    writeFileSync(edited, source.replace('built', 'edited and built'));
+    machine.program('c++-beside-an-editor', `c++ "$@" || exit 1\ncase "$*" in *" -c ${file}"*) cp ${edited} ${file};; esac`);
+    machine.env['CXX'] = join(machine.folder, 'bin', 'c++-beside-an-editor');
+    assert.equal(await build(), true);
+    assert.match(addon(), /^(?![^]*edited)[^]*built with/);
+    assert.equal(await build(), true);
+    assert.match(addon(), /edited and built with/);
+  });
+
   it('builds against a LibTorch in a folder whose name has spaces', async () => {
     machine.env['LIBTORCH'] = libtorch('with two spaces');
     assert.equal(await build(), true);
