@@ -7,7 +7,7 @@ import { checkLoadOptions } from '../options/check.js';
 import { callTable, headed, loadTable, shapeOf } from '../options/table.js';
 import { defaultMaxPixels } from '../options/values.js';
 import { validated } from '../validation.js';
-import type { BatchJob, WorkerOptions } from './interfaces.js';
+import type { BatchJob, QueueOptions, WorkerOptions } from './interfaces.js';
 import type { Shard } from './types.js';
 
 const text = z.string().min(1);
@@ -28,7 +28,7 @@ export const queueTable = headed('Queue', {
     standard: '$CORNERNET_QUEUE',
   },
   name: {
-    ...{ schema: text, type: 'string', flag: 'text', flagName: 'queueName', placeholder: 'name' },
+    ...{ schema: text.regex(/^[^:]*$/, 'must have no colon'), type: 'string', flag: 'text', flagName: 'queueName', placeholder: 'name' },
     about: 'which of several queues in one Redis',
     standard: 'cornernet',
   },
@@ -158,6 +158,11 @@ export function checkJob(job: unknown): BatchJob {
   if (checked.annotations !== undefined && checked.format !== 'coco')
     throw new CornerNetError('ERR_OPTION', "batch option annotations is for the format 'coco' only");
   return { ...checked, options: checkLoadOptions(checked.options ?? {}) };
+}
+
+/** As {@link checkJob}, of a queue by itself. */
+export function checkQueue(queue: unknown): QueueOptions {
+  return validated(queueSchema, queue, { code: 'ERR_OPTION', what: 'queue option' });
 }
 
 /** As {@link checkJob}, of a worker; its controls pass through. */

@@ -238,6 +238,15 @@ describe('cornernet batch --queue', function () {
   });
 });
 
+it('a queue whose name can not be one is refused', async () => {
+  const queue = ['--queue', 'redis://127.0.0.1:1', '--queue-name', 'a:b'];
+  for (const command of [['status'], ['worker'], ['batch', photos[0] as string, '--output', 'none']]) {
+    const { code, stderr } = await cornernet([...command, ...queue]);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^ERR_OPTION: (batch|queue|worker) option (queue\.)?name is 'a:b': must have no colon/m);
+  }
+});
+
 describe("the queue's packages", () => {
   it('are loaded by no door', async () => {
     const script = `

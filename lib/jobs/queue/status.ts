@@ -1,6 +1,7 @@
 // What a queue holds and who works on it.
 import type { QueueOptions } from '../interfaces.js';
 import { parseLine } from '../lines.js';
+import { checkQueue } from '../options.js';
 import type { QueueStatus, WorkerState } from '../types.js';
 import { chunksIn, openQueue } from './connection.js';
 import { serverTime } from './presence.js';
@@ -10,7 +11,7 @@ const aliveMs = 15_000;
 
 /** @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`. */
 export async function queueStatus(options: QueueOptions): Promise<QueueStatus> {
-  const { queue } = await openQueue(options, () => undefined); // the calls below fail themselves
+  const { queue } = await openQueue(checkQueue(options), () => undefined); // the calls below fail themselves
   try {
     const counts = await chunksIn(queue);
     const client = await queue.client;
