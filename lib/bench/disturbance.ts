@@ -47,18 +47,38 @@ export function cpuDisturbance(before: CpuTimes | undefined, after: CpuTimes | u
   return { steal, others, gpuMhz: null, reasons };
 }
 
-/** `clocks.sm, clocks_throttle_reasons.active` of nvidia-smi in CSV without units. */
-export function parseGpuState(csv: string): { mhz: number | null; reasons: string[] } {
-  const [mhz = '', active = ''] = csv.trim().split('\n')[0]?.split(',') ?? [];
-  const bits = Number(active.trim());
-  const reasons = Number.isNaN(bits) ? [] : slowdowns.filter(([bit]) => bits & bit).map(([, name]) => `GPU: ${name}`);
-  return { mhz: /^\s*\d/.test(mhz) ? Number(mhz) : null, reasons };
+interface GpuState {
+  readonly mhz: number | null;
+  readonly reasons: string[];
 }
 
-async function gpuState(index: number): Promise<{ mhz: number | null; reasons: string[] }> {
-  const query = ['--query-gpu=clocks.sm,clocks_throttle_reasons.active', '--format=csv,noheader,nounits', `--id=${index}`];
+/**
+ * Of CUDA's device `index`. nvidia-smi lists all GPUs by their place on the bus, CUDA those that it is left, by default the fastest first: where that may
+ * be another order, nothing is said.
+ * @param csv `uuid, name, clocks.sm, clocks_throttle_reasons.active` of nvidia-smi without units, a line a GPU.
+ */
+export function parseGpuState(
+  csv: string,
+  index: number,
+  { CUDA_VISIBLE_DEVICES: left, CUDA_DEVICE_ORDER: order }: NodeJS.ProcessEnv = process.env,
+): GpuState {
+  const gpus = csv
+    .trim()
+    .split('\n')
+    .map((line) => line.split(', '));
+  const named = left === undefined ? String(index) : (left.split(',')[index] ?? '').trim();
+  const inOrder = order === 'PCI_BUS_ID' || new Set(gpus.map(([, name]) => name)).size === 1;
+  const byPlace = /^\d+$/.test(named) && inOrder ? gpus[Number(named)] : undefined;
+  const [, , mhz = '', active = ''] = (named.startsWith('GPU-') ? gpus.find(([uuid]) => uuid?.startsWith(named)) : byPlace) ?? [];
+  const bits = Number(active);
+  const reasons = Number.isNaN(bits) ? [] : slowdowns.filter(([bit]) => bits & bit).map(([, name]) => `GPU: ${name}`);
+  return { mhz: /^\d/.test(mhz) ? Number(mhz) : null, reasons };
+}
+
+async function gpuState(index: number): Promise<GpuState> {
+  const query = ['--query-gpu=uuid,name,clocks.sm,clocks_throttle_reasons.active', '--format=csv,noheader,nounits'];
   try {
-    return parseGpuState((await promisify(execFile)('nvidia-smi', query)).stdout);
+    return parseGpuState((await promisify(execFile)('nvidia-smi', query)).stdout, index);
   } catch {
     return { mhz: null, reasons: [] };
   }

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { cacheFolder } from '../weights/cache.js';
 import { sentenceOf } from '../errors.js';
 import { addonPaths, loadNative, type NativeBuildInfo, type NativeGpuInfo } from '../native.js';
-import { addonRecord, makePlan, probeGpus, type SetupPlan } from '../setup.js';
+import { addonRecord, makePlan, probeGpus, type GpuProbe, type SetupPlan } from '../setup.js';
 import { print, printMade } from './terminal.js';
 import { listWeights, weightsPath } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
@@ -72,25 +72,37 @@ export function cudnnObstacle(cudnnVersion: number, computeCapability: number): 
   return `cuDNN ${version} no longer serves it: install one below 9.11 beside LibTorch (pip install 'nvidia-cudnn-cu12<9.11')`;
 }
 
+/**
+ * Of a GPU that nvidia-smi lists. CUDA has another order, and only what CUDA_VISIBLE_DEVICES leaves: its devices of the same generation are meant.
+ */
+export function gpuFinding(
+  { gpu: { name, computeCapability }, cuda }: { gpu: GpuProbe['gpus'][number]; cuda: number },
+  info: Pick<AddonInfo, 'cuda' | 'cudnnVersion' | 'devices'> | undefined,
+  plan: Pick<SetupPlan, 'fetch' | 'libtorch' | 'unused'> | undefined,
+  left = process.env['CUDA_VISIBLE_DEVICES'],
+): Finding {
+  const found = `${name}, compute capability ${computeCapability.toFixed(1)}, driver for CUDA ${cuda.toFixed(1)}`;
+  const seen = info?.devices.filter(({ major }) => major === Math.floor(computeCapability)) ?? [];
+  const unseen = info?.cuda === true && seen.length === 0;
+  if (unseen && left !== undefined) return { subject: 'GPU', found: `${found}; not used: CUDA_VISIBLE_DEVICES is '${left}'` };
+  const obstacle = cudnnObstacle(info?.cudnnVersion ?? 0, computeCapability);
+  if (obstacle !== undefined) return { subject: 'GPU', found, remedy: obstacle };
+  if (seen.length > 0 && seen.every(({ hasCode }) => hasCode)) return { subject: 'GPU', found: `${found}; the addon has code for it` };
+  if (plan?.unused !== undefined) return { subject: 'GPU', found, remedy: plan.unused };
+  if (unseen) {
+    const remedy = 'CUDA does not see it: look at the rights of /dev/nvidia*, and whether the driver was updated without a restart';
+    return { subject: 'GPU', found, remedy };
+  }
+  const lacks = info === undefined ? '' : `the addon has no ${info.cuda ? 'code for it' : 'CUDA side'}: `;
+  const build = plan?.fetch ?? plan?.libtorch?.variant;
+  const remedy = `run \`npx cornernet setup\`${build === undefined ? '' : `, which takes the ${build} build of LibTorch`}`;
+  return { subject: 'GPU', found, remedy: lacks + remedy };
+}
+
 async function gpuFindings(info: AddonInfo | undefined, plan: SetupPlan | undefined): Promise<Finding[]> {
   const { gpus, cuda } = await probeGpus();
   if (gpus.length === 0) return [{ subject: 'GPU', found: 'none (no NVIDIA driver)' }];
-  return gpus.map(({ name, computeCapability }, index) => {
-    const found = `${name}, compute capability ${computeCapability.toFixed(1)}, driver for CUDA ${cuda.toFixed(1)}`;
-    const obstacle = cudnnObstacle(info?.cudnnVersion ?? 0, computeCapability);
-    if (obstacle !== undefined) return { subject: 'GPU', found, remedy: obstacle };
-    if (info?.devices[index]?.hasCode) return { subject: 'GPU', found: `${found}; the addon has code for it` };
-    if (plan?.unused !== undefined) return { subject: 'GPU', found, remedy: plan.unused };
-    if (info?.cuda === true && info.devices[index] === undefined) {
-      const remedy =
-        'CUDA does not see it: look at CUDA_VISIBLE_DEVICES, at the rights of /dev/nvidia*, and whether the driver was updated without a restart';
-      return { subject: 'GPU', found, remedy };
-    }
-    const lacks = info === undefined ? '' : `the addon has no ${info.cuda ? 'code for it' : 'CUDA side'}: `;
-    const build = plan?.fetch ?? plan?.libtorch?.variant;
-    const remedy = `run \`npx cornernet setup\`${build === undefined ? '' : `, which takes the ${build} build of LibTorch`}`;
-    return { subject: 'GPU', found, remedy: lacks + remedy };
-  });
+  return gpus.map((gpu) => gpuFinding({ gpu, cuda }, info, plan));
 }
 
 function weightsFindings(): Finding[] {

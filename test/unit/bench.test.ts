@@ -174,9 +174,24 @@ describe('bench disturbance', () => {
   });
 
   it('reads a throttled GPU off nvidia-smi', () => {
-    assert.deepEqual(parseGpuState('1455, 0x0000000000000024\n'), { mhz: 1455, reasons: ['GPU: thermal slowdown'] }); // and its power limit
-    assert.deepEqual(parseGpuState('1980, 0x0000000000000001\n'), { mhz: 1980, reasons: [] }); // idle is no slowdown
-    assert.deepEqual(parseGpuState('[N/A], [N/A]\n'), { mhz: null, reasons: [] });
+    const one = (state: string): unknown => parseGpuState(`GPU-1, H100, ${state}\n`, 0, {});
+    assert.deepEqual(one('1455, 0x0000000000000024'), { mhz: 1455, reasons: ['GPU: thermal slowdown'] }); // and its power limit
+    assert.deepEqual(one('1980, 0x0000000000000001'), { mhz: 1980, reasons: [] }); // idle is no slowdown
+    assert.deepEqual(one('[N/A], [N/A]'), { mhz: null, reasons: [] });
+  });
+
+  it('finds the GPU that CUDA means, or says nothing', () => {
+    const lines = ['GPU-a1, T4, 300, 0x0', 'GPU-b2, H100, 1980, 0x0', 'GPU-c3, H100, 1455, 0x0'];
+    const mhz = (gpus: string[], index: number, env: NodeJS.ProcessEnv): number | null => parseGpuState(gpus.join('\n'), index, env).mhz;
+    const alike = lines.slice(1);
+    assert.deepEqual([mhz(alike, 0, {}), mhz(alike, 1, {}), mhz(alike, 2, {})], [1980, 1455, null]);
+    assert.equal(mhz(alike, 0, { CUDA_VISIBLE_DEVICES: '1' }), 1455);
+    assert.equal(mhz(alike, 1, { CUDA_VISIBLE_DEVICES: '1' }), null);
+    assert.equal(mhz(lines, 0, {}), null); // the fastest first: which that is, is not known
+    assert.equal(mhz(lines, 0, { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' }), 300);
+    assert.equal(mhz(lines, 1, { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: '0,2' }), 1455);
+    assert.equal(mhz(lines, 0, { CUDA_VISIBLE_DEVICES: 'GPU-b' }), 1980);
+    assert.equal(mhz(lines, 0, { CUDA_VISIBLE_DEVICES: 'MIG-a1' }), null);
   });
 
   it('reads machines', () => {

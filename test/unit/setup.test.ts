@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { cudnnObstacle } from '../../lib/commands/doctor.js';
+import { cudnnObstacle, gpuFinding } from '../../lib/commands/doctor.js';
 import { root } from '../environment.js';
 import { cornernet } from '../support/child.js';
 import { builtAgainst, fakeLibtorch, fakeMachine, type FakeMachine } from '../support/fake-machine.js';
@@ -186,6 +186,19 @@ describe('the set-up', function () {
         [0, 7],
       ] as const)
         assert.equal(cudnnObstacle(version, capability), undefined);
+    });
+
+    it('doctor knows a GPU among those that CUDA sees by its generation, and leaves alone what is hidden from it', () => {
+      const of = (computeCapability: number, devices: { major: number; hasCode: boolean }[], left?: string): string => {
+        const { found, remedy = '' } = gpuFinding({ gpu: { name: 'a GPU', computeCapability }, cuda: 13 }, { cuda: true, cudnnVersion: 91_900, devices }, {}, left); // prettier-ignore
+        return `${found} -> ${remedy}`;
+      };
+      const devices = [{ major: 9, hasCode: true }, { major: 8, hasCode: false }]; // prettier-ignore
+      assert.match(of(9, devices), /the addon has code for it -> $/);
+      assert.match(of(8.6, devices), /-> the addon has no code for it: run/);
+      assert.match(of(7.5, devices), /-> CUDA does not see it/);
+      assert.match(of(7.5, devices, '1,0'), /not used: CUDA_VISIBLE_DEVICES is '1,0' -> $/);
+      assert.match(of(6.1, devices, '1,0'), /not used: CUDA_VISIBLE_DEVICES is '1,0' -> $/);
     });
 
     it('doctor gives the command that helps', async () => {
