@@ -37,7 +37,7 @@ function mostBytes(maxPixels: number): number {
   return 8 * maxPixels + (1 << 20);
 }
 
-function tooLarge(what: string, { width, height }: Size, maxPixels: number): CornerNetError {
+export function tooLarge(what: string, { width, height }: Size, maxPixels: number): CornerNetError {
   return new CornerNetError('ERR_TOO_LARGE', `${what} has ${width}x${height} pixels, more than the ${maxPixels} that maxPixels allows`);
 }
 

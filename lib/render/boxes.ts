@@ -3,7 +3,7 @@ import type { Sharp } from 'sharp';
 
 import type { Detection } from '../detector/result.js';
 import type { ImageSource } from '../images/source.js';
-import { finishCanvas, openCanvas, type Canvas } from './canvas.js';
+import { finishCanvas, openCanvas, type Canvas, type DrawingFormat } from './canvas.js';
 import { gap, placeLabels, type Rectangle } from './labels.js';
 import { textPath } from './text.js';
 
@@ -63,23 +63,30 @@ function elements(boxes: readonly LabelledBox[], canvas: Canvas): string {
   return drawn.map(({ box }) => box).join('') + drawn.map(({ label }) => label).join('');
 }
 
-/** Boxes over their picture, the first on top. `sidePx`: see {@link openCanvas}. */
+/** Boxes over their picture, the first on top. `sidePx`, errors: see {@link openCanvas}. */
 export async function renderLabelledBoxes(
   source: ImageSource,
   boxes: readonly LabelledBox[],
   maxPixels: number,
   sidePx?: number,
+  format?: DrawingFormat,
 ): Promise<Sharp> {
-  const canvas = await openCanvas(source, maxPixels, sidePx);
+  const canvas = await openCanvas(source, maxPixels, sidePx, format);
   return finishCanvas(canvas, elements(boxes, canvas));
 }
 
 /** Detections over their picture, the surest on top. */
-export function renderBoxes(source: ImageSource, detections: readonly Detection[], maxPixels: number, sidePx?: number): Promise<Sharp> {
+export function renderBoxes(
+  source: ImageSource,
+  detections: readonly Detection[],
+  maxPixels: number,
+  sidePx?: number,
+  format?: DrawingFormat,
+): Promise<Sharp> {
   const boxes = detections.map(({ label: name, score, box, classId }) => ({
     text: `${name} ${score.toFixed(2)}`,
     box,
     colour: classColour(classId),
   }));
-  return renderLabelledBoxes(source, boxes, maxPixels, sidePx);
+  return renderLabelledBoxes(source, boxes, maxPixels, sidePx, format);
 }

@@ -16,9 +16,9 @@ export interface DrawOptions {
   readonly format?: 'jpeg' | 'png' | undefined;
   /** Also write the drawing there; it appears under its name when it is complete. */
   readonly file?: string | undefined;
-  /** Pixels of the drawing for each of the picture. Default: 1; small pictures are enlarged to 640 pixels at least, so that labels can be read. */
+  /** Pixels of the drawing for each of the picture. Default: 1; small pictures are enlarged to 640 pixels at least, so that labels can be read, as far as `maxPixels` allows. */
   readonly scale?: number | undefined;
-  /** Refuse pictures, and drawings, with more pixels. Default: 50,000,000. */
+  /** Refuse pictures, and drawings, with more pixels. A JPEG has at most 65,535 a side, too. Default: 50,000,000. */
   readonly maxPixels?: number | undefined;
 }
 
@@ -49,12 +49,6 @@ export async function draw(
   const { file, scale, ...chosen } = validated(schema, options, { code: 'ERR_OPTION', what: 'option' });
   const { maxPixels = defaultMaxPixels, format = file !== undefined && /\.png$/i.test(file) ? 'png' : 'jpeg' } = chosen;
   const { width, height, detections } = result;
-  if (scale !== undefined && width * height * scale ** 2 > maxPixels) {
-    throw new CornerNetError(
-      'ERR_TOO_LARGE',
-      `a ${width}x${height} picture at scale ${scale} has more than the ${maxPixels} pixels that maxPixels allows`,
-    );
-  }
   const picture = await decodeImage(image, maxPixels);
   if (picture.width !== width || picture.height !== height) {
     const sizes = `${picture.width}x${picture.height} pixels, the result is of a picture of ${width}x${height}`;
@@ -62,8 +56,7 @@ export async function draw(
   }
   const { renderBoxes } = await import('./boxes.js'); // with sharp and the font
   const sidePx = scale === undefined ? undefined : scale * Math.max(width, height);
-  const drawing = await renderBoxes({ ...picture, channels: 3 }, detections, maxPixels, sidePx);
-  const encoded = await (format === 'png' ? drawing.png() : drawing).toBuffer();
+  const encoded = await (await renderBoxes({ ...picture, channels: 3 }, detections, maxPixels, sidePx, format)).toBuffer();
   if (file !== undefined) await writeText(file, encoded, false); // a drawing can be made again
   return encoded;
 }

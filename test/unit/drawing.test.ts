@@ -13,6 +13,7 @@ import { readAnnotations } from '../../lib/coco/dataset.js';
 import { fixtures, root } from '../environment.js';
 
 const scene = join(root, 'pictures', 'scene1.jpg');
+const strip = { data: new Uint8Array(3000), width: 1, height: 1000, channels: 3 } as const;
 
 function assertApart({ places }: Labels, canvas: { width: number; height: number }): void {
   const placed = places.flatMap((place) => place ?? []);
@@ -89,12 +90,27 @@ describe('drawing', function () {
       /^ERR_OPTION: option formt is unknown \(did you mean format/,
     );
     assert.match(await refused(draw(join(folder, 'none.jpg'), result)), /^ERR_INPUT: .*none\.jpg/);
-    assert.match(await refused(draw(scene, result, { scale: 1000 })), /^ERR_TOO_LARGE: .*at scale 1000/);
+    assert.match(
+      await refused(draw(scene, result, { scale: 1000 })),
+      /^ERR_TOO_LARGE: .*at scale 1000 has 360000x480000 pixels, more than the 50000000 that maxPixels allows/,
+    );
+    assert.match(
+      await refused(draw(strip, { ...strip, detections: [] }, { scale: 66 })),
+      /^ERR_TOO_LARGE: .*66x66000 pixels, and a JPEG at most 65535 a side/,
+    );
     assert.match(await refused(draw(scene, result, { file: join(scene, 'x.jpg') })), /^ERR_WRITE: .*x\.jpg can't be written/);
     assert.match(
       await refused(draw(await sharp(scene).resize(100, 100).toBuffer(), result)),
       /^ERR_INPUT: .*100x100 pixels, the result is of a picture of 360x480/,
     );
+  });
+
+  it('keeps to maxPixels where it enlarges by itself, and PNGs may be longer than a JPEG', async () => {
+    const picture = { data: new Uint8Array(300), width: 10, height: 10, channels: 3 } as const;
+    const { width, height } = await sharp(await draw(picture, { width: 10, height: 10, detections: [] }, { maxPixels: 1000 })).metadata();
+    assert.deepEqual([width, height], [30, 30]);
+    const long = await draw(strip, { ...strip, detections: [] }, { scale: 66, format: 'png' });
+    assert.equal((await sharp(long).metadata()).height, 66_000);
   });
 
   it('labels hide no other and stay in the picture, however crowded it is', async () => {
