@@ -1,4 +1,5 @@
-// This package as a candidate: ours.ts detect|evaluate|list|load SETTINGS. Ready, it prints a line of JSON; each line in is a turn, answered with its seconds.
+// This package as a candidate: ours.ts detect|evaluate|list|load|train SETTINGS. Ready, it prints a line of JSON; each line in is a turn, answered with
+// its seconds.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 

@@ -1,4 +1,7 @@
-"""Others as candidates: theirs.py detect|evaluate|load SETTINGS. Ready, it prints a line of JSON; each line in is a turn, answered with its seconds."""
+"""Others as candidates: theirs.py detect|evaluate|load|train SETTINGS.
+
+Ready, it prints a line of JSON; each line in is a turn, answered with its seconds.
+"""
 import json
 import sys
 import time

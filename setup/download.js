@@ -1,4 +1,4 @@
-// A download that goes on where it stopped: used by the set-up, which runs before any npm package is there, and by lib/download.ts.
+// A download that goes on where it stopped: used by the set-up, which runs before any npm package is there, and by lib/weights/download.ts.
 'use strict';
 const { createHash } = require('node:crypto');
 const { createReadStream } = require('node:fs');

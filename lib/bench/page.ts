@@ -261,7 +261,7 @@ function sectionsOf(report: Report): Section[] {
   return report.kind === 'pipeline' ? pipelineSections(report) : turnsSections(report);
 }
 
-/** @throws {CornerNetError} `ERR_INPUT` when the file can't be written. */
+/** @throws {CornerNetError} `ERR_WRITE` when the file can't be written. */
 export async function writeReportPage(file: string, report: Report): Promise<void> {
   const lines = describeReport(report);
   const sections = [

@@ -20,7 +20,8 @@ import type { Precision } from '../options/values.js';
 import { checkOutputFile, writeText } from '../output-file.js';
 import { defaultWeights, listWeights } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
-import { addDetectorOptions, loadOptionsOf, numeric, weightsOption, type DetectorFlags } from '../options/flags.js';
+import { addDetectorOptions, addTableOptions, loadOptionsOf, numeric, weightsOption, type DetectorFlags } from '../options/flags.js';
+import { detectAllTable } from '../options/table.js';
 import { print, printMade, tell } from './terminal.js';
 import { shown } from '../validation.js';
 
@@ -292,7 +293,7 @@ export function register(bench: Command): void {
     .addOption(new Option('--views <list>', '1, or 2 with the mirrored view').default('1,2'))
     .addOption(new Option('--batch <list>', 'pictures a call').default('1'))
     .action(runModel);
-  addCommon(
+  const pipeline = addCommon(
     bench
       .command('pipeline')
       .description('the whole way from picture files to JSON lines, with the occupancy of each stage')
@@ -303,8 +304,8 @@ export function register(bench: Command): void {
     .option('--flip', 'also look at the mirrored picture and merge (default: as the weights were tested)')
     .option('--no-flip', 'look at the plain picture only')
     .addOption(numeric('--batch <n>', 'pictures of one padded size that share a forward').default(1))
-    .addOption(numeric('--concurrency <n>', 'pictures decoded ahead of the network (default: twice the threads)'))
     .action(runPipeline);
+  addTableOptions(pipeline, { concurrency: detectAllTable.concurrency });
   bench
     .command('kernels')
     .description("each operator over HourglassNet-104's shapes: verified, then timed against ATen, a copy and the machine's roofline")

@@ -9,7 +9,7 @@ import { textTable } from '../text-table.js';
 import { requiredQueueOf } from './queue-options.js';
 
 export function register(command: Command): void {
-  command.addOption(new Option('--format <format>', 'how').choices(['table', 'json']).default('table')).action(show);
+  command.addOption(new Option('--format <format>', 'how to show it').choices(['table', 'json']).default('table')).action(show);
   addTableOptions(command, queueTable, ['root', 'keyFile']);
 }
 

@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 
 import type { DetectionResult } from '../../lib/index.js';
+import { detectAllTable } from '../../lib/options/table.js';
 import { fixtures, orSkip, root } from '../environment.js';
 import { assertComplete, photos, startCornernet, writeList } from '../support/batch.js';
 import { cornernet, runNode } from '../support/child.js';
@@ -364,6 +365,8 @@ describe('cornernet', function () {
       assert.match(stdout, /Usage: cornernet/);
     }
     assert.match((await cornernet(['detect', '--help'], { env })).stdout, /Output:[^]*Device:[^]*Examples:[^]*Exit codes:/);
+    const pipeline = (await cornernet(['bench', 'pipeline', '--help'], { env })).stdout.replaceAll(/\s+/g, ' ');
+    assert.ok(pipeline.includes(`(default: ${detectAllTable.concurrency.standard})`), pipeline);
   });
 
   it('an addon of another version is told apart from one that is broken', async () => {
