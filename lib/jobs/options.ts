@@ -4,53 +4,48 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { checkLoadOptions } from '../options/check.js';
-import { callTable, headed, loadTable, shapeOf } from '../options/table.js';
+import { bool, callTable, headed, loadTable, number, option, shapeOf, text, word } from '../options/table.js';
 import { defaultMaxPixels } from '../options/values.js';
 import { validated } from '../validation.js';
 import type { BatchJob, QueueOptions, WorkerOptions } from './interfaces.js';
 import type { Shard } from './types.js';
 
-const text = z.string().min(1);
-
-const metrics = {
-  schema: z.int().min(0).max(65_535),
-  type: 'number',
-  flag: 'number',
-  placeholder: 'port',
-  about: 'serve numbers for Prometheus (/metrics) and a health check (/health) on this port of the loopback; 0: on any, which is said',
-  standard: 'off',
-} as const;
+const metrics = number(
+  z.int().min(0).max(65_535),
+  'serve numbers for Prometheus (/metrics) and a health check (/health) on this port of the loopback; 0: on any, which is said',
+  'off',
+  { placeholder: 'port' },
+);
 
 export const queueTable = headed('Queue', {
-  url: {
-    ...{ schema: z.string(), type: 'string', required: true, flag: 'text', flagName: 'queue', placeholder: 'url' },
-    about: 'where the queue is: redis://[user:password@]host[:port][/db], or rediss:// with TLS',
-    standard: '$CORNERNET_QUEUE',
-  },
-  name: {
-    ...{ schema: text.regex(/^[^:]*$/, 'must have no colon'), type: 'string', flag: 'text', flagName: 'queueName', placeholder: 'name' },
-    about: 'which of several queues in one Redis',
-    standard: 'cornernet',
-  },
-  root: {
-    ...{ schema: text, type: 'string', flag: 'text', placeholder: 'folder' },
-    about:
-      'the folder that holds all pictures, wherever each machine has it: paths in the queue are relative to it, nothing outside is sent or read',
-    standard: 'the current folder',
-  },
-  ca: {
-    ...{ schema: text, type: 'string', flag: 'text', flagName: 'queueCa', placeholder: 'file' },
-    about: "PEM file of the authority that signed the server's certificate",
-    standard: "the system's",
-  },
-  keyFile: {
-    ...{ schema: text, type: 'string', flag: 'text', flagName: 'queueKeyFile', placeholder: 'file' },
-    about: 'file of a key of 16 bytes or more that batch and workers share: messages are signed with it, and others refused',
-    standard: 'none: messages are not signed',
-  },
+  url: option(
+    z.string(),
+    'string',
+    'where the queue is: redis://[user:password@]host[:port][/db], or rediss:// with TLS',
+    '$CORNERNET_QUEUE',
+    { required: true, flag: 'text', flagName: 'queue', placeholder: 'url' },
+  ),
+  name: option(
+    z.string().regex(/^[^:]+$/, 'must have no colon, and not be empty'),
+    'string',
+    'which of several queues in one Redis',
+    'cornernet',
+    { flag: 'text', flagName: 'queueName', placeholder: 'name' },
+  ),
+  root: text(
+    'the folder that holds all pictures, wherever each machine has it: paths in the queue are relative to it, nothing outside is sent or read',
+    'the current folder',
+    { placeholder: 'folder' },
+  ),
+  ca: text("PEM file of the authority that signed the server's certificate", "the system's", { flagName: 'queueCa', placeholder: 'file' }),
+  keyFile: text(
+    'file of a key of 16 bytes or more that batch and workers share: messages are signed with it, and others refused',
+    'none: messages are not signed',
+    { flagName: 'queueKeyFile', placeholder: 'file' },
+  ),
 });
 
-const queueSchema = z.strictObject({ ...shapeOf(queueTable), url: queueTable.url.schema });
+const queueSchema = z.strictObject(shapeOf(queueTable));
 
 const shardSchema = z
   .strictObject({ index: z.int().min(1), count: z.int().min(1) })
@@ -63,52 +58,40 @@ function parseShard(given: string): Shard {
 }
 
 export const batchTable = headed('Job', {
-  inputs: {
-    ...{ schema: z.array(text).readonly(), type: 'readonly string[]' },
-    about: 'pictures, folders, globs, lists of paths (.txt, .lst, .list), tar files, or - for a list on standard input',
-    standard: 'those the job was begun with',
-  },
-  output: {
-    ...{ schema: text, type: 'string', required: true, flag: 'text', short: 'o', placeholder: 'folder' },
-    about: "the job's folder: made when it isn't there, gone on with when it is",
-    standard: '',
-  },
-  weights: { schema: z.string(), type: 'string', about: 'as in `Detector.load`', standard: 'the digits' },
-  options: { schema: z.unknown(), type: 'LoadOptions', about: "the detector's options", standard: 'as in `Detector.load`' },
-  format: {
-    ...{ schema: z.enum(['jsonl', 'coco', 'csv']), type: 'BatchFormat', flag: 'text', short: 'f', placeholder: 'format' },
-    about: 'what is written beside results-*.jsonl at the end: coco or csv',
-    standard: 'jsonl: nothing',
-  },
-  annotations: {
-    ...{ schema: z.string(), type: 'string', flag: 'text', placeholder: 'file' },
-    about: 'COCO annotations whose picture and category ids the format coco uses',
-    standard: 'positions and class ids',
-  },
-  limit: { schema: z.int().min(1), type: 'number', flag: 'number', about: 'at most so many pictures (of the shard)', standard: 'all' },
-  shard: {
-    ...{ schema: shardSchema, type: 'Shard', flag: 'text', placeholder: 'i/n', parse: parseShard },
-    about: 'every nth picture from the ith, for n machines that share nothing',
-    standard: 'all',
-  },
-  hashInputs: {
-    ...{ schema: z.boolean(), type: 'boolean', flag: 'on' },
-    about:
-      'know a picture that has changed since the start by its sha256, which is taken of all at the start, instead of its size and time',
-    standard: 'off',
-  },
-  retryErrors: { schema: z.boolean(), type: 'boolean', flag: 'on', about: 'try the pictures again that failed', standard: 'off' },
-  maxErrors: {
-    ...{ schema: z.int().min(0), type: 'number', flag: 'number' },
-    about: 'stop when more pictures than this have failed',
-    standard: 'never',
-  },
+  inputs: option(
+    z.array(z.string().min(1)).readonly(),
+    'readonly string[]',
+    'pictures, folders, globs, lists of paths (.txt, .lst, .list), tar files, or - for a list on standard input',
+    'those the job was begun with',
+  ),
+  output: text("the job's folder: made when it isn't there, gone on with when it is", '', {
+    ...{ required: true, short: 'o', placeholder: 'folder' },
+  }),
+  weights: option(z.string(), 'string', 'as in `Detector.load`', 'the digits'),
+  options: option(z.unknown(), 'LoadOptions', "the detector's options", 'as in `Detector.load`'),
+  format: word(['jsonl', 'coco', 'csv'], 'what is written beside results-*.jsonl at the end: coco or csv', 'jsonl: nothing', {
+    ...{ type: 'BatchFormat', short: 'f', placeholder: 'format' },
+  }),
+  annotations: option(
+    z.string(),
+    'string',
+    'COCO annotations whose picture and category ids the format coco uses',
+    'positions and class ids',
+    { flag: 'text', placeholder: 'file' },
+  ),
+  limit: number(z.int().min(1), 'at most so many pictures (of the shard)', 'all'),
+  shard: option(shardSchema, 'Shard', 'every nth picture from the ith, for n machines that share nothing', 'all', {
+    ...{ flag: 'text', placeholder: 'i/n', parse: parseShard },
+  }),
+  hashInputs: bool(
+    'on',
+    'know a picture that has changed since the start by its sha256, which is taken of all at the start, instead of its size and time',
+    'off',
+  ),
+  retryErrors: bool('on', 'try the pictures again that failed', 'off'),
+  maxErrors: number(z.int().min(0), 'stop when more pictures than this have failed', 'never'),
   metrics,
-  queue: {
-    ...{ schema: queueSchema, type: 'QueueOptions' },
-    about: 'has workers on other machines compute the pictures',
-    standard: 'none: they are computed here',
-  },
+  queue: option(queueSchema, 'QueueOptions', 'has workers on other machines compute the pictures', 'none: they are computed here'),
 });
 
 const { device, threads, batchSize } = loadTable;
@@ -118,39 +101,30 @@ const { timeout } = callTable;
 export const workerLimits = { maxPixels: defaultMaxPixels, maxPerImage: 10_000, cornerTopk: 1_000 } as const;
 
 function limitRow(name: keyof typeof workerLimits) {
-  const about = `refuse jobs that ask for a higher ${name}`;
-  return {
-    schema: callTable[name].schema,
-    type: 'number',
-    flag: 'number',
-    about,
-    standard: workerLimits[name].toLocaleString('en'),
-  } as const;
+  return number(callTable[name].schema, `refuse jobs that ask for a higher ${name}`, workerLimits[name].toLocaleString('en'));
 }
 
 export const workerTable = headed('Queue', {
-  queue: { schema: queueSchema, type: 'QueueOptions', required: true, about: 'where the work comes from', standard: '' },
-  options: {
-    ...{
-      schema: z.strictObject(shapeOf({ device, threads, batchSize, timeout })),
-      type: "Pick<LoadOptions, 'device' | 'threads' | 'batchSize' | 'timeout'>",
-    },
-    about: 'where this machine computes, and how long a picture may take',
-    standard: 'as in `Detector.load`',
-  },
-  weights: {
-    ...{ schema: text, type: 'string', flag: 'text', short: 'w', placeholder: 'id|file' },
-    about: "where the job's weights are on this machine; only for jobs whose checkpoint has the same checksum",
-    standard: 'the id, or the path below the root, that the job names',
-  },
+  queue: option(queueSchema, 'QueueOptions', 'where the work comes from', '', { required: true }),
+  options: option(
+    z.strictObject(shapeOf({ device, threads, batchSize, timeout })),
+    "Pick<LoadOptions, 'device' | 'threads' | 'batchSize' | 'timeout'>",
+    'where this machine computes, and how long a picture may take',
+    'as in `Detector.load`',
+  ),
+  weights: text(
+    "where the job's weights are on this machine; only for jobs whose checkpoint has the same checksum",
+    'the id, or the path below the root, that the job names',
+    { short: 'w', placeholder: 'id|file' },
+  ),
   metrics,
   maxPixels: limitRow('maxPixels'),
   maxPerImage: limitRow('maxPerImage'),
   cornerTopk: limitRow('cornerTopk'),
 });
 
-const batchSchema = z.strictObject({ ...shapeOf(batchTable), output: batchTable.output.schema });
-const workerSchema = z.strictObject({ ...shapeOf(workerTable), queue: queueSchema });
+const batchSchema = z.strictObject(shapeOf(batchTable));
+const workerSchema = z.strictObject(shapeOf(workerTable));
 
 /** @throws {CornerNetError} `ERR_OPTION`. */
 export function checkJob(job: unknown): BatchJob {

@@ -2,44 +2,24 @@
 // their type (interfaces.ts).
 import { z } from 'zod';
 
-import { headed, shapeOf, threadsRow } from '../options/table.js';
+import { headed, number, shapeOf, text, threadsRow } from '../options/table.js';
 import { validated } from '../validation.js';
 import type { QuantizeOptions } from './interfaces.js';
 
-const text = z.string().min(1);
-
 export const quantizeTable = headed('Calibration', {
-  weights: {
-    ...{ schema: text, type: 'string', flag: 'text', short: 'w', placeholder: 'id|file' },
-    about: 'what to calibrate: an id of `cornernet weights list` or an mmdetection .pth',
-    standard: 'the digits',
-  },
-  images: {
-    ...{ schema: text, type: 'string', required: true, flag: 'text', placeholder: 'folder' },
-    about: 'pictures of the kind that it will see, without labels: a folder, a glob or a list',
-    standard: '',
-  },
-  output: {
-    ...{ schema: text, type: 'string', required: true, flag: 'text', short: 'o', placeholder: 'file' },
-    about: 'the calibrated checkpoint, a .pth',
-    standard: '',
-  },
-  pictures: {
-    ...{ schema: z.int().min(1).max(100_000), type: 'number', flag: 'number' },
-    about: 'as many of the pictures, evenly spread over their order, at most',
-    standard: '300',
-  },
-  wideShare: {
-    ...{ schema: z.number().min(0).max(1), type: 'number', flag: 'number' },
-    about: "the part of the network's operations that sensitive layers may take back to 16 bits",
-    standard: '0',
-  },
+  weights: text('what to calibrate: an id of `cornernet weights list` or an mmdetection .pth', 'the digits', {
+    ...{ short: 'w', placeholder: 'id|file' },
+  }),
+  images: text('pictures of the kind that it will see, without labels: a folder, a glob or a list', '', {
+    ...{ required: true, placeholder: 'folder' },
+  }),
+  output: text('the calibrated checkpoint, a .pth', '', { required: true, short: 'o', placeholder: 'file' }),
+  pictures: number(z.int().min(1).max(100_000), 'as many of the pictures, evenly spread over their order, at most', '300'),
+  wideShare: number(z.number().min(0).max(1), "the part of the network's operations that sensitive layers may take back to 16 bits", '0'),
   threads: threadsRow,
 });
 
-const quantizeSchema = z
-  .strictObject(shapeOf(quantizeTable))
-  .extend({ images: quantizeTable.images.schema, output: quantizeTable.output.schema });
+const quantizeSchema = z.strictObject(shapeOf(quantizeTable));
 
 /** @throws {CornerNetError} `ERR_OPTION`. */
 export function checkQuantizeOptions(options: unknown): QuantizeOptions {
