@@ -14,7 +14,6 @@ import { defaultWeights } from '../weights/weights.js';
 import { loadDetectors, type Loaded } from './load.js';
 
 import { Batches, BatchRequest } from './batches.js';
-import { PictureFailure } from './picture-failure.js';
 import { Pipeline, type PipelineLimits, type PipelineStages } from './pipeline.js';
 import {
   sizeWarning,
@@ -44,8 +43,8 @@ interface TileFound {
 interface DetectRun extends Pick<PipelineLimits, 'concurrency'> {
   readonly batchSize: number;
   readonly signal: AbortSignal | undefined;
-  /** Whether the first picture that fails ends the whole with a {@link PictureFailure}. */
-  readonly endAtFailure?: boolean;
+  /** The first picture that fails ends the whole with its error; this hears of it before. */
+  readonly onFailed?: (failed: FailedResult, index: number) => void;
 }
 
 /**
@@ -148,12 +147,17 @@ export class Detector implements AsyncDisposable {
     // Whoever gives several pictures at once means them to share forwards. One shares its own with other calls' that wait for the device as it does.
     const batchSize = several ? Math.max(mostInABatch[this.#kind], wanted) : wanted;
     const results: DetectionResult[] = [];
-    const limits = { batchSize, concurrency: this.#concurrency(batchSize), signal, endAtFailure: true };
+    const failures: (FailedResult & { index: number })[] = [];
+    const onFailed: DetectRun['onFailed'] = (failed, index) => failures.push({ ...failed, index });
+    const limits = { batchSize, concurrency: this.#concurrency(batchSize), signal, onFailed };
     try {
       for await (const result of this.#run(sources.map(withoutCrash)[Symbol.iterator](), settings, limits))
         results.push(result as DetectionResult);
     } catch (error) {
-      throw error instanceof PictureFailure ? error.among(several ? sources.length : undefined) : error;
+      const failed = failures.find((failure) => failure.error === error);
+      if (!failed) throw error;
+      const place = several ? `picture ${failed.index + 1} of ${sources.length}${failed.image === null ? '' : ` (${failed.image})`}: ` : '';
+      throw new CornerNetError(failed.error.code, place + failed.error.message, { cause: error }); // with the caller's stack
     }
     return several ? results : (results[0] as DetectionResult);
   }
@@ -233,7 +237,7 @@ export class Detector implements AsyncDisposable {
   async *#run(
     sources: Iterator<ImageSource> | AsyncIterator<ImageSource>,
     settings: CallSettings,
-    { signal, endAtFailure, concurrency, batchSize }: DetectRun,
+    { signal, onFailed, concurrency, batchSize }: DetectRun,
   ): AsyncGenerator<DetectionResult | FailedResult, void, void> {
     signal?.throwIfAborted();
     const aborter = new AbortController();
@@ -243,7 +247,8 @@ export class Detector implements AsyncDisposable {
       decode: (source, hold) => decodeImage(source, maxPixels, { ...scaling, timeout, hold, signal: aborter.signal }),
       finish: (picture, tiling, found) => this.#finish(picture, tiling, found, settings, aborter.signal),
       failed: (image, error, index) => {
-        if (endAtFailure === true) pipeline.stop(new PictureFailure(image, index, error));
+        onFailed?.({ image, error }, index);
+        if (onFailed) pipeline.stop(error);
         return { image, error };
       },
     };
