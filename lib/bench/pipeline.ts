@@ -64,18 +64,15 @@ interface PipelineRun {
 
 /** Cuts the stream of results into windows and says when it stands still. */
 class WindowCutter {
-  readonly #rule: Rule;
-  readonly #batch: number;
-  readonly #run: PipelineRun;
   #begin = 0;
   #count = 0;
   #endWatch: (() => Promise<Disturbance>) | undefined;
 
-  constructor(rule: Rule, batch: number, run: PipelineRun) {
-    this.#rule = rule;
-    this.#batch = batch;
-    this.#run = run;
-  }
+  constructor(
+    private readonly rule: Rule,
+    private readonly batch: number,
+    private readonly run: PipelineRun,
+  ) {}
 
   /** After each result. Returns whether enough was measured. */
   async advance(device: string): Promise<boolean> {
@@ -84,16 +81,16 @@ class WindowCutter {
     this.#count++;
     const seconds = (now - this.#begin) / 1000;
     const least = this.#endWatch ? batchesAWindow : Math.max(batchesAWindow, leastWarmUpCalls(device));
-    if (seconds < this.#rule.windowSeconds || this.#count % this.#batch !== 0 || this.#count < least * this.#batch) return false;
+    if (seconds < this.rule.windowSeconds || this.#count % this.batch !== 0 || this.#count < least * this.batch) return false;
     if (this.#endWatch) {
       const rate = this.#count / seconds;
       const window = { seconds, median: rate, count: this.#count, disturbance: await this.#endWatch() };
-      this.#run.measured.push({ window, values: [rate] });
+      this.run.measured.push({ window, values: [rate] });
     } else {
-      this.#run.warmUp = this.#count; // the first window
-      this.#run.begin = now;
+      this.run.warmUp = this.#count; // the first window
+      this.run.begin = now;
     }
-    this.#run.end = now;
+    this.run.end = now;
     if (this.#isEnough(now)) return true;
     this.#endWatch = await watchMachine(device);
     this.#begin = performance.now();
@@ -102,9 +99,9 @@ class WindowCutter {
   }
 
   #isEnough(now: number): boolean {
-    if (this.#run.measured.length === 0) return false;
-    const series = toSeries(this.#run.measured, this.#rule, this.#run.warmUp);
-    return (series.stable && series.undisturbed) || now - this.#run.begin > 1000 * this.#rule.limitSeconds;
+    if (this.run.measured.length === 0) return false;
+    const series = toSeries(this.run.measured, this.rule, this.run.warmUp);
+    return (series.stable && series.undisturbed) || now - this.run.begin > 1000 * this.rule.limitSeconds;
   }
 }
 

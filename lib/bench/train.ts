@@ -43,21 +43,15 @@ export function noiseSample(size: number, seed: number): NativeSample {
 
 /** A trainer that has begun, and its step. */
 export class BenchTrainer {
-  readonly parameters: number;
-  readonly device: string;
-  readonly threads: number;
-  readonly #trainer: NativeTrainer;
   readonly #samples: readonly NativeSample[];
-  readonly #size: number;
   #calls = 0;
 
-  private constructor(trainer: NativeTrainer, { size, batch }: TrainCase, info: Awaited<ReturnType<NativeTrainer['begin']>>) {
-    this.#trainer = trainer;
-    this.#size = size;
-    this.#samples = Array.from({ length: batch }, (_, seed) => noiseSample(size, seed));
-    this.parameters = info.parameters;
-    this.device = info.device;
-    this.threads = info.threads;
+  private constructor(
+    private readonly trainer: NativeTrainer,
+    private readonly one: TrainCase,
+    readonly info: Awaited<ReturnType<NativeTrainer['begin']>>,
+  ) {
+    this.#samples = Array.from({ length: one.batch }, (_, seed) => noiseSample(one.size, seed));
   }
 
   static async begin(one: TrainCase): Promise<BenchTrainer> {
@@ -70,18 +64,19 @@ export class BenchTrainer {
   }
 
   async step(): Promise<void> {
-    const batch = await fromNative(this.#trainer.prepare(++this.#calls, this.#samples, { enabled: false, size: this.#size }));
-    await fromNative(this.#trainer.step(++this.#calls, batch, 1e-4));
+    const batch = await fromNative(this.trainer.prepare(++this.#calls, this.#samples, { enabled: false, size: this.one.size }));
+    await fromNative(this.trainer.step(++this.#calls, batch, 1e-4));
   }
 
   close(): Promise<void> {
-    return this.#trainer.close();
+    return this.trainer.close();
   }
 }
 
 async function measureOne(one: TrainCase, rule: Rule): Promise<TrainResult> {
   forgetPeak();
   const trainer = await BenchTrainer.begin(one);
+  const { device, threads, parameters } = trainer.info;
   try {
     const step = await measure(
       async () => {
@@ -90,14 +85,10 @@ async function measureOne(one: TrainCase, rule: Rule): Promise<TrainResult> {
         return performance.now() - begin;
       },
       rule,
-      () => watchMachine(trainer.device),
+      () => watchMachine(device),
     );
     return {
-      ...one,
-      device: trainer.device,
-      threads: trainer.threads,
-      parameters: trainer.parameters,
-      step,
+      ...{ ...one, device, threads, parameters, step },
       picturesPerSecond: (1000 * one.batch) / step.summary.p50,
       peakMemoryBytes: peakBytes(),
     };

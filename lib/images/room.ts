@@ -74,15 +74,12 @@ export class Room {
 export class Hold {
   /** Kept by the room. */
   bytes = 0;
-  readonly #room: Room;
 
-  constructor(room: Room) {
-    this.#room = room;
-  }
+  constructor(private readonly room: Room) {}
 
   /** Resolves when there is room for so many bytes in all. */
   resize(bytes: number): Promise<void> {
-    return this.#room.change(this, bytes);
+    return this.room.change(this, bytes);
   }
 
   release(): void {

@@ -4,12 +4,9 @@ import { join, parse } from 'node:path';
 import { fittingName } from '../output-file.js';
 
 export class DrawingFolder {
-  readonly #folder: string;
   readonly #taken = new Set<string>();
 
-  constructor(folder: string) {
-    this.#folder = folder;
-  }
+  constructor(private readonly folder: string) {}
 
   /** Where the drawing of this picture goes: pictures of one name in different folders get a number, too long names are cut. */
   fileFor(image: string): string {
@@ -18,6 +15,6 @@ export class DrawingFolder {
     let unique = fittingName(name, '.jpg');
     for (let number = 2; this.#taken.has(unique); number++) unique = fittingName(name, `-${number}.jpg`);
     this.#taken.add(unique);
-    return join(this.#folder, unique);
+    return join(this.folder, unique);
   }
 }
