@@ -1,4 +1,5 @@
 // The benchmark's page: the tables, and plots of what they say, in one file.
+import { groupBy } from '../group-by.js';
 import { barChart, chart, type Point, type PlotSeries } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { writeText } from '../output-file.js';
@@ -19,12 +20,6 @@ import { stages } from './spans.js';
 import { percentile, sorted } from './statistics.js';
 import { describeReport, percent, remarks, furtherTables, resultTable, short } from './tables.js';
 
-function groupBy<T>(items: readonly T[], key: (item: T) => string): [string, T[]][] {
-  const groups = new Map<string, T[]>();
-  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
-  return [...groups];
-}
-
 /** A remark, where there is one. */
 function doubt(reasons: string): { remark?: string } {
   return reasons === '' ? {} : { remark: reasons };
@@ -40,7 +35,7 @@ const configuration = (r: ModelResult): string =>
 const withBatch = (r: ModelResult): string => `${configuration(r)}, batch ${r.batch}`;
 
 function throughputPlot({ results }: ModelReport): string {
-  const series = groupBy(results, configuration).map(([name, group]): PlotSeries => ({
+  const series = [...groupBy(results, configuration)].map(([name, group]): PlotSeries => ({
     name,
     mark: 'line and dots',
     points: group.map((r) => ({ x: r.batch, y: r.picturesPerSecond, ...doubt(remarks(r.latency)) })),
@@ -132,7 +127,7 @@ function rooflinePlot(peaks: readonly Peak[], placed: readonly Placed[]): string
     }));
     return { name: `${peak.precision} roof`, mark: 'line', points };
   });
-  const dots = groupBy(placed, ({ group }) => group).map(([name, group]): PlotSeries => ({
+  const dots = [...groupBy(placed, ({ group }) => group)].map(([name, group]): PlotSeries => ({
     name,
     mark: 'dots',
     points: group.map((one) => ({ x: one.flops / one.bytes, y: one.achieved / 1e9, title: one.name, ...doubt(one.doubts) })),

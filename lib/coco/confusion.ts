@@ -1,4 +1,5 @@
 // What objects were taken for, and the pictures with the most mistakes.
+import { groupBy } from '../group-by.js';
 import type { CocoAnnotation, CocoAnnotations, CocoDetection } from './dataset.js';
 import { overlapOf } from './matching.js';
 
@@ -29,16 +30,6 @@ export interface Confusion {
   readonly counts: readonly ReadonlyMap<number, number>[];
   /** Most mistakes first; pictures without any are left out. */
   readonly pictures: readonly PictureMistakes[];
-}
-
-function groupByImage<T extends { readonly image_id: number }>(values: readonly T[]): Map<number, T[]> {
-  const groups = new Map<number, T[]>();
-  for (const value of values) {
-    const group = groups.get(value.image_id);
-    if (group) group.push(value);
-    else groups.set(value.image_id, [value]);
-  }
-  return groups;
 }
 
 /** The surest detection chooses first, the object that it overlaps most. What lies in a crowd is left out, as the crowd is. */
@@ -74,8 +65,15 @@ export function confuse(annotations: CocoAnnotations, detections: readonly CocoD
   const counts = Array.from({ length: nothing + 1 }, () => new Map<number, number>());
   const add = (row: Map<number, number>, seen: number): unknown => row.set(seen, (row.get(seen) ?? 0) + 1);
   const indexOf = (one: { readonly category_id: number } | undefined): number => (one && index.get(one.category_id)) ?? nothing;
-  const truth = groupByImage(annotations.annotations.filter(({ category_id }) => index.has(category_id)));
-  const found = groupByImage(detections.filter(({ score, category_id }) => score >= scoreThreshold && index.has(category_id)));
+  const imageOf = (one: CocoAnnotation | CocoDetection): number => one.image_id;
+  const truth = groupBy(
+    annotations.annotations.filter(({ category_id }) => index.has(category_id)),
+    imageOf,
+  );
+  const found = groupBy(
+    detections.filter(({ score, category_id }) => score >= scoreThreshold && index.has(category_id)),
+    imageOf,
+  );
   const pictures = annotations.images.map(({ id: imageId }): PictureMistakes => {
     const pairs = pair(truth.get(imageId) ?? [], found.get(imageId) ?? []);
     for (const one of pairs) add(counts[indexOf(one.object)] as Map<number, number>, indexOf(one.found));

@@ -1,4 +1,5 @@
 // COCO's average precision and recall for boxes, equal to pycocotools' COCOeval.
+import { groupBy } from '../group-by.js';
 import { checkAnnotations, checkDetections, type CocoAnnotations, type CocoDetection } from './dataset.js';
 import {
   areaRanges,
@@ -154,25 +155,8 @@ function accumulate(scenes: readonly MatchedScene[]): ClassResult {
   return result;
 }
 
-/** Values of both kinds by picture, of one class. */
-class ByCategory<T> {
-  readonly #categories = new Map<number, Map<number, T[]>>();
-
-  add(category: number, image: number, value: T): void {
-    let images = this.#categories.get(category);
-    if (!images) {
-      images = new Map<number, T[]>();
-      this.#categories.set(category, images);
-    }
-    const values = images.get(image);
-    if (values) values.push(value);
-    else images.set(image, [value]);
-  }
-
-  of(category: number): Map<number, T[]> {
-    return this.#categories.get(category) ?? new Map<number, T[]>();
-  }
-}
+/** Whose a box is. */
+type BoxOfPicture<Box> = Box & Pick<CocoDetection, 'image_id' | 'category_id'>;
 
 function byScore(found: readonly FoundBox[]): FoundBox[] {
   return found
@@ -196,21 +180,28 @@ class Warnings {
   }
 }
 
+/** By class and picture. */
+function byClass<Box>(boxes: readonly BoxOfPicture<Box>[]): (category: number) => Map<number, BoxOfPicture<Box>[]> {
+  const classes = groupBy(boxes, ({ category_id }) => category_id);
+  return (category) => groupBy(classes.get(category) ?? [], ({ image_id }) => image_id);
+}
+
 /** Objects and detections that count, by class and picture. */
 function sort(annotations: CocoAnnotations, detections: readonly CocoDetection[], warnings: Warnings) {
   const images = new Map(annotations.images.map((image) => [image.id, image]));
   const categories = new Set(annotations.categories.map(({ id }) => id));
-  const truth = new ByCategory<TruthBox>();
-  const found = new ByCategory<FoundBox>();
+  const truth: BoxOfPicture<TruthBox>[] = [];
+  const found: BoxOfPicture<FoundBox>[] = [];
   for (const { id, image_id, category_id, bbox, area, iscrowd } of annotations.annotations) {
     if (!images.has(image_id) || !categories.has(category_id)) {
       warnings.add('annotations name a picture or category that the file does not have and are left out', `id ${id}`);
       continue;
     }
     if (id === 0) warnings.add('annotations have the id 0, which pycocotools never takes for found; neither do we', `picture ${image_id}`);
-    truth.add(category_id, image_id, { id, bbox, area: area ?? bbox[2] * bbox[3], crowd: Boolean(iscrowd) });
+    truth.push({ image_id, category_id, id, bbox, area: area ?? bbox[2] * bbox[3], crowd: Boolean(iscrowd) });
   }
-  detections.forEach(({ image_id, category_id, bbox, score }, i) => {
+  detections.forEach((detection, i) => {
+    const { image_id, category_id, bbox } = detection;
     const image = images.get(image_id);
     if (!image) warnings.add('detections are of pictures that the annotations do not have and are left out', `picture ${image_id}`);
     else if (!categories.has(category_id))
@@ -221,10 +212,10 @@ function sort(annotations: CocoAnnotations, detections: readonly CocoDetection[]
       if (x < -1 || y < -1 || x + width > (image.width ?? Infinity) + 1 || y + height > (image.height ?? Infinity) + 1) {
         warnings.add('detections reach outside their pictures; they count as they are', `number ${i}, in picture ${image_id}`);
       }
-      found.add(category_id, image_id, { bbox, score });
+      found.push(detection);
     }
   });
-  return { truth, found };
+  return { truth: byClass(truth), found: byClass(found) };
 }
 
 function summarize(classes: readonly ClassResult[]): CocoStats {
@@ -275,7 +266,7 @@ export function evaluateChecked(annotations: CocoAnnotations, detections: readon
   const ids = annotations.categories.map(({ id }) => id).sort((a, b) => a - b);
   const imageIds = annotations.images.map(({ id }) => id).sort((a, b) => a - b);
   const classes = ids.map((category) => {
-    const [objects, boxes] = [truth.of(category), found.of(category)];
+    const [objects, boxes] = [truth(category), found(category)];
     const scenes = imageIds
       .filter((image) => objects.has(image) || boxes.has(image))
       .map((image) => matchAll({ truth: objects.get(image) ?? [], found: byScore(boxes.get(image) ?? []) }));
