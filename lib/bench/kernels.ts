@@ -1,10 +1,10 @@
 // The operators' benchmark: each over the network's real shapes, verified before it is timed, against ATen's composition and a copy.
 import type { NetworkWork } from '../detector/result.js';
 import { fromNative } from '../errors.js';
+import type { Size } from '../images/image.js';
 import { loadNative, type NativeBenchReport, type NativeBenchSetting } from '../native.js';
 import { undisturbed } from './disturbance.js';
 import { describeMachine } from './machine.js';
-import type { PictureSize } from './model.js';
 import { measurePeak, roof } from './peaks.js';
 import { reportHead, type FixedPrecision, type KernelResult, type KernelsReport, type Peak } from './schema.js';
 import { summarize } from './statistics.js';
@@ -14,7 +14,7 @@ export interface KernelsBenchOptions {
   /** 0: the cores this process may use. */
   readonly threads: number;
   readonly precisions: readonly FixedPrecision[];
-  readonly sizes: readonly PictureSize[];
+  readonly sizes: readonly Size[];
   /** In one forward: pictures times views. */
   readonly views: number;
   /** For each operator and shape. */

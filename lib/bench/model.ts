@@ -2,6 +2,7 @@
 import { Detector } from '../detector/detector.js';
 import type { DetectionResult, NetworkWork } from '../detector/result.js';
 import { paddedSide } from '../detector/padding.js';
+import type { Size } from '../images/image.js';
 import type { RawImage } from '../images/source.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { Precision } from '../options/values.js';
@@ -13,23 +14,17 @@ import { reportHead, type ModelReport, type ModelResult, type Peak } from './sch
 import { median } from './statistics.js';
 import { countedCalls, leastWarmUpCalls, measure, type Rule } from './windows.js';
 
-export interface PictureSize {
-  readonly width: number;
-  readonly height: number;
-}
-
 export interface ModelBenchOptions {
   readonly weights: string;
   /** For the report: a path says nothing to others. */
   readonly weightsName: string;
   readonly load: Omit<LoadOptions, 'precision'>;
   readonly precisions: readonly Precision[];
-  readonly sizes: readonly PictureSize[];
+  readonly sizes: readonly Size[];
   readonly views: readonly (1 | 2)[];
   readonly scales?: readonly number[] | undefined;
   readonly batches: readonly number[];
   readonly rule: Rule;
-  readonly signal?: AbortSignal | undefined;
   /** Told of each result as soon as it is there. */
   readonly tell?: (result: ModelResult) => void;
 }
@@ -40,7 +35,7 @@ const insideTheClock =
   'network: the forward alone, by CUDA events on a GPU. Loading, packing weights and warm-up are outside.';
 
 /** A picture of noise, the same for the same seed: what is in it does not change the network's time. */
-export function noisePicture({ width, height }: PictureSize, seed: number): RawImage {
+export function noisePicture({ width, height }: Size, seed: number): RawImage {
   const data = new Uint8Array(width * height * 3);
   let state = seed + 1;
   for (let i = 0; i < data.length; i++) {
@@ -66,7 +61,7 @@ export function total(work: readonly NetworkWork[]): { flops: number; bytes: num
   return work.reduce((sum, { flops, bytes }) => ({ flops: sum.flops + flops, bytes: sum.bytes + bytes }), { flops: 0, bytes: 0 });
 }
 
-interface Configuration extends PictureSize {
+interface Configuration extends Size {
   readonly views: 1 | 2;
   readonly batch: number;
 }
@@ -79,7 +74,7 @@ async function measureOne(
 ): Promise<ModelResult> {
   const pictures = Array.from({ length: batch }, (_, seed) => noisePicture({ width, height }, seed));
   const timings: Timings[] = [];
-  const detectOptions = { flip: views === 2, scales: options.scales, timings: true, scoreThreshold: 0, signal: options.signal };
+  const detectOptions = { flip: views === 2, scales: options.scales, timings: true, scoreThreshold: 0 };
   const call = async (): Promise<number> => {
     const begin = performance.now();
     const [first] = (await detector.detect(pictures, detectOptions)) as [DetectionResult];
@@ -126,7 +121,6 @@ export async function benchModel(options: ModelBenchOptions): Promise<ModelRepor
     for (const size of options.sizes) {
       for (const views of options.views) {
         for (const batch of options.batches) {
-          options.signal?.throwIfAborted();
           const result = await measureOne(detector, options, peak, { ...size, views, batch });
           results.push(result);
           options.tell?.(result);

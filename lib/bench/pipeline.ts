@@ -8,13 +8,14 @@ import { Detector } from '../detector/detector.js';
 import { paddedSide, paddedSize } from '../detector/padding.js';
 import type { DetectionResult, FailedResult } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
+import type { Size } from '../images/image.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { Timings } from '../detector/timings.js';
 import { openResults } from '../writers/open.js';
 import type { ResultWriter } from '../writers/writer.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';
-import { noisePicture, type PictureSize } from './model.js';
+import { noisePicture } from './model.js';
 import { measurePeak } from './peaks.js';
 import { reportHead, type Disturbance, type PipelineReport, type PipelineResult, type Series, type Window } from './schema.js';
 import { clip, covered, spansOf, stages, type Span } from './spans.js';
@@ -48,7 +49,7 @@ export const loopResolution = 10;
 interface Ran {
   readonly timings: Timings;
   readonly write: Span;
-  readonly size: PictureSize;
+  readonly size: Size;
 }
 
 /** What a run of the pipeline leaves. */
@@ -166,7 +167,7 @@ async function networkAlone(
   { flip, batchSize: batch }: PipelineBenchOptions,
   { pictures }: PipelineRun,
 ): Promise<number> {
-  const bySize = new Map<string, { size: PictureSize; count: number }>();
+  const bySize = new Map<string, { size: Size; count: number }>();
   for (const { size } of pictures) {
     const key = paddedSize(size);
     bySize.set(key, { size: { width: paddedSide(size.width), height: paddedSide(size.height) }, count: (bySize.get(key)?.count ?? 0) + 1 });

@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander';
 
 import { compareReports } from '../bench/compare.js';
 import { benchKernels } from '../bench/kernels.js';
-import { benchModel, type PictureSize } from '../bench/model.js';
+import { benchModel } from '../bench/model.js';
 import { benchPipeline } from '../bench/pipeline.js';
 import { readReport, shownViews, trainName, type FixedPrecision, type Report, type TrainPrecision } from '../bench/schema.js';
 import { comparisonTable, describeReport, drawTable, furtherTables, resultTable } from '../bench/tables.js';
@@ -13,6 +13,7 @@ import { benchTrain, type TrainCase } from '../bench/train.js';
 import type { Rule } from '../bench/windows.js';
 import type { NetworkWork } from '../detector/result.js';
 import { CornerNetError } from '../errors.js';
+import type { Size } from '../images/image.js';
 import { expandInputs } from '../inputs/expand.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions } from '../options/interfaces.js';
@@ -49,17 +50,12 @@ interface PipelineFlags extends CommonFlags, Pick<DetectorFlags, 'weights' | 'pr
   readonly concurrency?: number;
 }
 
-interface KernelsFlags {
+interface KernelsFlags extends Pick<CommonFlags, 'threads' | 'duration' | 'json' | 'html' | 'quiet'> {
   readonly device: string;
   readonly precision: string;
   readonly sizes: string;
   readonly views: number;
   readonly operators?: string;
-  readonly threads?: number;
-  readonly duration: number;
-  readonly json?: string;
-  readonly html?: string;
-  readonly quiet?: boolean;
 }
 
 const examples = `
@@ -85,17 +81,12 @@ function wholeNumbers(text: string, flag: string, most: number): number[] {
   });
 }
 
-function sizesOf(text: string): PictureSize[] {
+function sizesOf(text: string): Size[] {
   return listOf(text, '--sizes').map((item) => {
     const [, width, height] = (/^(\d{1,5})x(\d{1,5})$/.exec(item) ?? []).map(Number);
     if (!width || !height) throw new CornerNetError('ERR_OPTION', `--sizes takes sizes in pixels such as 640x480, not '${item}'`);
     return { width, height };
   });
-}
-
-/** Values are checked where they are used, by `Detector.load`. */
-function precisionsOf(text: string): Precision[] {
-  return listOf(text, '--precision') as Precision[];
 }
 
 function ruleOf({ window, stableWithin, duration }: CommonFlags): Rule {
@@ -142,11 +133,8 @@ async function runModel(flags: ModelFlags): Promise<void> {
   await publish(flags, () =>
     benchModel({
       ...weightsOf(flags.weights),
-      load: loadOf({
-        ...(flags.device !== undefined && { device: flags.device }),
-        ...(flags.threads !== undefined && { threads: flags.threads }),
-      }),
-      precisions: precisionsOf(flags.precision),
+      load: loadOf({ device: flags.device, threads: flags.threads }),
+      precisions: listOf(flags.precision, '--precision') as Precision[], // checked by `Detector.load`
       sizes: sizesOf(flags.sizes),
       views: wholeNumbers(flags.views, '--views', 2) as (1 | 2)[],
       scales: flags.scales,
@@ -158,14 +146,19 @@ async function runModel(flags: ModelFlags): Promise<void> {
   );
 }
 
-function addCommon(command: Command): Command {
-  return addDetectorOptions(command, ['device', 'threads'])
-    .addOption(numeric('--duration <s>', 'the most that one measurement takes; warming up may take as long again').default(30))
-    .addOption(numeric('--window <s>', 'seconds of a window').default(2))
-    .addOption(numeric('--stable-within <percent>', 'the medians of the last three windows must agree so far').default(5))
+function addOutput(command: Command): Command {
+  return command
     .option('--json <file>', 'write everything that was measured')
     .option('--html <file>', 'write one page with tables and plots')
     .option('-q, --quiet', 'show no progress');
+}
+
+function addCommon(command: Command): Command {
+  const timed = addDetectorOptions(command, ['device', 'threads'])
+    .addOption(numeric('--duration <s>', 'the most that one measurement takes; warming up may take as long again').default(30))
+    .addOption(numeric('--window <s>', 'seconds of a window').default(2))
+    .addOption(numeric('--stable-within <percent>', 'the medians of the last three windows must agree so far').default(5));
+  return addOutput(timed);
 }
 
 async function runPipeline(inputs: string[], flags: PipelineFlags): Promise<void> {
@@ -232,7 +225,7 @@ interface TrainBenchFlags extends CommonFlags {
 
 async function runTrain(flags: TrainBenchFlags): Promise<void> {
   const { network } = flags;
-  const { device = 'cpu' } = loadOf({ ...(flags.device !== undefined && { device: flags.device }) });
+  const { device = 'cpu' } = loadOf({ device: flags.device });
   const small = network === 'small';
   const [sizes, batches] = [
     wholeNumbers(flags.size ?? (small ? '255' : '511'), '--size', 4096),
@@ -306,7 +299,7 @@ export function register(bench: Command): void {
     .addOption(numeric('--batch <n>', 'pictures of one padded size that share a forward').default(1))
     .action(runPipeline);
   addTableOptions(pipeline, { concurrency: detectAllTable.concurrency });
-  bench
+  const kernels = bench
     .command('kernels')
     .description("each operator over HourglassNet-104's shapes: verified, then timed against ATen, a copy and the machine's roofline")
     .addOption(new Option('--device <device>', 'auto, cpu, cuda or cuda:N').default('auto'))
@@ -316,10 +309,8 @@ export function register(bench: Command): void {
     .addOption(numeric('--views <n>', 'views in one forward').default(1))
     .option('--operators <list>', 'conv, pool_pair, upsample_add (default: all)')
     .addOption(numeric('--duration <s>', 'seconds for each operator and shape').default(1))
-    .option('--json <file>', 'write everything that was measured')
-    .option('--html <file>', 'write one page with tables and plots')
-    .option('-q, --quiet', 'show no progress')
     .action(runKernels);
+  addOutput(kernels);
   addCommon(
     bench.command('train').description('one step of training: forward, losses, backward, clipping, Adam; and the memory that it takes'),
   )

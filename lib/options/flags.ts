@@ -9,7 +9,7 @@ import { callTable, loadTable, softNmsTable, tilesTable, type OptionRow, type Op
 /** As commander hands them over, each under its option's name; those of softNms and tiles (not listed here) have names of their own. */
 export type DetectorFlags = Omit<LoadOptions, 'device' | 'classes' | 'softNms' | 'tiles'> & {
   readonly weights?: string;
-  readonly device?: readonly string[];
+  readonly device?: readonly string[] | undefined;
   readonly classes?: readonly string[];
 };
 

@@ -1,11 +1,10 @@
 // Where labels go: at their boxes, inside the picture, over no other label.
+import type { Size } from '../images/image.js';
 import { textWidth } from './text.js';
 
-export interface Rectangle {
+export interface Rectangle extends Size {
   readonly left: number;
   readonly top: number;
-  readonly width: number;
-  readonly height: number;
 }
 
 /** What is to be labelled. */
@@ -41,7 +40,7 @@ export function gap(a: Rectangle, b: Rectangle): number {
 }
 
 /** Above and below the box, inside it, beside it: the usual places first. */
-function* atBox({ left, top, width, height }: Rectangle, label: { readonly width: number; readonly height: number }): Generator<Rectangle> {
+function* atBox({ left, top, width, height }: Rectangle, label: Size): Generator<Rectangle> {
   const [right, bottom] = [left + width, top + height];
   const lefts = [left, right - label.width, left + (width - label.width) / 2];
   for (const y of [top - label.height, bottom, top, bottom - label.height]) for (const x of lefts) yield { ...label, left: x, top: y };
@@ -49,7 +48,7 @@ function* atBox({ left, top, width, height }: Rectangle, label: { readonly width
 }
 
 /** Anywhere in the picture, the nearest first. */
-function elsewhere(frame: Rectangle, label: { readonly width: number; readonly height: number }, canvas: LabelArea): Rectangle[] {
+function elsewhere(frame: Rectangle, label: Size, canvas: Size): Rectangle[] {
   const along = (room: number, size: number): number[] => {
     const steps = Math.max(1, Math.ceil((stepsALabel * room) / size));
     return Array.from({ length: steps + 1 }, (_, step) => (step * room) / steps);
@@ -59,13 +58,8 @@ function elsewhere(frame: Rectangle, label: { readonly width: number; readonly h
   return places.map((place) => ({ place, far: gap(place, frame) })).sort((a, b) => a.far - b.far).map(({ place }) => place); // prettier-ignore
 }
 
-interface LabelArea {
-  readonly width: number;
-  readonly height: number;
-}
-
 /** Moved inside the canvas along its nearest way. */
-function inside({ left, top, width, height }: Rectangle, canvas: LabelArea): Rectangle {
+function inside({ left, top, width, height }: Rectangle, canvas: Size): Rectangle {
   return {
     left: Math.max(0, Math.min(left, canvas.width - width)),
     top: Math.max(0, Math.min(top, canvas.height - height)),
@@ -74,7 +68,7 @@ function inside({ left, top, width, height }: Rectangle, canvas: LabelArea): Rec
   };
 }
 
-function placeAt(labelled: readonly Labelled[], canvas: LabelArea, fontPx: number): Labels {
+function placeAt(labelled: readonly Labelled[], canvas: Size, fontPx: number): Labels {
   const padPx = Math.max(1, Math.round(fontPx / 4));
   const height = fontPx + 2 * padPx;
   const taken: Rectangle[] = [];
@@ -102,7 +96,7 @@ function placeAt(labelled: readonly Labelled[], canvas: LabelArea, fontPx: numbe
  * smallest the last go without.
  * @param fontPx letter size that is wished for.
  */
-export function placeLabels(labelled: readonly Labelled[], canvas: LabelArea, fontPx: number): Labels {
+export function placeLabels(labelled: readonly Labelled[], canvas: Size, fontPx: number): Labels {
   for (let size = fontPx; ; size = Math.max(smallestFontPx, Math.floor(0.8 * size))) {
     const labels = placeAt(labelled, canvas, size);
     if (size <= smallestFontPx || !labels.places.includes(undefined)) return labels;
