@@ -44,26 +44,26 @@ export interface SetupOptions {
   readonly source?: boolean | undefined;
 }
 
+/** The set-up's scripts, by what is called of each. */
+interface Scripts {
+  readonly 'build.js': { addonRecord(): AddonRecord | undefined };
+  /** The request is that of weights/download.ts, and its `fetch`. */
+  readonly 'download.js': { download(request: object): Promise<string> };
+  readonly 'machine.js': { probeGpus(): Promise<GpuProbe> };
+  readonly 'paths.js': { cacheFolder(): string };
+  readonly 'pin.js': {
+    pinnedDigest(file: string): string | undefined;
+    holdPin(file: string, digest: string): string | undefined;
+  };
+  readonly 'plain.js': { plain(text: string): string; spellOut(text: string): string };
+  /** `tell` hears which LibTorch is passed over and why. Rejects with a sentence when there is no way. */
+  readonly 'plan.js': { makePlan(options: SetupOptions & { readonly tell: (text: string) => void }): Promise<SetupPlan> };
+  /** Finds or fetches a LibTorch and readies the addon for it. Resolves with what was done, undefined when all was in place. */
+  readonly 'setup.js': { setUp(options: SetupOptions): Promise<string | undefined> };
+}
+
 /** A script of the set-up. */
-export function script<T>(name: string): T {
+export function script<Name extends keyof Scripts>(name: Name): Scripts[Name] {
   // eslint-disable-next-line @typescript-eslint/no-require-imports
-  return require(join(packageRoot, 'setup', name)) as T;
-}
-
-/** Finds or fetches a LibTorch and readies the addon for it. Resolves with what was done, undefined when all was in place. */
-export function setUp(options: SetupOptions): Promise<string | undefined> {
-  return script<{ setUp(options: SetupOptions): Promise<string | undefined> }>('setup.js').setUp(options);
-}
-
-/** `tell` hears which LibTorch is passed over and why. Rejects with a sentence when there is no way. */
-export function makePlan(options: SetupOptions & { readonly tell: (text: string) => void }): Promise<SetupPlan> {
-  return script<{ makePlan(from: typeof options): Promise<SetupPlan> }>('plan.js').makePlan(options);
-}
-
-export function probeGpus(): Promise<GpuProbe> {
-  return script<{ probeGpus(): Promise<GpuProbe> }>('machine.js').probeGpus();
-}
-
-export function addonRecord(): AddonRecord | undefined {
-  return script<{ addonRecord(): AddonRecord | undefined }>('build.js').addonRecord();
+  return require(join(packageRoot, 'setup', name)) as Scripts[Name];
 }

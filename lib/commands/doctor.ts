@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { cacheFolder } from '../weights/cache.js';
 import { sentenceOf } from '../errors.js';
 import { addonPaths, loadNative, type NativeBuildInfo, type NativeGpuInfo } from '../native.js';
-import { addonRecord, makePlan, probeGpus, type GpuProbe, type SetupPlan } from '../setup.js';
+import { script, type GpuProbe, type SetupPlan } from '../setup.js';
 import { print, printMade } from './terminal.js';
 import { listWeights, weightsPath } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
@@ -28,11 +28,11 @@ function nodeFinding(): Finding {
 async function planFindings(): Promise<{ findings: Finding[]; plan?: SetupPlan }> {
   const findings: Finding[] = [];
   try {
-    const plan = await makePlan({ tell: (text) => findings.push({ subject: 'LibTorch', found: text }) });
+    const plan = await script('plan.js').makePlan({ tell: (text) => findings.push({ subject: 'LibTorch', found: text }) });
     const { libtorch } = plan;
     if (!libtorch) return { plan, findings: [...findings, { subject: 'LibTorch', found: 'none that suits', remedy: fetching(plan) }] };
     const found = `${libtorch.version} (${libtorch.variant}) from ${libtorch.source}: ${libtorch.folder}`;
-    const used = addonRecord()?.libtorch;
+    const used = script('build.js').addonRecord()?.libtorch;
     const other = used !== undefined && (used.folder !== libtorch.folder || used.version !== libtorch.version);
     const remedy = other ? `the addon is for the one at ${used.folder}: run \`npx cornernet setup\`` : undefined;
     return { plan, findings: [...findings, { subject: 'LibTorch', found, ...(remedy !== undefined && { remedy }) }] };
@@ -54,7 +54,7 @@ function addonFindings(): { findings: Finding[]; info?: AddonInfo } {
     const native = loadNative();
     const info = { ...native.buildInfo(), ...native.gpuInfo() };
     const cuda = info.cuda ? `with CUDA ${info.cudaVersion}` : 'without CUDA';
-    const made = addonRecord()?.made;
+    const made = script('build.js').addonRecord()?.made;
     const findings = [
       { subject: 'Addon', found: `${path ?? ''}${made ? ` (${made})` : ''}, LibTorch ${info.libtorchVersion}, ${cuda}` },
       { subject: 'CPU', found: `${info.cores} cores usable; ${info.cpuFeatures.join(', ') || 'no AVX2'}` },
@@ -100,7 +100,7 @@ export function gpuFinding(
 }
 
 async function gpuFindings(info: AddonInfo | undefined, plan: SetupPlan | undefined): Promise<Finding[]> {
-  const { gpus, cuda } = await probeGpus();
+  const { gpus, cuda } = await script('machine.js').probeGpus();
   if (gpus.length === 0) return [{ subject: 'GPU', found: 'none (no NVIDIA driver)' }];
   return gpus.map((gpu) => gpuFinding({ gpu, cuda }, info, plan));
 }

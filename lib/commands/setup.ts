@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { unwritable } from '../output-file.js';
-import { setUp, type SetupOptions } from '../setup.js';
+import { script, type SetupOptions } from '../setup.js';
 import { print } from './terminal.js';
 
 export function register(command: Command): void {
@@ -20,7 +20,7 @@ CORNERNET_LIBTORCH_URL and CORNERNET_LIBTORCH_SHA256 name another place and chec
     )
     .action(async (options: SetupOptions) => {
       try {
-        print((await setUp(options)) ?? 'Everything is in place');
+        print((await script('setup.js').setUp(options)) ?? 'Everything is in place');
       } catch (error) {
         if (error instanceof CornerNetError) throw error;
         const { path, code } = error as NodeJS.ErrnoException;

@@ -10,7 +10,7 @@ import { script } from '../setup.js';
  */
 export function cacheFolder(): string {
   try {
-    return script<{ cacheFolder(): string }>('paths.js').cacheFolder();
+    return script('paths.js').cacheFolder();
   } catch (error) {
     throw new CornerNetError('ERR_OPTION', sentenceOf(error), { cause: error });
   }

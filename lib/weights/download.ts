@@ -25,15 +25,13 @@ export interface DownloadRequest {
   readonly pauseMs?: number;
 }
 
-type Downloader = (request: DownloadRequest & { fetch: typeof fetch }) => Promise<string>;
-
 /**
  * Downloads aside over https, verifies, renames.
  * @returns the sha256.
  * @throws {CornerNetError} `ERR_DOWNLOAD`; an abort rejects with the signal's reason.
  */
 export async function download(request: DownloadRequest): Promise<string> {
-  const core = script<{ download: Downloader }>('download.js');
+  const core = script('download.js');
   const { EnvHttpProxyAgent, fetch: undiciFetch } = await import('undici');
   const dispatcher = new EnvHttpProxyAgent();
   const proxied = ((url: string, init: object) => undiciFetch(url, { ...init, dispatcher })) as unknown as typeof fetch;

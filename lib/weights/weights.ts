@@ -131,11 +131,6 @@ export interface WeightsVerification {
   readonly entry?: WeightsEntry;
 }
 
-interface Pins {
-  holdPin(file: string, digest: string): string | undefined;
-  pinnedDigest(file: string): string | undefined;
-}
-
 /**
  * Takes a file's sha256 and holds it against the one its name promises (torch's habit: `name-<first digits>.pth`), the manifest's, and the one beside
  * it (`<file>.sha256`, as sha256sum writes it and {@link fetchWeights} does).
@@ -144,7 +139,7 @@ interface Pins {
 export async function verifyWeights(file: string): Promise<WeightsVerification> {
   const digest = await sha256(file);
   const named = /-([0-9a-f]{8,64})\.pth$/.exec(basename(file))?.[1] ?? listWeights().find((entry) => entry.file === basename(file))?.sha256;
-  const promised = [named, script<Pins>('pin.js').pinnedDigest(file)].find((one) => one !== undefined && !digest.startsWith(one));
+  const promised = [named, script('pin.js').pinnedDigest(file)].find((one) => one !== undefined && !digest.startsWith(one));
   if (promised !== undefined) {
     throw new CornerNetError('ERR_CHECKPOINT', `${file} has the sha256 ${digest}, not ${promised}${promised.length < 64 ? '...' : ''}: it is damaged or another file`);
   }
@@ -157,7 +152,7 @@ async function isFetched(file: string, entry: WeightsEntry): Promise<boolean> {
   if (!existsSync(file)) return false;
   const digest = await sha256(file);
   if (!digest.startsWith(entry.sha256)) return false;
-  const change = script<Pins>('pin.js').holdPin(file, digest);
+  const change = script('pin.js').holdPin(file, digest);
   if (change !== undefined) throw new CornerNetError('ERR_CHECKPOINT', `${file}: ${change}`);
   return true;
 }
