@@ -1,7 +1,6 @@
 // A candidate in a process of its own: it says a line of JSON when it is ready, and then answers each line with what it measured.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -71,21 +70,8 @@ export class Child {
     return this.#next();
   }
 
-  peakBytes(): number {
-    return peakBytes(this.#child.pid ?? NaN);
-  }
-
-  /** Seconds of processor time that it has taken, all threads together. */
-  cpuSeconds(): number {
-    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const ticksPerSecond = 100; // Linux's USER_HZ
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-  }
-
-  /** Lets the peak begin anew, at what is resident now. */
-  forgetPeak(): void {
-    forgetPeak(this.#child.pid ?? NaN);
+  get pid(): number {
+    return this.#child.pid ?? NaN;
   }
 
   /** Once it is gone, its CPU time counts as this process's. */
@@ -102,9 +88,9 @@ export function newEachTurn(...child: Parameters<typeof Child.start>): Candidate
       const process = await Child.start(...child);
       try {
         candidate.version = (await process.ready()).version;
-        process.forgetPeak();
-        const before = process.peakBytes();
-        return { ...(await process.turn()), peakBytes: process.peakBytes() - before };
+        forgetPeak(process.pid);
+        const before = peakBytes(process.pid);
+        return { ...(await process.turn()), peakBytes: peakBytes(process.pid) - before };
       } finally {
         await process.close();
       }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import sharp from 'sharp';
 
+import { peakBytes } from '../lib/bench/machine.js';
 import { total } from '../lib/bench/model.js';
 import { computePeak, measurePeak } from '../lib/bench/peaks.js';
 import type { FixedPrecision, Peak } from '../lib/bench/schema.js';
@@ -125,11 +126,11 @@ async function start(peer: string, settings: DetectSettings, { calibrated, pytho
   const child = await Child.start('detect', { ...settings, file, ...(ours ? { precision } : { runner: peer }) }, ours ? undefined : python);
   const close = () => child.close();
   const { version, sample = [] } = await child.ready().catch((error: unknown) => close().then(() => Promise.reject(error as Error)));
-  const peakBytes = child.peakBytes();
+  const held = peakBytes(child.pid);
   samples.set(peer, sample);
   const turn = async (): Promise<Turn> => {
     const reference = samples.get('eager') ?? samples.get('eager-both-heads');
-    const measured: Turn = { ...(await child.turn()), peakBytes, ...(reference && { distance: distance(sample, reference) }) };
+    const measured: Turn = { ...(await child.turn()), peakBytes: held, ...(reference && { distance: distance(sample, reference) }) };
     if (!ours) return measured;
     const wholeWaySeconds = (await child.turn('whole')).seconds / wholeWayBatches;
     const wholeWayOfNetwork = (measured['networkSeconds'] ?? NaN) / wholeWaySeconds;

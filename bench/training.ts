@@ -1,6 +1,8 @@
 // npx tsx bench/training.ts [--threads N] [--size 511] [--batch 1] [--peers a,b]: a step of HourglassNet-104's training beside mmdetection's.
 import { availableParallelism } from 'node:os';
 
+import { cpuSecondsOf } from '../lib/bench/disturbance.js';
+import { peakBytes } from '../lib/bench/machine.js';
 import { insideTheClock, type TrainCase } from '../lib/bench/train.js';
 import type { FixedPrecision } from '../lib/bench/schema.js';
 import { Child } from './child.js';
@@ -33,9 +35,9 @@ async function start(peer: string, setting: Omit<TrainCase, 'precision' | 'recom
   const close = () => child.close();
   const { version } = await child.ready().catch((error: unknown) => close().then(() => Promise.reject(error as Error)));
   const turn = async (): Promise<Turn> => {
-    const before = child.cpuSeconds();
+    const before = await cpuSecondsOf(child.pid);
     const { seconds } = await child.turn();
-    return { seconds, cpuSeconds: child.cpuSeconds() - before, peakBytes: child.peakBytes() };
+    return { seconds, cpuSeconds: (await cpuSecondsOf(child.pid)) - before, peakBytes: peakBytes(child.pid) };
   };
   return { version, turn, close };
 }
