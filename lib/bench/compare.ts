@@ -129,6 +129,9 @@ function warningsOf(before: Report, after: Report): string[] {
     .map((fact) => `${fact}: ${ours[fact] ?? ''} before, ${theirs[fact] ?? ''} after`);
 }
 
+/** Of a figure that one report alone has. */
+const alone = { before: null, after: null, ratio: null, noise: null } as const;
+
 /** @throws {CornerNetError} `ERR_INPUT` when the reports are of different kinds. */
 export function compareReports(before: Report, after: Report): Comparison {
   if (before.kind !== after.kind) {
@@ -141,16 +144,8 @@ export function compareReports(before: Report, after: Report): Comparison {
   const changes = figuresOf(before).map((figure): Change => {
     const other = later.get(figure.name);
     later.delete(figure.name);
-    if (other) return judge(figure, other);
-    return { ...figure, before: figure.value, after: null, ratio: null, noise: null, judgement: 'only before' };
+    return other ? judge(figure, other) : { ...figure, ...alone, before: figure.value, judgement: 'only before' };
   });
-  const added = [...later.values()].map((figure): Change => ({
-    ...figure,
-    before: null,
-    after: figure.value,
-    ratio: null,
-    noise: null,
-    judgement: 'only after',
-  }));
+  const added = [...later.values()].map((figure): Change => ({ ...figure, ...alone, after: figure.value, judgement: 'only after' }));
   return { warnings: warningsOf(before, after), changes: [...changes, ...added] };
 }

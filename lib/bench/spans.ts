@@ -7,25 +7,13 @@ export interface Span {
   readonly end: number;
 }
 
-export const stages: readonly Stage[] = ['decode', 'wait', 'prepare', 'network', 'corners', 'nms', 'write'];
+const timed = ['decode', 'wait', 'prepare', 'network', 'corners', 'nms'] as const;
+export const stages: readonly Stage[] = [...timed, 'write'];
 
 /** A picture's stages up to its result, one after the other on the clock of performance.now(). */
-export function spansOf({ start, decode, wait, prepare, network, corners, nms }: Timings): Map<Stage, Span> {
-  const durations: [Stage, number][] = [
-    ['decode', decode],
-    ['wait', wait],
-    ['prepare', prepare],
-    ['network', network],
-    ['corners', corners],
-    ['nms', nms],
-  ];
-  const spans = new Map<Stage, Span>();
-  let at = start;
-  for (const [stage, milliseconds] of durations) {
-    spans.set(stage, { begin: at, end: at + milliseconds });
-    at += milliseconds;
-  }
-  return spans;
+export function spansOf(timings: Timings): Map<Stage, Span> {
+  let at = timings.start;
+  return new Map(timed.map((stage) => [stage, { begin: at, end: (at += timings[stage]) }]));
 }
 
 /** What of a span lies within another; undefined for nothing. */

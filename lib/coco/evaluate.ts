@@ -13,6 +13,11 @@ import {
   type TruthBox,
 } from './matching.js';
 
+/** One of the numbers, as tables show it. */
+export function shownNumber(value: number): string {
+  return value < 0 ? '-' : value.toFixed(4);
+}
+
 /** The twelve numbers of COCO's summary, 0 to 1; -1 where no object counts. */
 export interface CocoStats {
   /** Mean over overlaps 0.50 to 0.95 and classes. */

@@ -7,7 +7,7 @@ import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } fro
 import { confuse, isMistake, type PictureMistakes } from './confusion.js';
 import { confusionSection } from './confusion-table.js';
 import type { CocoAnnotations, CocoBox, CocoDetection } from './dataset.js';
-import type { CocoEvaluation } from './evaluate.js';
+import { shownNumber, type CocoEvaluation } from './evaluate.js';
 import { overlaps } from './matching.js';
 import { pictureBelow } from './pictures.js';
 
@@ -25,10 +25,6 @@ export interface EvaluationPage {
   readonly scoreThreshold: number;
   /** Folder of the pictures; without it none is drawn. */
   readonly images?: string | undefined;
-}
-
-function shownNumber(value: number): string {
-  return value < 0 ? '-' : value.toFixed(4);
 }
 
 function curves({ evaluation }: EvaluationPage): Section {

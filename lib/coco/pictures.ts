@@ -5,28 +5,23 @@ import { CornerNetError } from '../errors.js';
 import { isBelow, realPath } from '../inputs/file-names.js';
 import type { CocoAnnotations, CocoImage } from './dataset.js';
 
-/** What a folder of pictures really is; it is asked of the file system once, and only when a picture is there. */
-function realRootOf(folder: string): () => Promise<string> {
-  let real: Promise<string> | undefined;
-  return () => (real ??= realPath(folder));
-}
-
 /**
  * The path of an annotated picture. Links are followed, and must not lead out either: who made the annotations may have made them as well.
+ * @param realRoot what the folder really is, where that is known.
  * @returns undefined when it isn't there.
  * @throws {CornerNetError} `ERR_INPUT` when it is outside the folder.
  */
 export async function pictureBelow(
   folder: string,
   { file_name }: Pick<CocoImage, 'file_name'>,
-  realRoot = realRootOf(folder),
+  realRoot?: string,
 ): Promise<string | undefined> {
   const path = join(folder, file_name);
   const outside = (): CornerNetError => new CornerNetError('ERR_INPUT', `the annotations name ${file_name}, which is outside ${folder}`);
   if (isAbsolute(file_name) || file_name.includes('\0') || !isBelow(folder, path)) throw outside();
   const real = await realPath(path).catch(() => undefined);
   if (real === undefined) return undefined;
-  if (!isBelow(await realRoot(), real)) throw outside();
+  if (!isBelow(realRoot ?? (await realPath(folder)), real)) throw outside();
   return path;
 }
 
@@ -37,7 +32,7 @@ export async function pictureBelow(
 export async function picturesBelow(folder: string, { images }: Pick<CocoAnnotations, 'images'>): Promise<string[]> {
   const paths: string[] = [];
   const missing: string[] = [];
-  const realRoot = realRootOf(folder);
+  const realRoot = await realPath(folder).catch(() => undefined); // without it no picture is there
   for (const image of images) {
     const path = await pictureBelow(folder, image, realRoot);
     if (path === undefined) missing.push(image.file_name);

@@ -4,7 +4,7 @@ import { Option, type Command } from 'commander';
 import { CornerNetError } from '../errors.js';
 import { readAnnotations, readDetections, type CocoAnnotations, type CocoDetection } from '../coco/dataset.js';
 import { detectSet, type DetectedSet } from '../coco/detect.js';
-import { evaluateChecked, type CocoEvaluation, type CocoStats } from '../coco/evaluate.js';
+import { evaluateChecked, shownNumber, type CocoEvaluation, type CocoStats } from '../coco/evaluate.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { checkOutputFile, writeText } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
@@ -70,11 +70,9 @@ async function detect(flags: EvalFlags, annotations: CocoAnnotations, options: L
   }
 }
 
-const shown = (value: number): string => (value < 0 ? '-' : value.toFixed(4));
-
 function tableOf(annotations: CocoAnnotations, { stats, perClassAP }: CocoEvaluation): string {
-  const summary = Object.entries(stats).map(([name, value]: [string, number]) => [name, shown(value)]);
-  const classes = annotations.categories.map(({ id, name }) => [name, shown(perClassAP[String(id)] ?? -1)]);
+  const summary = Object.entries(stats).map(([name, value]: [string, number]) => [name, shownNumber(value)]);
+  const classes = annotations.categories.map(({ id, name }) => [name, shownNumber(perClassAP[String(id)] ?? -1)]);
   return `${textTable(['', 'value'], summary)}\n${textTable(['class', 'AP'], classes)}\n`;
 }
 
@@ -161,7 +159,7 @@ function comparison(rows: readonly Compared[], published: { ap: number; flip: bo
     const unflipped = rows.find((row) => row.precision === precision && !row.flip);
     const against = (ap: number | undefined): string => (ap === undefined ? '' : points(stats.AP - ap));
     return [
-      ...[precision, flip ? 'yes' : 'no', shown(stats.AP), shown(stats.AP50), shown(stats.AP75)],
+      ...[precision, flip ? 'yes' : 'no', shownNumber(stats.AP), shownNumber(stats.AP50), shownNumber(stats.AP75)],
       ...[against(exact?.stats.AP), against(unflipped?.stats.AP), against(published?.flip === flip ? published.ap : undefined)],
     ];
   });
