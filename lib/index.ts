@@ -1,7 +1,8 @@
 // The front door: the detector, calibrating for int8, corner pooling, drawing and writing of results, weights, errors.
 /** @module cornernet */
 export { Detector } from './detector/detector.js';
-export type { Detection, DetectionResult, DetectorStats, FailedResult, HeadMap, Heads, NetworkWork } from './detector/result.js';
+export type { HeadMap, Heads } from './detector/heads.js';
+export type { Detection, DetectionResult, DetectorStats, FailedResult, NetworkWork } from './detector/result.js';
 export type { Timings } from './detector/timings.js';
 export { cornerPool } from './detector/corner-pool.js';
 export type { CornerPoolDirection } from './detector/corner-pool.js';

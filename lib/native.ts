@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
+import type { Heads } from './detector/heads.js';
 import { CornerNetError, sentenceOf } from './errors.js';
 import type { ChosenPrecision } from './options/values.js';
 import type { QuantizeReport, QuantizeTrial } from './quantize/types.js';
@@ -117,26 +118,6 @@ export interface NativeStats extends NativeCounters {
   warnings: string[];
 }
 
-export interface NativeMap {
-  /** channels, height, width */
-  shape: [number, number, number];
-  /** fp32, before the sigmoid, channel-first. */
-  values: Float32Array;
-}
-
-export interface NativeHeads {
-  tlHeat: NativeMap;
-  brHeat: NativeMap;
-  tlEmb: NativeMap;
-  brEmb: NativeMap;
-  tlOff: NativeMap;
-  brOff: NativeMap;
-  paddedWidth: number;
-  paddedHeight: number;
-  left: number;
-  top: number;
-}
-
 /** One network on one device with a thread of its own; calls run in order. Rejections are Errors with a `code` such as "ERR_CHECKPOINT". */
 export interface NativeDetector {
   load(options: NativeLoadOptions): Promise<NativeInfo>;
@@ -147,7 +128,7 @@ export interface NativeDetector {
    * score and class like those of a picture. Does not wait for forwards. Rejects with ERR_INPUT what is not finite or not six numbers each.
    */
   mergeDetections(id: number, detections: Float32Array, options: NativeDetectOptions): Promise<Float32Array>;
-  heads(id: number, picture: NativePicture, options: NativeDetectOptions): Promise<NativeHeads>;
+  heads(id: number, picture: NativePicture, options: NativeDetectOptions): Promise<Omit<Heads, 'width' | 'height'>>;
   /** What the network has to do for `views` views of a picture of this size at each of the scales (default 1), operator by operator in their order. */
   work(id: number, options: { width: number; height: number; views: number; scales?: readonly number[] }): Promise<NativeWork[]>;
   /** Drops a call, which rejects with ERR_CLOSED: at once when it waits, at its next step when it runs. */

@@ -14,16 +14,9 @@ import { defaultWeights } from '../weights/weights.js';
 import { loadDetectors, type Loaded } from './load.js';
 
 import { Batches, BatchRequest } from './batches.js';
+import type { Heads } from './heads.js';
 import { Pipeline, type PipelineLimits, type PipelineStages } from './pipeline.js';
-import {
-  sizeWarning,
-  toDetections,
-  type DetectionResult,
-  type DetectorStats,
-  type FailedResult,
-  type Heads,
-  type NetworkWork,
-} from './result.js';
+import { sizeWarning, toDetections, type DetectionResult, type DetectorStats, type FailedResult, type NetworkWork } from './result.js';
 import { callSettings, type CallSettings } from './settings.js';
 import { cropped, joined, type Tiling } from './tiles.js';
 import { timingsOf } from './timings.js';

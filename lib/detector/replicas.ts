@@ -6,7 +6,6 @@ import type {
   NativeDetector,
   NativeDetectOptions,
   NativeFound,
-  NativeHeads,
   NativeInfo,
   NativePicture,
   NativeTimings,
@@ -59,7 +58,7 @@ export class Replicas {
     return this.#call(signal, (native, id) => native.mergeDetections(id, detections, options));
   }
 
-  heads(picture: NativePicture, options: NativeDetectOptions, signal: AbortSignal | undefined): Promise<NativeHeads> {
+  heads(picture: NativePicture, options: NativeDetectOptions, signal: AbortSignal | undefined): ReturnType<NativeDetector['heads']> {
     return this.#call(signal, (native, id) => native.heads(id, picture, options));
   }
 

@@ -1,7 +1,8 @@
 // The two corner heatmaps over a picture, with the corners of each detection joined.
 import sharp, { type Sharp } from 'sharp';
 
-import type { Detection, HeadMap, Heads } from '../detector/result.js';
+import type { HeadMap, Heads } from '../detector/heads.js';
+import type { Detection } from '../detector/result.js';
 import type { ImageSource } from '../images/source.js';
 import { classColour } from './boxes.js';
 import { finishCanvas, openCanvas, type Canvas } from './canvas.js';
