@@ -1,8 +1,8 @@
 // What a queue holds and who works on it.
 import type { QueueOptions } from '../interfaces.js';
 import { parseLine } from '../lines.js';
-import { checkQueue } from '../options.js';
 import type { QueueStatus, WorkerState } from '../types.js';
+import { checkQueue } from '../options.js';
 import { chunksIn, openQueue } from './connection.js';
 import { serverTime } from './presence.js';
 import { workerSchema } from './protocol.js';
