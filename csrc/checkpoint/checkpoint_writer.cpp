@@ -1,5 +1,7 @@
 #include "checkpoint/checkpoint_writer.h"
 
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <caffe2/serialize/inline_container.h>
 #include <fcntl.h>
@@ -12,6 +14,7 @@
 
 #include "checkpoint/pickle_writer.h"
 #include "runtime/error.h"
+#include "runtime/interrupt.h"
 
 namespace cornernet {
 namespace {
@@ -69,7 +72,22 @@ class FileOnDisk {
   int failure_ = 0;
 };
 
-/// The object's pickle, and the tensors whose elements go beside it, by their storages' keys.
+/// Tensors as they lie in a file, each in the memory of the one before: all of them would take as much memory again, and what is freed does not
+/// always fit the next.
+class DenseCopy {
+ public:
+  /// Holds until the next one.
+  at::Tensor of(const at::Tensor& tensor) {
+    if (tensor.is_cpu() && tensor.is_contiguous()) return tensor;
+    if (!memory_.defined() || memory_.nbytes() < tensor.nbytes()) memory_ = at::empty({static_cast<int64_t>(tensor.nbytes())}, at::kByte);
+    return at::from_blob(memory_.mutable_data_ptr(), tensor.sizes(), at::TensorOptions(tensor.scalar_type())).copy_(tensor);
+  }
+
+ private:
+  at::Tensor memory_;
+};
+
+/// The object's pickle, and the tensors, as they are, whose elements go beside it, by their storages' keys.
 class Pickled {
  public:
   explicit Pickled(const CheckpointContent& content) {
@@ -95,13 +113,16 @@ class Pickled {
   }
   std::string finish() { return out_.finish(); }
   const std::vector<std::pair<std::string, at::Tensor>>& storages() const { return storages_; }
+  /// Of one of them, until the next.
+  at::Tensor dense(const at::Tensor& tensor) { return dense_.of(tensor); }
 
  private:
   void write(std::string_view name, const at::Tensor& tensor) {
-    const at::Tensor dense = tensor.cpu().contiguous();
-    if (!is_sound(dense)) throw Error(ErrorCode::Input, std::string(name) + " is not finite any more, or nearly, so that nothing is written");
+    check_interrupted();
+    if (!is_sound(tensor.is_cpu() ? tensor : dense_.of(tensor)))
+      throw Error(ErrorCode::Input, std::string(name) + " is not finite any more, or nearly, so that nothing is written");
     out_.entry(name);
-    storages_.emplace_back(out_.tensor(dense), dense);
+    storages_.emplace_back(out_.tensor(tensor), tensor);
   }
 
   void write_classes(std::string_view name, const std::vector<std::string>& classes) {
@@ -166,6 +187,7 @@ class Pickled {
   }
 
   pickle::Writer out_;
+  DenseCopy dense_;
   std::vector<std::pair<std::string, at::Tensor>> storages_;
 };
 
@@ -181,13 +203,17 @@ void write_checkpoint(const std::string& path, const CheckpointContent& content)
       return size;
     });
     const auto record = [&](const std::string& name, const void* data, size_t size) {
+      check_interrupted();  // after the file was made, which who gave the writing up may have deleted before
       zip.writeRecord(name, data, size);
       file.check();
     };
     const std::string object = pickled.finish();
     record("data.pkl", object.data(), object.size());
     record("byteorder", "little", 6);
-    for (const auto& [key, tensor] : pickled.storages()) record("data/" + key, tensor.const_data_ptr(), tensor.nbytes());
+    for (const auto& [key, tensor] : pickled.storages()) {
+      const at::Tensor dense = pickled.dense(tensor);
+      record("data/" + key, dense.const_data_ptr(), dense.nbytes());
+    }
     zip.writeEndOfFile();
   }
   file.commit();

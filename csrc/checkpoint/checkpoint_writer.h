@@ -20,7 +20,7 @@ struct CheckpointContent {
 };
 
 /// Writes to the disk; nothing is left of a file that fails. Throws Error(Write) with the system's words; Error(Input) when a number is not finite,
-/// which no reader would take.
+/// which no reader would take; Error(Closed) when the thread is interrupted.
 void write_checkpoint(const std::string& path, const CheckpointContent& content);
 
 }  // namespace cornernet

@@ -1,5 +1,7 @@
 #include "checkpoint/pickle_writer.h"
 
+#include <c10/util/strides.h>
+
 #include <bit>
 #include <limits>
 
@@ -60,7 +62,8 @@ std::string Writer::tensor(const at::Tensor& tensor) {
   end_tuple();
   op('Q');
   integer(0);  // where it begins in the storage
-  for (const at::IntArrayRef numbers : {tensor.sizes(), tensor.strides()}) {
+  const auto dense = c10::contiguous_strides(tensor.sizes());
+  for (const at::IntArrayRef numbers : {tensor.sizes(), tensor.is_contiguous() ? tensor.strides() : at::IntArrayRef(dense)}) {
     begin_tuple();
     for (const int64_t number : numbers) integer(number);
     end_tuple();

@@ -28,7 +28,7 @@ class Writer {
   void end_list() { op('e'); }
   void begin_tuple() { op('('); }
   void end_tuple() { op('t'); }
-  /// A dense tensor on the CPU of a type that checkpoints have; its elements are to be written as the storage of the returned key.
+  /// Of a type that checkpoints have; its elements are to be written, as contiguous() has them, as the storage of the returned key.
   std::string tensor(const at::Tensor& tensor);
 
   // A dictionary's entries.

@@ -49,7 +49,7 @@ bool are_sound(at::ScalarType type, Bytes bytes) {
 }  // namespace
 
 bool is_sound(const at::Tensor& tensor) {
-  const at::Tensor dense = tensor.contiguous();
+  const at::Tensor dense = tensor.is_non_overlapping_and_dense() ? tensor : tensor.contiguous();  // in whichever order
   return are_sound(dense.scalar_type(), Bytes(static_cast<const uint8_t*>(dense.const_data_ptr()), dense.nbytes()));
 }
 

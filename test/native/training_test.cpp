@@ -9,18 +9,24 @@
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/upsample_nearest2d.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <limits>
+#include <thread>
 #include <utility>
 
 #include "checkpoint/checkpoint_writer.h"
 #include "naive_pool.h"
 #include "nn/differentiable.h"
 #include "op_cases.h"
+#include "runtime/interrupt.h"
 #include "train/beginning.h"
 #include "train/learner.h"
 #include "train/sample.h"
@@ -30,6 +36,14 @@ using namespace cornernet::testing;
 using namespace cornernet::train;
 
 namespace {
+
+/// It goes with the test.
+struct ScratchFolder {
+  const std::filesystem::path path = std::filesystem::temp_directory_path() / ("cornernet-written-" + std::to_string(::getpid()));
+  ScratchFolder() { std::filesystem::create_directory(path); }
+  ~ScratchFolder() { std::filesystem::remove_all(path); }
+  std::filesystem::path operator/(const char* name) const { return path / name; }
+};
 
 at::Tensor leaf(Content content, at::IntArrayRef shape, unsigned seed, at::ScalarType type) {
   return make_values(shape, content, seed).to(type).set_requires_grad(true);
@@ -150,8 +164,7 @@ const Registration written("checkpoint: what is written is read again, bit by bi
   content.checkpoint = {{}, {{"a", "b\"'\\", "ü"}, "x = 1\n", 2, 1}, learner.adam().moments()};
   for (const auto& [name, tensor] : learner.tensors()) content.checkpoint.tensors.emplace_back(name, tensor.detach());
   content.parameters = static_cast<int64_t>(learner.parameters().size());
-  const auto folder = std::filesystem::temp_directory_path() / ("cornernet-written-" + std::to_string(::getpid()));
-  std::filesystem::create_directory(folder);
+  const ScratchFolder folder;
   const std::string path = folder / "some.pth";
   write_checkpoint(path, content);
   {
@@ -178,8 +191,49 @@ const Registration written("checkpoint: what is written is read again, bit by bi
     check(contains(refused(ErrorCode::Input, [&] { write_checkpoint(folder / "other.pth", content); }), "not finite any more"), "another sentence");
     damaged.copy_(whole);
   }
-  check(std::distance(std::filesystem::directory_iterator(folder), {}) == 1, "something is left beside it");
-  std::filesystem::remove_all(folder);
+  check(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1, "something is left beside it");
+});
+
+const Registration dense("checkpoint: tensors of other layouts are written as dense ones, one after the other", [] {
+  CheckpointContent content, packed;
+  for (int i = 0; i < 16; ++i) {
+    const at::Tensor kernel = at::randn({256, 512, 4, 4}), point = at::randn({64, 32, 1, 1});
+    for (const auto& [name, tensor] : {std::pair("kernel", kernel), std::pair("point", point)}) {
+      content.checkpoint.tensors.emplace_back(name + std::to_string(i), tensor.contiguous(at::MemoryFormat::ChannelsLast));
+      packed.checkpoint.tensors.emplace_back(name + std::to_string(i), content.checkpoint.tensors.back().second.contiguous());
+    }
+  }
+  const ScratchFolder folder;
+  const long growth = peak_growth([&] { write_checkpoint(folder / "some.pth", content); });
+  // A tensor has 8 MB, all of them 134.
+  check(growth < 20'000'000, "writing took ", growth, " bytes");
+  write_checkpoint(folder / "other.pth", packed);
+  const auto bytes = [&](const char* name) {
+    std::ifstream file(folder / name, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  check(bytes("some.pth") == bytes("other.pth"), "the file depends on the layout");
+});
+
+const Registration given_up("checkpoint: writing that is given up leaves nothing, whenever that happens", [] {
+  CheckpointContent content;
+  content.checkpoint.tensors = {{"first", at::ones({1 << 20})}, {"second", at::ones({1 << 20})}};
+  const ScratchFolder folder;
+  const std::filesystem::path path = folder / "some.pth";
+  // A pipe holds 64 KB: what is written waits there until it is read, and the writing has begun when something can be.
+  check(::mkfifo(path.c_str(), 0600) == 0, "there is no pipe");
+  std::atomic<bool> interrupted{false};
+  std::jthread reader([&] {
+    std::ifstream pipe(path, std::ios::binary);
+    pipe.get();
+    interrupted = true;
+    pipe.ignore(std::numeric_limits<std::streamsize>::max());
+  });
+  interrupt_flag = &interrupted;
+  const std::string sentence = refused(ErrorCode::Closed, [&] { write_checkpoint(path, content); });
+  interrupt_flag = nullptr;
+  reader.join();
+  check(!std::filesystem::exists(path), "something is left");
 });
 
 const Registration renewed("training: other classes renew the heatmaps' last convolutions and nothing else", [] {
