@@ -184,7 +184,6 @@ export interface NativeMembership {
 
 export interface NativeTrainerInfo {
   device: string;
-  precision: 'fp32' | 'bf16' | 'fp16';
   threads: number;
   /** By class id: the checkpoint's order where it has the same classes. */
   classes: string[];
@@ -192,7 +191,6 @@ export interface NativeTrainerInfo {
   parameters: number;
   /** That the checkpoint states. */
   iteration: number;
-  epoch: number;
   /** Tensors that the checkpoint gave. */
   taken: number;
   /** Tensors that were drawn although there is a checkpoint. */
@@ -285,7 +283,7 @@ export interface NativeGpuInfo {
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 13;
+const boundary = 14;
 
 export interface NativeAddon {
   boundary: number;

@@ -24,8 +24,8 @@ void fields(Is<Membership> auto& m, auto&& field) {
        m.seconds);
 }
 void fields(Is<TrainerInfo> auto& info, auto&& field) {
-  each(field, "device", info.device, "precision", info.precision, "threads", info.threads, "classes", info.classes, "parameters", info.parameters,
-       "iteration", info.iteration, "epoch", info.epoch, "taken", info.taken, "drawn", info.drawn, "hasMoments", info.has_moments, "sums", info.sums);
+  each(field, "device", info.device, "threads", info.threads, "classes", info.classes, "parameters", info.parameters, "iteration", info.iteration,
+       "taken", info.taken, "drawn", info.drawn, "hasMoments", info.has_moments, "sums", info.sums);
 }
 void fields(Is<Augmentation> auto& augmentation, auto&& field) {
   each(field, "enabled", augmentation.enabled, "size", augmentation.size_px, "mirrors", augmentation.mirrors);

@@ -138,6 +138,14 @@ PlacedMoments place_moments(const Value& root, TensorStore& store) {
   return placed;
 }
 
+/// As torch's GradScaler states it, which mmengine keeps beside the optimizer's state.
+std::optional<LossScaling> read_loss_scaling(const Value& root) {
+  const Value* const scaler = find_in(find_in(&root, {"optimizer"}), {"loss_scaler"});
+  const Value *const factor = find_in(scaler, {"scale"}), *const borne = find_in(scaler, {"_growth_tracker"});
+  if (!factor || factor->kind != Kind::Float || !borne || borne->kind != Kind::Int) return std::nullopt;
+  return LossScaling{factor->real, borne->integer};
+}
+
 /// Failures name the file.
 template <typename Body>
 auto of_file(const std::string& path, Body body) {
@@ -164,6 +172,7 @@ CheckpointFile::CheckpointFile(const std::string& path, bool with_moments) : pat
       PlacedMoments placed = place_moments(root, *store_);
       contents_.moments = std::move(placed.moments);
       steps_ = std::move(placed.steps);
+      contents_.loss_scaling = read_loss_scaling(root);
     }
     store_->settle();
   });
@@ -191,7 +200,7 @@ void CheckpointFile::close() {
 
 Checkpoint load_checkpoint(const std::string& path) {
   CheckpointFile file(path, /*with_moments=*/true);
-  Checkpoint checkpoint{file.take_tensors(), file.meta(), file.read_moments()};
+  Checkpoint checkpoint{file.take_tensors(), file.meta(), file.read_moments(), {}, file.loss_scaling()};
   for (auto& [name, tensor] : checkpoint.tensors) tensor = file.read(tensor, /*any_number=*/true);
   file.close();
   return checkpoint;

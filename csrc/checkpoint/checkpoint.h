@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,15 @@ struct AdamMoments {
   at::Tensor exp_avg, exp_avg_sq;
 };
 
+/// After so many steps that the gradients have borne the factor it doubles.
+inline constexpr int64_t kScalePatience = 2000;
+
+/// What fp16's losses are multiplied by, and the steps that their gradients have borne it.
+struct LossScaling {
+  double factor = 65536;
+  int64_t borne = 0;
+};
+
 struct Checkpoint {
   /// In file order, a leading "module." stripped; on the CPU.
   NamedTensors tensors;
@@ -40,6 +50,8 @@ struct Checkpoint {
   std::map<int64_t, AdamMoments> moments;
   /// What `cornernet quantize` found for computing in 8 bits, by "<layer>.<what>"; empty in other files.
   NamedTensors quantization = {};
+  /// Beside the moments, of a training in fp16.
+  std::optional<LossScaling> loss_scaling = {};
 };
 
 class TensorStore;
@@ -58,6 +70,7 @@ class CheckpointFile {
   const CheckpointMeta& meta() const { return contents_.meta; }
   /// The optimizer's state, with its numbers.
   std::map<int64_t, AdamMoments> read_moments() const;
+  const std::optional<LossScaling>& loss_scaling() const { return contents_.loss_scaling; }
   /// The numbers of a tensor that was taken, in memory of their own: once for each, on any thread. They are finite
   /// and below 2^kNumbersBelow unless `any_number`.
   at::Tensor read(const at::Tensor& tensor, bool any_number = false) const;

@@ -107,7 +107,7 @@ class Pickled {
     }
     if (!checkpoint.moments.empty()) {
       out_.entry("optimizer");
-      write_optimizer(checkpoint.moments, adam, parameters);
+      write_optimizer(checkpoint, adam, parameters);
     }
     out_.end_dict();
   }
@@ -147,11 +147,11 @@ class Pickled {
     out_.end_dict();
   }
 
-  void write_optimizer(const std::map<int64_t, AdamMoments>& moments, const AdamSettings& adam, int64_t parameters) {
+  void write_optimizer(const Checkpoint& checkpoint, const AdamSettings& adam, int64_t parameters) {
     out_.begin_dict();
     out_.entry("state");
     out_.begin_dict();
-    for (const auto& [place, of_parameter] : moments) {
+    for (const auto& [place, of_parameter] : checkpoint.moments) {
       out_.integer(place);
       out_.begin_dict();
       write("step", at::scalar_tensor(of_parameter.steps, at::kFloat));
@@ -164,6 +164,19 @@ class Pickled {
     out_.begin_list();
     write_group(adam, parameters);
     out_.end_list();
+    if (checkpoint.loss_scaling) write_loss_scaling(*checkpoint.loss_scaling);
+    out_.end_dict();
+  }
+
+  /// As GradScaler does, with its rule.
+  void write_loss_scaling(const LossScaling& scaling) {
+    out_.entry("loss_scaler");
+    out_.begin_dict();
+    out_.entry("scale", scaling.factor);
+    out_.entry("growth_factor", 2.0);
+    out_.entry("backoff_factor", 0.5);
+    out_.entry("growth_interval", kScalePatience);
+    out_.entry("_growth_tracker", scaling.borne);
     out_.end_dict();
   }
 

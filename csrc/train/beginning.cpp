@@ -119,7 +119,11 @@ Beginning take_over(const Checkpoint& checkpoint, const std::vector<std::string>
     if (!taken && !parameter.optional) beginning.drawn.push_back(parameter.name);
     beginning.tensors.emplace_back(parameter.name, drawn);
   }
-  if (beginning.drawn.empty()) beginning.moments = moments_of(checkpoint, parameters);
+  if (!beginning.drawn.empty()) return beginning;
+  beginning.moments = moments_of(checkpoint, parameters);
+  beginning.loss_scaling = checkpoint.loss_scaling;
+  if (const auto& scaling = beginning.loss_scaling; scaling && (!(scaling->factor > 0) || std::isinf(scaling->factor) || scaling->borne < 0))
+    refuse_checkpoint("the optimizer's loss scale is none");
   return beginning;
 }
 

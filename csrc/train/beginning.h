@@ -16,6 +16,7 @@ struct Beginning {
   std::vector<std::string> drawn;
   /// By place in mmdetection's optimizer; empty unless every tensor was taken.
   std::map<int64_t, AdamMoments> moments;
+  std::optional<LossScaling> loss_scaling;  // as of moments
 };
 
 /// Drawn as mmdetection does: LibTorch's default for convolutions (Kaiming uniform with a = sqrt 5), norms 1 and 0, heatmaps that say 0.1 everywhere.

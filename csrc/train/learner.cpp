@@ -162,7 +162,7 @@ void Learner::learn(const at::Tensor& x, const std::vector<std::vector<TruthBox>
     const at::Tensor total = losses.total();
     report.total += total.item<double>();
     check_finite(report.total, "the loss");
-    (scale_.adapts() ? total * scale_.factor() : total).backward();
+    (scale_.scaling() ? total * scale_.factor() : total).backward();
   });
 }
 
@@ -185,7 +185,7 @@ StepReport Learner::differentiate(const at::Tensor& x, const std::vector<std::ve
   require(report.pictures > 0, ErrorCode::Input, "no process could read a picture");
   report.gradient_norm = clip_gradients(parameters_, kMostGradient, scale_.factor());
   const bool finite = std::isfinite(report.gradient_norm);
-  if (!scale_.adapts()) check_finite(report.gradient_norm, "the gradient");
+  if (!scale_.can_yield()) check_finite(report.gradient_norm, "the gradient");
   scale_.note(finite);
   if (!finite) {
     report.gradient_norm = std::numeric_limits<double>::infinity();

@@ -34,12 +34,15 @@ class Learner {
   void share(ProcessGroup& group);
 
   /// Losses and gradients of a batch, which are clipped and then kept for update(). x: [N, 3, H, W] of a type that the losses' gradients come
-  /// through. `stop`: whether this process wants to end after the step; the report says whether any does.
+  /// through. `stop`: whether this process wants to end after the step; the report says whether any does. Error(Input) when the loss is not finite,
+  /// or the gradient, which scaled losses leave a while to become so.
   StepReport differentiate(const at::Tensor& x, const std::vector<std::vector<TruthBox>>& boxes, bool stop = false);
   /// Whether the hourglasses' activations are computed again on the way back instead of kept: less memory, more time, the same bits.
   void set_recompute(bool recompute) { network_.set_recompute(recompute); }
   /// Multiplies the losses before the backward by what the gradients bear in fp16, and lets a step go where they did not.
-  void scale_losses(double first = 65536) { scale_ = LossScale(first); }
+  void scale_losses(LossScaling from = {}) { scale_ = LossScale(from); }
+  /// Where that is; none where losses are not scaled.
+  const std::optional<LossScaling>& loss_scaling() const { return scale_.scaling(); }
   /// Along the gradients of the last differentiate(); nothing after one whose gradients fp16 could not hold.
   void update(double learning_rate) { adam_.step(learning_rate); }
 

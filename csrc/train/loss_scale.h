@@ -1,32 +1,33 @@
 // Loss scaling for fp16: gradients that would round to 0 are multiplied by a factor that follows what they can bear, by torch.amp.GradScaler's rule.
 #pragma once
+#include <optional>
+
+#include "checkpoint/checkpoint.h"
 
 namespace cornernet::train {
 
 class LossScale {
  public:
-  /// 1 keeps it out.
-  explicit LossScale(double first = 1) : factor_(first), adapts_(first != 1) {}
+  /// None keeps it out.
+  explicit LossScale(std::optional<LossScaling> scaling = std::nullopt) : scaling_(scaling) {}
 
-  double factor() const { return factor_; }
-  bool adapts() const { return adapts_; }
+  double factor() const { return scaling_ ? scaling_->factor : 1; }
+  const std::optional<LossScaling>& scaling() const { return scaling_; }
+  /// Whether a gradient that is not finite may be for want of a smaller factor: fp16 holds the factor itself, with which the backward begins, to no
+  /// full precision below 2^-14, and what 2^-14 does not bring below 65504 is thirty million times what clipping leaves.
+  bool can_yield() const { return scaling_ && scaling_->factor > 0x1p-14; }
   /// After each backward: whether its gradients were finite.
   void note(bool finite) {
-    constexpr int kPatience = 2000;
-    if (!adapts_) return;
+    if (!scaling_) return;
     if (!finite) {
-      factor_ /= 2;
-      borne_ = 0;
-    } else if (++borne_ == kPatience) {
-      factor_ *= 2;
-      borne_ = 0;
+      *scaling_ = {scaling_->factor / 2, 0};
+    } else if (++scaling_->borne == kScalePatience) {
+      *scaling_ = {scaling_->factor * 2, 0};
     }
   }
 
  private:
-  double factor_;
-  bool adapts_;
-  int borne_ = 0;
+  std::optional<LossScaling> scaling_;
 };
 
 }  // namespace cornernet::train

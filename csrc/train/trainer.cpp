@@ -80,7 +80,8 @@ struct Trainer::Impl {
   std::optional<Learner> learner;
   ActivationMemory memory{kMostIdleBytes};
 
-  void share();
+  /// All begin as rank 0, in the scaling too.
+  void share(LossScaling& scaling);
   void begin(const TrainerOptions& options);
   PreparedBatch prepare(const std::vector<Sample>& samples, const Augmentation& augmentation) const;
 };
@@ -104,7 +105,6 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
     check_stated(tested, options.from);
     beginning = take_over(checkpoint, classes, options.seed);
     info.iteration = checkpoint.meta.iteration;
-    info.epoch = checkpoint.meta.epoch;
     info.taken = static_cast<int64_t>(beginning.tensors.size() - beginning.drawn.size());
     info.drawn = beginning.drawn;
     info.has_moments = !beginning.moments.empty();
@@ -115,30 +115,31 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
   learner.emplace(config, beginning.tensors, Frozen{options.freeze_backbone, options.freeze_norms});
   beginning.tensors.clear();  // the learner has copies
   learner->set_recompute(options.recompute);
-  if (precision == at::kHalf) learner->scale_losses();
   learner->adam().set_moments(std::move(beginning.moments));
   if (group && device.is_cuda()) {
     const std::string why = group->use_card(runtime_of(device), cuda_card(device.index()));
     info.sums = why.empty() ? "NCCL" : "the host's memory (" + why + ")";
   }
-  if (group) share();
+  LossScaling scaling = beginning.loss_scaling.value_or(LossScaling{});
+  if (group) share(scaling);
+  if (precision == at::kHalf) learner->scale_losses(scaling);
   info.classes = classes;
   info.device = device.str();
-  info.precision = precision_name(precision);
   info.threads = at::get_num_threads();
   for (const at::Tensor& parameter : learner->parameters()) info.parameters += parameter.requires_grad() ? parameter.numel() : 0;
 }
 
-void Trainer::Impl::share() {
-  const at::Tensor begun = at::zeros({3}, at::kDouble);
+void Trainer::Impl::share(LossScaling& scaling) {
+  const at::Tensor begun = at::zeros({4}, at::kDouble);
   double* const values = begun.mutable_data_ptr<double>();
   values[0] = static_cast<double>(info.iteration);
-  values[1] = static_cast<double>(info.epoch);
-  values[2] = info.has_moments ? 1 : 0;
+  values[1] = info.has_moments ? 1 : 0;
+  values[2] = scaling.factor;
+  values[3] = static_cast<double>(scaling.borne);
   group->broadcast(begun);
   info.iteration = static_cast<int64_t>(values[0]);
-  info.epoch = static_cast<int64_t>(values[1]);
-  info.has_moments = values[2] > 0;
+  info.has_moments = values[1] > 0;
+  scaling = {values[2], static_cast<int64_t>(values[3])};
   learner->share(*group);
 }
 
@@ -198,7 +199,10 @@ void Trainer::save(const SaveOptions& options) const {
         for (const auto& [name, tensor] : learner.tensors()) content.checkpoint.tensors.emplace_back(name, tensor.detach());
         content.checkpoint.meta = {impl_->info.classes, config_text(impl_->config, impl_->tested, impl_->info.classes), options.iteration,
                                    options.epoch};
-        if (options.optimizer) content.checkpoint.moments = learner.adam().moments();
+        if (options.optimizer) {
+          content.checkpoint.moments = learner.adam().moments();
+          content.checkpoint.loss_scaling = learner.loss_scaling();
+        }
         content.adam.learning_rate = options.learning_rate;
         content.parameters = static_cast<int64_t>(learner.parameters().size());
         write_checkpoint(options.path, content);

@@ -31,11 +31,11 @@ struct TrainerOptions {
 };
 
 struct TrainerInfo {
-  std::string device, precision;
+  std::string device;
   int threads = 0;
   std::vector<std::string> classes;  // by class id, in the checkpoint's order where it has the same
   int64_t parameters = 0;            // numbers that are learned
-  int64_t iteration = 0, epoch = 0;  // that the checkpoint states
+  int64_t iteration = 0;             // that the checkpoint states
   int64_t taken = 0;                 // tensors that the checkpoint gave
   std::vector<std::string> drawn;    // tensors that were drawn although there is a checkpoint
   bool has_moments = false;          // whether the checkpoint's optimizer goes on

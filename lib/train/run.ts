@@ -181,7 +181,7 @@ class TrainRun {
     if (this.#leads && begun.sums !== '') this.#say(`the GPUs' gradients are added up over ${begun.sums}`);
     if (!goesOn) {
       if (from !== undefined && this.#leads) this.#say(takenOver(from, begun));
-      return { ...begun, iteration: 0, epoch: 0 };
+      return { ...begun, iteration: 0 };
     }
     if (!this.#leads) return begun;
     if (begun.drawn.length > 0 || (begun.iteration > 0 && !begun.hasMoments)) {

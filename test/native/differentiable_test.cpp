@@ -199,7 +199,7 @@ const Registration scaled("training: scaled losses teach the same, and a step th
     return report;
   };
   Learner plain(beginning.config, fresh(), {}), scaled(beginning.config, fresh(), {});
-  scaled.scale_losses(std::ldexp(1.0, 126));  // fp32's own largest is beside it
+  scaled.scale_losses({std::ldexp(1.0, 126)});  // fp32's own largest is beside it
   const at::Tensor before = scaled.parameters().front().detach().clone();
   check(std::isinf(step(scaled).gradient_norm) && at::equal(scaled.parameters().front(), before), "an infinite gradient taught something");
   scaled.scale_losses();
@@ -223,7 +223,7 @@ const Registration on_gpu("training: a step on the GPU is the CPU's (GPU)", [] {
       for (const auto& [name, tensor] : beginning.tensors) tensors.emplace_back(name, tensor.clone().to(device));
       Learner learner(beginning.config, tensors, {});
       learner.set_recompute(recompute);
-      if (type == at::kHalf) learner.scale_losses(1024);
+      if (type == at::kHalf) learner.scale_losses({1024});
       reports.push_back(learner.differentiate(x.to(device, type), {{{10, 10, 40, 40, 1}}, {{5, 5, 60, 30, 0}}}));
       learner.update(1e-3);
       const double allowed = type == at::kHalf ? 2e-2 : 1e-3;  // ten bits of mantissa, or another order of sums, through some twenty layers

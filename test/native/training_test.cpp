@@ -194,6 +194,28 @@ const Registration written("checkpoint: what is written is read again, bit by bi
   check(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1, "something is left beside it");
 });
 
+const Registration scaling("checkpoint: the loss scale goes on with the optimizer, and one that is none is refused", [] {
+  const Beginning drawn = draw_beginning({1, 4, 8, {8, 8}, {1, 1}, 8, 8}, 2, 5);
+  CheckpointContent content;
+  content.checkpoint = {drawn.tensors, {{"a", "b"}, "", 1, 0}, {}};
+  for (int64_t place = 0; const auto& [name, tensor] : drawn.tensors) {
+    if (contains(name, "running_") || contains(name, "num_batches")) continue;
+    content.checkpoint.moments[place++] = {1, at::ones_like(tensor), at::ones_like(tensor)};
+  }
+  const ScratchFolder folder;
+  const auto again = [&](std::optional<LossScaling> scaling) {
+    content.checkpoint.loss_scaling = scaling;
+    write_checkpoint(folder / "some.pth", content);
+    return take_over(load_checkpoint(folder / "some.pth"), {"a", "b"}, 0);
+  };
+  check(!again({}).loss_scaling, "a scale that was never written");
+  const Beginning goes_on = again(LossScaling{0.25, 7});
+  check(goes_on.loss_scaling && goes_on.loss_scaling->factor == 0.25 && goes_on.loss_scaling->borne == 7, "another scale");
+  check(!take_over(load_checkpoint(folder / "some.pth"), {"a", "c"}, 0).loss_scaling, "a scale without the optimizer that it was found for");
+  for (const LossScaling none : {LossScaling{0, 0}, LossScaling{std::nan(""), 0}, LossScaling{HUGE_VAL, 0}, LossScaling{1, -1}})
+    check(contains(refused(ErrorCode::Checkpoint, [&] { again(none); }), "loss scale"), "another sentence");
+});
+
 const Registration dense("checkpoint: tensors of other layouts are written as dense ones, one after the other", [] {
   CheckpointContent content, packed;
   for (int i = 0; i < 16; ++i) {
@@ -274,6 +296,27 @@ const Registration infinite("training: a loss that is not finite is refused befo
   const auto step = [&] { learner.differentiate(at::ones({1, 3, 64, 64}), {{{10, 10, 40, 40, 1}}}); };
   check(contains(refused(ErrorCode::Input, step), "the loss is not finite ("), "another sentence");
   check(at::equal(learner.parameters().front(), before), "something was learned");
+});
+
+const Registration unbearable("training: a gradient that no scale makes finite ends a training with scaled losses too", [] {
+  LossScale scale(LossScaling{1, 1998});
+  for (const bool finite : {true, true, true, false, true}) scale.note(finite);  // doubled after 2,000, halved once
+  check(scale.factor() == 1 && scale.scaling()->borne == 1, "another rule than GradScaler's");
+  // Offsets that are finite, by weights of 0, of maps that are nearly infinite.
+  Beginning beginning = draw_beginning({1, 4, 8, {8, 8}, {1, 1}, 8, 8}, 2, 5);
+  for (auto& [name, tensor] : beginning.tensors) {
+    if (name == "bbox_head.tl_off.0.0.conv.bias") tensor.fill_(std::numeric_limits<float>::max());
+    if (name == "bbox_head.tl_off.0.1.conv.weight") tensor.zero_();
+  }
+  Learner learner(beginning.config, beginning.tensors, {});
+  const auto step = [&] { return learner.differentiate(at::ones({1, 3, 64, 64}), {{{10, 10, 40, 40, 1}}}); };
+  learner.scale_losses();
+  int steps = 0;
+  const std::string sentence = refused(ErrorCode::Input, [&] {
+    for (; steps < 100; ++steps) check(std::isinf(step().gradient_norm), "the gradient is finite");
+  });
+  check(contains(sentence, "the gradient is not finite ("), sentence);
+  check(steps == 30, "it was given up after ", steps, " steps");  // from 2^16 to 2^-14
 });
 
 const Registration sixteen("training: activations in bf16 give gradients near those of fp32", [] {
