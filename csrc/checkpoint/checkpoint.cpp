@@ -20,7 +20,7 @@ using pickle::Kind;
 using pickle::Value;
 
 // Bounds that no CornerNet comes near; they keep a small file from standing for much memory.
-constexpr size_t kMaxTensors = 20'000;
+constexpr size_t kMaxTensors = 20'000, kMostStates = 64;
 
 /// A checkpoint is a dictionary with a state_dict, or is one.
 const Value& state_dict_of(const Value& root) {
@@ -119,6 +119,9 @@ PlacedMoments place_moments(const Value& root, TensorStore& store) {
   if (state->items.size() > 2 * kMaxTensors) refuse_checkpoint("its optimizer has more than " + std::to_string(kMaxTensors) + " parameters");
   for (size_t i = 0; i + 1 < state->items.size(); i += 2) {
     const Value &place = *state->items[i], &of_parameter = *state->items[i + 1];
+    check_interrupted();
+    if (of_parameter.items.size() > 2 * kMostStates)  // else many that share a long one would take hours
+      refuse_checkpoint("its optimizer has more than " + std::to_string(kMostStates) + " values for a parameter");
     const Value* const steps = find_in(&of_parameter, {"step"});
     const auto tensor = [&](const char* name) {
       const Value* value = find_in(&of_parameter, {name});

@@ -228,6 +228,24 @@ const Registration amplified("checkpoint: a small file that names one thing over
   }
 });
 
+const Registration crowded("checkpoint: an optimizer that holds more for a parameter than any does is refused", [] {
+  using namespace std::string_literals;
+  const Scratch scratch;
+  const std::string tensor = "ctorch._utils\n_rebuild_tensor_v2\n((" + unicode("storage") + "ctorch\nFloatStorage\n" + unicode("0") + unicode("cpu") +
+                             "K\x01tQK\x00K\x01\x85K\x01\x85\x89NtR"s;
+  const auto file_of = [&](int values) {
+    std::string state = "}K\x00}("s;
+    for (int i = 0; i < values; ++i) state += unicode(std::to_string(i)) + "N";
+    return legacy(
+               "}" + unicode("state_dict") + "}" + unicode("weight") + tensor + "ss" + unicode("optimizer") + "}" + unicode("state") + state + "usss",
+               "\x80\x02](" + unicode("0") + "e.") +
+           "\x01\0\0\0\0\0\0\0\0\0\0\0"s;
+  };
+  check(load_checkpoint(scratch.write(file_of(64))).moments.empty(), "an optimizer of nothing is one");
+  const std::string sentence = refused(ErrorCode::Checkpoint, [&] { load_checkpoint(scratch.write(file_of(65))); });
+  check(contains(sentence, "more than 64 values for a parameter"), sentence);
+});
+
 const Registration lent("checkpoint: memory that was read into serves what is of about its size, and a bias holds no layer's", [] {
   constexpr size_t kLayer = 9 << 20;
   ReadBuffers buffers;
