@@ -22,7 +22,6 @@
 #include "ops/quantized_conv.h"
 #include "runtime/error.h"
 #include "runtime/interrupt.h"
-#include "runtime/machine.h"
 
 namespace cornernet::bench {
 namespace {
@@ -87,8 +86,7 @@ RulesInForce engine_rules() { return RulesInForce(CudaRules{}); }
 
 Target target_of(const Setting& setting) {
   const at::Device device = resolve_device(setting.device);
-  // For the calling thread's teams, which is the one that measures.
-  at::set_num_threads(setting.threads > 0 ? setting.threads : usable_cores());
+  use_threads(setting.threads);
   const bool int8 = setting.precision == "int8";
   if (int8) require_int8(device);
   return {device, resolve_precision(int8 ? "auto" : setting.precision, device), int8};
@@ -107,7 +105,10 @@ std::vector<double> rates(const Target& target, double seconds, double amount, c
   const int calls = calls_a_round(target.device, run, kPeakRoundSeconds);
   const int rounds = std::clamp(static_cast<int>(seconds / kPeakRoundSeconds), kLeastRounds, kMostRounds);
   std::vector<double> found;
-  for (int round = 0; round < rounds; ++round) found.push_back(amount / seconds_of(target.device, run, calls));
+  for (int round = 0; round < rounds; ++round) {
+    check_interrupted();
+    found.push_back(amount / seconds_of(target.device, run, calls));
+  }
   return found;
 }
 

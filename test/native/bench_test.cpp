@@ -7,6 +7,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 
@@ -14,6 +15,7 @@
 #include "engine/device_clock.h"
 #include "op_cases.h"
 #include "ops/quantized.h"
+#include "runtime/interrupt.h"
 #include "test.h"
 #include "tiny_network.h"
 
@@ -96,6 +98,13 @@ const Registration counted("bench: the counted network has the shapes of the com
         "the maps' shapes differ: ", shapes.tl.heat.sizes(), " and ", maps.tl.heat.sizes());
   check(network.work(4, 127, 63, at::kFloat)[0].flops == 2 * before[0].flops, "twice the views are not twice the work");
   check(network.work(2, 127, 63, at::kBFloat16)[0].bytes * 2 == before[0].bytes, "half the element is not half the bytes");
+});
+
+const Registration given_up("bench: measuring a peak can be given up", [] {
+  const std::atomic<bool> interrupted{true};
+  interrupt_flag = &interrupted;
+  refused(ErrorCode::Closed, [] { bench::measure_peak("copy", {"cpu", "fp32", 1, 0.01}); });
+  interrupt_flag = nullptr;
 });
 
 const OnEveryDevice operators("bench: an operator's verification passes what is right and notices what is wrong", check_operators);
