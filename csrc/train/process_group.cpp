@@ -6,8 +6,10 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <utility>
@@ -25,9 +27,11 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kBeat{1};                       // between two signs of life
-constexpr seconds kDead{20};                      // without a sign
+constexpr milliseconds kGlance{5};                // between two looks whether the store has answered
 constexpr seconds kFarewell{5};                   // for the others to hear why the store's keeper ends
 constexpr std::chrono::hours kPatience{24 * 30};  // of a sum: who lives may take its time, and signs of life tell who doesn't
+
+constexpr const char* kNoLife = " shows no sign of life any more";
 
 /// What gloo says, without where in its sources and without its advice.
 std::string plain(std::string what) {
@@ -37,36 +41,111 @@ std::string plain(std::string what) {
 
 std::string rank_of(int rank, int processes) { return "rank " + std::to_string(rank) + " of " + std::to_string(processes); }
 
+/// Who keeps the store, in words.
+std::string keeper_of(const Membership& self) {
+  return (self.hosted ? "the store of who started them" : rank_of(0, self.processes)) + ", through which the processes hear of each other,";
+}
+
 std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
 std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
 
-/// Wakes who waits, now and then too, to look whether it still makes sense. (Waiting for a time wants a newer glibc than prebuilt addons may.)
+/// What a group's threads share; one of them may have to be left to itself, in a question that the store never answers. Who waits is woken now and
+/// then too, to look whether it still makes sense. (Waiting for a time wants a newer glibc than prebuilt addons may.)
 struct Bell {
   std::mutex mutex;
   std::condition_variable wake;
+  std::string lost;                     // why nothing more can come of the group
+  std::atomic<int64_t> rounds{0};       // that the signs of life have made
+  std::atomic<bool> ending{false};      // they are to end
+  std::atomic<bool> ended{false};       // they have
+  std::atomic<bool> unanswered{false};  // the store has fallen silent
 
   void ring() {
     const std::lock_guard lock(mutex);
     wake.notify_all();
   }
-};
-
-/// What the thread of the signs of life tells the others.
-class Lost {
- public:
   void say(const std::string& sentence) {
-    const std::lock_guard lock(mutex_);
-    if (sentence_.empty()) sentence_ = sentence;
+    const std::lock_guard lock(mutex);
+    if (lost.empty()) lost = sentence;
   }
-  std::string sentence() const {
-    const std::lock_guard lock(mutex_);
-    return sentence_;
+  std::string sentence() {
+    const std::lock_guard lock(mutex);
+    return lost;
   }
-
- private:
-  mutable std::mutex mutex_;
-  std::string sentence_;
 };
+
+/// What `question` gives, asked on a thread of its own, which is left to itself when `look`, called meanwhile, throws.
+template <typename Question, typename Look>
+auto ask(Question question, Look look) {
+  struct Answer {
+    std::optional<decltype(question())> given;
+    std::exception_ptr failure;
+    std::atomic<bool> is_there{false};
+  };
+  const auto answer = std::make_shared<Answer>();
+  std::thread([answer, question = std::move(question)] {
+    try {
+      answer->given = question();
+    } catch (...) {
+      answer->failure = std::current_exception();
+    }
+    answer->is_there = true;
+  }).detach();
+  for (; !answer->is_there; std::this_thread::sleep_for(kGlance)) look();
+  if (answer->failure) std::rethrow_exception(answer->failure);
+  return std::move(*answer->given);
+}
+
+/// One of each process.
+std::vector<std::string> keys(const std::string& what, int processes) {
+  std::vector<std::string> keys;
+  for (int rank = 0; rank < processes; ++rank) keys.push_back(what + "/" + std::to_string(rank));
+  return keys;
+}
+
+/// The signs of life, this process's and the others', through a store of their own. With their end the store is silent, or has ended too.
+void show_life(Bell& bell, const Membership& self, c10d::Store& store) {
+  const std::string own = "beat/" + std::to_string(self.rank);
+  const std::vector<std::string> beats = keys("beat", self.processes), gone = keys("gone", self.processes);
+  std::vector<std::pair<std::string, Clock::time_point>> heard(beats.size(), {"", Clock::now()});
+  try {
+    while (!bell.ending) {
+      store.set(own, bytes_of(std::to_string(bell.rounds + 1)));
+      if (store.check({"ended"})) bell.say(text_of(store.get("ended")));
+      const auto now = Clock::now();
+      const auto values = store.multiGet(beats);
+      for (size_t rank = 0; rank < values.size(); ++rank) {
+        const std::string beat = text_of(values[rank]);
+        if (beat != heard[rank].first) heard[rank] = {beat, now};
+        // Who has left is done, unless it said why it ended.
+        if (now - heard[rank].second > self.dead && !store.check({gone[rank]})) bell.say(rank_of(static_cast<int>(rank), self.processes) + kNoLife);
+      }
+      ++bell.rounds;
+      for (const auto from = Clock::now(); !bell.ending && Clock::now() - from < kBeat;) std::this_thread::sleep_for(kLook);
+    }
+  } catch (const std::exception&) {
+    if (!bell.ending) bell.say(keeper_of(self) + " has ended");
+  }
+  bell.ended = true;
+}
+
+/// Rings the bell until the signs of life have ended, and notices when the store lets them wait. It counts its looks and doesn't ask the clock: a
+/// process that was itself stopped blames nobody when it goes on.
+void watch(Bell& bell, const Membership& self) {
+  int64_t seen = 0;
+  for (int looks = 0; !bell.ending || !(bell.ended || bell.unanswered); ++looks) {
+    std::this_thread::sleep_for(kLook);
+    if (bell.rounds != seen || bell.ended) {
+      seen = bell.rounds;
+      looks = 0;
+    }
+    if (looks * kLook > (bell.ending ? kFarewell : self.dead)) {
+      bell.unanswered = true;
+      bell.say(keeper_of(self) + kNoLife);
+    }
+    bell.ring();
+  }
+}
 
 /// Over gloo.
 class GlooPending final : public Pending {
@@ -123,17 +202,12 @@ struct ProcessGroup::Impl {
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::Backend> backend;
   std::optional<CardGroup> cards;
-  Lost lost;
   std::shared_ptr<Bell> bell = std::make_shared<Bell>();
-  int exchanges = 0;
+  int exchanges = 0, under_way = 0;  // the latter: begun and not finished
   bool left = false;
-  std::atomic<bool> ending{false};
-  std::thread life;
+  std::thread life, watcher;
 
-  std::vector<std::string> keys(const std::string& what) const;
   void meet();
-  void pass_beat();
-  void show_life(const c10::intrusive_ptr<c10d::Store>& own_store);
   void check() const;
   [[noreturn]] void lose(const std::exception& failure) { lose(first_line(failure.what())); }
   [[noreturn]] void lose(const std::string& what);
@@ -142,13 +216,13 @@ struct ProcessGroup::Impl {
 
   enum class Kind { Sum, Broadcast };
   std::shared_ptr<Pending> begin(Kind kind, const at::Tensor& values);
+  std::shared_ptr<Pending> transfer(Kind kind, const at::Tensor& values);
 };
 
-std::shared_ptr<Pending> ProcessGroup::Impl::begin(Kind kind, const at::Tensor& values) {
-  check();
+std::shared_ptr<Pending> ProcessGroup::Impl::transfer(Kind kind, const at::Tensor& values) {
   if (!values.is_cpu() && !cards) {
     const at::Tensor host = values.cpu();
-    return std::make_shared<ThroughHost>(begin(kind, host), host, values);
+    return std::make_shared<ThroughHost>(transfer(kind, host), host, values);
   }
   try {
     if (!values.is_cpu()) return kind == Kind::Sum ? cards->begin_sum(values) : cards->begin_broadcast(values);
@@ -161,11 +235,11 @@ std::shared_ptr<Pending> ProcessGroup::Impl::begin(Kind kind, const at::Tensor& 
   }
 }
 
-/// One of each process.
-std::vector<std::string> ProcessGroup::Impl::keys(const std::string& what) const {
-  std::vector<std::string> keys;
-  for (int rank = 0; rank < self.processes; ++rank) keys.push_back(what + "/" + std::to_string(rank));
-  return keys;
+std::shared_ptr<Pending> ProcessGroup::Impl::begin(Kind kind, const at::Tensor& values) {
+  check();
+  auto pending = transfer(kind, values);
+  ++under_way;
+  return pending;
 }
 
 void ProcessGroup::Impl::meet() {
@@ -180,7 +254,7 @@ void ProcessGroup::Impl::meet() {
   if (said != text_of(number)) fail("WORLD_SIZE is " + text_of(number) + " in this process and " + said + " in another");
   if (store->add("taken/" + std::to_string(self.rank), 1) > 1) fail("two processes have RANK " + std::to_string(self.rank));
   store->set("beat/" + std::to_string(self.rank), bytes_of("0"));
-  for (const std::vector<std::string> beats = keys("beat"); !store->check(beats); nap()) {
+  for (const std::vector<std::string> beats = keys("beat", self.processes); !store->check(beats); nap()) {
     if (Clock::now() < deadline) continue;
     std::string missing;
     for (int rank = 0; rank < self.processes; ++rank) {
@@ -195,77 +269,60 @@ void ProcessGroup::Impl::meet() {
   backend->setTimeout(kPatience);
 }
 
-/// With the bell ringing.
-void ProcessGroup::Impl::pass_beat() {
-  for (const auto from = Clock::now(); !ending && Clock::now() - from < kBeat; bell->ring()) std::this_thread::sleep_for(kLook);
-}
-
-void ProcessGroup::Impl::show_life(const c10::intrusive_ptr<c10d::Store>& own_store) {
-  const std::string own = "beat/" + std::to_string(self.rank);
-  const std::vector<std::string> beats = keys("beat"), gone = keys("gone");
-  std::vector<std::pair<std::string, Clock::time_point>> heard(beats.size(), {"", Clock::now()});
-  try {
-    for (int64_t count = 1; !ending; ++count) {
-      own_store->set(own, bytes_of(std::to_string(count)));
-      if (own_store->check({"ended"})) lost.say(text_of(own_store->get("ended")));
-      const auto now = Clock::now();
-      const auto values = own_store->multiGet(beats);
-      for (size_t rank = 0; rank < values.size(); ++rank) {
-        const std::string beat = text_of(values[rank]);
-        if (beat != heard[rank].first) heard[rank] = {beat, now};
-        // Who has left is done, unless it said why it ended.
-        if (now - heard[rank].second > kDead && !own_store->check({gone[rank]}))
-          lost.say(rank_of(static_cast<int>(rank), self.processes) + " shows no sign of life any more");
-      }
-      pass_beat();
-    }
-  } catch (const std::exception&) {
-    if (!ending) lost.say("rank 0 of " + std::to_string(self.processes) + ", through which the processes hear of each other, has ended");
-  }
-  while (!ending) pass_beat();
-}
-
 void ProcessGroup::Impl::check() const {
-  const std::string sentence = lost.sentence();
+  const std::string sentence = bell->sentence();
   if (!sentence.empty()) fail(sentence);
 }
 
 /// The reason, if it is still to be heard.
 void ProcessGroup::Impl::lose(const std::string& what) {
   for (const auto from = Clock::now(); Clock::now() - from < 2 * kBeat; std::this_thread::sleep_for(kLook)) check();
-  lost.say("another process of this training has ended (" + plain(what) + ")");
-  fail(lost.sentence());
+  bell->say("another process of this training has ended (" + plain(what) + ")");
+  fail(bell->sentence());
 }
 
 void ProcessGroup::Impl::leave(const std::string& why) noexcept {
   if (left || !store) return;
   left = true;
   try {
-    if (!why.empty()) lost.say(why);
-    if (!why.empty()) store->compareSet("ended", {}, bytes_of(rank_of(self.rank, self.processes) + " ended: " + why));
-    store->set("gone/" + std::to_string(self.rank), bytes_of("1"));
+    if (!why.empty()) bell->say(why);
+    if (bell->unanswered) return;
     // With this process the store ends, where the others look for the reason.
     const bool waits = !why.empty() && self.rank == 0 && !self.hosted && backend;
-    const std::vector<std::string> gone = keys("gone");
-    for (const auto from = Clock::now(); waits && Clock::now() - from < kFarewell && !store->check(gone);) std::this_thread::sleep_for(kLook);
+    const auto from = Clock::now();
+    ask(
+        [why, waits, from, self = self, store = store] {
+          if (!why.empty()) store->compareSet("ended", {}, bytes_of(rank_of(self.rank, self.processes) + " ended: " + why));
+          store->set("gone/" + std::to_string(self.rank), bytes_of("1"));
+          const std::vector<std::string> gone = keys("gone", self.processes);
+          while (waits && Clock::now() - from < kFarewell && !store->check(gone)) std::this_thread::sleep_for(kLook);
+          return true;
+        },
+        [&] {
+          if (Clock::now() - from < 2 * kFarewell) return;
+          bell->unanswered = true;
+          throw std::runtime_error(kNoLife);
+        });
   } catch (const std::exception&) {
     // Nobody is there to hear it.
   }
 }
 
 ProcessGroup::Impl::~Impl() {
-  leave({});
-  ending = true;
-  if (life.joinable()) life.join();
+  leave(under_way > 0 ? "it was given up" : "");
+  bell->ending = true;
+  if (watcher.joinable()) watcher.join();
+  if (life.joinable()) bell->ended ? life.join() : life.detach();
   // Sums that wait for who is lost end at no time that can be waited for: their threads are left to the process's end.
-  if (!lost.sentence().empty()) (void)backend.release();
+  if (!bell->sentence().empty()) (void)backend.release();
 }
 
 ProcessGroup::ProcessGroup(const Membership& membership) : impl_(std::make_unique<Impl>()) {
   impl_->self = membership;
   try {
     impl_->meet();
-    impl_->life = std::thread([this, own_store = open_store(membership, false)] { impl_->show_life(own_store); });
+    impl_->life = std::thread([bell = impl_->bell, membership, store = open_store(membership, false)] { show_life(*bell, membership, *store); });
+    impl_->watcher = std::thread([bell = impl_->bell, membership] { watch(*bell, membership); });
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
@@ -279,21 +336,22 @@ int ProcessGroup::rank() const { return impl_->self.rank; }
 int ProcessGroup::processes() const { return impl_->self.processes; }
 
 std::vector<std::string> ProcessGroup::exchange(const std::string& words) {
-  const std::vector<std::string> keys = impl_->keys("words/" + std::to_string(impl_->exchanges++));
-  std::vector<std::string> said;
+  const auto look = [this] {
+    impl_->check();
+    check_interrupted();
+  };
+  const std::vector<std::string> all = keys("words/" + std::to_string(impl_->exchanges++), processes());
   try {
-    impl_->store->set(keys[static_cast<size_t>(rank())], bytes_of(words));
-    while (!impl_->store->check(keys)) {
-      impl_->check();
-      nap();
-    }
-    for (const auto& one : impl_->store->multiGet(keys)) said.push_back(text_of(one));
+    ask([store = impl_->store, own = all[static_cast<size_t>(rank())], words] { return store->set(own, bytes_of(words)), true; }, look);
+    while (!ask([store = impl_->store, all] { return store->check(all); }, look)) nap();
+    std::vector<std::string> said;
+    for (const auto& one : ask([store = impl_->store, all] { return store->multiGet(all); }, look)) said.push_back(text_of(one));
+    return said;
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
     impl_->lose(error);
   }
-  return said;
 }
 
 std::string ProcessGroup::use_card(const std::shared_ptr<DeviceRuntime>& runtime, const std::string& card) {
@@ -335,6 +393,7 @@ void ProcessGroup::finish(Pending& pending) {
     impl_->check();
     check_interrupted();
   }
+  --impl_->under_way;
   if (const std::string failure = pending.failure(); !failure.empty()) impl_->lose(failure);
 }
 

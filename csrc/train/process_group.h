@@ -1,6 +1,7 @@
 // Those that train one network together, a process or a GPU of a process each: over LibTorch's c10d they meet at a store, add tensors up over gloo,
 // and hear of each other's end; GPUs add up over NCCL.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,9 +23,10 @@ struct Membership {
   int rank = 0, processes = 1;
   std::string address;  // of the store, where rank 0 is
   int port = 0;
-  bool hosted = false;   // whether somebody else, as torchrun, already keeps the store there
-  std::string prefix;    // of the store's keys, which may outlive a try
-  double seconds = 300;  // in which all must have come
+  bool hosted = false;            // whether somebody else, as torchrun, already keeps the store there
+  std::string prefix;             // of the store's keys, which may outlive a try
+  double seconds = 300;           // in which all must have come
+  std::chrono::seconds dead{20};  // without a sign of life
 };
 
 /// One thread calls it. Whatever fails because of another process is Error(Peer), and says which and why as far as it is known.
@@ -52,7 +54,7 @@ class ProcessGroup {
 
   /// Throws when another process has ended or is no longer heard of: for who waits for something else meanwhile.
   void check() const;
-  /// Tells the others why this process ends.
+  /// Tells the others why this process ends; without a reason that it is done.
   void leave(const std::string& why) noexcept;
 
  private:

@@ -72,8 +72,8 @@ export class Peers {
     }
   }
 
-  /** Tells the others why this process ends; a closed trainer tells nobody. */
+  /** Tells the others why this process ends, which without a reason would be that it is done; a closed trainer tells nobody. */
   async leave(why: string): Promise<void> {
-    await this.#trainer.leave(0, why).catch(() => undefined);
+    await this.#trainer.leave(0, why || 'it was given up').catch(() => undefined);
   }
 }

@@ -1,5 +1,6 @@
 // Gradients of processes that train together, over gloo on the loopback, against one process's.
 import { strict as assert } from 'node:assert';
+import type { ChildProcess } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,7 +8,7 @@ import { join } from 'node:path';
 import { deserialize } from 'node:v8';
 
 import { fixtures, root } from '../environment.js';
-import { runNode } from '../support/child.js';
+import { runNode, type Ended, type RunOptions } from '../support/child.js';
 import { freePort } from '../../lib/free-port.js';
 import { trainAs, type TrainedAs, type TrainPictures, type TrainSetting } from '../support/train-as.js';
 
@@ -16,6 +17,7 @@ type Trained = Pick<TrainedAs, 'steps' | 'gradients' | 'tensors'>;
 const folder = join(fixtures, 'training');
 const reference = JSON.parse(readFileSync(join(folder, 'reference.json'), 'utf8')) as TrainPictures;
 const learningRate = 1e-4;
+const train = ['--import', 'tsx', join(root, 'test', 'support', 'train-part.ts')];
 // fp64: what remains of rounding is far below any mistake.
 const allowed = 1e-9;
 
@@ -45,18 +47,51 @@ describe('training together', function () {
     ...{ batches: batches.map((pictures) => ({ pictures, learningRate })), ...more },
   });
 
+  /** One of the processes. @returns how it ended, and where its result is. */
+  async function part(one: TrainSetting, during?: RunOptions['during']): Promise<Ended & { output: string }> {
+    const { port = 0, rank = 0 } = one.membership ?? {};
+    const [input, output] = ['json', 'out'].map((ending) => join(scratch, `${port}-${rank}.${ending}`)) as [string, string];
+    writeFileSync(input, JSON.stringify(one));
+    return { ...(await runNode([...train, input, output], { ...(during && { during }) })), output };
+  }
+
   /** @param parts each process's pictures, of each step. */
   async function together(parts: number[][][], freezeNorms: boolean): Promise<Trained[]> {
     const port = await freePort();
     return Promise.all(
       parts.map(async (batches, rank) => {
-        const [input, output] = ['json', 'out'].map((ending) => join(scratch, `${rank}.${ending}`)) as [string, string];
-        writeFileSync(input, JSON.stringify(setting(batches, { freezeNorms, membership: { rank, processes: parts.length, port } })));
-        const { code, stderr } = await runNode(['--import', 'tsx', join(root, 'test', 'support', 'train-part.ts'), input, output]);
+        const { code, stderr, output } = await part(setting(batches, { freezeNorms, membership: { rank, processes: parts.length, port } }));
         assert.equal(code, 0, stderr);
         return deserialize(readFileSync(output)) as Trained;
       }),
     );
+  }
+
+  for (const [victim, sentence] of [
+    [0, /rank 0 of 2, through which the processes hear of each other, shows no sign of life any more/],
+    [1, /rank 1 of 2 shows no sign of life any more/],
+  ] as const) {
+    it(`rank ${victim}, stopped in mid-training, ends the other`, async () => {
+      const port = await freePort();
+      let stopped: ChildProcess | undefined;
+      const ends = [0, 1].map((rank) =>
+        part(
+          setting([[0], [1], [2]], {
+            membership: { rank, processes: 2, port, dead: 4 },
+            stoppedAt: rank === victim ? 1 : undefined,
+          }),
+          rank === victim ? (child) => (stopped = child) : undefined,
+        ),
+      );
+      try {
+        const { code, stderr } = (await ends[1 - victim]) ?? {};
+        assert.equal(code, 1, stderr);
+        assert.match(stderr ?? '', sentence);
+      } finally {
+        stopped?.kill('SIGKILL');
+        await Promise.all(ends);
+      }
+    });
   }
 
   function same(ranks: readonly Trained[]): void {

@@ -4,6 +4,7 @@
 #include <ATen/ops/empty.h>
 
 #include <cmath>
+#include <csignal>
 #include <memory>
 #include <random>
 #include <string>
@@ -81,11 +82,13 @@ void nudge(NamedTensors& tensors, uint32_t seed) {
   }
 }
 
-/// {rank, processes, port}, on the loopback.
+/// {rank, processes, port, dead?}, on the loopback.
 std::unique_ptr<ProcessGroup> group_of(const Napi::Value& membership) {
   if (!membership.IsObject()) return nullptr;
   const auto number = [js = membership.As<Napi::Object>()](const char* name) { return js.Get(name).As<Napi::Number>().Int32Value(); };
-  return std::make_unique<ProcessGroup>(Membership{number("rank"), number("processes"), "127.0.0.1", number("port"), false, "", 60});
+  Membership member{number("rank"), number("processes"), "127.0.0.1", number("port"), false, "", 60};
+  if (membership.As<Napi::Object>().Has("dead")) member.dead = std::chrono::seconds(number("dead"));
+  return std::make_unique<ProcessGroup>(member);
 }
 
 Napi::Object targets_to_js(Napi::Env env, const Batch& batch, int64_t classes) {
@@ -160,6 +163,7 @@ Napi::Value train_as(const Napi::CallbackInfo& info) {
     for (uint32_t i = 0; i < batches.Length(); ++i) {
       const Batch batch = batch_of(batches.Get(i).As<Napi::Object>(), type);
       if (i == 0) first = batch.x;
+      if (const Napi::Value stopped = setting.Get("stoppedAt"); stopped.IsNumber() && stopped.As<Napi::Number>().Uint32Value() == i) ::raise(SIGSTOP);
       const StepReport report = learner.differentiate(batch.x, batch.boxes);
       steps.Set(i, report_to_js(env, report));
       if (!batch.boxes.empty()) targets.Set(i, targets_to_js(env, batch, static_cast<int64_t>(classes)));

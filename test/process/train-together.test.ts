@@ -5,14 +5,15 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { CornerNetError } from '../../lib/errors.js';
 import { loadNative } from '../../lib/native.js';
 import { devicesOf } from '../../lib/train/membership.js';
 import { trainOn } from '../../lib/train/run.js';
-import { skipWithoutGpu } from '../environment.js';
+import { root, skipWithoutGpu } from '../environment.js';
 import { until } from '../support/batch.js';
-import { cornernet, type Ended } from '../support/child.js';
+import { cornernet, runScript, type Ended } from '../support/child.js';
 import { freePort } from '../../lib/free-port.js';
 import { digestOf, logOf, smallFlags, smallPictures, writeSmallAnnotations } from '../support/small-training.js';
 
@@ -179,6 +180,43 @@ describe('cornernet train, several processes', function () {
     );
     const given = AbortSignal.abort(enough);
     await assert.rejects(trainOn(['cpu', 'cpu'], optionsOf('unbegun'), { signal: given }), enough);
+  });
+
+  it('an abort without a word and a worker that is terminated, while a sum waits for another process, end both', async () => {
+    const module = JSON.stringify(join(root, 'dist', 'train.js'));
+    const options = (output: string): string => JSON.stringify({ ...optionsOf(output), iterations: 100_000, saveEvery: 100_000 });
+    const aborts = `
+      const enough = new AbortController();
+      process.once('SIGUSR2', () => enough.abort(''));
+      const onProgress = ({ iteration }) => iteration === 3 && console.log('running');
+      await require(${module}).train(${options('wordless')}, { signal: enough.signal, onProgress }).catch((error) => console.log('rejected', error));`;
+    const terminates = `
+      const { Worker } = require('node:worker_threads');
+      const worker = new Worker(\`
+        const onProgress = ({ iteration }) => iteration === 3 && console.log('running');
+        require(${module}).train(${options('terminated')}, { onProgress });\`, { eval: true });
+      process.once('SIGUSR2', () => void worker.terminate());`;
+    for (const [output, body, said] of [
+      ['wordless', aborts, 'running\nrejected \n'],
+      ['terminated', terminates, 'running\n'],
+    ] as const) {
+      const port = await freePort();
+      const waits = `await require(${module}).train(${options(output)}).catch(({ code, message }) => console.log(code, message));`;
+      const children: ChildProcess[] = [];
+      const ends = [body, waits].map((one, rank) =>
+        runScript(one, { env: variables(rank, 2, port), during: (child) => children.push(child) }),
+      );
+      const [first, other] = children as [ChildProcess, ChildProcess];
+      await new Promise((resolve) => first.stdout?.once('data', resolve));
+      other.kill('SIGSTOP');
+      await sleep(2_000); // in which the first comes to a sum
+      first.kill('SIGUSR2');
+      await sleep(1_000); // of five in which the other may still hear of it
+      other.kill('SIGCONT');
+      const [{ code, stdout }, { stdout: heard }] = (await Promise.all(ends)) as [Ended, Ended];
+      assert.deepEqual([code, stdout], [0, said]);
+      assert.equal(heard, 'ERR_PEER rank 0 of 2 ended: it was given up\n');
+    }
   });
 
   it('each process that torchrun starts takes the GPU of its number', () => {

@@ -38,7 +38,10 @@ export interface TrainSetting {
   /** Seed of a coin for each weight, which begins a rounding up or down. */
   nudges?: number | undefined;
   freezeNorms?: boolean;
-  membership?: { rank: number; processes: number; port: number };
+  /** `dead`: seconds without a sign of life that end a process. */
+  membership?: { rank: number; processes: number; port: number; dead?: number };
+  /** The batch before which the process is stopped, as by SIGSTOP. */
+  stoppedAt?: number | undefined;
 }
 
 export async function trainAs({ folder, reference, batches, ...more }: TrainSetting): Promise<TrainedAs> {
