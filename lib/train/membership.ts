@@ -25,9 +25,10 @@ function wholeNumber(environment: Environment, name: string, least: number, most
 
 /**
  * Undefined when this process trains alone.
+ * @param training how many this process began before, as every other did: a store that is kept for them knows those.
  * @throws {CornerNetError} `ERR_OPTION` when only some of the variables are there, or they contradict each other.
  */
-export function membershipOf(environment: Environment, seconds: number): NativeMembership | undefined {
+export function membershipOf(environment: Environment, seconds: number, training: number): NativeMembership | undefined {
   const isSet = (name: string): boolean => (environment[name] ?? '') !== '';
   // An address and a port alone may be there for something else.
   if (!isSet('RANK') && !isSet('WORLD_SIZE')) return undefined;
@@ -48,7 +49,7 @@ export function membershipOf(environment: Environment, seconds: number): NativeM
     port,
     // torchrun keeps the store itself, over every try.
     hosted: environment['TORCHELASTIC_USE_AGENT_STORE'] === 'True',
-    prefix: `${environment['TORCHELASTIC_RUN_ID'] ?? ''}/${environment['TORCHELASTIC_RESTART_COUNT'] ?? ''}`,
+    prefix: `${environment['TORCHELASTIC_RUN_ID'] ?? ''}/${environment['TORCHELASTIC_RESTART_COUNT'] ?? ''}/${training}`,
     seconds,
   };
 }

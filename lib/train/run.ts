@@ -340,10 +340,13 @@ export async function train(options: TrainOptions, controls: TrainControls = {})
   return trainOn(devicesOf(checked.device ?? 'cpu', process.env), checked, controls);
 }
 
+/** That this process has begun. */
+let trainings = 0;
+
 /** The same on devices that are named, each with a part of every batch, as processes that train together have it. */
 export async function trainOn(devices: readonly Device[], options: TrainOptions, controls: TrainControls = {}): Promise<TrainSummary> {
   const seconds = options.joinSeconds ?? 300;
-  const memberships = await membershipsOf(devices.length, membershipOf(process.env, seconds), seconds);
+  const memberships = await membershipsOf(devices.length, membershipOf(process.env, seconds, trainings++), seconds);
   const [device] = devices;
   const isAlone = device !== undefined && devices.length === 1;
   const failed = new AbortController();

@@ -1,17 +1,18 @@
 // cornernet train in several processes, as torchrun starts them, and on several devices of one: to the end, with one killed, and what they refuse.
 import { strict as assert } from 'node:assert';
-import type { ChildProcess } from 'node:child_process';
+import { execFile, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 
 import { CornerNetError } from '../../lib/errors.js';
 import { loadNative } from '../../lib/native.js';
 import { devicesOf } from '../../lib/train/membership.js';
 import { trainOn } from '../../lib/train/run.js';
-import { root, skipWithoutGpu } from '../environment.js';
+import { orSkip, pythonWithTorch, root, skipWithoutGpu } from '../environment.js';
 import { until } from '../support/batch.js';
 import { cornernet, runScript, type Ended } from '../support/child.js';
 import { freePort } from '../../lib/free-port.js';
@@ -217,6 +218,17 @@ describe('cornernet train, several processes', function () {
       assert.deepEqual([code, stdout], [0, said]);
       assert.equal(heard, 'ERR_PEER rank 0 of 2 ended: it was given up\n');
     }
+  });
+
+  it('processes that torchrun starts train one network after the other', async function () {
+    const python = await orSkip(this, pythonWithTorch);
+    const module = JSON.stringify(join(root, 'dist', 'train.js'));
+    const body = ['first', 'second'].map((output) => `await train(${JSON.stringify({ ...optionsOf(output), iterations: 2 })});`).join('\n');
+    const script = join(scratch, 'twice.js');
+    await writeFile(script, `const { train } = require(${module});\n(async () => {\n${body}\n})();`);
+    const torchrun = ['-m', 'torch.distributed.run', '--no-python', '--nproc-per-node', '2', '--master-port', String(await freePort())];
+    await promisify(execFile)(python, [...torchrun, process.execPath, script]);
+    assert.deepEqual([linesOf('first'), linesOf('second')], [2, 2]);
   });
 
   it('each process that torchrun starts takes the GPU of its number', () => {

@@ -79,15 +79,15 @@ describe('training', () => {
 
   it("torchrun's variables say which process this is", () => {
     const variables = { RANK: '1', WORLD_SIZE: '3', MASTER_ADDR: 'host', MASTER_PORT: '29500' };
-    const { rank, processes, address, port, hosted } = membershipOf(variables, 300) ?? {};
+    const { rank, processes, address, port, hosted } = membershipOf(variables, 300, 0) ?? {};
     assert.deepEqual({ rank, processes, address, port, hosted }, { rank: 1, processes: 3, address: 'host', port: 29500, hosted: false });
     const elastic = { TORCHELASTIC_USE_AGENT_STORE: 'True', TORCHELASTIC_RUN_ID: 'none', TORCHELASTIC_RESTART_COUNT: '2' };
-    const kept = membershipOf({ ...variables, ...elastic }, 300);
-    assert.deepEqual([kept?.hosted, kept?.prefix], [true, 'none/2']);
+    const kept = membershipOf({ ...variables, ...elastic }, 300, 3);
+    assert.deepEqual([kept?.hosted, kept?.prefix], [true, 'none/2/3']);
     for (const alone of [{}, { MASTER_ADDR: 'host', MASTER_PORT: '1' }, { ...variables, RANK: '0', WORLD_SIZE: '1' }])
-      assert.equal(membershipOf(alone, 300), undefined);
+      assert.equal(membershipOf(alone, 300, 0), undefined);
     const refuses = (more: object, message: RegExp): void =>
-      assert.throws(() => membershipOf({ ...variables, ...more }, 300), { code: 'ERR_OPTION', message });
+      assert.throws(() => membershipOf({ ...variables, ...more }, 300, 0), { code: 'ERR_OPTION', message });
     refuses({ WORLD_SIZE: undefined, MASTER_PORT: '' }, /has RANK and MASTER_ADDR but no WORLD_SIZE, no MASTER_PORT: /);
     refuses({ RANK: '3' }, /says RANK 3 of a WORLD_SIZE of 3: ranks count from 0 to 2/);
     refuses({ RANK: '-1' }, /variable RANK is "-1", not a whole number from 0/);
