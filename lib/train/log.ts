@@ -34,26 +34,44 @@ export type LoggedValidation = z.infer<typeof validationSchema>;
 
 const lineSchema = z.union([stepSchema, validationSchema]);
 
-export const isStep = (line: LoggedStep | LoggedValidation): line is LoggedStep => 'loss' in line;
+const isStep = (line: LoggedStep | LoggedValidation): line is LoggedStep => 'loss' in line;
 
 const logFile = 'log.jsonl';
 
 export interface TrainLog {
-  readonly steps: LoggedStep[];
   readonly validations: LoggedValidation[];
+  /** Why pictures could not be read, by their names. */
+  readonly failures: Map<string, string>;
   readonly file: GrowingFile;
 }
 
-/** The log up to an iteration, to which new lines come; what was written after it is cut off. */
-export async function openLog(folder: string, iteration: number): Promise<TrainLog> {
-  const steps: LoggedStep[] = [];
+/** Of a step that is logged. */
+export function noteFailures({ failures }: Pick<TrainLog, 'failures'>, { failed = [] }: LoggedStep): void {
+  for (const { name, reason } of failed) failures.set(name, reason);
+}
+
+/** The log up to an iteration, to which new lines come; what was written after it is cut off. @param say told of lines that can't be read. */
+export async function openLog(folder: string, iteration: number, say: (text: string) => void): Promise<TrainLog> {
   const validations: LoggedValidation[] = [];
+  const failures: TrainLog['failures'] = new Map();
+  const path = join(folder, logFile);
   let keep = 0;
-  for await (const { value, end } of readValues(join(folder, logFile), lineSchema)) {
-    if (value === undefined || value.iteration > iteration) break;
-    if (isStep(value)) steps.push(value);
+  let unreadable = 0;
+  for await (const { value, end } of readValues(path, lineSchema)) {
+    if (value === undefined) {
+      unreadable++;
+      continue;
+    }
+    if (value.iteration > iteration) break;
+    if (isStep(value)) noteFailures({ failures }, value);
     else validations.push(value);
     keep = end;
   }
-  return { steps, validations, file: await GrowingFile.open(join(folder, logFile), keep) };
+  if (unreadable > 0) say(`${unreadable} lines of ${path} can't be read, and are passed over`);
+  return { validations, failures, file: await GrowingFile.open(path, keep) };
+}
+
+/** The steps of a log, one after the other: all of a long training's take hundreds of megabytes. */
+export async function* loggedSteps({ file }: TrainLog): AsyncGenerator<LoggedStep, void> {
+  for await (const { value } of readValues(file.path, lineSchema)) if (value !== undefined && isStep(value)) yield value;
 }

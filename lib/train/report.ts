@@ -5,13 +5,13 @@ import { Detector } from '../detector/detector.js';
 import type { Detection } from '../detector/result.js';
 import { writeText } from '../output-file.js';
 import { classColour, renderLabelledBoxes, type LabelledBox } from '../render/boxes.js';
-import { chart, type PlotSeries, type Point } from '../report/chart.js';
+import { chart, type PlotSeries } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
 import { resolveWeights } from '../weights/weights.js';
-import type { TrainLog } from './log.js';
+import { loggedSteps, type LoggedStep, type TrainLog } from './log.js';
 import type { TrainPlan } from './plan.js';
-import type { LabelledObject } from './samples.js';
+import type { LabelledObject, TrainPicture } from './samples.js';
 import type { Validation } from './validate.js';
 
 /** Points of a curve at most: each is then a mean of several steps. */
@@ -19,76 +19,106 @@ const mostPoints = 400;
 const shownPictures = 8;
 const shownScore = 0.3;
 
-interface ReportPicture {
-  readonly name: string;
-  readonly file: string;
-  readonly objects: readonly LabelledObject[];
-}
-
-interface ReportMaterial {
-  readonly pictures: readonly ReportPicture[];
+export interface TrainMaterial {
+  readonly pictures: readonly TrainPicture[];
   readonly validation: Validation | undefined;
 }
 
-function means(points: readonly Point[]): Point[] {
-  const each = Math.ceil(points.length / mostPoints);
-  return Array.from({ length: Math.ceil(points.length / Math.max(1, each)) }, (_, i) => {
-    const some = points.slice(i * each, (i + 1) * each);
-    return { x: some.at(-1)?.x ?? 0, y: some.reduce((sum, { y }) => sum + y, 0) / some.length };
-  });
+/** Means of so many values each. */
+class Means {
+  readonly points: { x: number; y: number }[] = [];
+  readonly #each: number;
+  #count = 0;
+
+  constructor(each: number) {
+    this.#each = each;
+  }
+
+  add(x: number, y: number): void {
+    const last = this.points.at(-1);
+    if (last && this.#count < this.#each) {
+      last.x = x;
+      last.y += (y - last.y) / ++this.#count;
+    } else {
+      this.points.push({ x, y });
+      this.#count = 1;
+    }
+  }
 }
 
-function curve(
-  title: string,
-  unit: string,
-  text: string,
-  lines: readonly (readonly [name: string, points: readonly Point[]])[],
-): Section[] {
-  const series = lines.map(([name, points]): PlotSeries => ({ name, mark: 'line', points: means(points) }));
-  if (series.every(({ points }) => points.length < 2)) return [];
-  return [{ title, text, html: chart({ label: title, x: { name: 'steps' }, y: { name: unit }, series }) }];
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+interface CurveOfSteps {
+  readonly title: string;
+  readonly unit: string;
+  readonly text: string;
+  readonly lines: Readonly<Record<string, (step: LoggedStep) => number | null>>;
 }
 
-function curves({ steps, validations }: TrainLog): Section[] {
-  const of = (value: (step: TrainLog['steps'][number]) => number | null): Point[] =>
-    steps.flatMap((step) => {
+const ofLosses: CurveOfSteps = {
+  title: 'Losses',
+  unit: 'loss',
+  text: 'Sums over the levels.',
+  lines: {
+    total: ({ loss }) => loss,
+    corners: ({ det }) => sum(det),
+    offsets: ({ off }) => sum(off),
+    pull: ({ pull }) => sum(pull),
+    push: ({ push }) => sum(push),
+  },
+};
+
+const others: readonly CurveOfSteps[] = [
+  { title: 'Learning rate', unit: 'rate', text: 'Of Adam.', lines: { 'learning rate': ({ learningRate }) => learningRate } },
+  { title: "Gradient's norm", unit: 'norm', text: 'Before it is clipped to 35.', lines: { norm: ({ gradientNorm }) => gradientNorm } },
+  {
+    title: 'Rate',
+    unit: 'pictures a second',
+    text: 'Means of the last half minute.',
+    lines: { rate: ({ picturesPerSecond }) => picturesPerSecond },
+  },
+];
+
+/** @param done steps that the log has. */
+async function curves(log: TrainLog, done: number): Promise<Section[]> {
+  const each = Math.ceil(done / mostPoints);
+  const drawn = [ofLosses, ...others].map((curve) => ({
+    ...curve,
+    lines: Object.entries(curve.lines).map(([name, value]) => ({ name, value, means: new Means(each) })),
+  }));
+  const lines = drawn.flatMap((curve) => curve.lines);
+  for await (const step of loggedSteps(log)) {
+    for (const { value, means } of lines) {
       const y = value(step);
-      return y === null ? [] : [{ x: step.iteration, y }];
-    });
-  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-  const precision = validations.map(({ iteration: x, AP: y }) => ({ x, y: Math.max(0, y) }));
-  const AP50 = validations.map(({ iteration: x, AP50: y }) => ({ x, y: Math.max(0, y) }));
-  const marked = (name: string, points: readonly Point[]): PlotSeries => ({ name, mark: 'line and dots', points });
-  return [
-    ...curve('Losses', 'loss', 'Sums over the levels.', [
-      ['total', of(({ loss }) => loss)],
-      ['corners', of(({ det }) => sum(det))],
-      ['offsets', of(({ off }) => sum(off))],
-      ['pull', of(({ pull }) => sum(pull))],
-      ['push', of(({ push }) => sum(push))],
-    ]),
-    ...(validations.length === 0
-      ? []
-      : [
-          {
-            title: 'Average precision',
-            text: "COCO's, on the validation's pictures.",
-            html: chart({
-              label: 'Average precision over steps',
-              x: { name: 'steps' },
-              y: { name: 'average precision' },
-              series: [marked('AP', precision), marked('AP50', AP50)],
-            }),
-          },
-        ]),
-    ...curve('Learning rate', 'rate', 'Of Adam.', [['learning rate', of(({ learningRate }) => learningRate)]]),
-    ...curve("Gradient's norm", 'norm', 'Before it is clipped to 35.', [['norm', of(({ gradientNorm }) => gradientNorm)]]),
-    ...curve('Rate', 'pictures a second', 'Means of the last half minute.', [['rate', of(({ picturesPerSecond }) => picturesPerSecond)]]),
-  ];
+      if (y !== null) means.add(step.iteration, y);
+    }
+  }
+  const [losses = [], ...more] = drawn.map(({ title, text, unit, lines }): Section[] => {
+    const series = lines.map(({ name, means: { points } }): PlotSeries => ({ name, mark: 'line', points }));
+    if (series.every(({ points }) => points.length < 2)) return [];
+    return [{ title, text, html: chart({ label: title, x: { name: 'steps' }, y: { name: unit }, series }) }];
+  });
+  return [...losses, ...precisionCurves(log), ...more.flat()];
+}
+
+function precisionCurves({ validations }: TrainLog): Section[] {
+  if (validations.length === 0) return [];
+  const marked = (name: 'AP' | 'AP50'): PlotSeries => ({
+    name,
+    mark: 'line and dots',
+    points: validations.map((one) => ({ x: one.iteration, y: Math.max(0, one[name]) })),
+  });
+  const html = chart({
+    label: 'Average precision over steps',
+    x: { name: 'steps' },
+    y: { name: 'average precision' },
+    series: [marked('AP'), marked('AP50')],
+  });
+  return [{ title: 'Average precision', text: "COCO's, on the validation's pictures.", html }];
 }
 
 /** Pictures of the validation, else of the training, that have objects. */
-function chosen({ pictures, validation }: ReportMaterial): ReportPicture[] {
+function chosen({ pictures, validation }: TrainMaterial): TrainPicture[] {
   if (!validation) return pictures.slice(0, shownPictures);
   const { annotations, images } = validation;
   const names = new Map(annotations.categories.map(({ id, name }) => [id, name]));
@@ -106,7 +136,7 @@ function chosen({ pictures, validation }: ReportMaterial): ReportPicture[] {
   }));
 }
 
-async function found(weights: string, pictures: readonly ReportPicture[], signal: AbortSignal | undefined): Promise<Detection[][]> {
+async function found(weights: string, pictures: readonly TrainPicture[], signal: AbortSignal | undefined): Promise<Detection[][]> {
   await using detector = await Detector.load(weights, { device: 'cpu', precision: 'fp32', flip: false, scoreThreshold: shownScore });
   const lists: Detection[][] = [];
   for await (const result of detector.detectAll(
@@ -117,7 +147,7 @@ async function found(weights: string, pictures: readonly ReportPicture[], signal
   return lists;
 }
 
-function thumbnail(caption: string, { file, objects }: ReportPicture, detections: readonly Detection[]): Thumbnail {
+function thumbnail(caption: string, { file, objects }: TrainPicture, detections: readonly Detection[]): Thumbnail {
   const there = objects.map(({ box, category }): LabelledBox => ({ text: category, box, colour: '#3b4754', dashed: true }));
   const finds = detections.map(({ label, score, box, classId }): LabelledBox => ({ text: `${label} ${score.toFixed(2)}`, box, colour: classColour(classId) })); // prettier-ignore
   return { caption, draw: () => renderLabelledBoxes(file, [...finds, ...there].slice(0, sheetMaxBoxes), sheetMaxPixels, thumbnailPx) };
@@ -126,7 +156,7 @@ function thumbnail(caption: string, { file, objects }: ReportPicture, detections
 async function pictureSection(
   files: { readonly last: string },
   from: string | undefined,
-  material: ReportMaterial,
+  material: TrainMaterial,
   signal: AbortSignal | undefined,
 ): Promise<Section[]> {
   const pictures = chosen(material);
@@ -142,22 +172,21 @@ async function pictureSection(
 export async function writeTrainReport(
   files: { readonly last: string; readonly report: string },
   { settings }: TrainPlan,
-  material: ReportMaterial,
+  done: number,
+  material: TrainMaterial,
   log: TrainLog,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const rows = Object.entries(settings)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]);
-  const failed = log.steps.flatMap((step) => step.failed ?? []);
-  const reasons = [...new Map(failed.map(({ name, reason }) => [name, [name, reason] as const])).values()];
+  const reasons = [...log.failures];
   const best = log.validations.filter((one) => one.best).at(-1);
   const precision = best ? `; the best AP is ${best.AP.toFixed(4)}, after step ${best.iteration}` : '';
-  const done = log.steps.at(-1)?.iteration ?? 0;
   await writeText(
     files.report,
     htmlPage('CornerNet training', `${done} of ${settings.iterations} steps are done${precision}.`, [
-      ...curves(log),
+      ...(await curves(log, done)),
       ...(await pictureSection(files, settings.from, material, signal)),
       ...(reasons.length === 0
         ? []

@@ -14,16 +14,17 @@ import { clearAside, writeAside } from '../output-file.js';
 import { resolveWeights } from '../weights/weights.js';
 import { batchesOf, type AheadBatch, type TrainBatch } from './batches.js';
 import type { TrainOptions } from './interfaces.js';
-import { openLog, type LoggedStep, type TrainLog } from './log.js';
+import { noteFailures, openLog, type LoggedStep, type TrainLog } from './log.js';
 import { devicesOf, membershipOf, membershipsOf } from './membership.js';
 import { TrainMeter } from './meter.js';
 import { checkTrainOptions } from './options.js';
 import { Peers } from './peers.js';
 import { compareConfig, configOf, planOf, readConfig, writeConfig, type TrainPlan } from './plan.js';
-import { classesOf, LeftOut, picturesOf, type TrainPicture } from './samples.js';
+import type { TrainMaterial } from './report.js';
+import { classesOf, LeftOut, picturesOf } from './samples.js';
 import { learningRates } from './schedule.js';
 import type { TrainControls, TrainSummary } from './types.js';
-import { readValidation, validate, type Validation } from './validate.js';
+import { readValidation, validate } from './validate.js';
 
 /** What a first start leaves that was cut off before config.json was there. */
 const leftovers = /^(lock-\d+\.json|log\.jsonl|.*\.part)$/;
@@ -49,10 +50,8 @@ async function checkFolder(output: string, files: TrainFiles): Promise<void> {
   if (other !== undefined) throw new CornerNetError('ERR_JOB', `${output} is no training's folder and not empty (${other})`);
 }
 
-interface Material {
-  readonly pictures: readonly TrainPicture[];
+interface Material extends TrainMaterial {
   readonly classes: readonly string[];
-  readonly validation: Validation | undefined;
 }
 
 async function readMaterial(options: TrainOptions, say: (text: string) => void): Promise<Material> {
@@ -150,7 +149,7 @@ class TrainRun {
     const info = await this.#begin(plan, material.classes, goesOn);
     if (!this.#leads) return this.#goOn(plan, material, info, undefined);
     if (!isBegun) await writeConfig(this.#files.config, config);
-    const log = await openLog(output, info.iteration);
+    const log = await openLog(output, info.iteration, this.#say);
     try {
       return await this.#goOn(plan, material, info, log);
     } finally {
@@ -243,7 +242,7 @@ class TrainRun {
       const { stop, line } = await this.#step(batch, plan, rate, meter, wantsEnd);
       done = batch.iteration + 1;
       if (log) {
-        log.steps.push(line);
+        noteFailures(log, line);
         await this.#lock?.held();
         await log.file.append(line);
         if (material.validation ? isDue(done) : done === settings.iterations) {
@@ -261,7 +260,7 @@ class TrainRun {
     if (saved < done || !existsSync(this.#files.last)) await save();
     const best = log.validations.filter((one) => one.best).at(-1);
     const { writeTrainReport } = await import('./report.js'); // with the charts
-    await writeTrainReport(this.#files, plan, material, log, signal);
+    await writeTrainReport(this.#files, plan, done, material, log, signal);
     return { ...summary, best: best ? this.#files.best : null, bestAP: best?.AP ?? null };
   }
 

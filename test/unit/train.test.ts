@@ -5,8 +5,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import sharp from 'sharp';
+
 import { readAnnotations, readDetections, readNames, type CocoAnnotations } from '../../lib/coco/dataset.js';
 import { readJob } from '../../lib/jobs/job.js';
+import { lineOf } from '../../lib/jobs/lines.js';
 import { batchesOf, batchOrder, type TrainBatch } from '../../lib/train/batches.js';
 import { openLog } from '../../lib/train/log.js';
 import { membershipOf } from '../../lib/train/membership.js';
@@ -165,6 +168,42 @@ describe('training', () => {
     await assert.rejects(decodeSample(object([300, 300, 400, 400]), new Map()), { code: 'ERR_INPUT', message: /no annotated object lies/ });
   });
 
+  it('pictures turn out too small where the annotations do not say so', async () => {
+    const scratch = await mkdtemp(join(tmpdir(), 'cornernet-narrow-'));
+    try {
+      const file = join(scratch, 'narrow.png');
+      await sharp({ create: { width: 200, height: 31, channels: 3, background: 'white' } }).toFile(file);
+      const objects = [{ box: [1, 1, 20, 20], category: 'a' } as const];
+      await assert.rejects(decodeSample({ name: 'narrow.png', file, objects }, new Map([['a', 0]])), {
+        code: 'ERR_INPUT',
+        message: /narrow.png has 200x31 pixels, less than 32 on a side/,
+      });
+    } finally {
+      await rm(scratch, { recursive: true });
+    }
+  });
+
+  it('a line of the log that can not be read costs no other', async () => {
+    const scratch = await mkdtemp(join(tmpdir(), 'cornernet-log-'));
+    try {
+      const path = join(scratch, 'log.jsonl');
+      const [first, second, third, later] = [1, 2, 3, 4].map((iteration) => lineOf({ iteration, AP: 0.5, AP50: 1, AP75: 0, best: true }));
+      const damaged = second?.replace('0.5', '0.6') ?? '';
+      const open = async (lines: readonly (string | undefined)[]): Promise<[number[], string[], string]> => {
+        await writeFile(path, lines.join(''));
+        const said: string[] = [];
+        const { validations, file } = await openLog(scratch, 3, (text) => said.push(text));
+        await file.close();
+        return [validations.map(({ iteration }) => iteration), said, await readFile(path, 'utf8')];
+      };
+      const sentence = `1 lines of ${path} can't be read, and are passed over`;
+      assert.deepEqual(await open([first, damaged, third, later]), [[1, 3], [sentence], [first, damaged, third].join('')]);
+      assert.deepEqual(await open([first, third, damaged, later, 'cut']), [[1, 3], [sentence], [first, third].join('')]);
+    } finally {
+      await rm(scratch, { recursive: true });
+    }
+  });
+
   it('a picture with more objects than can be compared with each other is left out', async () => {
     const crowd = Array.from({ length: 4097 }, (_, i) => annotation(i + 1, 1, [1, 1, 9, 9]));
     const leftOut = new LeftOut();
@@ -186,7 +225,10 @@ describe('training', () => {
       for (const read of [readAnnotations, readDetections, readNames, optionsIn])
         await assert.rejects(read(fifo), { code: 'ERR_INPUT', message: /a FIFO, not a regular file/ });
       execFileSync('mkfifo', [join(scratch, 'log.jsonl'), join(scratch, 'job.json')]);
-      await assert.rejects(openLog(scratch, 0), { code: 'ERR_INPUT', message: /log.jsonl can't be read: it is a FIFO/ });
+      await assert.rejects(
+        openLog(scratch, 0, () => undefined),
+        { code: 'ERR_INPUT', message: /log.jsonl can't be read: it is a FIFO/ },
+      );
       await assert.rejects(readJob(scratch), { code: 'ERR_JOB', message: /it is a FIFO/ });
     } finally {
       await rm(scratch, { recursive: true });
