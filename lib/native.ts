@@ -344,6 +344,9 @@ export function loadNative(): NativeAddon {
   // OpenMP threads that wait spin by default for milliseconds, which on a busy machine starves the one they wait for (a small forward then takes
   // 200 ms instead of 5). Tens of microseconds lose nothing on a quiet one. Read by libgomp when it is loaded; a user's own setting stands.
   if (process.env['OMP_WAIT_POLICY'] === undefined) process.env['GOMP_SPINCOUNT'] ??= '20000';
+  // All GPUs that train together connect when they meet, where who is lost is noticed: else they do so within their first sums, which nothing but
+  // their own end interrupts. Here, because the environment may be changed while no other thread reads it.
+  process.env['NCCL_RUNTIME_CONNECT'] ??= '0';
   let addon: NativeAddon;
   try {
     addon = createRequire(__filename)(path) as NativeAddon;

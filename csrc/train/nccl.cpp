@@ -2,7 +2,6 @@
 
 #include <ATen/DynamicLibrary.h>
 
-#include <cstdlib>
 #include <exception>
 #include <optional>
 
@@ -26,8 +25,6 @@ Nccl functions_of(at::DynamicLibrary& library) {
 
 /// pip's LibTorch links the library; the official archive has it inside LibTorch's CUDA library.
 std::optional<Nccl> look() {
-  // All connect when they meet, where who is lost is noticed: else they do so within their first sums, which nothing but their own end interrupts.
-  ::setenv("NCCL_RUNTIME_CONNECT", "0", /*overwrite=*/0);
   for (const char* const name : {"libnccl.so.2", "libtorch_cuda.so"}) {
     try {
       at::DynamicLibrary library(name, nullptr, /*leak_handle=*/true);

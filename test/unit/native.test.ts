@@ -8,7 +8,8 @@ import { decodeImage } from '../../lib/images/image.js';
 import { loadNative, type NativeDetectOptions, type NativeDetector } from '../../lib/native.js';
 import { callTable, loadTable, softNmsTable } from '../../lib/options/table.js';
 import { resolveWeights } from '../../lib/weights/weights.js';
-import { fixtures } from '../environment.js';
+import { fixtures, root } from '../environment.js';
+import { runNode } from '../support/child.js';
 
 describe('The addon', function () {
   this.timeout(60_000);
@@ -37,6 +38,16 @@ describe('The addon', function () {
     const naive = await native.mergeDetections(2, boxes, { ...options, softNms: { method: 'naive' }, classIds: [1] });
     assert.deepEqual([...naive], [...Float32Array.of(...best)]);
     assert.equal((await native.mergeDetections(3, new Float32Array(), options)).length, 0);
+  });
+
+  it('has the environment as its libraries want it, where a user did not say otherwise', async () => {
+    const native = JSON.stringify(join(root, 'lib', 'native.ts'));
+    const shown = async (env: NodeJS.ProcessEnv): Promise<string> => {
+      const script = `require(${native}).loadNative(); console.log('NCCL_RUNTIME_CONNECT', process.env.NCCL_RUNTIME_CONNECT)`;
+      return (await runNode(['--import', 'tsx', '-e', script], { env: { ...process.env, ...env } })).stdout;
+    };
+    assert.match(await shown({ NCCL_RUNTIME_CONNECT: undefined }), /^NCCL_RUNTIME_CONNECT 0$/m);
+    assert.match(await shown({ NCCL_RUNTIME_CONNECT: '1' }), /^NCCL_RUNTIME_CONNECT 1$/m);
   });
 
   it('refuses detections that are none', async () => {
