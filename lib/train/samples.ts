@@ -119,15 +119,17 @@ export interface DecodedSample {
 
 /**
  * A picture decoded, with its boxes within it.
- * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE` when it can't be read, or no object lies in it.
+ * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE` when it can't be read, is too small, or no object lies in it.
  */
 export async function decodeSample({ file, objects }: TrainPicture, classIds: ReadonlyMap<string, number>): Promise<DecodedSample> {
   const { data, width, height } = await decodeImage(file, defaultMaxPixels);
+  const size = `${file} has ${width}x${height} pixels`;
+  if (Math.min(width, height) < leastSidePx) throw new CornerNetError('ERR_INPUT', `${size}, less than ${leastSidePx} on a side`);
   const boxes = objects.flatMap(({ box, category }) => {
     // What the annotations say of the picture's size may be wrong.
     const inside = clipped(box.map(Math.fround) as unknown as Box, width, height);
     return inside ? [...inside, classIds.get(category) ?? 0] : [];
   });
-  if (boxes.length === 0) throw new CornerNetError('ERR_INPUT', `${file} has ${width}x${height} pixels, in which no annotated object lies`);
+  if (boxes.length === 0) throw new CornerNetError('ERR_INPUT', `${size}, in which no annotated object lies`);
   return { picture: { data, width, height }, boxes: Float32Array.from(boxes) };
 }
