@@ -1,5 +1,6 @@
 #include "addon/trainer_wrap.h"
 
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -55,7 +56,7 @@ std::vector<TruthBox> boxes_from_js(const Napi::Value& value) {
   std::vector<TruthBox> boxes;
   for (auto v = numbers.begin(); v != numbers.end(); v += kBoxNumbers) {
     constexpr float kMostClasses = 1 << 16;
-    if (!(v[4] >= 0 && v[4] < kMostClasses)) throw Error(ErrorCode::Input, "a box's class id must be a whole number");
+    if (!(v[4] >= 0 && v[4] < kMostClasses && v[4] == std::trunc(v[4]))) throw Error(ErrorCode::Input, "a box's class id must be a whole number");
     boxes.push_back({v[0], v[1], v[2], v[3], static_cast<int>(v[4])});
   }
   return boxes;

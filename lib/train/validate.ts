@@ -28,7 +28,7 @@ export async function readValidation(
   return { images, annotations, threads };
 }
 
-/** Without mirroring, in fp32: what mmdetection's plain test gives. @param device on which the training computes too. */
+/** Without mirroring, in fp32: what mmdetection's plain test gives. @param device the training's; of several in one process it is the CPU. */
 export async function validate(
   { images, annotations, threads }: Validation,
   checkpoint: string,

@@ -209,6 +209,9 @@ it('batches are prepared while others are learned, each learned once, and none a
   const [later, { total }] = await Promise.all([prepare(3), trainer.step(4, second, 1e-4)]);
   assert.ok(total > 0);
   assert.notEqual((await trainer.step(5, first, 1e-4)).total, total);
+  const boxes = Float32Array.of(1, 1, 20, 20, 1.5);
+  const half = trainer.prepare(9, [{ ...noiseSample(64, 9), boxes }], { enabled: false, size: 64 });
+  await assert.rejects(fromNative(half), { code: 'ERR_INPUT', message: /class id must be a whole number/ });
   await assert.rejects(fromNative(trainer.step(6, second, 1e-4)), { code: 'ERR_INPUT', message: /never prepared, or is learned already/ });
   const closed = trainer.close();
   await assert.rejects(fromNative(trainer.step(7, later, 1e-4)), { code: 'ERR_CLOSED' });
