@@ -8,6 +8,7 @@ import { CornerNetError, sentenceOf } from './errors.js';
 import type { ChosenPrecision } from './options/values.js';
 import type { QuantizeReport, QuantizeTrial } from './quantize/types.js';
 import type { LoadOptions } from './options/interfaces.js';
+import type { ArchitectureOptions } from './train/interfaces.js';
 
 export interface NativePicture {
   /** Packed RGB, row-major, 3 bytes a pixel. Copied on the calling thread. */
@@ -138,22 +139,11 @@ export interface NativeDetector {
   close(): Promise<void>;
 }
 
-/** A network's dimensions; absent ones are the published HourglassNet-104's. */
-export interface NativeArchitecture {
-  stacks?: number | undefined;
-  stemChannels?: number | undefined;
-  featChannels?: number | undefined;
-  /** One entry a resolution, the full one first, as of stageBlocks. */
-  stageChannels?: readonly number[] | undefined;
-  stageBlocks?: readonly number[] | undefined;
-  poolChannels?: number | undefined;
-  branchChannels?: number | undefined;
-}
-
 export interface NativeTrainerOptions {
   /** A checkpoint to begin with; empty (the default) draws the weights. */
   from?: string;
-  architecture?: NativeArchitecture | undefined;
+  /** Absent dimensions are the published HourglassNet-104's. */
+  architecture?: ArchitectureOptions | undefined;
   classes: readonly string[];
   device?: string | undefined;
   precision?: string | undefined;

@@ -20,13 +20,11 @@ interface Words {
 
 export class Peers {
   readonly rank: number;
-  readonly processes: number;
   readonly #trainer: NativeTrainer;
   readonly #call: NativeCall;
 
-  private constructor(membership: NativeMembership, trainer: NativeTrainer, call: NativeCall) {
-    this.rank = membership.rank;
-    this.processes = membership.processes;
+  private constructor({ rank }: NativeMembership, trainer: NativeTrainer, call: NativeCall) {
+    this.rank = rank;
     this.#trainer = trainer;
     this.#call = call;
   }

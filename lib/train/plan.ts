@@ -15,10 +15,7 @@ import { checkTrainOptions } from './options.js';
 import { fineTuning, presets, type Stated } from './presets.js';
 import type { Schedule } from './schedule.js';
 
-/** Options that say where something is or how fast it is computed: a training may go on with others. */
-const placeOptions = ['output', 'threads', 'recompute', 'joinSeconds'] as const;
-
-/** Every option that matters, with its value. */
+/** Every option that matters, with its value: not where its folder is or how fast it is computed, with which a training may go on otherwise. */
 export type TrainSettings = Pick<
   TrainOptions,
   'images' | 'annotations' | 'valImages' | 'valAnnotations' | 'from' | 'architecture' | 'freeze'
@@ -93,14 +90,14 @@ export function writeConfig(file: string, config: TrainConfig): Promise<void> {
   return writeText(file, `${JSON.stringify(config, null, 2)}\n`);
 }
 
-/** @throws {CornerNetError} `code` when the file is there but is none. */
-export async function readConfig(file: string, code: 'ERR_JOB' | 'ERR_INPUT'): Promise<TrainConfig> {
+/** @throws {CornerNetError} `ERR_JOB` when the file is there but is none. */
+export async function readConfig(file: string): Promise<TrainConfig> {
   try {
     const value = JSON.parse(await readText(file)) as unknown;
-    return validated(configSchema, value, { code, what: `${file}:` });
+    return validated(configSchema, value, { code: 'ERR_JOB', what: `${file}:` });
   } catch (error) {
     if (error instanceof CornerNetError) throw error;
-    throw new CornerNetError(code, `${file} can't be read as a training's configuration: ${sentenceOf(error)}`, { cause: error });
+    throw new CornerNetError('ERR_JOB', `${file} can't be read as a training's configuration: ${sentenceOf(error)}`, { cause: error });
   }
 }
 
@@ -127,7 +124,7 @@ export function configDifferences(was: TrainConfig, now: TrainConfig, placed: bo
   const value = (name: string, of: unknown): unknown => (located.has(name) && typeof of === 'string' ? resolve(of) : of);
   return [
     ...names
-      .filter((name) => !(placeOptions as readonly string[]).includes(name) && (placed || !located.has(name)))
+      .filter((name) => placed || !located.has(name))
       .map((name) => difference(name, value(name, was.options[name]), value(name, plain.options[name]))),
     difference('the checkpoint to begin with (sha256)', was.fromSha256, plain.fromSha256),
     difference('the classes', was.classes, plain.classes),

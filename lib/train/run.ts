@@ -29,14 +29,7 @@ import { readValidation, validate } from './validate.js';
 /** What a first start leaves that was cut off before config.json was there. */
 const leftovers = /^(lock-\d+\.json|log\.jsonl|.*\.part)$/;
 
-interface TrainFiles {
-  readonly last: string;
-  readonly best: string;
-  readonly config: string;
-  readonly report: string;
-}
-
-const filesOf = (output: string): TrainFiles => ({
+const filesOf = (output: string) => ({
   last: join(output, 'last.pth'),
   best: join(output, 'best.pth'),
   config: join(output, 'config.json'),
@@ -44,8 +37,8 @@ const filesOf = (output: string): TrainFiles => ({
 });
 
 /** @throws {CornerNetError} `ERR_JOB` when the folder holds something else. */
-async function checkFolder(output: string, files: TrainFiles): Promise<void> {
-  if (existsSync(files.config)) return;
+async function checkFolder(output: string): Promise<void> {
+  if (existsSync(filesOf(output).config)) return;
   const other = (await readdir(output)).find((name) => !leftovers.test(name));
   if (other !== undefined) throw new CornerNetError('ERR_JOB', `${output} is no training's folder and not empty (${other})`);
 }
@@ -90,7 +83,7 @@ class TrainRun {
   readonly #device: Device;
   readonly #options: TrainOptions;
   readonly #controls: TrainControls;
-  readonly #files: TrainFiles;
+  readonly #files: ReturnType<typeof filesOf>;
   readonly #say: (text: string) => void;
   readonly #trainer: NativeTrainer;
   readonly #call: NativeCall;
@@ -134,11 +127,11 @@ class TrainRun {
 
   async #fromMaterial(): Promise<TrainSummary> {
     const { output } = this.#options;
-    if (this.#leads) await checkFolder(output, this.#files);
+    if (this.#leads) await checkFolder(output);
     const { material, plan } = await this.#shared.task();
     const config = configOf(plan, material.classes);
     const isBegun = this.#leads && existsSync(this.#files.config);
-    if (isBegun) compareConfig(output, await readConfig(this.#files.config, 'ERR_JOB'), config);
+    if (isBegun) compareConfig(output, await readConfig(this.#files.config), config);
     if (this.#leads) {
       await clearAside(output);
       // Before the first step, and before the report shows any of them.
@@ -278,28 +271,19 @@ class TrainRun {
     }
     try {
       const ready = await prepared;
-      const {
-        total: loss,
-        det,
-        pull,
-        push,
-        off,
-        gradientNorm,
-        pictures,
-        stop,
-      } = await this.#call((id) => this.#trainer.step(id, ready, rate, wantsEnd));
+      const { total: loss, ...step } = await this.#call((id) => this.#trainer.step(id, ready, rate, wantsEnd));
       const line = {
         iteration: iteration + 1,
         epoch: 1 + Math.floor(iteration / epochLength),
         loss,
-        ...{ det: [...det], pull: [...pull], push: [...push], off: [...off] },
+        ...{ det: [...step.det], pull: [...step.pull], push: [...step.push], off: [...step.off] },
         learningRate: rate,
-        gradientNorm: Number.isFinite(gradientNorm) ? gradientNorm : null,
-        picturesPerSecond: meter.count(iteration + 1, pictures, loss, rate),
+        gradientNorm: Number.isFinite(step.gradientNorm) ? step.gradientNorm : null,
+        picturesPerSecond: meter.count(iteration + 1, step.pictures, loss, rate),
         memory: process.memoryUsage.rss(),
         ...(failures.length > 0 && { failed: [...failures] }),
       };
-      return { stop, line };
+      return { stop: step.stop, line };
     } catch (error) {
       if (!(error instanceof CornerNetError) || error.code !== 'ERR_INPUT') throw error;
       const kept = existsSync(this.#files.last) ? `; ${this.#files.last} is from before` : '';
