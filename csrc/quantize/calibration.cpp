@@ -52,28 +52,17 @@ std::vector<std::pair<std::string, at::Tensor>> named_maps(const HeadMaps& maps)
           {"brEmb", maps.br.emb},   {"tlOff", maps.tl.off},   {"brOff", maps.br.off}};
 }
 
-void Calibration::find_results(const at::Tensor& input) {
-  std::map<const void*, std::string> made;
-  std::map<std::string, std::string> read;  // by the reader
-  HeadMaps maps;
-  // Every map is held, so that no two have one place in memory.
-  std::vector<at::Tensor> held;
-  const ActivationObserver observer{[&](const Activation& place, const at::Tensor& map, bool) {
-                                      made[map.const_data_ptr()] = place.name();
-                                      held.push_back(map);
-                                    },
-                                    [&](const Activation& reader, const at::Tensor& map) { read[reader.name()] = made[map.const_data_ptr()]; }};
-  observe_activations(observer, [&] { maps = network_.forward(input); });
-  for (const auto& [name, map] : named_maps(maps)) {
-    const std::string& place = made[map.const_data_ptr()];
-    results_.insert(place);
-    before_results_.insert(read[place]);
+Calibration::Calibration(CornerNet& network, std::map<std::string, at::Tensor> weight_ranges)
+    : network_(network), weight_ranges_(std::move(weight_ranges)) {
+  for (const auto& [prefix, conv] : network.parts().convs) {
+    const std::string name = conv->name(prefix);
+    if (!name.starts_with("bbox_head.")) continue;
+    if (name.ends_with(".1.conv")) results_.insert(name);
+    if (name.ends_with(".0.conv")) before_results_.insert(name);
   }
 }
 
 void Calibration::begin(const std::vector<at::Tensor>& inputs) {
-  find_results(
-      inputs.front().narrow(2, 0, std::min<int64_t>(inputs.front().size(2), 127)).narrow(3, 0, std::min<int64_t>(inputs.front().size(3), 127)));
   std::map<std::string, at::Tensor> ranges;
   const ActivationObserver observer{[&](const Activation& place, const at::Tensor& map, bool) {
                                       if (!weight_ranges_.contains(place.name())) return;

@@ -28,8 +28,7 @@ class Calibration {
  public:
   /// `network` is prepared in fp32; weight_range: the largest weight that each block's second convolution has for each of its inputs, by the name of
   /// the first.
-  Calibration(const CornerNet& network, std::map<std::string, at::Tensor> weight_ranges)
-      : network_(network), weight_ranges_(std::move(weight_ranges)) {}
+  Calibration(CornerNet& network, std::map<std::string, at::Tensor> weight_ranges);
 
   /// Decides the equalising factors on `inputs`, the probes, and looks at all that the network makes of them.
   void begin(const std::vector<at::Tensor>& inputs);
@@ -52,7 +51,6 @@ class Calibration {
     double count = 0;
   };
   HeadMaps look(const at::Tensor& input, bool probe);
-  void find_results(const at::Tensor& input);
 
   const CornerNet& network_;
   std::map<std::string, at::Tensor> weight_ranges_, factors_;

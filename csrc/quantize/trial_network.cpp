@@ -37,6 +37,11 @@ class Difference {
   double difference_ = 0, exact_ = 0;
 };
 
+void add_all(std::map<std::string, Difference>& differences, const HeadMaps& exact, const HeadMaps& maps) {
+  const auto wanted = named_maps(exact), got = named_maps(maps);
+  for (size_t m = 0; m < got.size(); ++m) differences[got[m].first].add(wanted[m].second, got[m].second);
+}
+
 }  // namespace
 
 TrialNetwork::TrialNetwork(const CornerNetConfig& config, NamedTensors tensors, const Calibration& calibration, std::vector<at::Tensor> probes,
@@ -119,10 +124,7 @@ void TrialNetwork::apply(const Plan& plan) {
 double TrialNetwork::measure(const Plan& plan) {
   apply(plan);
   std::map<std::string, Difference> differences;
-  for (size_t i = 0; i < probes_.size(); ++i) {
-    const auto exact_maps = named_maps(calibration_.reference()[i]), maps = named_maps(network_->forward(probes_[i].to(wide_)));
-    for (size_t m = 0; m < maps.size(); ++m) differences[maps[m].first].add(exact_maps[m].second, maps[m].second);
-  }
+  for (size_t i = 0; i < probes_.size(); ++i) add_all(differences, calibration_.reference()[i], network_->forward(probes_[i].to(wide_)));
   double sum = 0;
   for (const auto& [name, difference] : differences) sum += difference.relative();
   return sum / static_cast<double>(differences.size());
@@ -156,8 +158,7 @@ QuantizeReport TrialNetwork::report(const Plan& plan) {
                                       {}};
     HeadMaps maps;
     observe_activations(observer, [&] { maps = network_->forward(probes_[i].to(wide_)); });
-    const auto exact_maps = named_maps(calibration_.reference()[i]), other = named_maps(maps);
-    for (size_t m = 0; m < other.size(); ++m) heads[other[m].first].add(exact_maps[m].second, other[m].second);
+    add_all(heads, calibration_.reference()[i], maps);
   }
   double all = 0, int8 = 0;
   for (const Work& one : works) {
