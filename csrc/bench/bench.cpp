@@ -126,28 +126,34 @@ PeakRates matmul_peak(const Target& target, double seconds) {
   PeakRates best;
   for (const int64_t side : sides) {
     const auto edge = static_cast<double>(side);
+    double flops = 2 * edge * edge * edge;
+    std::function<void()> run;
     if (target.int8) {
       const auto places = static_cast<int64_t>(std::sqrt(edge));
-      PeakRates peak{rates(target, seconds / sides.size(), 2 * edge * edge * static_cast<double>(places * places), int8_conv(side, side, places, 1)),
-                     side};
-      if (best.rates.empty() || std::ranges::max(peak.rates) > std::ranges::max(best.rates)) best = std::move(peak);
-      continue;
+      flops = 2 * edge * edge * static_cast<double>(places * places);
+      run = int8_conv(side, side, places, 1);
+    } else {
+      const at::Tensor a = at::empty({side, side}, at::TensorOptions(target.dtype).device(target.device)).fill_(0.5),
+                       b = at::empty_like(a).fill_(0.25);
+      run = [a, b, product = at::empty_like(a)]() mutable { at::mm_out(product, a, b); };
     }
-    const at::Tensor a = at::empty({side, side}, at::TensorOptions(target.dtype).device(target.device)).fill_(0.5), b = at::empty_like(a).fill_(0.25);
-    at::Tensor product = at::empty_like(a);
-    PeakRates peak{rates(target, seconds / sides.size(), 2 * edge * edge * edge, [&] { at::mm_out(product, a, b); }), side};
+    PeakRates peak{rates(target, seconds / sides.size(), flops, run), side};
     if (best.rates.empty() || std::ranges::max(peak.rates) > std::ranges::max(best.rates)) best = std::move(peak);
   }
   return best;
 }
 
 PeakRates conv_peak(const Target& target, double seconds) {
-  if (target.int8) return {rates(target, seconds, 2.0 * 9 * 256 * 256 * 128 * 128, int8_conv(256, 256, 128, 3)), 256};
-  Work work{"conv", target.device.is_cpu() ? 1 : 16, 256, 256, 128, 128, 3};
+  Work work;
+  work.op = "conv";
+  work.n = target.device.is_cpu() ? 1 : 16;
+  work.in_channels = work.out_channels = 256;
+  work.height = work.width = 128;
+  work.kernel = 3;
   work.bytes = 1;  // not asked for
-  const Operator conv = make_operator(work, target.dtype, target.device);
   const double flops = 2.0 * 9 * 256 * 256 * 128 * 128 * static_cast<double>(work.n);
-  return {rates(target, seconds, flops, [&] { conv.ours(); }), work.in_channels};
+  if (target.int8) return {rates(target, seconds, flops, int8_conv(256, 256, 128, 3)), 256};
+  return {rates(target, seconds, flops, make_operator(work, target.dtype, target.device).ours), 256};
 }
 
 PeakRates copy_peak(const Target& target, double seconds) {

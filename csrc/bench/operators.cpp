@@ -161,20 +161,16 @@ Operator int8_conv(const Work& w) {
       to);
 }
 
-void require(bool holds, const char* sentence) {
-  if (!holds) throw Error(ErrorCode::Option, sentence);
-}
-
 }  // namespace
 
 Operator make_operator(const Work& work, at::ScalarType dtype, at::Device device, bool int8) {
   constexpr int64_t kMost = 1 << 16;
   for (const int64_t side : {work.n, work.in_channels, work.out_channels, work.height, work.width}) {
-    require(side >= 1 && side <= kMost, "an operator's sides must be 1 to 65536");
+    require(side >= 1 && side <= kMost, ErrorCode::Option, "an operator's sides must be 1 to 65536");
   }
-  require(work.kernel >= 1 && work.kernel <= 15 && work.kernel % 2 == 1 && work.stride >= 1,
+  require(work.kernel >= 1 && work.kernel <= 15 && work.kernel % 2 == 1 && work.stride >= 1, ErrorCode::Option,
           "a kernel must be odd and at most 15, a stride at least 1");
-  require(work.bytes >= 1 && work.bytes <= 1e12, "an operator's bytes must be 1 to 1e12");
+  require(work.bytes >= 1 && work.bytes <= 1e12, ErrorCode::Option, "an operator's bytes must be 1 to 1e12");
   if (work.op == "conv") return int8 ? int8_conv(work) : conv(work, dtype, device);
   if (work.op == "pool_pair") return int8 ? int8_pool_pair(work) : pool_pair(work, dtype, device);
   if (work.op == "upsample_add") return int8 ? int8_upsample_add(work) : upsample_add(work, dtype, device);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "checkpoint/pickle_writer.h"
@@ -27,9 +28,8 @@ class FileOnDisk {
     if (file_ < 0) fail();
   }
   ~FileOnDisk() {
-    if (file_ < 0) return;
-    ::close(file_);
-    ::unlink(path_.c_str());
+    if (file_ >= 0) ::close(file_);
+    if (!committed_) ::unlink(path_.c_str());
   }
   FileOnDisk(const FileOnDisk&) = delete;
   FileOnDisk& operator=(const FileOnDisk&) = delete;
@@ -54,14 +54,8 @@ class FileOnDisk {
   }
   void commit() {
     check();
-    if (::fsync(file_) != 0) fail();
-    const int closed = ::close(file_);
-    file_ = -1;
-    if (closed == 0) return;
-    const int why = errno;
-    ::unlink(path_.c_str());
-    errno = why;
-    fail();
+    if (::fsync(file_) != 0 || ::close(std::exchange(file_, -1)) != 0) fail();
+    committed_ = true;
   }
 
  private:
@@ -70,6 +64,7 @@ class FileOnDisk {
   std::string path_;
   int file_;
   int failure_ = 0;
+  bool committed_ = false;
 };
 
 /// Tensors as they lie in a file, each in the memory of the one before: all of them would take as much memory again, and what is freed does not

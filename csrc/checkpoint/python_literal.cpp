@@ -74,8 +74,6 @@ class Parser {
     if (name == "True" || name == "False") {
       literal.kind = Literal::Kind::Bool;
       literal.number = name == "True";
-    } else if (name == "None") {
-      literal.kind = Literal::Kind::None;
     } else if (name == "dict" && peek() == '(') {
       return dict(')', '=', depth);
     } else if ((peek() == '\'' || peek() == '"') && name.size() <= 2) {  // r'...', b'...'

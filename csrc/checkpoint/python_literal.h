@@ -9,7 +9,7 @@ namespace cornernet {
 struct LiteralEntry;
 
 struct Literal {
-  enum class Kind { Unknown, None, Bool, Number, String, List, Dict };
+  enum class Kind { Unknown, Bool, Number, String, List, Dict };
   Kind kind = Kind::Unknown;
   double number = 0;  // Number; Bool as 0 or 1
   std::string text;

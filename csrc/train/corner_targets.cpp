@@ -7,12 +7,8 @@
 #include <limits>
 #include <set>
 
-#include "runtime/error.h"
-
 namespace cornernet::train {
 namespace {
-
-constexpr double kOverlap = 0.3;
 
 /// A map's plane [h, w].
 struct Plane {
@@ -65,23 +61,17 @@ size_t different(const std::vector<int64_t>& cells, const std::vector<std::vecto
   return seen.size();
 }
 
-void check(const TruthBox& box, const TargetShape& shape) {
-  const bool inside = box.x1 >= 0 && box.y1 >= 0 && box.x2 >= box.x1 && box.y2 >= box.y1 && box.x2 <= static_cast<float>(shape.input_width_px) &&
-                      box.y2 <= static_cast<float>(shape.input_height_px);
-  if (!inside) throw Error(ErrorCode::Input, "a box lies outside the network's input");
-  if (box.class_id < 0 || box.class_id >= shape.classes) throw Error(ErrorCode::Input, "a box's class is none of the network's");
-}
-
 }  // namespace
 
 // The radius is cut to a whole number, so the order of the operations counts: it is mmdetection's.
-double gaussian_radius(double height, double width, double overlap) {
+double gaussian_radius(double height, double width) {
+  constexpr double kOverlap = 0.3;
   const auto root = [](double a, double b, double c) { return std::sqrt(b * b - 4 * a * c); };
-  const double b1 = height + width, c1 = width * height * (1 - overlap) / (1 + overlap);
+  const double b1 = height + width, c1 = width * height * (1 - kOverlap) / (1 + kOverlap);
   const double one_in_one_out = (b1 - root(1, b1, c1)) / 2;
-  const double b2 = 2 * (height + width), c2 = (1 - overlap) * width * height;
+  const double b2 = 2 * (height + width), c2 = (1 - kOverlap) * width * height;
   const double both_in = (b2 - root(4, b2, c2)) / (2 * 4);
-  const double a3 = 4 * overlap, b3 = -2 * overlap * (height + width), c3 = (overlap - 1) * width * height;
+  const double a3 = 4 * kOverlap, b3 = -2 * kOverlap * (height + width), c3 = (kOverlap - 1) * width * height;
   const double both_out = (b3 + root(a3, b3, c3)) / (2 * a3);
   return std::min({one_in_one_out, both_in, both_out});
 }
@@ -90,16 +80,16 @@ Targets make_targets(const std::vector<std::vector<TruthBox>>& boxes, const Targ
   const auto pictures = static_cast<int64_t>(boxes.size());
   const auto corner_targets = [&] {
     return CornerTargets{at::zeros({pictures, shape.classes, shape.height, shape.width}, at::kFloat),
-                         at::zeros({pictures, 2, shape.height, shape.width}, at::kFloat)};
+                         at::zeros({pictures, 2, shape.height, shape.width}, at::kFloat),
+                         {}};
   };
   Targets targets{corner_targets(), corner_targets(), {}};
   for (int64_t i = 0; i < pictures; ++i) {
     const auto& of_picture = boxes[static_cast<size_t>(i)];
     targets.boxes_in.push_back(static_cast<int64_t>(of_picture.size()));
     for (const TruthBox& box : of_picture) {
-      check(box, shape);
       const Corner tl(box.x1, box.y1, shape), br(box.x2, box.y2, shape);
-      const int64_t radius = std::max<int64_t>(0, static_cast<int64_t>(gaussian_radius(std::ceil(br.y - tl.y), std::ceil(br.x - tl.x), kOverlap)));
+      const int64_t radius = std::max<int64_t>(0, static_cast<int64_t>(gaussian_radius(std::ceil(br.y - tl.y), std::ceil(br.x - tl.x))));
       mark(targets.tl, i, box.class_id, tl, radius, shape);
       mark(targets.br, i, box.class_id, br, radius, shape);
     }

@@ -29,10 +29,10 @@ struct TargetShape {
   int input_height_px = 0, input_width_px = 0;
 };
 
-/// The largest by which a box's corners may move so that it still overlaps the moved one by `overlap`; mmdetection's gaussian_radius.
-double gaussian_radius(double height, double width, double overlap);
+/// The largest by which a box's corners may move so that it still overlaps the moved one by 0.3; mmdetection's gaussian_radius.
+double gaussian_radius(double height, double width);
 
-/// fp32, on the CPU.
+/// fp32, on the CPU. Boxes lie within the input, their classes are the maps'.
 Targets make_targets(const std::vector<std::vector<TruthBox>>& boxes, const TargetShape& shape);
 
 }  // namespace cornernet::train

@@ -184,7 +184,7 @@ Napi::Value train_as(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value gaussian_radius_of(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), gaussian_radius(info[0].As<Napi::Number>(), info[1].As<Napi::Number>(), 0.3));
+  return Napi::Number::New(info.Env(), gaussian_radius(info[0].As<Napi::Number>(), info[1].As<Napi::Number>()));
 }
 
 }  // namespace cornernet::testing

@@ -281,7 +281,13 @@ const Registration hostile("training: weights and an optimizer that no training 
   refuses([&](Checkpoint& c) { first(c).steps = -1; }, "is below 0");
   refuses([&](Checkpoint& c) { first(c).steps = kNaN; }, "is below 0");
   refuses([&](Checkpoint& c) { first(c).exp_avg_sq = -at::ones_like(first(c).exp_avg_sq); }, "is below 0");
-  const auto begins = [](std::vector<std::string> classes) { return [classes = std::move(classes)] { Trainer({.classes = classes}); }; };
+  const auto begins = [](std::vector<std::string> classes) {
+    return [classes = std::move(classes)] {
+      TrainerOptions options;
+      options.classes = classes;
+      Trainer trainer(options);
+    };
+  };
   check(contains(refused(ErrorCode::Input, begins(std::vector<std::string>(kMostClasses + 1, "a"))), "at most 10000 classes, not 10001"), "classes");
   check(contains(refused(ErrorCode::Input, begins({std::string(kLongestName + 1, 'a')})), "at most 256 bytes, not 257"), "a name");
 });
