@@ -80,29 +80,14 @@ double Histogram::scale(Method method, bool has_sign) const {
   const int levels = levels_of(has_sign);
   const auto scale_of = [&](double clip) { return std::max(clip, kSmallestClip) / levels; };
   if (largest_ <= 0) return scale_of(0);
-  const auto least = [&](const auto& error_of) {
-    double best = largest_, least_error = std::numeric_limits<double>::infinity();
-    for (int i = kTries; i > kTries / 20; --i) {
-      const double clip = static_cast<double>(largest_) * i / kTries, error = error_of(clip);
-      if (error < least_error) best = clip, least_error = error;
-    }
-    return scale_of(best);
-  };
-  switch (method) {
-    case Method::Largest:
-      return scale_of(largest_);
-    case Method::Percentile99999:
-      return scale_of(percentile(0.99999));
-    case Method::Percentile9999:
-      return scale_of(percentile(0.9999));
-    case Method::Percentile999:
-      return scale_of(percentile(0.999));
-    case Method::SquaredError:
-      return least([&](double clip) { return squared_error(clip / levels, levels); });
-    case Method::Entropy:
-      return least([&](double clip) { return divergence(clip, levels); });
+  if (const double below = kMethods[static_cast<int>(method)].below; below > 0) return scale_of(below < 1 ? percentile(below) : largest_);
+  double best = largest_, least_error = std::numeric_limits<double>::infinity();
+  for (int i = kTries; i > kTries / 20; --i) {
+    const double clip = static_cast<double>(largest_) * i / kTries;
+    const double error = method == Method::SquaredError ? squared_error(clip / levels, levels) : divergence(clip, levels);
+    if (error < least_error) best = clip, least_error = error;
   }
-  return scale_of(largest_);
+  return scale_of(best);
 }
 
 double Histogram::rounding(double scale, bool has_sign) const {

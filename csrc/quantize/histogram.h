@@ -8,13 +8,17 @@ namespace cornernet::quantization {
 /// How the largest number is chosen that 8 bits still tell apart: the largest seen; one that a part of the numbers stays below; the one with the
 /// least squared error; the one whose rounded distribution is nearest (least Kullback-Leibler divergence).
 enum class Method { Largest, Percentile99999, Percentile9999, Percentile999, SquaredError, Entropy };
-constexpr Method kMethods[] = {Method::Largest,       Method::Percentile99999, Method::Percentile9999,
-                               Method::Percentile999, Method::SquaredError,    Method::Entropy};
-/// As the report names it.
-constexpr const char* name_of(Method method) {
-  constexpr const char* kNames[] = {"largest", "99.999th percentile", "99.99th percentile", "99.9th percentile", "least squared error", "entropy"};
-  return kNames[static_cast<int>(method)];
-}
+/// In that order.
+constexpr struct {
+  Method method;
+  const char* name;  // as the report has it
+  double below;      // the part of the numbers that stays below; 0 of what is searched for
+} kMethods[] = {{Method::Largest, "largest", 1},
+                {Method::Percentile99999, "99.999th percentile", 0.99999},
+                {Method::Percentile9999, "99.99th percentile", 0.9999},
+                {Method::Percentile999, "99.9th percentile", 0.999},
+                {Method::SquaredError, "least squared error", 0},
+                {Method::Entropy, "entropy", 0}};
 
 /// Of magnitudes. The range doubles, two bins becoming one, as larger numbers come.
 class Histogram {

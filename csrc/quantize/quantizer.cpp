@@ -131,9 +131,9 @@ std::optional<Trial> Quantizer::Impl::next_trial() {
   const size_t now = step++;
   if (now < kScales) {
     Plan plan;
-    plan.method = kMethods[now];
+    plan.method = kMethods[now].method;
     plan.wide = calibration->before_results();  // what the last 1x1 convolutions read: they cost next to nothing
-    return tried(std::string("scales: ") + name_of(plan.method), plan);
+    return tried(std::string("scales: ") + kMethods[now].name, plan);
   }
   Plan plan = best;
   if (now == kScales) {

@@ -189,9 +189,8 @@ const Registration histograms("calibration: histograms find the scale that a met
   check(std::abs(histogram.scale(Method::Percentile999, true) * 127 - 3.29) < 0.1, "the percentile is ",
         histogram.scale(Method::Percentile999, true) * 127);
   const double least = histogram.scale(Method::SquaredError, false), entropy = histogram.scale(Method::Entropy, false);
-  for (const Method method : quantization::kMethods) {
-    check(histogram.rounding(least, false) <= histogram.rounding(histogram.scale(method, false), false) * 1.01, quantization::name_of(method),
-          " has less error");
+  for (const auto& [method, name, below] : quantization::kMethods) {
+    check(histogram.rounding(least, false) <= histogram.rounding(histogram.scale(method, false), false) * 1.01, name, " has less error");
   }
   check(entropy * 255 < 50, "the outlier takes half the levels: ", entropy * 255);
   // Steps of s round by s / sqrt(12); the numbers' own mean square is 1.
