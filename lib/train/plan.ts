@@ -13,7 +13,9 @@ import { sha256, resolveWeights } from '../weights/weights.js';
 import type { TrainOptions } from './interfaces.js';
 import { checkTrainOptions } from './options.js';
 import { fineTuning, presets, type Stated } from './presets.js';
+import type { TrainPicture } from './samples.js';
 import type { Schedule } from './schedule.js';
+import type { Validation } from './validate.js';
 
 /** Every option that matters, with its value: not where its folder is or how fast it is computed, with which a training may go on otherwise. */
 export type TrainSettings = Pick<
@@ -32,6 +34,13 @@ export interface TrainPlan {
   readonly processes: number;
   /** sha256 of the checkpoint that it begins with. */
   readonly fromSha256: string | null;
+}
+
+/** What there is to learn from, and to measure on. */
+export interface TrainMaterial {
+  readonly pictures: readonly TrainPicture[];
+  readonly classes: readonly string[];
+  readonly validation: Validation | undefined;
 }
 
 /** @param pictures that there are to learn from. @param processes that train together. */

@@ -10,19 +10,13 @@ import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
 import { resolveWeights } from '../weights/weights.js';
 import { loggedSteps, type LoggedStep, type TrainLog } from './log.js';
-import type { TrainPlan } from './plan.js';
+import type { TrainMaterial, TrainPlan } from './plan.js';
 import type { LabelledObject, TrainPicture } from './samples.js';
-import type { Validation } from './validate.js';
 
 /** Points of a curve at most: each is then a mean of several steps. */
 const mostPoints = 400;
 const shownPictures = 8;
 const shownScore = 0.3;
-
-export interface TrainMaterial {
-  readonly pictures: readonly TrainPicture[];
-  readonly validation: Validation | undefined;
-}
 
 /** Means of so many values each. */
 class Means {

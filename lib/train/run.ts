@@ -19,8 +19,7 @@ import { devicesOf, membershipOf, membershipsOf } from './membership.js';
 import { TrainMeter } from './meter.js';
 import { checkTrainOptions } from './options.js';
 import { Peers } from './peers.js';
-import { compareConfig, configOf, planOf, readConfig, writeConfig, type TrainPlan } from './plan.js';
-import type { TrainMaterial } from './report.js';
+import { compareConfig, configOf, planOf, readConfig, writeConfig, type TrainMaterial, type TrainPlan } from './plan.js';
 import { classesOf, LeftOut, picturesOf } from './samples.js';
 import { learningRates } from './schedule.js';
 import type { TrainControls, TrainSummary } from './types.js';
@@ -43,11 +42,7 @@ async function checkFolder(output: string): Promise<void> {
   if (other !== undefined) throw new CornerNetError('ERR_JOB', `${output} is no training's folder and not empty (${other})`);
 }
 
-interface Material extends TrainMaterial {
-  readonly classes: readonly string[];
-}
-
-async function readMaterial(options: TrainOptions, say: (text: string) => void): Promise<Material> {
+async function readMaterial(options: TrainOptions, say: (text: string) => void): Promise<TrainMaterial> {
   const annotations = await readAnnotations(options.annotations);
   const classes = classesOf(annotations);
   const leftOut = new LeftOut();
@@ -74,7 +69,7 @@ interface Shared {
   /** Where average precision is measured. */
   readonly validatesOn: Device;
   /** What there is to learn, and how: read when the first asks for it. */
-  readonly task: () => Promise<{ readonly material: Material; readonly plan: TrainPlan }>;
+  readonly task: () => Promise<{ readonly material: TrainMaterial; readonly plan: TrainPlan }>;
 }
 
 /** One start of a training, or of one device's part of it: the first of all devices alone keeps the folder, measures and tells. */
@@ -189,7 +184,7 @@ class TrainRun {
     return begun;
   }
 
-  async #goOn(plan: TrainPlan, material: Material, info: NativeTrainerInfo, log: TrainLog | undefined): Promise<TrainSummary> {
+  async #goOn(plan: TrainPlan, material: TrainMaterial, info: NativeTrainerInfo, log: TrainLog | undefined): Promise<TrainSummary> {
     const { signal, finish } = this.#controls;
     const { settings, epochLength, processes } = plan;
     const peers = this.#peers;
