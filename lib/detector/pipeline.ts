@@ -27,8 +27,7 @@ export interface PipelineLimits {
 interface Slot<Result> {
   readonly name: string | null;
   readonly index: number;
-  readonly result: Promise<Result>;
-  readonly settle: (result: Result) => void;
+  settled?: { readonly result: Result };
 }
 
 /** A decoded picture whose tiles wait for the network or are in it. */
@@ -51,15 +50,14 @@ export class Pipeline<Found, Result> {
   readonly #slots: Slot<Result>[] = [];
   /** Of decoded pictures. */
   readonly #holds = new Set<Hold>();
-  readonly #fatal: Promise<never>;
-  #fail: (error: unknown) => void = () => undefined;
   #taken = 0;
   readonly #decoding = new Set<Slot<Result>>();
   #pulling = false;
   #exhausted = false;
   #sourceFailure: { error: unknown } | undefined;
   #stopped = false;
-  #failed = false;
+  #failure: { readonly reason: unknown } | undefined;
+  /** Has results() look again: a race of each result against a promise for stop() would keep them all, as long as the call lasts. */
   #wake: () => void = () => undefined;
 
   constructor(
@@ -72,8 +70,6 @@ export class Pipeline<Found, Result> {
     this.#batches = batches;
     this.#limits = limits;
     this.#iterator = sources;
-    this.#fatal = new Promise((_, reject) => (this.#fail = reject));
-    this.#fatal.catch(() => undefined); // seen by whoever waits for the next result
   }
 
   /** Results in the sources' order; then throws what the source threw. Throws at once what stop() was given. */
@@ -83,20 +79,21 @@ export class Pipeline<Found, Result> {
       for (;;) {
         this.#pull();
         const slot = this.#slots[0];
-        if (slot) {
-          const result = await Promise.race([this.#fatal, slot.result]);
-          this.#slots.shift();
-          yield result;
-        } else if (this.#exhausted) {
+        if (!slot && this.#exhausted) {
           if (this.#sourceFailure) throw this.#sourceFailure.error;
           return;
+        }
+        if (this.#failure) throw this.#failure.reason;
+        if (slot?.settled) {
+          this.#slots.shift();
+          yield slot.settled.result;
         } else {
-          await Promise.race([new Promise<void>((resolve) => (this.#wake = resolve)), this.#fatal]);
+          await new Promise<void>((resolve) => (this.#wake = resolve));
         }
       }
     } finally {
       this.#stopped = true;
-      if (this.#slots.length > 0 && !this.#failed) this.#batches.sweep(); // nothing waits after all is done, and stop() has swept
+      if (this.#slots.length > 0 && !this.#failure) this.#batches.sweep(); // nothing waits after all is done, and stop() has swept
       stopListening();
       for (const hold of this.#holds) hold.release();
       await this.#endSource();
@@ -105,15 +102,16 @@ export class Pipeline<Found, Result> {
 
   /** Makes results() throw. */
   stop(reason: unknown): void {
-    this.#stopped = this.#failed = true;
+    this.#stopped = true;
+    this.#failure ??= { reason };
     this.#batches.sweep();
-    this.#fail(reason);
+    this.#wake();
   }
 
   /** A source that owes a picture may hang, and its end would wait behind that; whoever gives up waits for no source at all. */
   async #endSource(): Promise<void> {
     if (this.#exhausted) return;
-    const wait = !this.#pulling && !this.#failed;
+    const wait = !this.#pulling && !this.#failure;
     const ended = (async () => this.#iterator.return?.())();
     if (wait) await ended;
     else ended.catch(() => undefined);
@@ -145,9 +143,7 @@ export class Pipeline<Found, Result> {
   }
 
   #accept(source: ImageSource): void {
-    let settle: (result: Result) => void = () => undefined;
-    const result = new Promise<Result>((resolve) => (settle = resolve));
-    const slot = { name: imageName(source), index: this.#taken++, result, settle };
+    const slot: Slot<Result> = { name: imageName(source), index: this.#taken++ };
     this.#slots.push(slot);
     this.#decoding.add(slot);
     const hold = ahead.open();
@@ -159,7 +155,7 @@ export class Pipeline<Found, Result> {
       } catch (error) {
         this.#decoding.delete(slot);
         hold.release();
-        slot.settle(this.#stages.failed(slot.name, asCornerNetError(error), slot.index));
+        this.#fail(slot, asCornerNetError(error));
       }
       this.#batches.dispatch(); // an idle device waits for no other call that may come
     };
@@ -195,9 +191,10 @@ export class Pipeline<Found, Result> {
     job.found[place] = found;
     if (--job.missing > 0) return;
     this.#release(job.hold);
-    this.#stages
-      .finish(job.picture, job.tiling, job.found)
-      .then(job.slot.settle, (error: unknown) => this.#fault(job, asCornerNetError(error)));
+    this.#stages.finish(job.picture, job.tiling, job.found).then(
+      (result) => this.#settle(job.slot, result),
+      (error: unknown) => this.#fault(job, asCornerNetError(error)),
+    );
   }
 
   /** A detector that is closed ends the call. */
@@ -215,6 +212,15 @@ export class Pipeline<Found, Result> {
   #giveUp(job: Job<Found, Result>, failure: CornerNetError): void {
     job.failed = true;
     this.#release(job.hold);
-    job.slot.settle(this.#stages.failed(job.slot.name, failure, job.slot.index));
+    this.#fail(job.slot, failure);
+  }
+
+  #fail(slot: Slot<Result>, failure: CornerNetError): void {
+    this.#settle(slot, this.#stages.failed(slot.name, failure, slot.index));
+  }
+
+  #settle(slot: Slot<Result>, result: Result): void {
+    slot.settled ??= { result };
+    this.#wake();
   }
 }

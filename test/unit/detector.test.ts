@@ -6,6 +6,8 @@ import { readFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 import {
   CornerNetError,
@@ -28,6 +30,11 @@ function raw(width: number, height: number, seed = 1): RawImage {
     channels: 3,
     data: Uint8Array.from({ length: width * height * 3 }, (_, i) => (i * 31 + seed * 97 + (i >> 7)) & 255),
   };
+}
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
 }
 
 async function coded(attempt: Promise<unknown>): Promise<string> {
@@ -202,6 +209,18 @@ describe('Detector', function () {
     }
     assert.ok(ended);
     assert.equal((await detector.detect(raw(20, 20))).width, 20);
+  });
+
+  it('lets go of each result that it has handed on, however long it goes on', async () => {
+    const handed: WeakRef<object>[] = [];
+    for await (const result of detector.detectAll(Array<ImageSource>(12).fill(raw(20, 20)))) {
+      handed.push(new WeakRef(result));
+      if (handed.length < 12) continue;
+      await new Promise((resolve) => setImmediate(resolve)); // till then a WeakRef itself keeps what it is of
+      collectGarbage();
+      assert.deepEqual(handed.slice(0, -2).map((one) => one.deref()), new Array(10).fill(undefined)); // prettier-ignore
+    }
+    assert.equal(handed.length, 12);
   });
 
   it('a source that hangs keeps neither an abort nor the end of the loop from happening', async () => {
