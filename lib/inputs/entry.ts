@@ -19,6 +19,13 @@ export const entrySchema = z.strictObject({
   member: z.strictObject({ tar: z.string().min(1), offset: z.int().min(0), size: z.int().min(0) }).optional(),
 });
 
+/** Where its bytes are is mapped; a member's own name is only a name, whatever it looks like. */
+export function mapPaths({ path, member }: Entry, map: (path: string) => string): Entry {
+  if (!member) return { path: map(path) };
+  const tar = map(member.tar);
+  return { path: `${tar}/${path.slice(member.tar.length + 1)}`, member: { ...member, tar } };
+}
+
 /** Read when its turn comes: tar files of large pictures would fill the memory. */
 function memberSource(path: string, { tar, offset, size }: NonNullable<Entry['member']>): BlobLike & { readonly name: string } {
   const arrayBuffer = async (): Promise<ArrayBuffer> => {

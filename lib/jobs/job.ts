@@ -1,6 +1,6 @@
 // What a job is, in its job.json. A folder goes on only with the settings and the checkpoint that it was begun with.
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
@@ -10,6 +10,7 @@ import type { LoadOptions } from '../options/interfaces.js';
 import { writeText } from '../output-file.js';
 import { readText } from '../regular-file.js';
 import { validated } from '../validation.js';
+import { findWeights } from '../weights/weights.js';
 
 const shardSchema = z.strictObject({ index: z.int().min(1), count: z.int().min(1) });
 
@@ -26,6 +27,8 @@ const jobSchema = z.object({
   classes: z.array(z.string()).readonly().nullable(),
   /** The detector's options that change results: the weights' own test options and what was given. */
   settings: z.record(z.string(), z.unknown()),
+  /** That it was begun in, which relative paths are relative to; absent in jobs of former versions. */
+  folder: z.string().optional(),
   inputs: z.array(z.string()).readonly(),
   limit: z.int().min(1).optional(),
   shard: shardSchema.optional(),
@@ -38,7 +41,7 @@ const jobSchema = z.object({
 export type JobFile = z.infer<typeof jobSchema>;
 
 /** What is held against a folder's job.json. */
-export interface JobRequest extends Pick<JobFile, 'weights' | 'settings' | 'inputs' | 'limit' | 'shard' | 'hashInputs'> {
+export interface JobRequest extends Pick<JobFile, 'weights' | 'settings' | 'folder' | 'inputs' | 'limit' | 'shard' | 'hashInputs'> {
   readonly precision: JobFile['precision'] | undefined;
 }
 
@@ -50,6 +53,11 @@ export function settingsOf(options: LoadOptions): Record<string, unknown> {
     ([name, value]) => value !== undefined && !(placeOptions as readonly string[]).includes(name),
   );
   return Object.fromEntries(given);
+}
+
+/** As they are named from here. */
+export function weightsOf({ weights: { given }, folder }: JobFile): string {
+  return folder === undefined || findWeights(given) ? given : resolve(folder, given);
 }
 
 const jobFile = 'job.json';
@@ -79,11 +87,14 @@ export function writeJob(folder: string, job: JobFile): Promise<void> {
 export function compareJob(folder: string, job: JobFile, request: JobRequest): void {
   const plain = JSON.parse(JSON.stringify(request.settings)) as Record<string, unknown>;
   const names = [...new Set([...Object.keys(job.settings), ...Object.keys(plain)])];
+  // The same relative inputs are others in another folder.
+  const here = job.folder !== undefined && !request.inputs.every((input) => isAbsolute(input));
   refuseDifferences(`the job in ${folder}`, [
     difference(`the checkpoint (sha256) of ${job.weights.given}`, job.weights.sha256.slice(0, 16), request.weights.sha256.slice(0, 16)),
     ...names.map((name) => difference(name, job.settings[name], plain[name])),
     request.precision === undefined || request.precision === 'auto' ? undefined : difference('precision', job.precision, request.precision),
     difference('inputs', job.inputs, request.inputs),
+    here ? difference('the current folder', job.folder, request.folder) : undefined,
     difference('limit', job.limit, request.limit),
     difference('shard', job.shard, request.shard),
     difference('hashInputs', job.hashInputs, request.hashInputs),

@@ -1,11 +1,11 @@
 // The list of a job's pictures, frozen at its first start: parts of as many pictures, a file each.
 import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
-import { entrySchema, type Entry } from '../inputs/entry.js';
+import { entrySchema, mapPaths, type Entry } from '../inputs/entry.js';
 import { look, looksAtOnce, seenSchema, type Seen } from '../inputs/seen.js';
 import { syncFolder, unwritable } from '../output-file.js';
 import { lineOf, readValues } from './lines.js';
@@ -23,6 +23,9 @@ const listedSchema = z.object({ entry: entrySchema, seen: seenSchema.optional() 
 /** A picture and its position in the list. */
 export interface Position {
   readonly position: number;
+  /** As it was listed, which names it in its record. */
+  readonly image: string;
+  /** Where it is from here. */
   readonly entry: Entry;
   /** What its file was like when the list was frozen; undefined where there was none. */
   readonly seen?: Seen | undefined;
@@ -102,10 +105,13 @@ export class FrozenList {
   readonly #folder: string;
   /** Pictures. */
   readonly length: number;
+  readonly #paths: (entry: Entry) => Entry;
 
-  constructor(folder: string, length: number) {
+  /** @param base what its relative paths are relative to. Default: the current folder. */
+  constructor(folder: string, length: number, base = process.cwd()) {
     this.#folder = join(folder, 'list');
     this.length = length;
+    this.#paths = base === process.cwd() ? (entry) => entry : (entry) => mapPaths(entry, (path) => resolve(base, path));
   }
 
   get parts(): number {
@@ -125,7 +131,8 @@ export class FrozenList {
     const positions: Position[] = [];
     for await (const { value } of readValues(file, listedSchema)) {
       if (!value) throw damaged(`line ${positions.length + 1} isn't what was written`);
-      positions.push({ position: part * partLength + positions.length, entry: value.entry, seen: value.seen });
+      const { entry, seen } = value;
+      positions.push({ position: part * partLength + positions.length, image: entry.path, entry: this.#paths(entry), seen });
     }
     if (positions.length === this.lengthOf(part)) return positions;
     throw damaged(`it has ${positions.length} lines, not ${this.lengthOf(part)}`);

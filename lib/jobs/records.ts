@@ -129,7 +129,7 @@ export class JobRecords {
   }
 
   /** Keeps what came of a picture; a second outcome of one picture is dropped. */
-  async write({ position, entry }: Position, outcome: PictureOutcome): Promise<void> {
+  async write({ position, image, entry }: Position, outcome: PictureOutcome): Promise<void> {
     await this.#options.held?.();
     if (this.#has(position)) return;
     const part = Math.floor(position / partLength);
@@ -143,12 +143,12 @@ export class JobRecords {
           );
     if ('error' in kept) {
       this.#failed.add(position);
-      await this.#errors?.append({ position, ...kept });
+      await this.#errors?.append({ position, ...kept, image });
     } else {
       this.#done.add(position);
       const open = await this.#openPart(part);
       open.results++;
-      await open.file.append({ ...kept, position });
+      await open.file.append({ ...kept, image, position });
     }
     if (this.#count(part, 1) === 0) await this.#seal(part);
     else if (++this.#unsynced >= recordsASync) await this.#sync();
@@ -266,9 +266,9 @@ export class JobRecords {
 
   async #scan(part: number, sealed: boolean): Promise<void> {
     const first = part * partLength;
-    const entries = await this.#list.read(part);
+    const listed = await this.#list.read(part);
     const whole = await this.#readWhole(resultsFile(part), resultLineSchema, ({ position, image }) => {
-      if (entries[position - first]?.entry.path !== image || !this.#done.add(position)) return false;
+      if (listed[position - first]?.image !== image || !this.#done.add(position)) return false;
       // With an error besides, which was tried again before a power cut kept both, the result counts.
       if (!this.#failed.delete(position)) this.#count(part, 1);
       return true;

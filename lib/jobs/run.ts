@@ -6,7 +6,7 @@ import { changeOf } from '../inputs/seen.js';
 import { packageVersion } from '../native.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
 import type { BatchJob } from './interfaces.js';
-import { compareJob, readJob, settingsOf, writeJob, type JobFile, type JobRequest } from './job.js';
+import { compareJob, readJob, settingsOf, weightsOf, writeJob, type JobFile, type JobRequest } from './job.js';
 import { freezeList, FrozenList, type Position } from './list.js';
 import { FolderLock } from './lock.js';
 import { Meter } from './meter.js';
@@ -14,6 +14,7 @@ import type { Metrics } from './metrics.js';
 import { checkJob } from './options.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
 import { finishOutputs, reopenOutputs } from './outputs.js';
+import type { PinnedWeights } from './pinned.js';
 import { DamagedRecords, damageSentence, JobRecords } from './records.js';
 import { QueueEngine } from './queue/engine.js';
 import { SupervisedDetector, type Engine } from './supervisor.js';
@@ -29,13 +30,13 @@ class Submissions {
   }
 
   /** What comes of a picture: one that has changed since it was listed isn't computed, so that no job holds results of two states unsaid. */
-  async compute({ entry, seen }: Position): Promise<PictureOutcome> {
+  async compute({ image, entry, seen }: Position): Promise<PictureOutcome> {
     const looked = changeOf(entry, seen, true);
     const turn = this.#last.then(() => looked);
     this.#last = turn.catch(() => undefined);
     const change = await turn;
     if (change === undefined) return this.#engine.submit(entry);
-    const sentence = `${entry.path} has changed since the job's list was frozen (${change}): --retry-errors takes it as it is now`;
+    const sentence = `${image} has changed since the job's list was frozen (${change}): --retry-errors takes it as it is now`;
     return failedOutcome(entry, new CornerNetError('ERR_INPUT', sentence));
   }
 }
@@ -89,6 +90,8 @@ class JobRun {
   readonly #lock: FolderLock;
   readonly #say: (text: string) => void;
   #engine: Engine | undefined;
+  /** As they are named from here, which they may be otherwise in job.json. */
+  #weights: PinnedWeights | undefined;
   #metrics: Metrics | undefined;
   #pending: (() => number) | undefined;
 
@@ -126,6 +129,7 @@ class JobRun {
     const existing = await readJob(output);
     const request = await this.#request(existing);
     if (existing) compareJob(output, existing, request);
+    this.#weights = request.weights;
     const file = existing ?? (await this.#begin(request));
     try {
       return await this.#goOn(file, { retryErrors });
@@ -140,13 +144,14 @@ class JobRun {
   async #request(existing: JobFile | undefined): Promise<JobRequest> {
     const { inputs = [], weights, options = {}, limit, shard, hashInputs } = this.#job;
     const kept = inputs.length === 0 ? existing : undefined;
-    const given = weights ?? kept?.weights.given ?? defaultWeights();
+    const given = weights ?? (kept && weightsOf(kept)) ?? defaultWeights();
     const { path, flip, scoreThreshold } = resolveWeights(given);
     return {
       weights: { given, sha256: await sha256(path) },
       // The weights' own test options are spelt out: they go with an id, and the same file may be named by its path the next time.
       settings: { flip, scoreThreshold, ...kept?.settings, ...settingsOf(options) },
       precision: options.precision,
+      folder: kept ? kept.folder : process.cwd(),
       inputs: kept?.inputs ?? inputs,
       limit: limit ?? kept?.limit,
       shard: shard ?? kept?.shard,
@@ -171,6 +176,7 @@ class JobRun {
       precision: info?.precision ?? request.precision ?? 'auto',
       classes: info?.classes ?? null,
       settings: request.settings,
+      folder: request.folder,
       inputs,
       limit: request.limit,
       shard: request.shard,
@@ -190,14 +196,15 @@ class JobRun {
     if (passedOver.sentence !== '') this.#say(passedOver.sentence);
   }
 
-  #start({ weights, settings, precision = 'auto' }: Pick<JobRequest, 'weights' | 'settings' | 'precision'>): Promise<Engine> {
+  #start({ settings, precision = 'auto' }: Pick<JobRequest, 'settings' | 'precision'>): Promise<Engine> {
     const { queue, options } = this.#job;
+    const weights = this.#weights as PinnedWeights; // #run() has them
     if (queue) return QueueEngine.start(queue, { weights, settings, precision }, this.#say);
     return SupervisedDetector.start(weights, { ...options, ...settings, precision }, this.#say);
   }
 
   async #goOn(file: JobFile, how: { readonly retryErrors?: boolean | undefined; readonly thorough?: boolean }): Promise<BatchSummary> {
-    const list = new FrozenList(this.#job.output, file.total);
+    const list = new FrozenList(this.#job.output, file.total, file.folder);
     const records = await JobRecords.open(this.#job.output, list, { ...how, held: (anew) => this.#lock.held(anew) });
     try {
       const damage = damageSentence(records.damaged);

@@ -19,8 +19,8 @@ export async function verifyBatch(output: string, { signal, onMessage }: VerifyB
   if (!job) throw new CornerNetError('ERR_JOB', `${output} holds no job`);
   const lock = await FolderLock.take(output, { signal, say: onMessage });
   try {
-    const { total } = job;
-    const list = new FrozenList(output, total);
+    const { total, folder } = job;
+    const list = new FrozenList(output, total, folder);
     const records = await JobRecords.open(output, list, { thorough: true, readOnly: true });
     const changes = new ChangeCounter(true);
     for (let part = 0; part < list.parts; part++) {

@@ -101,6 +101,32 @@ describe('what changes under a job', function () {
     assert.match(errorsOf(job)[0]?.error.message ?? '', /its sha256 was [0-9a-f]{16} and is [0-9a-f]{16}/);
   });
 
+  it('goes on from another folder: relative paths are those of the folder that it was begun in', async () => {
+    const [first = '', , third = ''] = copies(3);
+    const names = [0, 1, 2].map((i) => join('pictures', `${i}.jpg`));
+    writeFileSync(join(folder, 'list.txt'), names.map((name) => `${name}\n`).join(''));
+    copyFileSync(join(root, 'weights', 'digits.pth'), join(folder, 'weights.pth'));
+    const elsewhere = join(folder, 'elsewhere');
+    mkdirSync(elsewhere);
+    const from = (cwd: string, ...flags: string[]) => cornernet(['batch', '--output', job, '--progress', 'none', ...flags], { cwd });
+    assert.equal((await from(folder, 'list.txt', '--weights', 'weights.pth')).code, 0);
+    forget(2);
+    copyFileSync(photos[7] as string, third); // which is noticed from there too
+    const { code, stderr } = await from(elsewhere);
+    assert.equal(code, 2, stderr);
+    assertComplete(job, names, [names[2] as string]);
+    assert.match(errorsOf(job)[0]?.error.message ?? '', /^pictures\/2\.jpg has changed since/);
+    assert.equal((await from(elsewhere, '--retry-errors')).code, 0);
+    assertComplete(job, names);
+    const otherwise = await from(elsewhere, 'list.txt');
+    assert.equal(otherwise.code, 1);
+    assert.match(otherwise.stderr, /^ERR_JOB: .*the current folder was ".*" and is ".*elsewhere"/m);
+    assert.equal((await from(elsewhere, '--verify')).code, 2); // of the third, which is no longer as it was listed
+    copyFileSync(photos[7] as string, first);
+    const verified = await from(elsewhere, '--verify', '--progress', 'json');
+    assert.equal((JSON.parse(verified.stdout) as { changed: number }).changed, 2);
+  });
+
   it('members of one name in a tar file keep their own records', async () => {
     const tar = pack();
     for (const photo of photos.slice(0, 3)) tar.entry({ name: 'same.jpg' }, readFileSync(photo));

@@ -42,6 +42,7 @@ describe('job records', function () {
     assert.deepEqual([list.length, list.parts, list.lengthOf(2)], [total, 3, 500]);
     assert.deepEqual((await list.read(1))[7], {
       position: partLength + 7,
+      image: `picture-${(partLength + 7) % 3000}.jpg`,
       entry: { path: `picture-${(partLength + 7) % 3000}.jpg` },
       seen: undefined,
     });

@@ -3,15 +3,8 @@ import { realpathSync } from 'node:fs';
 import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
-import type { Entry } from '../../inputs/entry.js';
+import { mapPaths, type Entry } from '../../inputs/entry.js';
 import { isBelow, realPath } from '../../inputs/file-names.js';
-
-/** Where its bytes are is mapped; a member's own name is only a name, whatever it looks like. */
-function mapPaths({ path, member }: Entry, map: (path: string) => string): Entry {
-  if (!member) return { path: map(path) };
-  const tar = map(member.tar);
-  return { path: `${tar}/${path.slice(member.tar.length + 1)}`, member: { ...member, tar } };
-}
 
 export class QueueRoot {
   /** Behind all links. */
