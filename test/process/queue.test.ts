@@ -225,6 +225,17 @@ describe('cornernet batch --queue', function () {
     }
   });
 
+  it('a server that refuses a command that is needed is a clear error for each side', async function () {
+    const { port } = await server(this, ['--user', 'limited', 'on', '>secret', '~*', '&*', '+@all', '-@dangerous']);
+    const queue = ['--queue', `redis://limited:secret@127.0.0.1:${port}`];
+    for (const args of [['batch', photos[0] as string, '--output', job, '--root', fixtures], ['worker', '--root', fixtures], ['status']]) {
+      const { code, stderr } = await cornernet([...args, ...queue]);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, /^ERR_QUEUE: the queue at redis:\/\/127\.0\.0\.1:\d+ can't be used: NOPERM .*'info'/m);
+      assert.doesNotMatch(stderr, /it is tried again|Unhandled|^ +at /m);
+    }
+  });
+
   it('speaks TLS with a server whose authority is named, and with no other', async function () {
     const { key, certificate } = await makeCertificate(this, folder, 'localhost', 'IP:127.0.0.1');
     const flags = ['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate, '--tls-auth-clients', 'no'];

@@ -80,7 +80,7 @@ async function reach(url: URL, redis: RedisOptions, { Redis }: Packages): Promis
   try {
     await probe.connect();
     await probe.select(redis.db ?? 0); // else the client works in another database when this one is not there
-    await probe.ping();
+    await probe.info(); // which BullMQ asks for first, and may be refused
   } catch (error) {
     throw queueFailure(cause ?? error, `the queue at ${shown(url)}`);
   } finally {
@@ -115,7 +115,7 @@ function sayErrors(say: (text: string) => void): OpenQueue['onError'] {
 
 /**
  * @param say is told of what is tried again.
- * @throws {CornerNetError} `ERR_QUEUE` when the server can't be reached or refuses the password or certificate, and without the packages;
+ * @throws {CornerNetError} `ERR_QUEUE` when the server can't be reached, refuses the password, certificate or a command, and without the packages;
  * `ERR_OPTION` for no URL, `ERR_INPUT` for an authority or key that can't be read.
  */
 export async function openQueue(options: QueueOptions, say: (text: string) => void): Promise<OpenQueue> {
@@ -128,6 +128,10 @@ export async function openQueue(options: QueueOptions, say: (text: string) => vo
   const queue = new packages.Queue(name, { connection });
   const onError = sayErrors(say);
   queue.on('error', onError);
+  await queue.waitUntilReady().catch(async (error: unknown) => {
+    await queue.close();
+    throw queueFailure(error, `the queue at ${shown(url)}`);
+  });
   return { queue, seal, connection, packages, onError };
 }
 

@@ -88,7 +88,7 @@ export class QueueEngine implements Engine {
   static async start(options: QueueOptions, common: Omit<Chunk, 'entries'>, say: (text: string) => void): Promise<QueueEngine> {
     const root = new QueueRoot(options.root);
     const open = await openQueue(options, say);
-    const client = await open.queue.waitUntilReady();
+    const client = await open.queue.client;
     client.defineCommand(lookName, { numberOfKeys: 1, lua: lookScript });
     const { given, sha256 } = common.weights;
     const weights = { given: findWeights(given) ? given : root.relativeFile(given), sha256 };

@@ -178,7 +178,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     autorun: false,
   });
   worker.on('error', open.onError);
-  const running = worker.run();
+  const running = worker.run().catch((error: unknown) => failure.abort(queueFailure(error)));
   try {
     say(`working on ${queue.name}, reading below ${root.folder}`);
     await presence.tell().catch(async (error: unknown) => {
