@@ -14,9 +14,13 @@ const chunk = {
   settings: { maxSide: 500 },
   entries: [{ path: 'a.jpg' }],
 };
-const reply = (detection: object, classes = ['0']): unknown => ({
+const reply = (detection: object, classes = ['0'], timings?: object): unknown => ({
   outcomes: [
-    { image: 'a.jpg', width: 9, height: 9, detections: [{ label: '0', classId: 0, score: 0.5, box: [0, 0, 1, 1], ...detection }] },
+    {
+      ...{ image: 'a.jpg', width: 9, height: 9 },
+      detections: [{ label: '0', classId: 0, score: 0.5, box: [0, 0, 1, 1], ...detection }],
+      ...(timings && { timings }),
+    },
   ],
   classes,
 });
@@ -42,11 +46,15 @@ describe("a queue's messages", () => {
       assert.throws(() => parseMessage(chunkSchema, { ...chunk, ...change }, 'a chunk'), { code: 'ERR_QUEUE', message: sentence });
     }
     const schema = replySchemaOf({ settings: { maxPerImage: 1 } }, 1);
-    parseMessage(schema, reply({}), 'it');
+    assert.deepEqual(parseMessage(schema, reply({}), 'it'), reply({}));
+    const timings = { start: 1, decode: 2, wait: 0, prepare: 1, network: 9, corners: 1, nms: 1, total: 15, batch: 2 };
+    assert.deepEqual(parseMessage(schema, reply({}, ['0'], timings), 'it'), reply({}, ['0'], timings));
     for (const bad of [
       reply({ box: null }),
       reply({ box: [0, 0, null, 1] }),
       reply({ classId: 1 }),
+      reply({}, ['0'], { ...timings, batch: undefined }),
+      reply({}, ['0'], { ...timings, machine: 1 }),
       { outcomes: [], classes: [] },
       undefined,
     ]) {

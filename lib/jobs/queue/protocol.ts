@@ -1,6 +1,7 @@
 // What goes through the queue: JSON of these shapes and sizes and nothing else, checked on both sides.
 import { z } from 'zod';
 
+import type { Timings } from '../../detector/timings.js';
 import { entrySchema } from '../../inputs/entry.js';
 import { callTable, loadTable, shapeOf, type OptionTable } from '../../options/table.js';
 import { validated } from '../../validation.js';
@@ -62,12 +63,17 @@ export function longestReply(chunk: Pick<Chunk, 'settings'>): number {
   return longestChunk + picturesAChunk * 512 * mostOf(chunk);
 }
 
+const timings = z.record(
+  z.enum(['start', 'decode', 'wait', 'prepare', 'network', 'corners', 'nms', 'total', 'batch'] satisfies (keyof Timings)[]),
+  z.number(),
+);
+
 /** The reply to a chunk of so many pictures. */
 export function replySchemaOf(chunk: Pick<Chunk, 'settings'>, pictures: number) {
   const detections = resultSchema.shape.detections.unwrap().max(mostOf(chunk)).readonly();
   return z
     .strictObject({
-      outcomes: z.array(z.union([resultSchema.extend({ detections }), failureSchema])).length(pictures),
+      outcomes: z.array(z.union([resultSchema.extend({ detections, timings: timings.optional() }), failureSchema])).length(pictures),
       classes: z.array(name).max(100_000),
     })
     .refine(
