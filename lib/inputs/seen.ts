@@ -4,8 +4,9 @@ import { stat } from 'node:fs/promises';
 
 import { z } from 'zod';
 
+import { openRegular, readBytes } from '../regular-file.js';
 import { sha256 } from '../weights/weights.js';
-import { sourceOf, type Entry } from './entry.js';
+import type { Entry } from './entry.js';
 import { onDisk } from './file-names.js';
 
 /** Pictures that are looked at at once. */
@@ -23,11 +24,25 @@ export const seenSchema = z.strictObject({
 
 export type Seen = z.infer<typeof seenSchema>;
 
-async function digestOf(entry: Entry): Promise<string> {
-  const source = sourceOf(entry);
-  if (typeof source === 'string') return sha256(source);
-  const bytes = source instanceof Uint8Array ? source : new Uint8Array(await source.arrayBuffer());
-  return createHash('sha256').update(bytes).digest('hex');
+/** Bytes that are read at once: of some pictures at a time, each of which may be as large as its tar file. */
+const pieceBytes = 256 * 1024;
+
+async function digestOf({ path, member }: Entry): Promise<string> {
+  if (!member) return sha256(path);
+  const { tar, offset, size } = member;
+  const hash = createHash('sha256');
+  const { file } = await openRegular(tar);
+  try {
+    for (let at = 0; at < size; at += pieceBytes) {
+      const piece = Math.min(pieceBytes, size - at);
+      const bytes = await readBytes(file, offset + at, piece);
+      if (bytes.length < piece) throw new Error(`${tar} ends before ${offset + size} bytes`);
+      hash.update(bytes);
+    }
+  } finally {
+    await file.close();
+  }
+  return hash.digest('hex');
 }
 
 /** Undefined where there is no such file: it fails by itself when it is read. */

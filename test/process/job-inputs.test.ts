@@ -1,6 +1,8 @@
 // What changes under a job between and during its runs: its checkpoint, its pictures, its tar files.
 import { strict as assert } from 'node:assert';
-import { copyFileSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { copyFileSync, mkdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { pack } from 'tar-stream';
@@ -9,6 +11,9 @@ import { fixtures, root } from '../environment.js';
 import { assertComplete, errorsOf, partsOf, photos, resultsOf } from '../support/batch.js';
 import { cornernet } from '../support/child.js';
 import { eachInAFolder } from '../support/scratch.js';
+
+/** More than a process of Node's has that holds no picture whole. */
+const megabytes = 500;
 
 describe('what changes under a job', function () {
   this.timeout(300_000);
@@ -99,6 +104,27 @@ describe('what changes under a job', function () {
     assert.equal(code, 2, stderr);
     assertComplete(job, [first, second, third], [third]);
     assert.match(errorsOf(job)[0]?.error.message ?? '', /its sha256 was [0-9a-f]{16} and is [0-9a-f]{16}/);
+  });
+
+  it('--hash-inputs reads a large member of a tar file piece by piece', async () => {
+    const [file, told, preload] = [join(folder, 'large.tar'), join(folder, 'told'), join(folder, 'tell.cjs')];
+    const tar = pack();
+    tar.entry({ name: 'a.jpg', size: megabytes * 2 ** 20 });
+    const [header] = (await once(tar, 'data')) as [Buffer];
+    writeFileSync(file, header);
+    truncateSync(file, 512 + megabytes * 2 ** 20 + 1024);
+    writeFileSync(
+      preload,
+      `if (!process.send) process.on('exit', () => require('node:fs').writeFileSync(${JSON.stringify(told)}, String(process.resourceUsage().maxRSS / 1024)));`,
+    );
+    const env = { ...process.env, NODE_OPTIONS: `--require=${preload}` };
+    const { code, stderr } = await cornernet(['batch', file, '--hash-inputs', '--output', job], { env });
+    assert.equal(code, 2, stderr);
+    const { seen } = JSON.parse(readFileSync(join(job, 'list', '000000.jsonl'), 'utf8')) as { seen: { sha256: string } };
+    const hash = createHash('sha256');
+    for (let i = 0; i < megabytes; i++) hash.update(Buffer.alloc(2 ** 20));
+    assert.equal(seen.sha256, hash.digest('hex'));
+    assert.ok(Number(readFileSync(told, 'utf8')) < megabytes, readFileSync(told, 'utf8'));
   });
 
   it('goes on from another folder: relative paths are those of the folder that it was begun in', async () => {
