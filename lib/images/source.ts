@@ -109,18 +109,17 @@ async function collected(stream: Readable, { most, seconds, signal, hold }: Read
 }
 
 async function fileBytes(path: string, { most, seconds, hold }: Reading): Promise<Uint8Array> {
-  const { file, size } = await within(seconds, path, () => openRegular(path));
-  let closed: Promise<unknown> | undefined;
+  let opening: ReturnType<typeof openRegular> | undefined;
+  let read: Promise<Uint8Array> | undefined;
   try {
+    const { file, size } = await within(seconds, path, () => (opening = openRegular(path)));
     if (size > most) throw tooManyBytes(path, most);
     await hold(size);
-    return await within(seconds, path, () => {
-      const read = readBytes(file, 0, size);
-      closed = read.finally(() => file.close()); // a read that is late still needs it
-      return read;
-    });
+    return await within(seconds, path, () => (read = readBytes(file, 0, size)));
   } finally {
-    void (closed ?? file.close()).catch(() => undefined);
+    // An opening that is late is still to be closed, a read that is late still needs its file.
+    const close = async (): Promise<void> => (await opening)?.file.close();
+    void Promise.allSettled([read]).then(close).catch(() => undefined); // prettier-ignore
   }
 }
 

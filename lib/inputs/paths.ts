@@ -70,10 +70,17 @@ async function* readable<T>(what: string, all: AsyncIterable<T>): AsyncGenerator
   }
 }
 
-/** @throws {CornerNetError} `ERR_INPUT` when it is no list or can't be read. */
+/**
+ * Ends the stream, however far it was read.
+ * @throws {CornerNetError} `ERR_INPUT` when it is no list or can't be read.
+ */
 export async function* readPaths(stream: Readable, what: string): AsyncGenerator<Entry, void> {
-  const { head, all } = await peek(readable(what, bytesOf(stream)));
-  yield* split(head, all, what);
+  try {
+    const { head, all } = await peek(readable(what, bytesOf(stream)));
+    yield* split(head, all, what);
+  } finally {
+    stream.destroy();
+  }
 }
 
 async function pictureOf(all: AsyncIterable<Buffer>): Promise<Entry> {
@@ -88,13 +95,17 @@ async function pictureOf(all: AsyncIterable<Buffer>): Promise<Entry> {
 }
 
 /**
- * A picture's bytes, or a list of paths, whichever it begins as.
+ * A picture's bytes, or a list of paths, whichever it begins as. Ends the stream, however far it was read.
  * @throws {CornerNetError} `ERR_INPUT` when it is neither, or a picture where only a list will do; `ERR_TOO_LARGE`.
  */
 export async function* readStandardInput(stream: Readable, takePicture: boolean): AsyncGenerator<Entry, void> {
   const what = 'standard input';
-  const { head, all } = await peek(readable(what, bytesOf(stream)));
-  if (!isPicture(head)) return yield* split(head, all, what);
-  if (!takePicture) throw new CornerNetError('ERR_INPUT', `${what} is a picture: only lists of paths are taken here`);
-  yield await pictureOf(all);
+  try {
+    const { head, all } = await peek(readable(what, bytesOf(stream)));
+    if (!isPicture(head)) return yield* split(head, all, what);
+    if (!takePicture) throw new CornerNetError('ERR_INPUT', `${what} is a picture: only lists of paths are taken here`);
+    yield await pictureOf(all);
+  } finally {
+    stream.destroy();
+  }
 }

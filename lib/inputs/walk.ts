@@ -43,21 +43,30 @@ function lineOf(name: Name): string {
 }
 
 async function* readRun(file: string): AsyncGenerator<Name, void> {
-  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) yield JSON.parse(line) as Name;
+  const input = createReadStream(file);
+  try {
+    for await (const line of createInterface({ input, crlfDelay: Infinity })) yield JSON.parse(line) as Name;
+  } finally {
+    input.destroy();
+  }
 }
 
 async function* mergeRuns(files: readonly string[]): AsyncGenerator<Name, void> {
   const runs = files.map(readRun);
-  const heads = await Promise.all(runs.map((run) => run.next()));
-  for (;;) {
-    let least: { name: Name; run: number } | undefined;
-    heads.forEach((head, run) => {
-      if (head.done !== true && (!least || byName(head.value, least.name) < 0)) least = { name: head.value, run };
-    });
-    if (!least) return;
-    yield least.name;
-    const run = runs[least.run] as AsyncGenerator<Name, void>;
-    heads[least.run] = await run.next();
+  try {
+    const heads = await Promise.all(runs.map((run) => run.next()));
+    for (;;) {
+      let least: { name: Name; run: number } | undefined;
+      heads.forEach((head, run) => {
+        if (head.done !== true && (!least || byName(head.value, least.name) < 0)) least = { name: head.value, run };
+      });
+      if (!least) return;
+      yield least.name;
+      const run = runs[least.run] as AsyncGenerator<Name, void>;
+      heads[least.run] = await run.next();
+    }
+  } finally {
+    await Promise.all(runs.map((run) => run.return()));
   }
 }
 

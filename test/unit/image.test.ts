@@ -3,11 +3,13 @@ import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { openAsBlob, createReadStream, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import fs from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
+import { mock } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
@@ -17,6 +19,7 @@ import { CornerNetError } from '../../lib/errors.js';
 import { isAtWork, isBlocked } from '../../lib/images/deadline.js';
 import { decodeImage } from '../../lib/images/image.js';
 import type { ImageSource } from '../../lib/images/source.js';
+import { until } from '../support/batch.js';
 
 const many = 50_000_000;
 
@@ -365,5 +368,27 @@ describe('images', () => {
     assert.equal((await patient).width, 3);
     while (isAtWork()) await new Promise((resolve) => setTimeout(resolve, 10));
     assert.ok(!isBlocked());
+  });
+
+  it('a file that is opened too late is closed', async () => {
+    const path = join(folder, 'late.png');
+    writeFileSync(path, await png());
+    let give: () => void = () => undefined;
+    const given = new Promise<void>((resolve) => (give = resolve));
+    const files: fs.FileHandle[] = [];
+    const { open } = fs;
+    const late = mock.method(fs, 'open', async (...args: Parameters<typeof open>) => {
+      await given;
+      const file = await open(...args);
+      files.push(file);
+      return file;
+    });
+    try {
+      await assert.rejects(decodeImage(path, many, { timeout: 0.05 }), { message: /late\.png takes longer than the 0\.05 s/ });
+    } finally {
+      late.mock.restore();
+    }
+    give();
+    await until(() => files[0]?.fd === -1, 'the file is closed');
   });
 });

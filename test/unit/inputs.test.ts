@@ -1,6 +1,6 @@
 // From what a user names to pictures: order, folders, globs, lists, tar files, and folders too large to sort in memory.
 import { strict as assert } from 'node:assert';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
@@ -10,13 +10,22 @@ import { sourceOf } from '../../lib/inputs/entry.js';
 import { expandInputs, listInputs, PassedOver } from '../../lib/inputs/expand.js';
 import { sortNames } from '../../lib/inputs/walk.js';
 import { root } from '../environment.js';
-import { random } from '../support/batch.js';
+import { random, until } from '../support/batch.js';
 import { eachInAFolder } from '../support/scratch.js';
 
 async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];
   for await (const value of values) found.push(value);
   return found;
+}
+
+/** What a link says; empty when it has gone meanwhile. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
 }
 
 async function refusal(attempt: Promise<unknown>): Promise<string> {
@@ -122,6 +131,32 @@ describe('inputs', () => {
     }
     await assert.rejects(all(listInputs(['-'], { stdin: Readable.from(['x'.repeat(70_000), '\n']) })), /is no list of paths/);
     assert.match(await refusal(all(listInputs(['-'], { stdin: Readable.from([]) }))), /^ERR_INPUT: no pictures were named/);
+  });
+
+  it('closes what it has read in part, or refused', async () => {
+    const opened = (): string[] =>
+      readdirSync('/proc/self/fd').flatMap((fd) => {
+        const path = linkOf(`/proc/self/fd/${fd}`);
+        return /\/(long|no)\.txt$|\/run-/.test(path) ? [path] : [];
+      });
+    const first = async (some: AsyncIterable<unknown>): Promise<void> => {
+      for await (const one of some) {
+        assert.ok(one);
+        return;
+      }
+    };
+    writeFileSync(join(folder, 'long.txt'), 'picture.jpg\n'.repeat(50_000));
+    writeFileSync(join(folder, 'no.txt'), '\x01'.repeat(500_000));
+    await first(listInputs([join(folder, 'long.txt')]));
+    await until(() => opened().length === 0, 'the list is closed');
+    assert.match(await refusal(all(listInputs([join(folder, 'no.txt')]))), /is no list of paths/);
+    await until(() => opened().length === 0, 'what is no list is closed');
+    const names = Array.from({ length: 20_000 }, (_, i) => ({ name: `${i}`.padStart(40, 'a'), folder: false }));
+    await first(sortNames(Readable.from(names), 10_000));
+    await until(() => opened().length === 0, 'the runs are closed');
+    const stdin = Readable.from(['\x01'.repeat(5_000), 'more']);
+    await assert.rejects(all(listInputs(['-'], { stdin })), /is no list of paths/);
+    assert.ok(stdin.destroyed);
   });
 
   it('counts the files of folders that are no pictures', async () => {
