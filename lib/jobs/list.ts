@@ -37,6 +37,7 @@ interface FreezeOptions {
   readonly shard?: Shard | undefined;
   /** Takes each picture's sha256, too. */
   readonly hash?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 async function writeSynced(file: string, text: string): Promise<void> {
@@ -67,9 +68,10 @@ async function* grouped<T>(all: AsyncIterable<T>, length: number): AsyncGenerato
   if (group.length > 0) yield group;
 }
 
-async function linesOf(entries: readonly Entry[], hash: boolean): Promise<string> {
+async function linesOf(entries: readonly Entry[], { hash = false, signal }: FreezeOptions): Promise<string> {
   const lines: string[] = [];
   for (let at = 0; at < entries.length; at += looksAtOnce) {
+    signal?.throwIfAborted();
     const some = entries.slice(at, at + looksAtOnce).map(async (entry) => lineOf({ entry, seen: await look(entry, hash) }));
     lines.push(...(await Promise.all(some)));
   }
@@ -79,7 +81,7 @@ async function linesOf(entries: readonly Entry[], hash: boolean): Promise<string
 /**
  * Writes the list aside and gives it its name when it is complete and on the disk.
  * @returns how many pictures it has.
- * @throws {CornerNetError} `ERR_WRITE`, and what the entries throw.
+ * @throws {CornerNetError} `ERR_WRITE`, and what the entries throw; an abort rejects with the signal's reason.
  */
 export async function freezeList(folder: string, entries: AsyncIterable<Entry>, options: FreezeOptions = {}): Promise<number> {
   const aside = join(folder, 'list.part');
@@ -93,7 +95,7 @@ export async function freezeList(folder: string, entries: AsyncIterable<Entry>, 
   let [part, taken] = [0, 0];
   for await (const some of grouped(choose(entries, options), partLength)) {
     taken += some.length;
-    await disk(writeSynced(join(aside, partName(part++)), await linesOf(some, options.hash === true)));
+    await disk(writeSynced(join(aside, partName(part++)), await linesOf(some, options)));
   }
   await disk(syncFolder(aside));
   await disk(rename(aside, final));

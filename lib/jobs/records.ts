@@ -56,6 +56,8 @@ interface RecordsOptions {
   readonly thorough?: boolean;
   /** Whether the files are only read: nothing is set aside and nothing can be written. */
   readonly readOnly?: boolean;
+  /** Ends the reading. */
+  readonly signal?: AbortSignal | undefined;
   /** Rejects once the folder is another process's; asked before writing, `anew` before what would have others rely on it. */
   readonly held?: (anew?: boolean) => Promise<void>;
 }
@@ -95,13 +97,18 @@ export class JobRecords {
    */
   static async open(folder: string, list: FrozenList, options: RecordsOptions = {}): Promise<JobRecords> {
     const records = new JobRecords(folder, list, options);
-    if (options.retryErrors === true) await records.#forgetErrors();
-    records.#errors = await records.#grow(errorsFile, await records.#readErrors());
-    const seals = new Map<number, Seal>();
-    const whole = await records.#readWhole(sealsFile, sealSchema, (one) => seals.set(one.part, one).size > 0);
-    records.#seals = await records.#grow(sealsFile, whole);
-    await records.#readParts(seals);
-    return records;
+    try {
+      if (options.retryErrors === true) await records.#forgetErrors();
+      records.#errors = await records.#grow(errorsFile, await records.#readErrors());
+      const seals = new Map<number, Seal>();
+      const whole = await records.#readWhole(sealsFile, sealSchema, (one) => seals.set(one.part, one).size > 0);
+      records.#seals = await records.#grow(sealsFile, whole);
+      await records.#readParts(seals);
+      return records;
+    } catch (error) {
+      await records.close().catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Pictures with a result. */
@@ -246,6 +253,7 @@ export class JobRecords {
 
   async #readParts(seals: ReadonlyMap<number, Seal>): Promise<void> {
     for (let part = 0; part < this.#list.parts; part++) {
+      this.#options.signal?.throwIfAborted();
       const bytes = await sizeOf(join(this.#folder, resultsFile(part)));
       if (bytes === 0) continue;
       const seal = seals.get(part);

@@ -1,4 +1,5 @@
 // A batch job: every picture of a frozen list gets exactly one record, however often the job is cut off and started again.
+import { abortable } from '../abort.js';
 import { CornerNetError } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import { listInputs, PassedOver } from '../inputs/expand.js';
@@ -147,7 +148,7 @@ class JobRun {
     const given = weights ?? (kept && weightsOf(kept)) ?? defaultWeights();
     const { path, flip, scoreThreshold } = resolveWeights(given);
     return {
-      weights: { given, sha256: await sha256(path) },
+      weights: { given, sha256: await abortable(this.#options.signal, () => sha256(path)) },
       // The weights' own test options are spelt out: they go with an id, and the same file may be named by its path the next time.
       settings: { flip, scoreThreshold, ...kept?.settings, ...settingsOf(options) },
       precision: options.precision,
@@ -181,7 +182,11 @@ class JobRun {
       limit: request.limit,
       shard: request.shard,
       hashInputs: request.hashInputs,
-      total: await freezeList(output, this.#entries(inputs), { ...request, hash: request.hashInputs }),
+      total: await freezeList(output, this.#entries(inputs), {
+        ...request,
+        hash: request.hashInputs,
+        signal: this.#options.signal,
+      }),
     };
     await writeJob(output, file);
     return file;
@@ -198,14 +203,24 @@ class JobRun {
 
   #start({ settings, precision = 'auto' }: Pick<JobRequest, 'settings' | 'precision'>): Promise<Engine> {
     const { queue, options } = this.#job;
+    const { signal } = this.#options;
     const weights = this.#weights as PinnedWeights; // #run() has them
-    if (queue) return QueueEngine.start(queue, { weights, settings, precision }, this.#say);
-    return SupervisedDetector.start(weights, { ...options, ...settings, precision }, this.#say);
+    if (!queue) return SupervisedDetector.start(weights, { ...options, ...settings, precision }, this.#say, signal);
+    let starting: Promise<QueueEngine> | undefined;
+    return abortable(
+      signal,
+      () => (starting = QueueEngine.start(queue, { weights, settings, precision }, this.#say)),
+      () => void starting?.then((late) => late.close()).catch(() => undefined),
+    );
   }
 
   async #goOn(file: JobFile, how: { readonly retryErrors?: boolean | undefined; readonly thorough?: boolean }): Promise<BatchSummary> {
     const list = new FrozenList(this.#job.output, file.total, file.folder);
-    const records = await JobRecords.open(this.#job.output, list, { ...how, held: (anew) => this.#lock.held(anew) });
+    const records = await JobRecords.open(this.#job.output, list, {
+      ...how,
+      signal: this.#options.signal,
+      held: (anew) => this.#lock.held(anew),
+    });
     try {
       const damage = damageSentence(records.damaged);
       if (damage !== '') this.#say(damage);

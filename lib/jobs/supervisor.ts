@@ -1,4 +1,5 @@
 // A detector in a process of its own, started again whenever it dies, and the picture found that it dies of.
+import { abortable } from '../abort.js';
 import { CornerNetError, type CornerNetErrorCode } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import type { LoadOptions } from '../options/interfaces.js';
@@ -72,15 +73,28 @@ export class SupervisedDetector implements Engine {
   /**
    * @param weights every process that is started verifies the digest of what it loads.
    * @param say is told of deaths.
-   * @throws {CornerNetError} as `Detector.load`; `ERR_CHECKPOINT` for another digest; `ERR_CRASHED` when the process dies whenever it starts.
+   * @throws {CornerNetError} as `Detector.load`; `ERR_CHECKPOINT` for another digest; `ERR_CRASHED` when the process dies whenever it starts; an abort
+   * before it is ready rejects with the signal's reason.
    */
-  static async start(weights: PinnedWeights, options: LoadOptions, say: (text: string) => void): Promise<SupervisedDetector> {
+  static async start(
+    weights: PinnedWeights,
+    options: LoadOptions,
+    say: (text: string) => void,
+    signal?: AbortSignal,
+  ): Promise<SupervisedDetector> {
     const detector = new SupervisedDetector(weights, options, say);
-    await new Promise<void>((resolve, reject) => {
-      detector.#started = { resolve, reject };
-      detector.#spawn();
-    });
-    return detector;
+    const start = (): Promise<void> =>
+      new Promise((resolve, reject) => {
+        detector.#started = { resolve, reject };
+        detector.#spawn();
+      });
+    try {
+      await abortable(signal, start);
+      return detector;
+    } catch (error) {
+      await detector.close();
+      throw error;
+    }
   }
 
   get info(): ChildInfo {

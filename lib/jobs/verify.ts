@@ -21,7 +21,7 @@ export async function verifyBatch(output: string, { signal, onMessage }: VerifyB
   try {
     const { total, folder } = job;
     const list = new FrozenList(output, total, folder);
-    const records = await JobRecords.open(output, list, { thorough: true, readOnly: true });
+    const records = await JobRecords.open(output, list, { thorough: true, readOnly: true, signal });
     const changes = new ChangeCounter(true);
     for (let part = 0; part < list.parts; part++) {
       for (const { position, entry, seen } of await list.read(part)) {

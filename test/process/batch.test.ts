@@ -450,6 +450,28 @@ describe('cornernet batch', function () {
     assert.deepEqual([outcome.complete.state, outcome.complete.done], ['complete', 150]);
   });
 
+  it('an abort ends a job whose process is still being started, and that process', async () => {
+    const [preload, hung] = [join(folder, 'hang.cjs'), join(folder, 'hung')];
+    writeFileSync(
+      preload,
+      `if (process.send) { require('node:fs').writeFileSync(${JSON.stringify(hung)}, String(process.pid)); setInterval(() => 0, 1e6); process.on = () => process; }`,
+    );
+    const { code, stdout, stderr } = await runScript(
+      `
+      const { existsSync, readFileSync } = require('node:fs');
+      const aborter = new AbortController();
+      const reason = new Error('of the user');
+      const run = jobs.runBatch({ inputs: ${JSON.stringify(few)}, output: ${JSON.stringify(job)} }, { signal: aborter.signal });
+      while (!existsSync(${JSON.stringify(hung)})) await new Promise((resolve) => setTimeout(resolve, 10));
+      aborter.abort(reason);
+      console.log(await run.catch((error) => error === reason));
+      console.log(existsSync('/proc/' + readFileSync(${JSON.stringify(hung)}, 'utf8')));
+    `,
+      { env: { ...process.env, NODE_OPTIONS: `--require=${preload}` } },
+    );
+    assert.deepEqual([code, stdout, stderr], [0, 'true\nfalse\n', '']);
+  });
+
   it('shows events as JSON', async () => {
     const { stdout } = await cornernet(['batch', ...few, '--output', job, '--progress', 'json']);
     const events = stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as { event: string; done: number }); // prettier-ignore

@@ -1,6 +1,6 @@
 // The records of a job over several parts: what is done is what the files say.
 import { strict as assert } from 'node:assert';
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -94,6 +94,20 @@ describe('job records', function () {
     await Promise.all(pending.map((one) => records.write(one, result(one.entry.path))));
     await records.close();
     assert.equal(readFileSync(part, 'utf8').split('\n').length - 1, lines);
+  });
+
+  it('an abort ends the reading of records and the freezing of a list', async () => {
+    const reason = new Error('of the user');
+    const signal = AbortSignal.abort(reason);
+    await assert.rejects(JobRecords.open(folder, list, { thorough: true, readOnly: true, signal }), reason);
+    await assert.rejects(JobRecords.open(folder, list, { signal }), reason);
+    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
+    try {
+      await assert.rejects(freezeList(here, entries(), { limit: 2, signal }), reason);
+      assert.deepEqual(readdirSync(join(here, 'list.part')), []);
+    } finally {
+      rmSync(here, { recursive: true, force: true });
+    }
   });
 
   it('failures that are forgotten are pending', async () => {

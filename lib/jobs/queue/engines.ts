@@ -116,7 +116,7 @@ export class Engines {
     former: Promise<SupervisedDetector> | undefined,
   ): Promise<SupervisedDetector> {
     await (await former?.catch(() => undefined))?.close();
-    return SupervisedDetector.start(weights, settings, this.#say);
+    return SupervisedDetector.start(weights, settings, this.#say, this.#options.signal);
   }
 
   /** One sentence for all that is amiss with them: a message must not learn what files there are, and what is in them. */
