@@ -4,6 +4,7 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, sym
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { Presence } from '../../lib/jobs/queue/presence.js';
 import { fixtures, orSkip, root } from '../environment.js';
 import { assertComplete, childrenOf, errorsOf, heard, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { cornernet, runNode } from '../support/child.js';
@@ -106,6 +107,26 @@ describe('cornernet batch --queue', function () {
     const { code, stderr } = await start(args).ended;
     assert.equal(code, 0, stderr);
     assertComplete(job, inputs);
+  });
+
+  it('workers of one host name and process number have a line each, and those of killed ones are deleted', async function () {
+    const { url } = await server(this);
+    const queue = bed.queue();
+    const key = queue.toKey('presence');
+    const presences = [new Presence(queue), new Presence(queue)];
+    try {
+      for (const presence of presences) await presence.tell();
+      const client = await queue.client;
+      await client.hset(key, { killed: JSON.stringify({ ...presences[0]?.state, time: 1 }), damaged: '{' });
+      const { workers } = await status(url);
+      assert.deepEqual(workers.map(({ pid }) => pid), [process.pid, process.pid]); // prettier-ignore
+      assert.equal(Object.keys(await client.hgetall(key)).length, 2);
+      presences[0]?.end();
+      await presences[0]?.leave();
+      assert.equal((await status(url)).workers.length, 1);
+    } finally {
+      for (const presence of presences) presence.end();
+    }
   });
 
   it('a picture that kills its process is found in its chunk; the others are computed', async function () {

@@ -1,19 +1,36 @@
 // What `cornernet status` shows of a worker: a line in the queue, which it renews while it lives.
+import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 
 import type { Queue, RedisClient } from 'bullmq';
 import type { Redis } from 'ioredis';
 
 import type { SupervisedDetector } from '../supervisor.js';
+import { parseLine } from '../lines.js';
 import type { WorkerState } from '../types.js';
-import type { Reply } from './protocol.js';
+import { workerSchema, type Reply } from './protocol.js';
 
 const tellMs = 2_000;
+const aliveMs = 15_000;
 
 /** Milliseconds since 1970 by the server's clock: that of another machine may say anything. */
 export async function serverTime(client: RedisClient): Promise<number> {
   const [seconds, microseconds] = await (client as unknown as Redis).time();
   return 1000 * Number(seconds) + Math.floor(Number(microseconds) / 1000);
+}
+
+/** Those that showed life of late. The lines of others, which were killed, are deleted. */
+export async function livingWorkers(queue: Queue): Promise<WorkerState[]> {
+  const [client, key] = [await queue.client, queue.toKey('presence')];
+  const lines = Object.entries(await client.hgetall(key));
+  const now = await serverTime(client);
+  const living: WorkerState[] = [];
+  for (const [field, text] of lines) {
+    const { data } = workerSchema.safeParse(parseLine(text));
+    if (data && now - data.time < aliveMs) living.push(data);
+    else await client.hdel(key, field);
+  }
+  return living;
 }
 
 export class Presence {
@@ -30,6 +47,8 @@ export class Presence {
   /** That works at present, or did last. */
   engine: SupervisedDetector | undefined;
   readonly #queue: Queue;
+  /** Containers may share a host name and have the same process numbers. */
+  readonly #field: string = randomUUID();
   #before = { pictures: 0, time: performance.now() };
   #ended = false;
   readonly #timer: NodeJS.Timeout;
@@ -62,9 +81,5 @@ export class Presence {
   /** Until then its line in the status fades by itself. */
   async leave(): Promise<void> {
     await (await this.#queue.client).hdel(this.#queue.toKey('presence'), this.#field);
-  }
-
-  get #field(): string {
-    return `${this.state.host}-${this.state.pid}`;
   }
 }

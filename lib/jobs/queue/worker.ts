@@ -12,7 +12,7 @@ import type { SupervisedDetector } from '../supervisor.js';
 import { chunksIn, openQueue, queueFailure, sayGoodbye, type OpenQueue } from './connection.js';
 import { ChunkFailure, Engines } from './engines.js';
 import { patientWorker } from './patient-worker.js';
-import { Presence } from './presence.js';
+import { livingWorkers, Presence } from './presence.js';
 import { chunkSchema, longestChunk, longestSentence, parseMessage, type Chunk, type Reply } from './protocol.js';
 import { QueueRoot } from './root.js';
 import type { Envelope } from './seal.js';
@@ -181,7 +181,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const running = worker.run().catch((error: unknown) => failure.abort(queueFailure(error)));
   try {
     say(`working on ${queue.name}, reading below ${root.folder}`);
-    await presence.tell().catch(async (error: unknown) => {
+    await Promise.all([livingWorkers(queue), presence.tell()]).catch(async (error: unknown) => {
       await worker.close(true);
       throw queueFailure(error);
     });
