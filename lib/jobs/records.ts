@@ -297,8 +297,11 @@ export class JobRecords {
 
   async #sync(): Promise<void> {
     this.#unsynced = 0;
-    const open = await Promise.all(this.#open.values());
-    await Promise.all([...open.map(({ file }) => file.sync()), this.#errors?.sync()]);
+    const parts = [...this.#open].map(async ([part, open]) => {
+      const { file } = await open;
+      if (this.#open.has(part)) await file.sync(); // else it was sealed and closed meanwhile
+    });
+    await Promise.all([...parts, this.#errors?.sync()]);
   }
 
   async #seal(part: number): Promise<void> {

@@ -3,8 +3,9 @@ import { strict as assert } from 'node:assert';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { mock } from 'node:test';
 
-import { lineOf } from '../../lib/jobs/lines.js';
+import { GrowingFile, lineOf } from '../../lib/jobs/lines.js';
 import { FrozenList, partLength, freezeList, type Position } from '../../lib/jobs/list.js';
 import type { PictureOutcome } from '../../lib/jobs/outcome.js';
 import { JobRecords, resultsFile } from '../../lib/jobs/records.js';
@@ -149,6 +150,35 @@ describe('job records', function () {
       assert.deepEqual([records.done, records.failed, (await pendingOf(records)).map(({ position }) => position)], [1, 0, [0]]);
       await records.close();
     } finally {
+      rmSync(here, { recursive: true, force: true });
+    }
+  });
+
+  it('a part that is sealed while another is being opened is not written to any more', async () => {
+    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
+    const open = GrowingFile.open.bind(GrowingFile);
+    let give: () => void = () => undefined;
+    const given = new Promise<void>((resolve) => (give = resolve));
+    const slow = mock.method(GrowingFile, 'open', async (...args: Parameters<typeof open>) => {
+      if (args[0].endsWith(resultsFile(1))) await given;
+      return open(...args);
+    });
+    try {
+      const some = new FrozenList(here, await freezeList(here, entries(), { limit: partLength + 300 }));
+      const records = await JobRecords.open(here, some);
+      const all = await pendingOf(records);
+      const write = (one: Position, outcome: typeof result): Promise<void> => records.write(one, outcome(one.entry.path));
+      const last = all[partLength - 1] as Position;
+      await Promise.all(all.slice(0, partLength - 1).map((one) => write(one, result)));
+      // The first waits for its file, and so does the sync of all files that one of the others brings about.
+      const others = Promise.all(all.slice(partLength).map((one, i) => write(one, i === 0 ? result : failure)));
+      await write(last, result);
+      give();
+      await others;
+      assert.deepEqual([records.done, records.failed], [partLength + 1, 299]);
+      await records.close();
+    } finally {
+      slow.mock.restore();
       rmSync(here, { recursive: true, force: true });
     }
   });
