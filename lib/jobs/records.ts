@@ -6,7 +6,6 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { writeText } from '../output-file.js';
-import { Bitset } from './bitset.js';
 import { GrowingFile, readValues, readWhole, type WholeLines } from './lines.js';
 import { partLength, type FrozenList, type Position } from './list.js';
 import { errorLineSchema, failedOutcome, resultLineSchema, resultSchema, type PictureOutcome, type ResultRecord } from './outcome.js';
@@ -29,6 +28,9 @@ const recordsASync = 256;
 async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => undefined))?.size ?? 0;
 }
+
+/** What there is of a picture; 'retried' is one whose failure was forgotten. */
+const states = { none: 0, done: 1, failed: 2, retried: 3 } as const;
 
 interface OpenPart {
   readonly file: GrowingFile;
@@ -68,10 +70,9 @@ export class JobRecords {
   readonly #folder: string;
   readonly #list: FrozenList;
   readonly #options: RecordsOptions;
-  readonly #done: Bitset;
-  readonly #failed: Bitset;
-  /** Failures that were forgotten. */
-  readonly #retried: Bitset;
+  readonly #states: Uint8Array;
+  #done = 0;
+  #failed = 0;
   /** Bytes of each part's file that hold records, and how many. */
   readonly #kept = new Map<number, { bytes: number; lines: number }>();
   readonly #open = new Map<number, Promise<OpenPart>>();
@@ -85,9 +86,7 @@ export class JobRecords {
     this.#folder = folder;
     this.#list = list;
     this.#options = options;
-    this.#done = new Bitset(list.length);
-    this.#failed = new Bitset(list.length);
-    this.#retried = new Bitset(list.length);
+    this.#states = new Uint8Array(list.length);
     this.#missing = Uint32Array.from({ length: list.parts }, (_, part) => list.lengthOf(part));
   }
 
@@ -113,16 +112,16 @@ export class JobRecords {
 
   /** Pictures with a result. */
   get done(): number {
-    return this.#done.count;
+    return this.#done;
   }
 
   /** Pictures with an error. */
   get failed(): number {
-    return this.#failed.count;
+    return this.#failed;
   }
 
   hasResult(position: number): boolean {
-    return this.#done.has(position);
+    return this.#is(position, 'done');
   }
 
   /** Pictures without a record, in the list's order. A failure that was forgotten is tried as the picture is now, without `seen`. */
@@ -130,7 +129,7 @@ export class JobRecords {
     for (let part = 0; part < this.#list.parts; part++) {
       if (this.#missing[part] === 0) continue;
       for (const one of await this.#list.read(part)) {
-        if (!this.#has(one.position)) yield this.#retried.has(one.position) ? { ...one, seen: undefined } : one;
+        if (!this.#has(one.position)) yield this.#is(one.position, 'retried') ? { ...one, seen: undefined } : one;
       }
     }
   }
@@ -149,10 +148,10 @@ export class JobRecords {
             new CornerNetError('ERR_INTERNAL', 'the detector gave a result that is none (a number that is not finite?)'),
           );
     if ('error' in kept) {
-      this.#failed.add(position);
+      this.#mark(position, 'failed');
       await this.#errors?.append({ position, ...kept, image });
     } else {
-      this.#done.add(position);
+      this.#mark(position, 'done');
       const open = await this.#openPart(part);
       open.results++;
       await open.file.append({ ...kept, image, position });
@@ -187,7 +186,7 @@ export class JobRecords {
           results.set(position, record);
         }
         for (const one of await this.#list.read(part)) {
-          const failed = this.#failed.has(one.position);
+          const failed = this.#is(one.position, 'failed');
           const outcome = failed ? await errors.take(one.position) : results.get(one.position);
           if (!outcome) throw new DamagedRecords(failed ? join(this.#folder, errorsFile) : path);
           yield { ...one, outcome };
@@ -224,7 +223,18 @@ export class JobRecords {
   }
 
   #has(position: number): boolean {
-    return this.#done.has(position) || this.#failed.has(position);
+    return this.#is(position, 'done') || this.#is(position, 'failed');
+  }
+
+  #is(position: number, state: keyof typeof states): boolean {
+    return this.#states[position] === states[state];
+  }
+
+  #mark(position: number, state: 'done' | 'failed'): void {
+    if (this.#is(position, 'failed')) this.#failed--;
+    if (state === 'done') this.#done++;
+    else this.#failed++;
+    this.#states[position] = states[state];
   }
 
   async #readWhole<T>(file: string, schema: z.ZodType<T>, take: (value: T) => boolean): Promise<WholeLines> {
@@ -239,13 +249,14 @@ export class JobRecords {
 
   async #forgetErrors(): Promise<void> {
     const path = join(this.#folder, errorsFile);
-    for await (const { value } of readValues(path, errorLineSchema)) if (value) this.#retried.add(value.position);
+    for await (const { value } of readValues(path, errorLineSchema)) if (value) this.#states[value.position] = states.retried;
     await writeText(path, '');
   }
 
   #readErrors(): Promise<WholeLines> {
     return this.#readWhole(errorsFile, errorLineSchema, ({ position }) => {
-      if (position >= this.#list.length || !this.#failed.add(position)) return false;
+      if (position >= this.#list.length || this.#is(position, 'failed')) return false;
+      this.#mark(position, 'failed');
       this.#count(Math.floor(position / partLength), 1);
       return true;
     });
@@ -266,7 +277,7 @@ export class JobRecords {
   #trust(part: number, { bytes, results }: Seal): void {
     const first = part * partLength;
     for (let position = first; position < first + this.#list.lengthOf(part); position++) {
-      if (!this.#failed.has(position)) this.#done.add(position);
+      if (!this.#is(position, 'failed')) this.#mark(position, 'done');
     }
     this.#missing[part] = 0;
     this.#kept.set(part, { bytes, lines: results });
@@ -276,9 +287,10 @@ export class JobRecords {
     const first = part * partLength;
     const listed = await this.#list.read(part);
     const whole = await this.#readWhole(resultsFile(part), resultLineSchema, ({ position, image }) => {
-      if (listed[position - first]?.image !== image || !this.#done.add(position)) return false;
+      if (listed[position - first]?.image !== image || this.#is(position, 'done')) return false;
       // With an error besides, which was tried again before a power cut kept both, the result counts.
-      if (!this.#failed.delete(position)) this.#count(part, 1);
+      if (!this.#is(position, 'failed')) this.#count(part, 1);
+      this.#mark(position, 'done');
       return true;
     });
     this.#kept.set(part, whole);
