@@ -45,76 +45,54 @@ async function detectPicture(entry: Chunk['entries'][number], root: QueueRoot, e
   return { image: entry.path, error: { code, message: root.outward(message).slice(0, longestSentence) } };
 }
 
-/** A chunk's way through a worker. */
-class ChunkWork {
-  readonly #engines: Engines;
-  readonly #presence: Presence;
-  readonly #root: QueueRoot;
-  readonly #queue: OpenQueue;
-  readonly #say: (text: string) => void;
-  readonly #failed: (error: unknown) => void;
-  readonly #metrics: Metrics | undefined;
-
-  /** @param failed is told of what keeps the worker from going on. */
-  constructor(
-    engines: Engines,
-    presence: Presence,
-    root: QueueRoot,
-    queue: OpenQueue,
-    say: (text: string) => void,
-    failed: (error: unknown) => void,
-    metrics: Metrics | undefined,
-  ) {
-    this.#engines = engines;
-    this.#presence = presence;
-    this.#root = root;
-    this.#queue = queue;
-    this.#say = say;
-    this.#failed = failed;
-    this.#metrics = metrics;
-  }
-
-  readonly run = async ({ id = '', data, opts }: Job): Promise<Envelope> => {
-    Object.assign(opts, ownJobOptions);
+/**
+ * A chunk's way through a worker.
+ * @param failed is told of what keeps the worker from going on.
+ */
+function chunkWork(
+  engines: Engines,
+  presence: Presence,
+  root: QueueRoot,
+  { seal, packages }: OpenQueue,
+  say: (text: string) => void,
+  failed: (error: unknown) => void,
+  metrics: Metrics | undefined,
+): (job: Job) => Promise<Envelope> {
+  const open = (id: string, data: unknown): Chunk => {
     try {
-      const chunk = this.#open(id, data);
-      const reply = await this.#engines.use(chunk, (engine) => this.#detect(chunk, engine));
-      this.#presence.count(reply);
-      return this.#queue.seal.close('reply', id, reply);
-    } catch (error) {
-      throw this.#unworkable(id, error as ChunkFailure);
-    }
-  };
-
-  /** @throws {ChunkFailure} */
-  #open(id: string, data: unknown): Chunk {
-    try {
-      return parseMessage(chunkSchema, this.#queue.seal.open('chunk', id, data, longestChunk), 'a chunk');
+      return parseMessage(chunkSchema, seal.open('chunk', id, data, longestChunk), 'a chunk');
     } catch (error) {
       throw new ChunkFailure('refused', sentenceOf(error), error);
     }
-  }
-
-  async #detect(chunk: Chunk, engine: SupervisedDetector): Promise<Reply> {
-    this.#presence.state.device = engine.info.device;
-    this.#presence.engine = engine;
-    const outcomes = await Promise.all(
-      chunk.entries.map((entry) => {
-        const outcome = detectPicture(entry, this.#root, engine);
-        return this.#metrics?.measured({ ...entry, path: join(this.#root.folder, entry.path) }, outcome) ?? outcome;
-      }),
-    );
-    return { outcomes, classes: [...engine.info.classes] };
-  }
-
+  };
+  const detect = async (chunk: Chunk, engine: SupervisedDetector): Promise<Reply> => {
+    presence.state.device = engine.info.device;
+    presence.engine = engine;
+    const outcomes = chunk.entries.map((entry) => {
+      const outcome = detectPicture(entry, root, engine);
+      return metrics?.measured({ ...entry, path: join(root.folder, entry.path) }, outcome) ?? outcome;
+    });
+    return { outcomes: await Promise.all(outcomes), classes: [...engine.info.classes] };
+  };
   /** A bad chunk fails its own job; nothing but this machine's own failure ends the worker. */
-  #unworkable(id: string, { fate, message, cause = message }: ChunkFailure): Error {
-    if (fate === 'machine') this.#failed(cause);
-    else this.#say(`chunk ${JSON.stringify(id.slice(0, 80))} is ${fate}: ${sentenceOf(cause)}`);
-    if (fate === 'refused') this.#presence.state.refused++;
+  const unworkable = (id: string, { fate, message, cause = message }: ChunkFailure): Error => {
+    if (fate === 'machine') failed(cause);
+    else say(`chunk ${JSON.stringify(id.slice(0, 80))} is ${fate}: ${sentenceOf(cause)}`);
+    if (fate === 'refused') presence.state.refused++;
     const sentence = message.slice(0, longestSentence);
-    return fate === 'refused' ? new this.#queue.packages.UnrecoverableError(sentence) : new Error(sentence);
-  }
+    return fate === 'refused' ? new packages.UnrecoverableError(sentence) : new Error(sentence);
+  };
+  return async ({ id = '', data, opts }) => {
+    Object.assign(opts, ownJobOptions);
+    try {
+      const chunk = open(id, data);
+      const reply = await engines.use(chunk, (engine) => detect(chunk, engine));
+      presence.count(reply);
+      return seal.close('reply', id, reply);
+    } catch (error) {
+      throw unworkable(id, error as ChunkFailure);
+    }
+  };
 }
 
 async function metricsOf(
@@ -169,8 +147,8 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     await queue.close();
     throw error;
   });
-  const work = new ChunkWork(engines, presence, root, open, say, (error) => failure.abort(error), metrics);
-  const worker = patientWorker(open, unlessGivenUp(signal, work.run), {
+  const work = chunkWork(engines, presence, root, open, say, (error) => failure.abort(error), metrics);
+  const worker = patientWorker(open, unlessGivenUp(signal, work), {
     concurrency: chunksAtOnce,
     lockDuration: lockMs,
     stalledInterval: lockMs / 2,
