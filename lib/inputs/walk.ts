@@ -98,26 +98,6 @@ export async function* sortNames(names: AsyncIterable<Name>, length = runLength)
   }
 }
 
-/** Which folders a walk of all levels has been in, by where they really are. */
-class Walked {
-  readonly #root: string;
-  readonly #folders = new Set<string>();
-
-  constructor(root: string) {
-    this.#root = root;
-  }
-
-  /** Whether a folder is to be walked under this name: its own, if that is in the tree, else the first link to it. */
-  takes(real: string, path: string): boolean {
-    if (this.#folders.has(real)) return false;
-    const own = relative(this.#root, real);
-    const isHidden = own.split('/').some((part) => part.startsWith('.'));
-    if (own !== path && isBelow(this.#root, real) && !isHidden) return false;
-    this.#folders.add(real);
-    return true;
-  }
-}
-
 async function* walkBelow(
   folder: string,
   below: string,
@@ -141,6 +121,16 @@ async function* walkBelow(
  * @param depth how many levels down, 1 for the folder's own files; through links that may be the same folder under several names.
  */
 export async function* walk(folder: string, depth = Infinity): AsyncGenerator<string, void> {
-  const walked = new Walked(await realPath(folder).catch(() => folder));
-  yield* walkBelow(folder, '', depth, (real, path) => depth < Infinity || walked.takes(real, path), []);
+  const root = await realPath(folder).catch(() => folder);
+  const walked = new Set<string>();
+  /** Whether a folder is to be walked under this name: its own, if that is in the tree, else the first link to it. */
+  const enter = (real: string, path: string): boolean => {
+    if (depth < Infinity) return true;
+    const own = relative(root, real);
+    const isHidden = own.split('/').some((part) => part.startsWith('.'));
+    if (walked.has(real) || (own !== path && isBelow(root, real) && !isHidden)) return false;
+    walked.add(real);
+    return true;
+  };
+  yield* walkBelow(folder, '', depth, enter, []);
 }
