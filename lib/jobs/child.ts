@@ -1,4 +1,6 @@
 // The process that runs the addon for a batch: what kills it, kills no job. It ends with its supervisor.
+import { on } from 'node:events';
+
 import type { Detector } from '../detector/detector.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { AllBlocked, isBlocked } from '../images/deadline.js';
@@ -33,33 +35,13 @@ export type FromChild =
   | { readonly type: 'blocked' }
   | { readonly type: 'outcome'; readonly id: number; readonly outcome: PictureOutcome };
 
+/** Those that come before they are pulled wait. */
+type Messages = AsyncIterableIterator<[ToChild]>;
+
 const graceMs = 3_000;
 
 function send(message: FromChild, sent?: () => void): void {
   process.send?.(message, undefined, undefined, sent);
-}
-
-/** What came in and was not yet pulled, as the detector's source. */
-class Inbox {
-  readonly #waiting: { id: number; entry: Entry }[] = [];
-  #wake: () => void = () => undefined;
-
-  push(id: number, entry: Entry): void {
-    this.#waiting.push({ id, entry });
-    this.#wake();
-  }
-
-  async *pull(taken: (id: number, entry: Entry) => void): AsyncGenerator<ImageSource, never> {
-    for (;;) {
-      const next = this.#waiting.shift();
-      if (next) {
-        taken(next.id, next.entry);
-        yield sourceOf(next.entry);
-      } else {
-        await new Promise<void>((resolve) => (this.#wake = resolve));
-      }
-    }
-  }
 }
 
 let telling = false;
@@ -74,13 +56,20 @@ function tellWhenBlocked(): void {
   }, graceMs);
 }
 
-async function serve(detector: Detector, inbox: Inbox): Promise<void> {
+async function serve(detector: Detector, messages: Messages): Promise<void> {
   const order: { id: number; entry: Entry }[] = [];
+  const pulled = async function* (): AsyncGenerator<ImageSource, void> {
+    for await (const [message] of messages) {
+      if (message.type !== 'detect') continue;
+      order.push(message);
+      yield sourceOf(message.entry);
+    }
+  };
   const { device, precision, classes } = detector;
   const libtorch = loadNative().buildInfo().libtorchVersion;
   send({ type: 'ready', device, precision, classes, libtorch, window: 2 * detector.concurrency });
   let told = 0;
-  for await (const result of detector.detectAll(inbox.pull((id, entry) => order.push({ id, entry })))) {
+  for await (const result of detector.detectAll(pulled())) {
     const { id, entry } = order.shift() as { id: number; entry: Entry };
     // A CUDA device that failed stays failed for its process: another one starts anew.
     if ('error' in result && result.error.code === 'ERR_DEVICE') throw result.error;
@@ -104,9 +93,11 @@ function end(): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
-async function run(weights: PinnedWeights, options: LoadOptions, inbox: Inbox): Promise<void> {
+async function run(messages: Messages): Promise<void> {
   try {
-    await serve(await loadPinned(weights, options), inbox);
+    for await (const [message] of messages) {
+      if (message.type === 'load') await serve(await loadPinned(message.weights, message.options), messages);
+    }
   } catch (error) {
     const code = error instanceof CornerNetError ? error.code : 'ERR_INTERNAL';
     send({ type: 'failed', code, message: sentenceOf(error) }, end);
@@ -118,11 +109,7 @@ function main(): void {
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined);
   process.on('disconnect', end);
   process.on('exit', end);
-  const inbox = new Inbox();
-  process.on('message', (message: ToChild) => {
-    if (message.type === 'detect') inbox.push(message.id, message.entry);
-    else void run(message.weights, message.options, inbox);
-  });
+  void run(on(process, 'message') as Messages);
 }
 
 main();
