@@ -6,6 +6,7 @@ import type { Queue, RedisClient } from 'bullmq';
 import type { Redis } from 'ioredis';
 
 import type { SupervisedDetector } from '../supervisor.js';
+import { RecentRate } from '../../recent-rate.js';
 import { parseLine } from '../lines.js';
 import type { WorkerState } from '../types.js';
 import { workerSchema, type Reply } from './protocol.js';
@@ -49,7 +50,7 @@ export class Presence {
   readonly #queue: Queue;
   /** Containers may share a host name and have the same process numbers. */
   readonly #field: string = randomUUID();
-  #before = { pictures: 0, time: performance.now() };
+  readonly #recent = new RecentRate();
   #ended = false;
   readonly #timer: NodeJS.Timeout;
 
@@ -64,11 +65,9 @@ export class Presence {
   }
 
   async tell(): Promise<void> {
-    const now = performance.now();
-    const rate = (this.state.pictures - this.#before.pictures) / Math.max(1e-3, (now - this.#before.time) / 1000);
-    this.#before = { pictures: this.state.pictures, time: now };
+    this.#recent.add(this.state.pictures);
     const client = await this.#queue.client;
-    Object.assign(this.state, { rate: (this.state.rate + rate) / 2, time: await serverTime(client) });
+    Object.assign(this.state, { rate: this.#recent.perSecond(this.state.pictures), time: await serverTime(client) });
     if (this.#ended) return; // or its line would come back after leave()
     await client.hset(this.#queue.toKey('presence'), { [this.#field]: JSON.stringify(this.state) });
   }
