@@ -9,10 +9,9 @@ import { CornerNetError, sentenceOf } from '../errors.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { writeText } from '../output-file.js';
 import { readText } from '../regular-file.js';
+import { batchTable } from './options.js';
 import { validated } from '../validation.js';
 import { findWeights } from '../weights/weights.js';
-
-const shardSchema = z.strictObject({ index: z.int().min(1), count: z.int().min(1) });
 
 const jobSchema = z.object({
   version: z.literal(2),
@@ -31,7 +30,7 @@ const jobSchema = z.object({
   folder: z.string().optional(),
   inputs: z.array(z.string()).readonly(),
   limit: z.int().min(1).optional(),
-  shard: shardSchema.optional(),
+  shard: batchTable.shard.schema.optional(),
   /** Whether the list has each picture's sha256. */
   hashInputs: z.boolean().optional(),
   /** Pictures. */

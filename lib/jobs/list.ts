@@ -1,5 +1,5 @@
 // The list of a job's pictures, frozen at its first start: parts of as many pictures, a file each.
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
@@ -38,12 +38,6 @@ interface FreezeOptions {
   /** Takes each picture's sha256, too. */
   readonly hash?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-async function writeSynced(file: string, text: string): Promise<void> {
-  await using out = await open(file, 'wx');
-  await out.writeFile(text);
-  await out.sync();
 }
 
 async function* choose(entries: AsyncIterable<Entry>, { limit = Infinity, shard }: FreezeOptions): AsyncGenerator<Entry, void> {
@@ -95,7 +89,8 @@ export async function freezeList(folder: string, entries: AsyncIterable<Entry>, 
   let [part, taken] = [0, 0];
   for await (const some of grouped(choose(entries, options), partLength)) {
     taken += some.length;
-    await disk(writeSynced(join(aside, partName(part++)), await linesOf(some, options)));
+    const lines = await linesOf(some, options);
+    await disk(writeFile(join(aside, partName(part++)), lines, { flag: 'wx', flush: true }));
   }
   await disk(syncFolder(aside));
   await disk(rename(aside, final));

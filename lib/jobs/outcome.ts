@@ -22,8 +22,6 @@ export const resultSchema = z.object({
 
 const failureSchema = z.object({ image: z.string(), error: z.object({ code: z.string().startsWith('ERR_'), message: z.string() }) });
 
-export const outcomeSchema = z.union([resultSchema, failureSchema]);
-
 /** The picture's position in the job's list. */
 const position = z.int().min(0);
 
@@ -35,7 +33,7 @@ export const errorLineSchema = z.object({ position, ...failureSchema.shape });
 
 export type ResultRecord = z.infer<typeof resultSchema>;
 export type ErrorLine = z.infer<typeof errorLineSchema>;
-export type PictureOutcome = z.infer<typeof outcomeSchema>;
+export type PictureOutcome = ResultRecord | z.infer<typeof failureSchema>;
 
 export function failedOutcome({ path }: Entry, error: unknown): PictureOutcome {
   const code = error instanceof CornerNetError ? error.code : 'ERR_INTERNAL';

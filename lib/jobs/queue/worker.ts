@@ -1,4 +1,5 @@
 // A worker: takes chunks from the queue as fast as its devices allow, wherever the batch runs that put them there.
+import { once } from 'node:events';
 import { join } from 'node:path';
 
 import type { Job, Queue } from 'bullmq';
@@ -119,12 +120,9 @@ function unlessGivenUp(signal: AbortSignal | undefined, work: (job: Job) => Prom
 }
 
 /** Resolves when one of the signals is aborted, or was. */
-function anyAborted(...signals: (AbortSignal | undefined)[]): Promise<void> {
+async function anyAborted(...signals: (AbortSignal | undefined)[]): Promise<void> {
   const any = AbortSignal.any(signals.filter((signal) => signal !== undefined));
-  return new Promise((resolve) => {
-    if (any.aborted) resolve();
-    else any.addEventListener('abort', () => resolve(), { once: true });
-  });
+  if (!any.aborted) await once(any, 'abort');
 }
 
 /**
