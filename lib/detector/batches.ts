@@ -7,15 +7,14 @@ import type { Tile } from './tiles.js';
 
 /** What a call asks of the network for each of its tiles. */
 export class BatchRequest {
-  readonly options: NativeDetectOptions;
-  /** Tiles that a forward may have with one of this call among them. */
-  readonly most: number;
   /** The options as text: calls of the same share forwards. */
   readonly key: string;
 
-  constructor(options: NativeDetectOptions, most: number) {
-    this.options = options;
-    this.most = most;
+  constructor(
+    readonly options: NativeDetectOptions,
+    /** Tiles that a forward may have with one of this call among them. */
+    readonly most: number,
+  ) {
     this.key = JSON.stringify(options);
   }
 }
@@ -50,18 +49,16 @@ interface Running<Found> {
 }
 
 export class Batches<Found> {
-  readonly #forward: Forward<Found>;
-  readonly #devices: number;
   /** By what may share a forward, in the order of their coming. */
   readonly #queues = new Map<string, Member<Found>[]>();
   readonly #running = new Set<Running<Found>>();
   #arrived = 0;
   #waitsForTurn = false;
 
-  constructor(forward: Forward<Found>, devices: number) {
-    this.#forward = forward;
-    this.#devices = devices;
-  }
+  constructor(
+    private readonly forward: Forward<Found>,
+    private readonly devices: number,
+  ) {}
 
   /** @param company of the call that the tile belongs to, asked whenever a device is free. */
   add(waiting: PendingTile<Found>, request: BatchRequest, company: () => Company): void {
@@ -118,7 +115,7 @@ export class Batches<Found> {
     if (!first) return undefined;
     const [key, queue] = first;
     const mayStart = isFull(queue) || isTurn || queue.some(({ company }) => company() === 'none');
-    if (!mayStart || this.#running.size >= (isFull(queue) ? 2 : 1) * this.#devices) return undefined;
+    if (!mayStart || this.#running.size >= (isFull(queue) ? 2 : 1) * this.devices) return undefined;
     const members = queue.splice(0, batchLength(queue));
     if (queue.length === 0) this.#queues.delete(key);
     return members;
@@ -129,7 +126,7 @@ export class Batches<Found> {
     const options = wanted[0]?.request.options;
     if (!options) return;
     try {
-      const found = await this.#forward(
+      const found = await this.forward(
         wanted.map(({ waiting }) => waiting),
         options,
         signal,

@@ -43,9 +43,6 @@ interface Job<Found, Result> {
 }
 
 export class Pipeline<Found, Result> {
-  readonly #stages: PipelineStages<Found, Result>;
-  readonly #batches: Batches<Found>;
-  readonly #limits: PipelineLimits;
   readonly #iterator: AsyncIterator<ImageSource> | Iterator<ImageSource>;
   readonly #slots: Slot<Result>[] = [];
   /** Of decoded pictures. */
@@ -62,19 +59,16 @@ export class Pipeline<Found, Result> {
 
   constructor(
     sources: AsyncIterator<ImageSource> | Iterator<ImageSource>,
-    stages: PipelineStages<Found, Result>,
-    batches: Batches<Found>,
-    limits: PipelineLimits,
+    private readonly stages: PipelineStages<Found, Result>,
+    private readonly batches: Batches<Found>,
+    private readonly limits: PipelineLimits,
   ) {
-    this.#stages = stages;
-    this.#batches = batches;
-    this.#limits = limits;
     this.#iterator = sources;
   }
 
   /** Results in the sources' order; then throws what the source threw. Throws at once what stop() was given. */
   async *results(): AsyncGenerator<Result, void, void> {
-    const stopListening = ahead.onTight(() => this.#batches.dispatch());
+    const stopListening = ahead.onTight(() => this.batches.dispatch());
     try {
       for (;;) {
         this.#pull();
@@ -93,7 +87,7 @@ export class Pipeline<Found, Result> {
       }
     } finally {
       this.#stopped = true;
-      if (this.#slots.length > 0 && !this.#failure) this.#batches.sweep(); // nothing waits after all is done, and stop() has swept
+      if (this.#slots.length > 0 && !this.#failure) this.batches.sweep(); // nothing waits after all is done, and stop() has swept
       stopListening();
       for (const hold of this.#holds) hold.release();
       await this.#endSource();
@@ -104,7 +98,7 @@ export class Pipeline<Found, Result> {
   stop(reason: unknown): void {
     this.#stopped = true;
     this.#failure ??= { reason };
-    this.#batches.sweep();
+    this.batches.sweep();
     this.#wake();
   }
 
@@ -118,11 +112,11 @@ export class Pipeline<Found, Result> {
   }
 
   #pull(): void {
-    if (this.#pulling || this.#exhausted || this.#stopped || this.#slots.length >= this.#limits.concurrency) return;
+    if (this.#pulling || this.#exhausted || this.#stopped || this.#slots.length >= this.limits.concurrency) return;
     this.#pulling = true;
     void (async () => {
       try {
-        while (!this.#stopped && this.#slots.length < this.#limits.concurrency) {
+        while (!this.#stopped && this.#slots.length < this.limits.concurrency) {
           const next = await this.#iterator.next();
           if (next.done) {
             this.#exhausted = true;
@@ -136,7 +130,7 @@ export class Pipeline<Found, Result> {
         this.#sourceFailure = { error };
       } finally {
         this.#pulling = false;
-        if (this.#exhausted) this.#batches.dispatch();
+        if (this.#exhausted) this.batches.dispatch();
         this.#wake();
       }
     })();
@@ -149,7 +143,7 @@ export class Pipeline<Found, Result> {
     const hold = ahead.open();
     const decoded = async (): Promise<void> => {
       try {
-        const picture = await this.#stages.decode(source, hold);
+        const picture = await this.stages.decode(source, hold);
         this.#decoding.delete(slot); // in one step with what follows: else others would see that nothing comes, and nothing there
         this.#queue(slot, picture, hold);
       } catch (error) {
@@ -157,7 +151,7 @@ export class Pipeline<Found, Result> {
         hold.release();
         this.#fail(slot, asCornerNetError(error));
       }
-      this.#batches.dispatch(); // an idle device waits for no other call that may come
+      this.batches.dispatch(); // an idle device waits for no other call that may come
     };
     void decoded();
   }
@@ -168,7 +162,7 @@ export class Pipeline<Found, Result> {
       return;
     }
     this.#holds.add(hold);
-    const tiling = tilingOf(picture, this.#limits.tiles);
+    const tiling = tilingOf(picture, this.limits.tiles);
     const job: Job<Found, Result> = { slot, picture, hold, tiling, found: [], missing: tiling.tiles.length, failed: false };
     tiling.tiles.forEach((tile, place) => {
       const waiting = {
@@ -177,7 +171,7 @@ export class Pipeline<Found, Result> {
         take: (found: Found) => this.#take(job, place, found),
         fail: (failure: CornerNetError) => this.#fault(job, failure),
       };
-      this.#batches.add(waiting, this.#limits.request, this.#company);
+      this.batches.add(waiting, this.limits.request, this.#company);
     });
   }
 
@@ -191,7 +185,7 @@ export class Pipeline<Found, Result> {
     job.found[place] = found;
     if (--job.missing > 0) return;
     this.#release(job.hold);
-    this.#stages.finish(job.picture, job.tiling, job.found).then(
+    this.stages.finish(job.picture, job.tiling, job.found).then(
       (result) => this.#settle(job.slot, result),
       (error: unknown) => this.#fault(job, asCornerNetError(error)),
     );
@@ -216,7 +210,7 @@ export class Pipeline<Found, Result> {
   }
 
   #fail(slot: Slot<Result>, failure: CornerNetError): void {
-    this.#settle(slot, this.#stages.failed(slot.name, failure, slot.index));
+    this.#settle(slot, this.stages.failed(slot.name, failure, slot.index));
   }
 
   #settle(slot: Slot<Result>, result: Result): void {

@@ -77,16 +77,13 @@ export async function changeOf(entry: Entry, seen: Seen | undefined, thorough: b
 
 /** Looks at pictures, some at once, and counts those that have changed. */
 export class ChangeCounter {
-  readonly #thorough: boolean;
   #looking: Promise<string | undefined>[] = [];
   #changed = 0;
 
-  constructor(thorough: boolean) {
-    this.#thorough = thorough;
-  }
+  constructor(private readonly thorough: boolean) {}
 
   async look(entry: Entry, seen: Seen | undefined): Promise<void> {
-    this.#looking.push(changeOf(entry, seen, this.#thorough));
+    this.#looking.push(changeOf(entry, seen, this.thorough));
     if (this.#looking.length === looksAtOnce) await this.changed();
   }
 

@@ -169,17 +169,14 @@ export async function readWhole<T>(path: string, schema: z.ZodType<T>, take: (va
 
 /** Appends lines in the order of the calls. */
 export class GrowingFile {
-  readonly path: string;
-  readonly #file: FileHandle;
-  #bytes: number;
   #last: Promise<unknown> = Promise.resolve();
   #failure: CornerNetError | undefined;
 
-  private constructor(path: string, file: FileHandle, bytes: number) {
-    this.path = path;
-    this.#file = file;
-    this.#bytes = bytes;
-  }
+  private constructor(
+    readonly path: string,
+    private readonly file: FileHandle,
+    private written: number,
+  ) {}
 
   /** @param keep bytes from its beginning that stay; what is behind them is cut off. */
   static async open(path: string, keep: number): Promise<GrowingFile> {
@@ -201,26 +198,26 @@ export class GrowingFile {
 
   /** Bytes that are written. */
   get bytes(): number {
-    return this.#bytes;
+    return this.written;
   }
 
   /** After one that failed nothing is written any more: its line may stand there by half. */
   append(value: object): Promise<void> {
     return this.#next(async () => {
       const line = Buffer.from(lineOf(value));
-      await this.#file.appendFile(line);
-      this.#bytes += line.length;
+      await this.file.appendFile(line);
+      this.written += line.length;
     });
   }
 
   /** Has everything on the disk. */
   sync(): Promise<void> {
-    return this.#next(() => this.#file.datasync());
+    return this.#next(() => this.file.datasync());
   }
 
   async close(): Promise<void> {
     await this.#last;
-    await this.#file.close();
+    await this.file.close();
   }
 
   #next(work: () => Promise<void>): Promise<void> {

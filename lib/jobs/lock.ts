@@ -135,19 +135,18 @@ async function takeNext(folder: string, claim: Claim, options: LockOptions): Pro
 }
 
 export class FolderLock {
-  readonly #folder: string;
   readonly #file: string;
-  readonly #times: LockTimes;
-  readonly #claim: Claim;
   readonly #timer: NodeJS.Timeout;
   #counted = performance.now();
   #counting: Promise<void> = Promise.resolve();
 
-  private constructor(folder: string, generation: number, claim: Claim, times: LockTimes) {
-    this.#folder = folder;
+  private constructor(
+    private readonly folder: string,
+    generation: number,
+    private readonly claim: Claim,
+    private readonly times: LockTimes,
+  ) {
     this.#file = lockFile(folder, generation);
-    this.#claim = claim;
-    this.#times = times;
     this.#timer = setInterval(() => void this.#count().catch(() => undefined), times.beat); // who writes next learns what is wrong
     this.#timer.unref();
   }
@@ -178,7 +177,7 @@ export class FolderLock {
    * no life can be shown.
    */
   async held(anew = false): Promise<void> {
-    if (anew || performance.now() - this.#counted > this.#times.dead / 2) await this.#count();
+    if (anew || performance.now() - this.#counted > this.times.dead / 2) await this.#count();
   }
 
   async release(): Promise<void> {
@@ -195,8 +194,8 @@ export class FolderLock {
       try {
         // Opened anew each time: on a network's file system that alone asks the server.
         await using file = await open(this.#file, 'r+');
-        if (claimOf(await file.readFile('utf8'))?.token !== this.#claim.token) throw this.#lost();
-        await writeAtStart(file, JSON.stringify({ ...this.#claim, count: ++this.#claim.count }));
+        if (claimOf(await file.readFile('utf8'))?.token !== this.claim.token) throw this.#lost();
+        await writeAtStart(file, JSON.stringify({ ...this.claim, count: ++this.claim.count }));
       } catch (error) {
         if (error instanceof CornerNetError) throw error;
         throw isGone(error) ? this.#lost() : unwritable(this.#file, error);
@@ -208,6 +207,6 @@ export class FolderLock {
   }
 
   #lost(): CornerNetError {
-    return new CornerNetError('ERR_LOCKED', `another process has taken the job in ${this.#folder}: this one had shown no life`);
+    return new CornerNetError('ERR_LOCKED', `another process has taken the job in ${this.folder}: this one had shown no life`);
   }
 }

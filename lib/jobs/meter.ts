@@ -29,28 +29,18 @@ export async function readTimeline(folder: string): Promise<Sample[]> {
 }
 
 export class Meter {
-  readonly #timeline: GrowingFile;
-  readonly #total: number;
-  readonly #report: ((progress: BatchProgress) => void) | undefined;
   readonly #timer: NodeJS.Timeout;
-  #done: number;
-  #failed: number;
   readonly #recent = new RecentRate();
   #sampled: number;
   #trouble: Error | undefined;
 
   private constructor(
-    timeline: GrowingFile,
-    total: number,
-    done: number,
-    failed: number,
-    report: ((progress: BatchProgress) => void) | undefined,
+    private readonly timeline: GrowingFile,
+    private readonly total: number,
+    private done: number,
+    private failed: number,
+    private readonly report: ((progress: BatchProgress) => void) | undefined,
   ) {
-    this.#timeline = timeline;
-    this.#total = total;
-    this.#done = done;
-    this.#failed = failed;
-    this.#report = report;
     this.#sampled = performance.now();
     this.#recent.add(done + failed);
     this.#timer = setInterval(() => this.#tick(), reportMs);
@@ -71,44 +61,44 @@ export class Meter {
   }
 
   update(done: number, failed: number): void {
-    this.#done = done;
-    this.#failed = failed;
+    this.done = done;
+    this.failed = failed;
   }
 
   async close(done: number, failed: number): Promise<void> {
     clearInterval(this.#timer);
     this.update(done, failed);
-    this.#report?.(this.#progress());
+    this.report?.(this.#progress());
     try {
-      await this.#timeline.append(this.#sample());
+      await this.timeline.append(this.#sample());
       if (this.#trouble) throw this.#trouble;
     } finally {
-      await this.#timeline.close();
+      await this.timeline.close();
     }
   }
 
   #sample(): Sample {
-    return { time: Date.now(), done: this.#done, failed: this.#failed };
+    return { time: Date.now(), done: this.done, failed: this.failed };
   }
 
   #tick(): void {
     const now = performance.now();
-    this.#recent.add(this.#done + this.#failed);
-    this.#report?.(this.#progress());
+    this.#recent.add(this.done + this.failed);
+    this.report?.(this.#progress());
     if (now - this.#sampled < sampleMs) return;
     this.#sampled = now;
-    this.#timeline.append(this.#sample()).catch((error: unknown) => (this.#trouble ??= error as Error));
+    this.timeline.append(this.#sample()).catch((error: unknown) => (this.#trouble ??= error as Error));
   }
 
   #progress(): BatchProgress {
-    const ended = this.#done + this.#failed;
+    const ended = this.done + this.failed;
     const rate = this.#recent.perSecond(ended);
     return {
-      total: this.#total,
-      done: this.#done,
-      failed: this.#failed,
+      total: this.total,
+      done: this.done,
+      failed: this.failed,
       rate,
-      secondsLeft: rate > 0 ? (this.#total - ended) / rate : null,
+      secondsLeft: rate > 0 ? (this.total - ended) / rate : null,
     };
   }
 }

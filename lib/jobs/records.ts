@@ -67,9 +67,6 @@ interface RecordsOptions {
 export class JobRecords {
   /** What was set aside. */
   readonly damaged: Damage[] = [];
-  readonly #folder: string;
-  readonly #list: FrozenList;
-  readonly #options: RecordsOptions;
   readonly #states: Uint8Array;
   #done = 0;
   #failed = 0;
@@ -82,10 +79,11 @@ export class JobRecords {
   #seals: GrowingFile | undefined;
   #unsynced = 0;
 
-  private constructor(folder: string, list: FrozenList, options: RecordsOptions) {
-    this.#folder = folder;
-    this.#list = list;
-    this.#options = options;
+  private constructor(
+    private readonly folder: string,
+    private readonly list: FrozenList,
+    private readonly options: RecordsOptions,
+  ) {
     this.#states = new Uint8Array(list.length);
     this.#missing = Uint32Array.from({ length: list.parts }, (_, part) => list.lengthOf(part));
   }
@@ -126,9 +124,9 @@ export class JobRecords {
 
   /** Pictures without a record, in the list's order. A failure that was forgotten is tried as the picture is now, without `seen`. */
   async *pending(): AsyncGenerator<Position, void> {
-    for (let part = 0; part < this.#list.parts; part++) {
+    for (let part = 0; part < this.list.parts; part++) {
       if (this.#missing[part] === 0) continue;
-      for (const one of await this.#list.read(part)) {
+      for (const one of await this.list.read(part)) {
         if (!this.#has(one.position)) yield this.#is(one.position, 'retried') ? { ...one, seen: undefined } : one;
       }
     }
@@ -136,7 +134,7 @@ export class JobRecords {
 
   /** Keeps what came of a picture; a second outcome of one picture is dropped. */
   async write({ position, image, entry }: Position, outcome: PictureOutcome): Promise<void> {
-    await this.#options.held?.();
+    await this.options.held?.();
     if (this.#has(position)) return;
     const part = Math.floor(position / partLength);
     // JSON has no such numbers: what isn't finite would come back as another record.
@@ -177,18 +175,18 @@ export class JobRecords {
   async *outcomes(): AsyncGenerator<Position & { readonly outcome: PictureOutcome }, void> {
     const errors = this.#errorsInOrder();
     try {
-      for (let part = 0; part < this.#list.parts; part++) {
-        const path = join(this.#folder, resultsFile(part));
+      for (let part = 0; part < this.list.parts; part++) {
+        const path = join(this.folder, resultsFile(part));
         const results = new Map<number, ResultRecord>();
         for await (const { value } of readValues(path, resultLineSchema)) {
           if (!value) throw new DamagedRecords(path);
           const { position, ...record } = value;
           results.set(position, record);
         }
-        for (const one of await this.#list.read(part)) {
+        for (const one of await this.list.read(part)) {
           const failed = this.#is(one.position, 'failed');
           const outcome = failed ? await errors.take(one.position) : results.get(one.position);
-          if (!outcome) throw new DamagedRecords(failed ? join(this.#folder, errorsFile) : path);
+          if (!outcome) throw new DamagedRecords(failed ? join(this.folder, errorsFile) : path);
           yield { ...one, outcome };
         }
       }
@@ -198,7 +196,7 @@ export class JobRecords {
   }
 
   #errorsInOrder(): { take(position: number): Promise<PictureOutcome | undefined>; end(): Promise<void> } {
-    const lines = readValues(join(this.#folder, errorsFile), errorLineSchema);
+    const lines = readValues(join(this.folder, errorsFile), errorLineSchema);
     const ahead = new Map<number, PictureOutcome>();
     return {
       take: async (position) => {
@@ -238,24 +236,24 @@ export class JobRecords {
   }
 
   async #readWhole<T>(file: string, schema: z.ZodType<T>, take: (value: T) => boolean): Promise<WholeLines> {
-    const whole = await readWhole(join(this.#folder, file), schema, take, this.#options.readOnly !== true);
+    const whole = await readWhole(join(this.folder, file), schema, take, this.options.readOnly !== true);
     if (whole.damaged > 0) this.damaged.push({ file, lines: whole.damaged });
     return whole;
   }
 
   async #grow(file: string, { bytes }: WholeLines): Promise<GrowingFile | undefined> {
-    return this.#options.readOnly === true ? undefined : GrowingFile.open(join(this.#folder, file), bytes);
+    return this.options.readOnly === true ? undefined : GrowingFile.open(join(this.folder, file), bytes);
   }
 
   async #forgetErrors(): Promise<void> {
-    const path = join(this.#folder, errorsFile);
+    const path = join(this.folder, errorsFile);
     for await (const { value } of readValues(path, errorLineSchema)) if (value) this.#states[value.position] = states.retried;
     await writeText(path, '');
   }
 
   #readErrors(): Promise<WholeLines> {
     return this.#readWhole(errorsFile, errorLineSchema, ({ position }) => {
-      if (position >= this.#list.length || this.#is(position, 'failed')) return false;
+      if (position >= this.list.length || this.#is(position, 'failed')) return false;
       this.#mark(position, 'failed');
       this.#count(Math.floor(position / partLength), 1);
       return true;
@@ -263,20 +261,20 @@ export class JobRecords {
   }
 
   async #readParts(seals: ReadonlyMap<number, Seal>): Promise<void> {
-    for (let part = 0; part < this.#list.parts; part++) {
-      this.#options.signal?.throwIfAborted();
-      const bytes = await sizeOf(join(this.#folder, resultsFile(part)));
+    for (let part = 0; part < this.list.parts; part++) {
+      this.options.signal?.throwIfAborted();
+      const bytes = await sizeOf(join(this.folder, resultsFile(part)));
       if (bytes === 0) continue;
       const seal = seals.get(part);
       const known = seal?.bytes === bytes && seal.results === this.#missing[part];
-      if (known && this.#options.thorough !== true) this.#trust(part, seal);
+      if (known && this.options.thorough !== true) this.#trust(part, seal);
       else await this.#scan(part, known);
     }
   }
 
   #trust(part: number, { bytes, results }: Seal): void {
     const first = part * partLength;
-    for (let position = first; position < first + this.#list.lengthOf(part); position++) {
+    for (let position = first; position < first + this.list.lengthOf(part); position++) {
       if (!this.#is(position, 'failed')) this.#mark(position, 'done');
     }
     this.#missing[part] = 0;
@@ -285,7 +283,7 @@ export class JobRecords {
 
   async #scan(part: number, sealed: boolean): Promise<void> {
     const first = part * partLength;
-    const listed = await this.#list.read(part);
+    const listed = await this.list.read(part);
     const whole = await this.#readWhole(resultsFile(part), resultLineSchema, ({ position, image }) => {
       if (listed[position - first]?.image !== image || this.#is(position, 'done')) return false;
       // With an error besides, which was tried again before a power cut kept both, the result counts.
@@ -301,7 +299,7 @@ export class JobRecords {
     let open = this.#open.get(part);
     if (!open) {
       const { bytes, lines } = this.#kept.get(part) ?? { bytes: 0, lines: 0 };
-      open = GrowingFile.open(join(this.#folder, resultsFile(part)), bytes).then((file) => ({ file, results: lines }));
+      open = GrowingFile.open(join(this.folder, resultsFile(part)), bytes).then((file) => ({ file, results: lines }));
       this.#open.set(part, open);
     }
     return open;
@@ -317,11 +315,11 @@ export class JobRecords {
   }
 
   async #seal(part: number): Promise<void> {
-    if (this.#options.readOnly === true) return;
+    if (this.options.readOnly === true) return;
     const { file, results } = await this.#openPart(part);
     await file.sync();
     await this.#errors?.sync();
-    await this.#options.held?.(true);
+    await this.options.held?.(true);
     await this.#seals?.append({ part, bytes: file.bytes, results } satisfies Seal);
     this.#kept.set(part, { bytes: file.bytes, lines: results });
     this.#open.delete(part);

@@ -23,12 +23,9 @@ import type { BatchSummary, RunBatchOptions } from './types.js';
 
 /** Looks at pictures side by side and hands them to the engine in their order, in which one that is alone records them. */
 class Submissions {
-  readonly #engine: Engine;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(engine: Engine) {
-    this.#engine = engine;
-  }
+  constructor(private readonly engine: Engine) {}
 
   /** What comes of a picture: one that has changed since it was listed isn't computed, so that no job holds results of two states unsaid. */
   async compute({ image, entry, seen }: Position): Promise<PictureOutcome> {
@@ -36,7 +33,7 @@ class Submissions {
     const turn = this.#last.then(() => looked);
     this.#last = turn.catch(() => undefined);
     const change = await turn;
-    if (change === undefined) return this.#engine.submit(entry);
+    if (change === undefined) return this.engine.submit(entry);
     const sentence = `${image} has changed since the job's list was frozen (${change}): --retry-errors takes it as it is now`;
     return failedOutcome(entry, new CornerNetError('ERR_INPUT', sentence));
   }
@@ -86,9 +83,6 @@ async function work(
 
 /** One start of a job whose folder is locked. */
 class JobRun {
-  readonly #job: BatchJob;
-  readonly #options: RunBatchOptions;
-  readonly #lock: FolderLock;
   readonly #say: (text: string) => void;
   #engine: Engine | undefined;
   /** As they are named from here, which they may be otherwise in job.json. */
@@ -96,10 +90,11 @@ class JobRun {
   #metrics: Metrics | undefined;
   #pending: (() => number) | undefined;
 
-  constructor(job: BatchJob, options: RunBatchOptions, lock: FolderLock) {
-    this.#job = job;
-    this.#options = options;
-    this.#lock = lock;
+  constructor(
+    private readonly job: BatchJob,
+    private readonly options: RunBatchOptions,
+    private readonly lock: FolderLock,
+  ) {
     this.#say = options.onMessage ?? (() => undefined);
   }
 
@@ -114,7 +109,7 @@ class JobRun {
   }
 
   async #watch(): Promise<Metrics | undefined> {
-    const { metrics: port, queue } = this.#job;
+    const { metrics: port, queue } = this.job;
     if (port === undefined) return undefined;
     const { Metrics } = await import('./metrics.js'); // with its library
     const chunks = () => this.#engine?.chunks?.();
@@ -126,7 +121,7 @@ class JobRun {
   }
 
   async #run(): Promise<BatchSummary> {
-    const { output, retryErrors } = this.#job;
+    const { output, retryErrors } = this.job;
     const existing = await readJob(output);
     const request = await this.#request(existing);
     if (existing) compareJob(output, existing, request);
@@ -143,12 +138,12 @@ class JobRun {
 
   /** What this start asks for. Without inputs an existing job goes on as it was begun, in all that isn't named anew. */
   async #request(existing: JobFile | undefined): Promise<JobRequest> {
-    const { inputs = [], weights, options = {}, limit, shard, hashInputs } = this.#job;
+    const { inputs = [], weights, options = {}, limit, shard, hashInputs } = this.job;
     const kept = inputs.length === 0 ? existing : undefined;
     const given = weights ?? (kept && weightsOf(kept)) ?? defaultWeights();
     const { path, flip, scoreThreshold } = resolveWeights(given);
     return {
-      weights: { given, sha256: await abortable(this.#options.signal, () => sha256(path)) },
+      weights: { given, sha256: await abortable(this.options.signal, () => sha256(path)) },
       // The weights' own test options are spelt out: they go with an id, and the same file may be named by its path the next time.
       settings: { flip, scoreThreshold, ...kept?.settings, ...settingsOf(options) },
       precision: options.precision,
@@ -162,7 +157,7 @@ class JobRun {
 
   /** Freezes the list and writes job.json; the engine comes first, so that a wrong option costs no listing. */
   async #begin(request: JobRequest): Promise<JobFile> {
-    const { output, inputs = [] } = this.#job;
+    const { output, inputs = [] } = this.job;
     if (inputs.length === 0) {
       throw new CornerNetError('ERR_OPTION', `${output} holds no job yet: name the pictures, folders, globs, lists or tar files`);
     }
@@ -185,7 +180,7 @@ class JobRun {
       total: await freezeList(output, this.#entries(inputs), {
         ...request,
         hash: request.hashInputs,
-        signal: this.#options.signal,
+        signal: this.options.signal,
       }),
     };
     await writeJob(output, file);
@@ -195,15 +190,15 @@ class JobRun {
   async *#entries(inputs: readonly string[]): AsyncGenerator<Entry, void> {
     const passedOver = new PassedOver();
     for await (const entry of listInputs(inputs, { onPassedOver: passedOver.count })) {
-      this.#options.signal?.throwIfAborted();
+      this.options.signal?.throwIfAborted();
       yield entry;
     }
     if (passedOver.sentence !== '') this.#say(passedOver.sentence);
   }
 
   #start({ settings, precision = 'auto' }: Pick<JobRequest, 'settings' | 'precision'>): Promise<Engine> {
-    const { queue, options } = this.#job;
-    const { signal } = this.#options;
+    const { queue, options } = this.job;
+    const { signal } = this.options;
     const weights = this.#weights as PinnedWeights; // #run() has them
     if (!queue) return SupervisedDetector.start(weights, { ...options, ...settings, precision }, this.#say, signal);
     let starting: Promise<QueueEngine> | undefined;
@@ -215,11 +210,11 @@ class JobRun {
   }
 
   async #goOn(file: JobFile, how: { readonly retryErrors?: boolean | undefined; readonly thorough?: boolean }): Promise<BatchSummary> {
-    const list = new FrozenList(this.#job.output, file.total, file.folder);
-    const records = await JobRecords.open(this.#job.output, list, {
+    const list = new FrozenList(this.job.output, file.total, file.folder);
+    const records = await JobRecords.open(this.job.output, list, {
       ...how,
-      signal: this.#options.signal,
-      held: (anew) => this.#lock.held(anew),
+      signal: this.options.signal,
+      held: (anew) => this.lock.held(anew),
     });
     try {
       const damage = damageSentence(records.damaged);
@@ -231,8 +226,8 @@ class JobRun {
   }
 
   async #work(file: JobFile, records: JobRecords): Promise<BatchSummary> {
-    const { output, maxErrors = Infinity, format = 'jsonl', annotations } = this.#job;
-    const { signal, finish, onProgress } = this.#options;
+    const { output, maxErrors = Infinity, format = 'jsonl', annotations } = this.job;
+    const { signal, finish, onProgress } = this.options;
     this.#pending = () => file.total - records.done - records.failed;
     const stop = (): boolean => finish?.aborted === true || records.failed > maxErrors;
     const meter = await Meter.open(output, file.total, records.done, records.failed, onProgress);
@@ -245,7 +240,7 @@ class JobRun {
     } finally {
       await meter.close(records.done, records.failed);
     }
-    await this.#lock.held(true);
+    await this.lock.held(true);
     const classes = file.classes ?? this.#engine?.classes ?? null;
     const known = { ...file, classes };
     if (file.classes === null && classes) await writeJob(output, known);

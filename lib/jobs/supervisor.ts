@@ -48,9 +48,6 @@ interface Submission {
 }
 
 export class SupervisedDetector implements Engine {
-  readonly #weights: PinnedWeights;
-  readonly #options: LoadOptions;
-  readonly #say: (text: string) => void;
   readonly #tasks = new Map<number, Submission>();
   readonly #sent = new Set<Submission>();
   #process: DetectorProcess | undefined;
@@ -64,11 +61,11 @@ export class SupervisedDetector implements Engine {
   #failure: CornerNetError | undefined;
   #started: { resolve: () => void; reject: (error: CornerNetError) => void } | undefined;
 
-  private constructor(weights: PinnedWeights, options: LoadOptions, say: (text: string) => void) {
-    this.#weights = weights;
-    this.#options = options;
-    this.#say = say;
-  }
+  private constructor(
+    private readonly weights: PinnedWeights,
+    private readonly options: LoadOptions,
+    private readonly say: (text: string) => void,
+  ) {}
 
   /**
    * @param weights every process that is started verifies the digest of what it loads.
@@ -144,7 +141,7 @@ export class SupervisedDetector implements Engine {
       this.#process = undefined;
       if (!this.#failure) this.#died(death);
     });
-    spawned.send({ type: 'load', weights: this.#weights, options: this.#options });
+    spawned.send({ type: 'load', weights: this.weights, options: this.options });
   }
 
   #hear(message: FromChild): void {
@@ -159,7 +156,7 @@ export class SupervisedDetector implements Engine {
     } else if (message.type === 'failed') {
       if (!this.#ready) this.#giveUp(new CornerNetError(message.code as CornerNetErrorCode, message.message));
     } else if (message.type === 'warning') {
-      this.#say(message.text);
+      this.say(message.text);
     } else if (message.type === 'devices') {
       this.#failedDevices = message.failed;
     } else if (message.type === 'blocked') {
@@ -172,7 +169,7 @@ export class SupervisedDetector implements Engine {
 
   /** By another process, at no picture's fault. */
   #replace(): void {
-    this.#say("a read or a decoder hangs in the detector's process: another one goes on");
+    this.say("a read or a decoder hangs in the detector's process: another one goes on");
     const hanging = this.#process;
     this.#process = undefined;
     this.#ready = false;
@@ -216,7 +213,7 @@ export class SupervisedDetector implements Engine {
       this.#giveUp(new CornerNetError(death.code, `the detector's process dies whenever it starts (${death.how})`));
       return;
     }
-    this.#say(`the detector's process died (${death.how}) with ${inHand.length} pictures in hand, and is started again`);
+    this.say(`the detector's process died (${death.how}) with ${inHand.length} pictures in hand, and is started again`);
     this.#blame(inHand, death);
     this.#restart = setTimeout(() => this.#spawn(), this.#pauseMs);
     this.#pauseMs = Math.min(longestPauseMs, Math.max(100, 2 * this.#pauseMs));

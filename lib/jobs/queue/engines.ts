@@ -52,9 +52,6 @@ function settingsWithin({ settings, precision }: Chunk, own: WorkerOptions): Loa
 }
 
 export class Engines {
-  readonly #options: WorkerOptions;
-  readonly #root: QueueRoot;
-  readonly #say: (text: string) => void;
   #key = '';
   #engine: Promise<SupervisedDetector> | undefined;
   #users = 0;
@@ -62,11 +59,11 @@ export class Engines {
   /** Of files that have not changed since. */
   readonly #digests = new Map<string, string>();
 
-  constructor(options: WorkerOptions, root: QueueRoot, say: (text: string) => void) {
-    this.#options = options;
-    this.#root = root;
-    this.#say = say;
-  }
+  constructor(
+    private readonly options: WorkerOptions,
+    private readonly root: QueueRoot,
+    private readonly say: (text: string) => void,
+  ) {}
 
   /**
    * Another job's detector takes the present one's place when all of its chunks are done.
@@ -104,7 +101,7 @@ export class Engines {
 
   async #check(chunk: Chunk): Promise<{ settings: LoadOptions; weights: string }> {
     try {
-      return { settings: settingsWithin(chunk, this.#options), weights: await this.#weightsOf(chunk) };
+      return { settings: settingsWithin(chunk, this.options), weights: await this.#weightsOf(chunk) };
     } catch (error) {
       throw chunkFailure(error, chunk, false);
     }
@@ -116,7 +113,7 @@ export class Engines {
     former: Promise<SupervisedDetector> | undefined,
   ): Promise<SupervisedDetector> {
     await (await former?.catch(() => undefined))?.close();
-    return SupervisedDetector.start(weights, settings, this.#say, this.#options.signal);
+    return SupervisedDetector.start(weights, settings, this.say, this.options.signal);
   }
 
   /** One sentence for all that is amiss with them: a message must not learn what files there are, and what is in them. */
@@ -134,10 +131,10 @@ export class Engines {
   }
 
   async #findWeights(given: string): Promise<string> {
-    const { weights } = this.#options;
+    const { weights } = this.options;
     if (weights !== undefined || findWeights(given)) return resolveWeights(weights ?? given).path;
     // Any other name from the queue is a file below the root, never just any of the machine.
-    const path = await this.#root.check(given);
+    const path = await this.root.check(given);
     if ((await stat(path).catch(() => undefined))?.isFile() === true) return path;
     throw new CornerNetError('ERR_INPUT', `the job's weights ${given} are not below this worker's root: name them with --weights`);
   }

@@ -47,15 +47,13 @@ export class Presence {
   };
   /** That works at present, or did last. */
   engine: SupervisedDetector | undefined;
-  readonly #queue: Queue;
   /** Containers may share a host name and have the same process numbers. */
   readonly #field: string = randomUUID();
   readonly #recent = new RecentRate();
   #ended = false;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(queue: Queue) {
-    this.#queue = queue;
+  constructor(private readonly queue: Queue) {
     this.#timer = setInterval(() => void this.tell().catch(() => undefined), tellMs);
   }
 
@@ -66,10 +64,10 @@ export class Presence {
 
   async tell(): Promise<void> {
     this.#recent.add(this.state.pictures);
-    const client = await this.#queue.client;
+    const client = await this.queue.client;
     Object.assign(this.state, { rate: this.#recent.perSecond(this.state.pictures), time: await serverTime(client) });
     if (this.#ended) return; // or its line would come back after leave()
-    await client.hset(this.#queue.toKey('presence'), { [this.#field]: JSON.stringify(this.state) });
+    await client.hset(this.queue.toKey('presence'), { [this.#field]: JSON.stringify(this.state) });
   }
 
   end(): void {
@@ -79,6 +77,6 @@ export class Presence {
 
   /** Until then its line in the status fades by itself. */
   async leave(): Promise<void> {
-    await (await this.#queue.client).hdel(this.#queue.toKey('presence'), this.#field);
+    await (await this.queue.client).hdel(this.queue.toKey('presence'), this.#field);
   }
 }
