@@ -57,7 +57,7 @@ describe('cornernet batch on a disk that fails', function () {
   }
 
   it('writes that fail, fall short or are interrupted', async function () {
-    const path = 'job/';
+    const path = `${job}/`;
     for (const at of [1, 4, 9]) {
       const { code, stderr } = await survives(this, { path, rules: [`write:short:${at}:1`, `write:ENOSPC:${at + 1}`] });
       assert.deepEqual([code, /^ERR_WRITE: .*ENOSPC/m.test(stderr)], [1, true], stderr);
@@ -78,7 +78,7 @@ describe('cornernet batch on a disk that fails', function () {
       'open:EMFILE:6:1',
       'truncate:EIO',
     ]) {
-      await survives(this, { path: 'job', rules: [rule] });
+      await survives(this, { path: job, rules: [rule] });
     }
   });
 
@@ -103,7 +103,7 @@ describe('cornernet batch on a disk that fails', function () {
 
   it('an end at any of its writes', async function () {
     for (const rule of ['write:kill:3', 'rename:kill:2', 'fsync:kill:7', 'mkdir:kill:2', 'write:kill:12'])
-      await survives(this, { path: 'job', rules: [rule] });
+      await survives(this, { path: job, rules: [rule] });
   });
 
   it('memory that runs out in the process that computes', async function () {
