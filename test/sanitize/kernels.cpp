@@ -134,8 +134,8 @@ void check_scans(int64_t height, int64_t width, int64_t channels) {
   using Raw = typename Element<kScalar>::Raw;
   auto x = drawn<kScalar>(kViews * height * width * channels);
   for (const bool reverse : {false, true}) {
-    const PairScans last = scans_of({kViews, height, width, channels, reverse, reverse, channels});
-    const PairScans planes = scans_of({kViews * channels, height, width, 1, reverse, reverse, 1});
+    const PairScans last = scans_of({kViews, height, width, channels, reverse, reverse});
+    const PairScans planes = scans_of({kViews * channels, height, width, 1, reverse, reverse});
     for (const ScanView& view : {last.vertical, last.horizontal, planes.vertical, planes.horizontal}) {
       const std::vector<float> expected = pooled<kScalar>(x, view);
       const auto definition = [&](int64_t i) { return Element<kScalar>::store(expected[static_cast<size_t>(i)]); };
