@@ -1,4 +1,5 @@
 // What a job is, in its job.json. A folder goes on only with the settings and the checkpoint that it was begun with.
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 
@@ -55,8 +56,14 @@ export function settingsOf(options: LoadOptions): Record<string, unknown> {
 }
 
 /** As they are named from here. */
-export function weightsOf({ weights: { given }, folder }: JobFile): string {
-  return folder === undefined || findWeights(given) ? given : resolve(folder, given);
+export function weightsOf(job: JobFile): string {
+  const { given } = job.weights;
+  return findWeights(given) ? given : resolve(baseOf(job), given);
+}
+
+/** What its relative paths are relative to: the folder that it was begun in; the current one when that is no longer there, because all was moved. */
+export function baseOf({ folder }: Pick<JobFile, 'folder'>): string {
+  return folder !== undefined && existsSync(folder) ? folder : process.cwd();
 }
 
 const jobFile = 'job.json';
@@ -82,18 +89,23 @@ export function writeJob(folder: string, job: JobFile): Promise<void> {
   return writeText(join(folder, jobFile), `${JSON.stringify(job, null, 2)}\n`);
 }
 
+/** Class ids are the same as numbers and as text, of which the command line knows nothing else. */
+function comparable(value: unknown): unknown {
+  return Array.isArray(value) && value.every((one) => typeof one !== 'object') ? value.map(String) : value;
+}
+
 /** @throws {CornerNetError} `ERR_JOB` saying what differs. */
 export function compareJob(folder: string, job: JobFile, request: JobRequest): void {
   const plain = JSON.parse(JSON.stringify(request.settings)) as Record<string, unknown>;
   const names = [...new Set([...Object.keys(job.settings), ...Object.keys(plain)])];
   // The same relative inputs are others in another folder.
-  const here = job.folder !== undefined && !request.inputs.every((input) => isAbsolute(input));
+  const here = !request.inputs.every((input) => isAbsolute(input));
   refuseDifferences(`the job in ${folder}`, [
     difference(`the checkpoint (sha256) of ${job.weights.given}`, job.weights.sha256.slice(0, 16), request.weights.sha256.slice(0, 16)),
-    ...names.map((name) => difference(name, job.settings[name], plain[name])),
+    ...names.map((name) => difference(name, comparable(job.settings[name]), comparable(plain[name]))),
     request.precision === undefined || request.precision === 'auto' ? undefined : difference('precision', job.precision, request.precision),
     difference('inputs', job.inputs, request.inputs),
-    here ? difference('the current folder', job.folder, request.folder) : undefined,
+    here ? difference('the current folder', baseOf(job), baseOf(request)) : undefined,
     difference('limit', job.limit, request.limit),
     difference('shard', job.shard, request.shard),
     difference('hashInputs', job.hashInputs, request.hashInputs),

@@ -120,6 +120,11 @@ export class FrozenList {
     return Math.min(partLength, this.length - part * partLength);
   }
 
+  /** As its pictures were listed. */
+  async *images(): AsyncGenerator<string, void> {
+    for (let part = 0; part < this.parts; part++) for (const { image } of await this.read(part)) yield image;
+  }
+
   /** @throws {CornerNetError} `ERR_JOB` when the file isn't what was written; `ERR_INPUT` when it can't be read. */
   async read(part: number): Promise<Position[]> {
     const file = join(this.#folder, partName(part));

@@ -6,8 +6,9 @@ import { listInputs, PassedOver } from '../inputs/expand.js';
 import { changeOf } from '../inputs/seen.js';
 import { packageVersion } from '../native.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
+import { checkPictures } from '../writers/coco.js';
 import type { BatchJob } from './interfaces.js';
-import { compareJob, readJob, settingsOf, weightsOf, writeJob, type JobFile, type JobRequest } from './job.js';
+import { baseOf, compareJob, readJob, settingsOf, weightsOf, writeJob, type JobFile, type JobRequest } from './job.js';
 import { freezeList, FrozenList, type Position } from './list.js';
 import { FolderLock } from './lock.js';
 import { Meter } from './meter.js';
@@ -196,7 +197,7 @@ class JobRun {
     if (passedOver.sentence !== '') this.#say(passedOver.sentence);
   }
 
-  #start({ settings, precision = 'auto' }: Pick<JobRequest, 'settings' | 'precision'>): Promise<Engine> {
+  #start({ settings, precision = 'auto', folder }: Pick<JobRequest, 'settings' | 'precision' | 'folder'>): Promise<Engine> {
     const { queue, options } = this.job;
     const { signal } = this.options;
     const weights = this.#weights as PinnedWeights; // #run() has them
@@ -204,19 +205,22 @@ class JobRun {
     let starting: Promise<QueueEngine> | undefined;
     return abortable(
       signal,
-      () => (starting = QueueEngine.start(queue, { weights, settings, precision }, this.#say)),
+      () =>
+        (starting = QueueEngine.start({ ...queue, root: queue.root ?? baseOf({ folder }) }, { weights, settings, precision }, this.#say)),
       () => void starting?.then((late) => late.close()).catch(() => undefined),
     );
   }
 
   async #goOn(file: JobFile, how: { readonly retryErrors?: boolean | undefined; readonly thorough?: boolean }): Promise<BatchSummary> {
-    const list = new FrozenList(this.job.output, file.total, file.folder);
+    const list = new FrozenList(this.job.output, file.total, baseOf(file));
     const records = await JobRecords.open(this.job.output, list, {
       ...how,
       signal: this.options.signal,
       held: (anew) => this.lock.held(anew),
     });
     try {
+      const { annotations } = this.job;
+      if (annotations !== undefined) await checkPictures(annotations, list.images());
       const damage = damageSentence(records.damaged);
       if (damage !== '') this.#say(damage);
       return await this.#work(file, records);

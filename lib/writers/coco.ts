@@ -41,8 +41,9 @@ function annotatedImageId({ images }: CocoNames, what: string): (image: string |
 }
 
 /** @throws {CornerNetError} `ERR_INPUT` when an annotation file can't be read, lacks one of these pictures or has two as one. */
-export async function checkPictures(file: string, images: readonly string[]): Promise<void> {
-  images.forEach(annotatedImageId(await readNames(file), file));
+export async function checkPictures(file: string, images: Iterable<string> | AsyncIterable<string>): Promise<void> {
+  const imageId = annotatedImageId(await readNames(file), file);
+  for await (const image of images) imageId(image);
 }
 
 /** The ids of an annotation file, by file name and category name. */

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, readFileSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { pack } from 'tar-stream';
@@ -151,6 +151,39 @@ describe('what changes under a job', function () {
     copyFileSync(photos[7] as string, first);
     const verified = await from(elsewhere, '--verify', '--progress', 'json');
     assert.equal((JSON.parse(verified.stdout) as { changed: number }).changed, 2);
+  });
+
+  it('goes on where everything was moved to', async () => {
+    const [tree, moved, names] = [join(folder, 'tree'), join(folder, 'moved'), ['0.jpg', '1.jpg']];
+    mkdirSync(tree);
+    names.forEach((name, i) => copyFileSync(photos[i] as string, join(tree, name)));
+    const from = (cwd: string, ...inputs: string[]) => cornernet(['batch', ...inputs, '--output', job, '--progress', 'none'], { cwd });
+    assert.equal((await from(tree, ...names)).code, 0);
+    forget(1);
+    renameSync(tree, moved);
+    const { code, stderr } = await from(moved);
+    assert.equal(code, 0, stderr);
+    assertComplete(job, names);
+    assert.equal((await from(moved, ...names)).code, 0);
+  });
+
+  it('annotations that have two pictures as one are refused before anything is computed', async () => {
+    copies(1);
+    mkdirSync(join(folder, 'others'));
+    copyFileSync(photos[1] as string, join(folder, 'others', '0.jpg'));
+    const annotations = join(folder, 'annotations.json');
+    writeFileSync(annotations, JSON.stringify({ images: [{ id: 7, file_name: '0.jpg' }], categories: [{ id: 1, name: 'a digit' }], annotations: [] }));
+    const { code, stderr } = await batch(
+      join(folder, 'pictures'),
+      join(folder, 'others'),
+      '--format',
+      'coco',
+      '--annotations',
+      annotations,
+    );
+    assert.equal(code, 1);
+    assert.match(stderr, /^ERR_INPUT: .*pictures\/0\.jpg and .*others\/0\.jpg are one picture in .*: that with the id 7/m);
+    assert.deepEqual(partsOf(job), []);
   });
 
   it('members of one name in a tar file keep their own records', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import { Presence } from '../../lib/jobs/queue/presence.js';
 import { fixtures, orSkip, root } from '../environment.js';
-import { assertComplete, childrenOf, errorsOf, heard, photos, random, resultsOf, until, writeList } from '../support/batch.js';
+import { assertComplete, childrenOf, errorsOf, heard, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { cornernet, runNode } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { QueueBed, type Running } from '../support/queue.js';
@@ -27,6 +27,22 @@ describe('cornernet batch --queue', function () {
   const server: QueueBed['server'] = (...args) => bed.server(...args);
   const worker: QueueBed['worker'] = (...args) => bed.worker(...args);
   const status: QueueBed['status'] = (url) => bed.status(url);
+
+  it('goes on from any folder: the root is the one that it was begun in', async function () {
+    const { url } = await server(this);
+    const ours = join(folder, 'ours');
+    mkdirSync(ours);
+    photos.slice(0, 3).forEach((path, i) => copyFileSync(path, join(ours, `${i}.jpg`)));
+    worker(url, ours);
+    const names = ['0.jpg', '1.jpg', '2.jpg'];
+    const from = (cwd: string, ...inputs: string[]) => cornernet(['batch', ...inputs, '--output', job, '--queue', url], { cwd });
+    assert.equal((await from(ours, ...names)).code, 0);
+    const [part] = partsOf(job) as [string];
+    writeFileSync(part, readFileSync(part, 'utf8').split('\n').slice(0, 1).join('\n') + '\n');
+    const { code, stderr } = await from(folder);
+    assert.equal(code, 0, stderr);
+    assertComplete(job, names);
+  });
 
   it("workers compute what a batch hands out: the records of a local job, in the batch's names", async function () {
     const { url } = await server(this);

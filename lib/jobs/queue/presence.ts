@@ -20,8 +20,8 @@ export async function serverTime(client: RedisClient): Promise<number> {
   return 1000 * Number(seconds) + Math.floor(Number(microseconds) / 1000);
 }
 
-/** Those that showed life of late. The lines of others, which were killed, are deleted. */
-export async function livingWorkers(queue: Queue): Promise<WorkerState[]> {
+/** Those that showed life of late. @param forget deletes the lines of others, which were killed. */
+export async function livingWorkers(queue: Queue, forget = false): Promise<WorkerState[]> {
   const [client, key] = [await queue.client, queue.toKey('presence')];
   const lines = Object.entries(await client.hgetall(key));
   const now = await serverTime(client);
@@ -29,7 +29,7 @@ export async function livingWorkers(queue: Queue): Promise<WorkerState[]> {
   for (const [field, text] of lines) {
     const { data } = workerSchema.safeParse(parseLine(text));
     if (data && now - data.time < aliveMs) living.push(data);
-    else await client.hdel(key, field);
+    else if (forget) await client.hdel(key, field);
   }
   return living;
 }

@@ -157,7 +157,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const running = worker.run().catch((error: unknown) => failure.abort(queueFailure(error)));
   try {
     say(`working on ${queue.name}, reading below ${root.folder}`);
-    await Promise.all([livingWorkers(queue), presence.tell()]).catch(async (error: unknown) => {
+    await Promise.all([livingWorkers(queue, true), presence.tell()]).catch(async (error: unknown) => {
       await worker.close(true);
       throw queueFailure(error);
     });
