@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "ops/failure.h"
 #include "runtime/error.h"
 #include "runtime/machine.h"
 
@@ -14,7 +15,6 @@
 #include <cuda_runtime_api.h>
 
 #include <sstream>
-#include <string_view>
 #endif
 
 namespace cornernet {
@@ -36,14 +36,14 @@ bool own_code_runs_on(int major, int minor) {
   return false;
 }
 
-/// LibTorch doesn't tell in C++ which architectures it was compiled for; "no kernel image" at the first kernel does. A device that is full or busy
+/// LibTorch doesn't tell in C++ which architectures it was compiled for; "no kernel image" at the first kernel does. A device that is full
 /// says so to whoever uses it.
 bool libtorch_runs_on(int index) {
   try {
     const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
     return at::ones({1}, at::TensorOptions().device(device)).cpu().item<float>() == 1.f;
   } catch (const c10::Error& error) {
-    return std::string_view(error.what_without_backtrace()).find("no kernel image") == std::string_view::npos;
+    return failure_of(error.what_without_backtrace()) == Failure::Memory;
   }
 }
 

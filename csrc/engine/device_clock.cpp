@@ -36,6 +36,7 @@ std::vector<double> DeviceClock::milliseconds(size_t keys) {
     }
   }
   events_.clear();
+  keys_.clear();
   return sums;
 }
 

@@ -210,8 +210,9 @@ void Predictor::record_if_due(const Sizes& sizes) {
   const std::string reason = graphs_->record(input, [this](const at::Tensor& x) { return network_.forward(x); });
   if (graphs_->wants(sizes)) forwards_of_[sizes] = -kForwardsUnrecorded;
   if (reason.empty() || warnings_.size() == kMostWarnings) return;
-  warnings_.push_back("forwards of " + std::to_string(sizes[0]) + " views of " + std::to_string(sizes[3]) + "x" + std::to_string(sizes[2]) +
-                      " pixels are given to " + runtime_->device().str() + " kernel by kernel, as they could not be recorded: " + reason);
+  const std::string sentence = "forwards of " + std::to_string(sizes[0]) + " views of " + std::to_string(sizes[3]) + "x" + std::to_string(sizes[2]) +
+                               " pixels are given to " + runtime_->device().str() + " kernel by kernel, as they could not be recorded: " + reason;
+  if (std::ranges::find(warnings_, sentence) == warnings_.end()) warnings_.push_back(sentence);
 }
 
 int64_t Predictor::choose(int64_t pictures, int64_t views_a_picture, int64_t height_px, int64_t width_px) {

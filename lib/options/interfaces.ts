@@ -57,7 +57,7 @@ export interface DetectOptions {
 
 /** Options of `Detector.load`. */
 export interface LoadOptions extends DetectOptions {
-  /** Auto, cpu, cuda, cuda:N or cuda:* (every CUDA device); several make replicas, and batches go to whichever is free. Default: auto: the first usable CUDA device, else the CPU. */
+  /** Auto, cpu, cuda, cuda:N or cuda:* (every CUDA device); several make replicas, and batches go to whichever is free. Default: auto: the first CUDA device that the addon has code for, else the CPU. */
   readonly device?: Device | readonly Device[] | undefined;
   /** The network's arithmetic: auto, fp32, bf16, fp16, or int8 on the CPU with weights that `quantize` calibrated. Default: auto: fp16 on CUDA; on the CPU int8 for calibrated weights, bf16 where it is native, else fp32. */
   readonly precision?: Precision | undefined;

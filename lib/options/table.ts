@@ -224,7 +224,7 @@ export const loadTable = {
       z.union([device, z.array(device).min(1).readonly()], { error: deviceSentence }),
       'Device | readonly Device[]',
       'auto, cpu, cuda, cuda:N or cuda:* (every CUDA device); several make replicas, and batches go to whichever is free',
-      'auto: the first usable CUDA device, else the CPU',
+      'auto: the first CUDA device that the addon has code for, else the CPU',
       { flag: 'list', placeholder: 'device' },
     ),
     precision: word(

@@ -9,7 +9,7 @@ export type Precision = 'auto' | 'fp32' | 'bf16' | 'fp16' | 'int8';
 /** What 'auto' comes to. */
 export type ChosenPrecision = Exclude<Precision, 'auto'>;
 
-/** 'auto' takes the first usable CUDA device, else the CPU; 'cuda:*' is a replica on every usable CUDA device. */
+/** 'auto' takes the first CUDA device that the addon has code for, else the CPU; 'cuda:*' is a replica on every usable CUDA device. */
 export type Device = 'auto' | 'cpu' | 'cuda' | 'cuda:*' | `cuda:${number}`;
 
 /** `AbortSignal` of a call. */
