@@ -121,9 +121,9 @@ Beginning take_over(const Checkpoint& checkpoint, const std::vector<std::string>
   }
   if (!beginning.drawn.empty()) return beginning;
   beginning.moments = moments_of(checkpoint, parameters);
-  beginning.loss_scaling = checkpoint.loss_scaling;
-  if (const auto& scaling = beginning.loss_scaling; scaling && (!(scaling->factor > 0) || std::isinf(scaling->factor) || scaling->borne < 0))
-    refuse_checkpoint("the optimizer's loss scale is none");
+  // A factor that fell to nothing is none to go on with.
+  if (const auto& scaling = checkpoint.loss_scaling; scaling && scaling->factor > 0 && std::isfinite(scaling->factor) && scaling->borne >= 0)
+    beginning.loss_scaling = scaling;
   return beginning;
 }
 

@@ -194,7 +194,7 @@ const Registration written("checkpoint: what is written is read again, bit by bi
   check(std::distance(std::filesystem::directory_iterator(folder.path), {}) == 1, "something is left beside it");
 });
 
-const Registration scaling("checkpoint: the loss scale goes on with the optimizer, and one that is none is refused", [] {
+const Registration scaling("checkpoint: the loss scale goes on with the optimizer, and one that is none does not", [] {
   const Beginning drawn = draw_beginning({1, 4, 8, {8, 8}, {1, 1}, 8, 8}, 2, 5);
   CheckpointContent content;
   content.checkpoint = {drawn.tensors, {{"a", "b"}, "", 1, 0}, {}};
@@ -213,7 +213,7 @@ const Registration scaling("checkpoint: the loss scale goes on with the optimize
   check(goes_on.loss_scaling && goes_on.loss_scaling->factor == 0.25 && goes_on.loss_scaling->borne == 7, "another scale");
   check(!take_over(load_checkpoint(folder / "some.pth"), {"a", "c"}, 0).loss_scaling, "a scale without the optimizer that it was found for");
   for (const LossScaling none : {LossScaling{0, 0}, LossScaling{std::nan(""), 0}, LossScaling{HUGE_VAL, 0}, LossScaling{1, -1}})
-    check(contains(refused(ErrorCode::Checkpoint, [&] { again(none); }), "loss scale"), "another sentence");
+    check(!again(none).loss_scaling, "a scale of ", none.factor, " after ", none.borne, " steps goes on");
 });
 
 const Registration dense("checkpoint: tensors of other layouts are written as dense ones, one after the other", [] {
