@@ -84,7 +84,8 @@ export function gpuFinding(
   const found = `${name}, compute capability ${computeCapability.toFixed(1)}, driver for CUDA ${cuda.toFixed(1)}`;
   const seen = info?.devices.filter(({ major }) => major === Math.floor(computeCapability)) ?? [];
   const unseen = info?.cuda === true && seen.length === 0;
-  if (unseen && left !== undefined) return { subject: 'GPU', found: `${found}; not used: CUDA_VISIBLE_DEVICES is '${left}'` };
+  const hidden = left !== undefined && (left === '' || left === '-1' || (info?.devices.length ?? 0) > 0);
+  if (unseen && hidden) return { subject: 'GPU', found: `${found}; not used: CUDA_VISIBLE_DEVICES is '${left}'` };
   const obstacle = cudnnObstacle(info?.cudnnVersion ?? 0, computeCapability);
   if (obstacle !== undefined) return { subject: 'GPU', found, remedy: obstacle };
   if (seen.length > 0 && seen.every(({ hasCode }) => hasCode)) return { subject: 'GPU', found: `${found}; the addon has code for it` };

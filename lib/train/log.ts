@@ -67,7 +67,7 @@ export async function openLog(folder: string, iteration: number, say: (text: str
     else validations.push(value);
     keep = end;
   }
-  if (unreadable > 0) say(`${unreadable} lines of ${path} can't be read, and are passed over`);
+  if (unreadable > 0) say(`passing over ${unreadable} ${unreadable === 1 ? 'line' : 'lines'} of ${path} that can't be read`);
   return { validations, failures, file: await GrowingFile.open(path, keep) };
 }
 

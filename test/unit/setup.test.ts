@@ -197,6 +197,8 @@ describe('the set-up', function () {
       assert.match(of(9, devices), /the addon has code for it -> $/);
       assert.match(of(8.6, devices), /-> the addon has no code for it: run/);
       assert.match(of(7.5, devices), /-> CUDA does not see it/);
+      assert.match(of(7.5, [], '0'), /-> CUDA does not see it/);
+      assert.match(of(7.5, [], ''), /not used: CUDA_VISIBLE_DEVICES is '' -> $/);
       assert.match(of(7.5, devices, '1,0'), /not used: CUDA_VISIBLE_DEVICES is '1,0' -> $/);
       assert.match(of(6.1, devices, '1,0'), /not used: CUDA_VISIBLE_DEVICES is '1,0' -> $/);
     });

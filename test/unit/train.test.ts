@@ -196,7 +196,7 @@ describe('training', () => {
         await file.close();
         return [validations.map(({ iteration }) => iteration), said, await readFile(path, 'utf8')];
       };
-      const sentence = `1 lines of ${path} can't be read, and are passed over`;
+      const sentence = `passing over 1 line of ${path} that can't be read`;
       assert.deepEqual(await open([first, damaged, third, later]), [[1, 3], [sentence], [first, damaged, third].join('')]);
       assert.deepEqual(await open([first, third, damaged, later, 'cut']), [[1, 3], [sentence], [first, third].join('')]);
     } finally {
