@@ -157,10 +157,13 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const running = worker.run().catch((error: unknown) => failure.abort(queueFailure(error)));
   try {
     say(`working on ${queue.name}, reading below ${root.folder}`);
-    await Promise.all([livingWorkers(queue, true), presence.tell()]).catch(async (error: unknown) => {
+    try {
+      await worker.waitUntilReady(); // BullMQ throws at nobody what becomes of a connection that is closed before
+      await Promise.all([livingWorkers(queue, true), presence.tell()]);
+    } catch (error) {
       await worker.close(true);
       throw queueFailure(error);
-    });
+    }
     await anyAborted(finish, signal, failure.signal);
     await Promise.race([worker.close(failure.signal.aborted).then(() => running), anyAborted(signal)]);
     if (signal?.aborted === true)
