@@ -125,7 +125,7 @@ describe('cornernet batch --queue', function () {
     assertComplete(job, inputs);
   });
 
-  it('workers of one host name and process number have a line each, and those of killed ones are deleted', async function () {
+  it('workers of one host name and process number have a line each, and the next worker deletes those of killed ones', async function () {
     const { url } = await server(this);
     const queue = bed.queue();
     const key = queue.toKey('presence');
@@ -136,10 +136,13 @@ describe('cornernet batch --queue', function () {
       await client.hset(key, { killed: JSON.stringify({ ...presences[0]?.state, time: 1 }), damaged: '{' });
       const { workers } = await status(url);
       assert.deepEqual(workers.map(({ pid }) => pid), [process.pid, process.pid]); // prettier-ignore
-      assert.equal(Object.keys(await client.hgetall(key)).length, 2);
+      assert.equal(Object.keys(await client.hgetall(key)).length, 4); // looking changes nothing
       presences[0]?.end();
       await presences[0]?.leave();
       assert.equal((await status(url)).workers.length, 1);
+      worker(url, fixtures);
+      const lines = async (): Promise<number> => Object.keys(await client.hgetall(key)).length;
+      await until(async () => (await status(url)).workers.length === 2 && (await lines()) === 2, 'a line of each that lives');
     } finally {
       for (const presence of presences) presence.end();
     }
