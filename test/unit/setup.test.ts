@@ -100,7 +100,7 @@ describe('the set-up', function () {
       cpSync(join(libtorch, 'lib', 'libc10.so'), join(broken, 'lib', 'libtorch_cpu.so'));
       truncateSync(join(broken, 'lib', 'libtorch_cpu.so'), 1000);
       const { plan: made, heard } = await plan();
-      assert.match(heard, /passing over .*python.*: it is version 2\.9\.1; 2\.11 to 2\.13 are supported/);
+      assert.match(heard, /passing over .*python.*: it is version 2\.9\.1; 2\.11 to 2\.14 are supported/);
       assert.match(heard, /passing over .*cache.*: .*libtorch_cpu\.so/);
       assert.deepEqual([made.libtorch, made.fetch], [undefined, 'cpu']);
     });
