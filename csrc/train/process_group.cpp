@@ -3,10 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <exception>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -18,133 +15,20 @@
 #include "runtime/interrupt.h"
 #include "train/card_group.h"
 #include "train/rendezvous.h"
+#include "train/signs_of_life.h"
 
 namespace cornernet::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 
-constexpr seconds kBeat{1};                       // between two signs of life
-constexpr milliseconds kGlance{5};                // between two looks whether the store has answered
-constexpr seconds kFarewell{5};                   // for the others to hear why the store's keeper ends
 constexpr std::chrono::hours kPatience{24 * 30};  // of a sum: who lives may take its time, and signs of life tell who doesn't
-
-constexpr const char* kNoLife = " shows no sign of life any more";
 
 /// What gloo says, without where in its sources and without its advice.
 std::string plain(std::string what) {
   if (const size_t place = what.find("] "); what.starts_with('[') && place != std::string::npos) what.erase(0, place + 2);
   return what.substr(0, what.find(". This is typically"));
-}
-
-std::string rank_of(int rank, int processes) { return "rank " + std::to_string(rank) + " of " + std::to_string(processes); }
-
-/// Who keeps the store, in words.
-std::string keeper_of(const Membership& self) {
-  return (self.hosted ? "the store of who started them" : rank_of(0, self.processes)) + ", through which the processes hear of each other,";
-}
-
-std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
-std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
-
-/// What a group's threads share; one of them may have to be left to itself, in a question that the store never answers. Who waits is woken now and
-/// then too, to look whether it still makes sense. (Waiting for a time wants a newer glibc than prebuilt addons may.)
-struct Bell {
-  std::mutex mutex;
-  std::condition_variable wake;
-  std::string lost;                     // why nothing more can come of the group
-  std::atomic<int64_t> rounds{0};       // that the signs of life have made
-  std::atomic<bool> ending{false};      // they are to end
-  std::atomic<bool> ended{false};       // they have
-  std::atomic<bool> unanswered{false};  // the store has fallen silent
-
-  void ring() {
-    const std::lock_guard lock(mutex);
-    wake.notify_all();
-  }
-  void say(const std::string& sentence) {
-    const std::lock_guard lock(mutex);
-    if (lost.empty()) lost = sentence;
-  }
-  std::string sentence() {
-    const std::lock_guard lock(mutex);
-    return lost;
-  }
-};
-
-/// What `question` gives, asked on a thread of its own, which is left to itself when `look`, called meanwhile, throws.
-template <typename Question, typename Look>
-auto ask(Question question, Look look) {
-  struct Answer {
-    std::optional<decltype(question())> given;
-    std::exception_ptr failure;
-    std::atomic<bool> is_there{false};
-  };
-  const auto answer = std::make_shared<Answer>();
-  std::thread([answer, question = std::move(question)] {
-    try {
-      answer->given = question();
-    } catch (...) {
-      answer->failure = std::current_exception();
-    }
-    answer->is_there = true;
-  }).detach();
-  for (; !answer->is_there; std::this_thread::sleep_for(kGlance)) look();
-  if (answer->failure) std::rethrow_exception(answer->failure);
-  return std::move(*answer->given);
-}
-
-/// One of each process.
-std::vector<std::string> keys(const std::string& what, int processes) {
-  std::vector<std::string> keys;
-  for (int rank = 0; rank < processes; ++rank) keys.push_back(what + "/" + std::to_string(rank));
-  return keys;
-}
-
-/// The signs of life, this process's and the others', through a store of their own. With their end the store is silent, or has ended too.
-void show_life(Bell& bell, const Membership& self, c10d::Store& store) {
-  const std::string own = "beat/" + std::to_string(self.rank);
-  const std::vector<std::string> beats = keys("beat", self.processes), gone = keys("gone", self.processes);
-  std::vector<std::pair<std::string, Clock::time_point>> heard(beats.size(), {"", Clock::now()});
-  try {
-    while (!bell.ending) {
-      store.set(own, bytes_of(std::to_string(bell.rounds + 1)));
-      if (store.check({"ended"})) bell.say(text_of(store.get("ended")));
-      const auto now = Clock::now();
-      const auto values = store.multiGet(beats);
-      for (size_t rank = 0; rank < values.size(); ++rank) {
-        const std::string beat = text_of(values[rank]);
-        if (beat != heard[rank].first) heard[rank] = {beat, now};
-        // Who has left is done, unless it said why it ended.
-        if (now - heard[rank].second > self.dead && !store.check({gone[rank]})) bell.say(rank_of(static_cast<int>(rank), self.processes) + kNoLife);
-      }
-      ++bell.rounds;
-      for (const auto from = Clock::now(); !bell.ending && Clock::now() - from < kBeat;) std::this_thread::sleep_for(kLook);
-    }
-  } catch (const std::exception&) {
-    if (!bell.ending) bell.say(keeper_of(self) + " has ended");
-  }
-  bell.ended = true;
-}
-
-/// Rings the bell until the signs of life have ended, and notices when the store lets them wait. It counts its looks and doesn't ask the clock: a
-/// process that was itself stopped blames nobody when it goes on.
-void watch(Bell& bell, const Membership& self) {
-  int64_t seen = 0;
-  for (int looks = 0; !bell.ending || !(bell.ended || bell.unanswered); ++looks) {
-    std::this_thread::sleep_for(kLook);
-    if (bell.rounds != seen || bell.ended) {
-      seen = bell.rounds;
-      looks = 0;
-    }
-    if (looks * kLook > (bell.ending ? kFarewell : self.dead)) {
-      bell.unanswered = true;
-      bell.say(keeper_of(self) + kNoLife);
-    }
-    bell.ring();
-  }
 }
 
 /// Over gloo.
@@ -205,10 +89,11 @@ struct ProcessGroup::Impl {
   std::shared_ptr<Bell> bell = std::make_shared<Bell>();
   int exchanges = 0, under_way = 0;  // the latter: begun and not finished
   bool left = false;
-  std::thread life, watcher;
+  std::optional<SignsOfLife> life;
 
   void meet();
   void check() const;
+  void look() const;
   [[noreturn]] void lose(const std::exception& failure) { lose(first_line(failure.what())); }
   [[noreturn]] void lose(const std::string& what);
   void leave(const std::string& why) noexcept;
@@ -254,7 +139,7 @@ void ProcessGroup::Impl::meet() {
   if (said != text_of(number)) fail("WORLD_SIZE is " + text_of(number) + " in this process and " + said + " in another");
   if (store->add("taken/" + std::to_string(self.rank), 1) > 1) fail("two processes have RANK " + std::to_string(self.rank));
   store->set("beat/" + std::to_string(self.rank), bytes_of("0"));
-  for (const std::vector<std::string> beats = keys("beat", self.processes); !store->check(beats); nap()) {
+  for (const std::vector<std::string> beats = key_of_each("beat", self.processes); !store->check(beats); nap()) {
     if (Clock::now() < deadline) continue;
     std::string missing;
     for (int rank = 0; rank < self.processes; ++rank) {
@@ -272,6 +157,12 @@ void ProcessGroup::Impl::meet() {
 void ProcessGroup::Impl::check() const {
   const std::string sentence = bell->sentence();
   if (!sentence.empty()) fail(sentence);
+}
+
+/// For who waits on the group's own thread.
+void ProcessGroup::Impl::look() const {
+  check();
+  check_interrupted();
 }
 
 /// The reason, if it is still to be heard.
@@ -294,7 +185,7 @@ void ProcessGroup::Impl::leave(const std::string& why) noexcept {
         [why, waits, from, self = self, store = store] {
           if (!why.empty()) store->compareSet("ended", {}, bytes_of(rank_of(self.rank, self.processes) + " ended: " + why));
           store->set("gone/" + std::to_string(self.rank), bytes_of("1"));
-          const std::vector<std::string> gone = keys("gone", self.processes);
+          const std::vector<std::string> gone = key_of_each("gone", self.processes);
           while (waits && Clock::now() - from < kFarewell && !store->check(gone)) std::this_thread::sleep_for(kLook);
           return true;
         },
@@ -310,9 +201,7 @@ void ProcessGroup::Impl::leave(const std::string& why) noexcept {
 
 ProcessGroup::Impl::~Impl() {
   leave(under_way > 0 ? "it was given up" : "");
-  bell->ending = true;
-  if (watcher.joinable()) watcher.join();
-  if (life.joinable()) bell->ended ? life.join() : life.detach();
+  life.reset();
   // Sums that wait for who is lost end at no time that can be waited for: their threads are left to the process's end.
   if (!bell->sentence().empty()) (void)backend.release();
 }
@@ -321,8 +210,7 @@ ProcessGroup::ProcessGroup(const Membership& membership) : impl_(std::make_uniqu
   impl_->self = membership;
   try {
     impl_->meet();
-    impl_->life = std::thread([bell = impl_->bell, membership, store = open_store(membership, false)] { show_life(*bell, membership, *store); });
-    impl_->watcher = std::thread([bell = impl_->bell, membership] { watch(*bell, membership); });
+    impl_->life.emplace(impl_->bell).begin(membership);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
@@ -336,11 +224,8 @@ int ProcessGroup::rank() const { return impl_->self.rank; }
 int ProcessGroup::processes() const { return impl_->self.processes; }
 
 std::vector<std::string> ProcessGroup::exchange(const std::string& words) {
-  const auto look = [this] {
-    impl_->check();
-    check_interrupted();
-  };
-  const std::vector<std::string> all = keys("words/" + std::to_string(impl_->exchanges++), processes());
+  const auto look = [this] { impl_->look(); };
+  const std::vector<std::string> all = key_of_each("words/" + std::to_string(impl_->exchanges++), processes());
   try {
     ask([store = impl_->store, own = all[static_cast<size_t>(rank())], words] { return store->set(own, bytes_of(words)), true; }, look);
     while (!ask([store = impl_->store, all] { return store->check(all); }, look)) nap();
@@ -367,10 +252,7 @@ std::string ProcessGroup::use_card(const std::shared_ptr<DeviceRuntime>& runtime
   if (told.size() != sizeof id.bytes) return "NCCL can't be begun";
   std::copy(told.begin(), told.end(), std::begin(id.bytes));
   try {
-    impl_->cards.emplace(*nccl, runtime, id, rank(), processes(), [this] {
-      impl_->check();
-      check_interrupted();
-    });
+    impl_->cards.emplace(*nccl, runtime, id, rank(), processes(), [this] { impl_->look(); });
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
@@ -389,10 +271,7 @@ void ProcessGroup::broadcast(const at::Tensor& values) { finish(*impl_->begin(Im
 std::shared_ptr<Pending> ProcessGroup::begin_sum(const at::Tensor& values) { return impl_->begin(Impl::Kind::Sum, values); }
 
 void ProcessGroup::finish(Pending& pending) {
-  while (!pending.wait()) {
-    impl_->check();
-    check_interrupted();
-  }
+  while (!pending.wait()) impl_->look();
   --impl_->under_way;
   if (const std::string failure = pending.failure(); !failure.empty()) impl_->lose(failure);
 }
