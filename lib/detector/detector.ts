@@ -240,9 +240,12 @@ export class Detector implements AsyncDisposable {
       decode: (source, hold) => decodeImage(source, maxPixels, { ...scaling, timeout, hold, signal: aborter.signal }),
       finish: (picture, tiling, found) => this.#finish(picture, tiling, found, settings, aborter.signal),
       failed: (image, error, index) => {
-        onFailed?.({ image, error }, index);
-        if (onFailed) pipeline.stop(error);
-        return { image, error };
+        const failed = { image, error };
+        if (onFailed) {
+          onFailed(failed, index);
+          pipeline.stop(error);
+        }
+        return failed;
       },
     };
     const request = new BatchRequest(settings.ofTiles, batchSize);

@@ -65,12 +65,16 @@ export const batchTable = headed('Job', {
     'those the job was begun with',
   ),
   output: text("the job's folder: made when it isn't there, gone on with when it is", '', {
-    ...{ required: true, short: 'o', placeholder: 'folder' },
+    required: true,
+    short: 'o',
+    placeholder: 'folder',
   }),
   weights: option(z.string(), 'string', 'as in `Detector.load`', 'the digits'),
   options: option(z.unknown(), 'LoadOptions', "the detector's options", 'as in `Detector.load`'),
   format: word(['jsonl', 'coco', 'csv'], 'what is written beside results-*.jsonl at the end: coco or csv', 'jsonl: nothing', {
-    ...{ type: 'BatchFormat', short: 'f', placeholder: 'format' },
+    type: 'BatchFormat',
+    short: 'f',
+    placeholder: 'format',
   }),
   annotations: option(
     z.string(),
@@ -81,7 +85,9 @@ export const batchTable = headed('Job', {
   ),
   limit: number(z.int().min(1), 'at most so many pictures (of the shard)', 'all'),
   shard: option(shardSchema, 'Shard', 'every nth picture from the ith, for n machines that share nothing', 'all', {
-    ...{ flag: 'text', placeholder: 'i/n', parse: parseShard },
+    flag: 'text',
+    placeholder: 'i/n',
+    parse: parseShard,
   }),
   hashInputs: bool(
     'on',

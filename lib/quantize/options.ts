@@ -8,10 +8,12 @@ import type { QuantizeOptions } from './interfaces.js';
 
 export const quantizeTable = headed('Calibration', {
   weights: text('what to calibrate: an id of `cornernet weights list` or an mmdetection .pth', 'the digits', {
-    ...{ short: 'w', placeholder: 'id|file' },
+    short: 'w',
+    placeholder: 'id|file',
   }),
   images: text('pictures of the kind that it will see, without labels: a folder, a glob or a list', '', {
-    ...{ required: true, placeholder: 'folder' },
+    required: true,
+    placeholder: 'folder',
   }),
   output: text('the calibrated checkpoint, a .pth', '', { required: true, short: 'o', placeholder: 'file' }),
   pictures: number(z.int().min(1).max(100_000), 'as many of the pictures, evenly spread over their order, at most', '300'),

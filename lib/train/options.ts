@@ -43,7 +43,9 @@ export const trainTable = headed('Training', {
   images: text('where the pictures to learn from are', '', { required: true, placeholder: 'folder' }),
   annotations: text('their objects as COCO annotations, whose categories become the classes', '', { required: true, placeholder: 'file' }),
   output: text("the training's folder: made when it isn't there, gone on with when it is", '', {
-    ...{ required: true, short: 'o', placeholder: 'folder' },
+    required: true,
+    short: 'o',
+    placeholder: 'folder',
   }),
   valImages: text('where the pictures to measure average precision on are', 'none: nothing is measured, and there is no best.pth', {
     placeholder: 'folder',

@@ -21,16 +21,13 @@ const shownScore = 0.3;
 /** Means of so many values each. */
 class Means {
   readonly points: { x: number; y: number }[] = [];
-  readonly #each: number;
   #count = 0;
 
-  constructor(each: number) {
-    this.#each = each;
-  }
+  constructor(private readonly each: number) {}
 
   add(x: number, y: number): void {
     const last = this.points.at(-1);
-    if (last && this.#count < this.#each) {
+    if (last && this.#count < this.each) {
       last.x = x;
       last.y += (y - last.y) / ++this.#count;
     } else {
