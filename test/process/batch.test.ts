@@ -18,20 +18,9 @@ import sharp from 'sharp';
 import { pack } from 'tar-stream';
 
 import { fixtures, orSkip, root } from '../environment.js';
-import {
-  assertComplete,
-  childrenOf,
-  errorsOf,
-  partsOf,
-  photos,
-  random,
-  resultsOf,
-  startCornernet,
-  until,
-  writeList,
-} from '../support/batch.js';
+import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { openInBrowser } from '../support/browser.js';
-import { cornernet, runScript } from '../support/child.js';
+import { cornernet, runScript, startCornernet } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { eachInAFolder } from '../support/scratch.js';
 

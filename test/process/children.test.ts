@@ -5,10 +5,10 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readlinkSync, rmSync,
 import { join } from 'node:path';
 
 import { orSkip, root } from '../environment.js';
-import { cornernet } from '../support/child.js';
+import { cornernet, heard, startCornernet } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { RedisServer } from '../support/redis.js';
-import { assertComplete, childrenOf, errorsOf, heard, photos, resultsOf, startCornernet, until, writeList } from '../support/batch.js';
+import { assertComplete, childrenOf, errorsOf, photos, resultsOf, until, writeList } from '../support/batch.js';
 import { eachInAFolder } from '../support/scratch.js';
 
 describe('processes under a job', function () {
@@ -36,9 +36,10 @@ describe('processes under a job', function () {
     });
   }
 
-  function hasOpen(pid: number, path: string): boolean {
+  /** One of these files, that is: more are read at once than there are threads, and which wait for one is chance. */
+  function hasOpen(pid: number, paths: readonly string[]): boolean {
     try {
-      return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === path);
+      return readdirSync(`/proc/${pid}/fd`).some((fd) => paths.includes(readlinkSync(`/proc/${pid}/fd/${fd}`)));
     } catch {
       return false; // it ended, or closed the file meanwhile
     }
@@ -172,7 +173,7 @@ describe('processes under a job', function () {
     const start = { detect: ['detect', ...hung], batch: ['batch', ...paths, '--output', job] };
     for (const args of Object.values(start)) {
       const { child, ended } = startCornernet([...args, '--timeout', '0'], env);
-      const hangs = args[0] === 'batch' ? () => resultsOf(job).length > 0 : () => hasOpen(child.pid as number, hung[0] as string);
+      const hangs = args[0] === 'batch' ? () => resultsOf(job).length > 0 : () => hasOpen(child.pid as number, hung);
       await until(hangs, 'a read that hangs');
       const below = childrenOf(child.pid as number);
       for (const signal of ['SIGTERM', 'SIGINT', 'SIGTERM'] as const) {
@@ -193,7 +194,7 @@ describe('processes under a job', function () {
       const batch = startCornernet(['batch', ...hung, '--output', job, ...shared]);
       const worker = startCornernet(['worker', ...shared, '--timeout', '0'], env);
       const said = heard(worker.child);
-      await until(() => childrenOf(worker.child.pid as number).some((pid) => hasOpen(pid, hung[0] as string)), 'a read that hangs');
+      await until(() => childrenOf(worker.child.pid as number).some((pid) => hasOpen(pid, hung)), 'a read that hangs');
       const below = childrenOf(worker.child.pid as number);
       worker.child.kill('SIGTERM');
       await until(() => said().includes('press Ctrl-C again'), 'the first signal');

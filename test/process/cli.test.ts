@@ -21,8 +21,8 @@ import sharp from 'sharp';
 import type { DetectionResult } from '../../lib/index.js';
 import { detectAllTable } from '../../lib/options/table.js';
 import { fixtures, orSkip, root } from '../environment.js';
-import { assertComplete, photos, startCornernet, writeList } from '../support/batch.js';
-import { cornernet, runNode } from '../support/child.js';
+import { assertComplete, photos, writeList } from '../support/batch.js';
+import { cornernet, runNode, startCornernet } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { eachInAFolder } from '../support/scratch.js';
 

@@ -6,10 +6,10 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-import { assertComplete, childrenOf, photos, startCornernet, until, writeList } from '../support/batch.js';
+import { assertComplete, childrenOf, photos, until, writeList } from '../support/batch.js';
 import { root } from '../environment.js';
 import { Metrics } from '../../lib/jobs/metrics.js';
-import { cornernet, runNode } from '../support/child.js';
+import { cornernet, runNode, startCornernet } from '../support/child.js';
 import { RedisServer } from '../support/redis.js';
 
 type Running = ReturnType<typeof startCornernet>;

@@ -4,8 +4,8 @@ import { strict as assert } from 'node:assert';
 import type { Redis } from 'ioredis';
 
 import { fixtures } from '../environment.js';
-import { assertComplete, heard, photos, resultsOf, until, writeList } from '../support/batch.js';
-import { cornernet } from '../support/child.js';
+import { assertComplete, photos, resultsOf, until, writeList } from '../support/batch.js';
+import { cornernet, heard } from '../support/child.js';
 import { QueueBed } from '../support/queue.js';
 
 describe('a queue over a network that misbehaves', function () {

@@ -8,8 +8,8 @@ import { Worker, type Job } from 'bullmq';
 
 import { MessageSeal, type Envelope } from '../../lib/jobs/queue/seal.js';
 import { fixtures } from '../environment.js';
-import { assertComplete, heard, photos, resultsOf, until } from '../support/batch.js';
-import { cornernet } from '../support/child.js';
+import { assertComplete, photos, resultsOf, until } from '../support/batch.js';
+import { cornernet, heard } from '../support/child.js';
 import { QueueBed } from '../support/queue.js';
 
 describe('a queue whose messages are signed', function () {

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 
 import { Presence } from '../../lib/jobs/queue/presence.js';
 import { fixtures, orSkip, root } from '../environment.js';
-import { assertComplete, childrenOf, errorsOf, heard, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
-import { cornernet, runNode } from '../support/child.js';
+import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
+import { cornernet, runNode, heard } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { QueueBed, type Running } from '../support/queue.js';
 import { makeCertificate } from '../support/scratch.js';

@@ -1,11 +1,9 @@
 // Job folders as their readers see them, and pictures to fill jobs with.
-import { spawn, type ChildProcess } from 'node:child_process';
 import { strict as assert } from 'node:assert';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { fixtures, root } from '../environment.js';
-import type { Ended } from './child.js';
+import { fixtures } from '../environment.js';
 
 export interface ResultLine {
   readonly image: string;
@@ -62,34 +60,6 @@ export function assertComplete(job: string, inputs: readonly string[], failing: 
 export function writeList(file: string, paths: readonly string[]): string {
   writeFileSync(file, paths.map((path) => `${path}\n`).join(''));
   return file;
-}
-
-/** `cornernet ...`, running: to be killed. */
-export function startCornernet(
-  args: readonly string[],
-  env: NodeJS.ProcessEnv = process.env,
-  under: readonly string[] = [],
-): { child: ChildProcess; ended: Promise<Ended> } {
-  const [command, ...rest] = [...under, process.execPath, join(root, 'dist', 'cli.js'), ...args];
-  const child = spawn(command as string, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = new Promise<Ended>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code, signal) => {
-      resolve({ code, signal, stdout, stderr });
-    });
-  });
-  return { child, ended };
-}
-
-/** What a process has said on standard error so far. */
-export function heard({ stderr }: ChildProcess): () => string {
-  let said = '';
-  stderr?.on('data', (text: Buffer) => (said += text.toString()));
-  return () => said;
 }
 
 /** Processes that `parent` has started. */

@@ -4,6 +4,20 @@ import { join } from 'node:path';
 
 import { root } from '../environment.js';
 
+const running = new Set<ChildProcess>();
+
+/** Kills the process when the running test ends before it: a test that failed would leave it to the others, and keep mocha from its end. */
+export function untilTestEnds<T extends ChildProcess>(child: T): T {
+  running.add(child);
+  child.once('close', () => running.delete(child));
+  return child;
+}
+
+// Of every suite, since files are loaded outside of any.
+afterEach(() => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 export interface Ended {
   readonly code: number | null;
   /** What killed it; null when it ended by itself. */
@@ -20,26 +34,50 @@ export interface RunOptions {
   readonly during?: (child: ChildProcess) => void;
 }
 
-/** Runs Node to its end. */
-export function runNode(args: readonly string[], { cwd = root, env = process.env, input, during }: RunOptions = {}): Promise<Ended> {
+/** What it said and how it ended. */
+function endOf(child: ChildProcess): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr?.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     child.on('error', reject);
     child.on('close', (code, signal) => {
       resolve({ code, signal, stdout, stderr });
     });
-    child.stdin.end(input ?? '');
-    during?.(child);
   });
+}
+
+/** Runs Node to its end. */
+export function runNode(args: readonly string[], { cwd = root, env = process.env, input, during }: RunOptions = {}): Promise<Ended> {
+  const child = untilTestEnds(spawn(process.execPath, args, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] }));
+  const ended = endOf(child);
+  child.stdin.end(input ?? '');
+  during?.(child);
+  return ended;
 }
 
 /** `cornernet ...` as installed: the compiled command line. */
 export function cornernet(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
   return runNode([join(root, 'dist', 'cli.js'), ...args], options);
+}
+
+/** `cornernet ...`, running: to be killed. */
+export function startCornernet(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+  under: readonly string[] = [],
+): { child: ChildProcess; ended: Promise<Ended> } {
+  const [command, ...rest] = [...under, process.execPath, join(root, 'dist', 'cli.js'), ...args];
+  const child = untilTestEnds(spawn(command as string, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] }));
+  return { child, ended: endOf(child) };
+}
+
+/** What a process has said on standard error so far. */
+export function heard({ stderr }: ChildProcess): () => string {
+  let said = '';
+  stderr?.on('data', (text: Buffer) => (said += text.toString()));
+  return () => said;
 }
 
 /** A script against the compiled package, whose exports are in scope as `cornernet`; `picture(i)` makes a small raw picture. */

@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { Queue } from 'bullmq';
 
 import type { QueueStatus } from '../../lib/jobs/types.js';
-import { startCornernet } from './batch.js';
-import { cornernet } from './child.js';
+import { cornernet, startCornernet } from './child.js';
 import { RedisProxy } from './redis-proxy.js';
 import { RedisServer } from './redis.js';
 

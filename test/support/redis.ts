@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { Unavailable, orSkip } from '../environment.js';
 import { until } from './batch.js';
+import { untilTestEnds } from './child.js';
 import { freePort } from '../../lib/free-port.js';
 
 export class RedisServer {
@@ -36,7 +37,7 @@ export class RedisServer {
 
   async up(): Promise<void> {
     let said = '';
-    this.#child = spawn('redis-server', this.#args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#child = untilTestEnds(spawn('redis-server', this.#args, { stdio: ['ignore', 'pipe', 'inherit'] }));
     this.#child.stdout?.on('data', (text: Buffer) => (said += text.toString()));
     await until(() => said.includes('Ready to accept connections'), `redis-server is ready (${join(...this.#args.slice(0, 2))})`);
   }
