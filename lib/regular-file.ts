@@ -38,12 +38,8 @@ export async function openRegular(path: string): Promise<{ readonly file: FileHa
  * @throws {Error} as {@link openRegular}.
  */
 export async function readText(path: string): Promise<string> {
-  const { file } = await openRegular(path);
-  try {
-    return await file.readFile('utf8');
-  } finally {
-    await file.close();
-  }
+  await using file = (await openRegular(path)).file;
+  return await file.readFile('utf8');
 }
 
 /** So many bytes from `offset`, or as many as there are. */

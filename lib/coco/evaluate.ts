@@ -1,5 +1,6 @@
 // COCO's average precision and recall for boxes, equal to pycocotools' COCOeval.
 import { groupBy } from '../group-by.js';
+import { LeftOut } from '../left-out.js';
 import { checkAnnotations, checkDetections, type CocoAnnotations, type CocoDetection } from './dataset.js';
 import {
   areaRanges,
@@ -163,28 +164,6 @@ function accumulate(scenes: readonly MatchedScene[]): ClassResult {
 /** Whose a box is. */
 type BoxOfPicture<Box> = Box & Pick<CocoDetection, 'image_id' | 'category_id'>;
 
-function byScore(found: readonly FoundBox[]): FoundBox[] {
-  return found
-    .map((box, i) => ({ box, i }))
-    .sort((a, b) => b.box.score - a.box.score || a.i - b.i)
-    .slice(0, mostDetections)
-    .map(({ box }) => box);
-}
-
-class Warnings {
-  readonly #counts = new Map<string, { count: number; first: string }>();
-
-  add(kind: string, first: string): void {
-    const known = this.#counts.get(kind);
-    if (known) known.count++;
-    else this.#counts.set(kind, { count: 1, first });
-  }
-
-  get sentences(): string[] {
-    return [...this.#counts].map(([kind, { count, first }]) => `${count} ${kind} (the first: ${first})`);
-  }
-}
-
 /** By class and picture. */
 function byClass<Box>(boxes: readonly BoxOfPicture<Box>[]): (category: number) => Map<number, BoxOfPicture<Box>[]> {
   const classes = groupBy(boxes, ({ category_id }) => category_id);
@@ -192,7 +171,7 @@ function byClass<Box>(boxes: readonly BoxOfPicture<Box>[]): (category: number) =
 }
 
 /** Objects and detections that count, by class and picture. */
-function sort(annotations: CocoAnnotations, detections: readonly CocoDetection[], warnings: Warnings) {
+function sort(annotations: CocoAnnotations, detections: readonly CocoDetection[], warnings: LeftOut) {
   const images = new Map(annotations.images.map((image) => [image.id, image]));
   const categories = new Set(annotations.categories.map(({ id }) => id));
   const truth: BoxOfPicture<TruthBox>[] = [];
@@ -266,7 +245,7 @@ export function evaluateDetections(annotations: CocoAnnotations, detections: rea
 
 /** {@link evaluateDetections} of what was checked when it was read. */
 export function evaluateChecked(annotations: CocoAnnotations, detections: readonly CocoDetection[]): CocoEvaluation {
-  const warnings = new Warnings();
+  const warnings = new LeftOut();
   const { truth, found } = sort(annotations, detections, warnings);
   const ids = annotations.categories.map(({ id }) => id).sort((a, b) => a - b);
   const imageIds = annotations.images.map(({ id }) => id).sort((a, b) => a - b);
@@ -274,7 +253,10 @@ export function evaluateChecked(annotations: CocoAnnotations, detections: readon
     const [objects, boxes] = [truth(category), found(category)];
     const scenes = imageIds
       .filter((image) => objects.has(image) || boxes.has(image))
-      .map((image) => matchAll({ truth: objects.get(image) ?? [], found: byScore(boxes.get(image) ?? []) }));
+      .map((image) => {
+        const best = [...(boxes.get(image) ?? [])].sort((a, b) => b.score - a.score).slice(0, mostDetections);
+        return matchAll({ truth: objects.get(image) ?? [], found: best });
+      });
     return accumulate(scenes);
   });
   const perClassAP = Object.fromEntries(

@@ -67,7 +67,7 @@ async function verify(inputs: readonly string[], { output, progress }: BatchFlag
 }
 
 async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
-  const interrupt = onInterrupt(say);
+  using interrupt = onInterrupt(say);
   const progress = showBatchProgress(flags.progress);
   whenOutputFails(() => say('nobody takes the progress any more; the job goes on'));
   try {
@@ -87,7 +87,5 @@ async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
     if (!interrupt.signal.aborted) throw error;
     say(`given up at once; what is recorded stays; go on with: cornernet batch --output ${flags.output}`);
     return exitCodes.interrupted;
-  } finally {
-    interrupt.release();
   }
 }

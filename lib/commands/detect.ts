@@ -168,22 +168,18 @@ export async function detectInputs(inputs: readonly string[], flags: DetectFlags
   if (flags.annotations !== undefined) await checkPictures(flags.annotations, entries.map(({ path }) => path)); // prettier-ignore
   await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));
   sayUnlessQuiet(choices(flags, detector));
-  const interrupt = onInterrupt(sayUnlessQuiet);
-  try {
-    const { done, failed, undrawn, objects } = await run(entries, flags, detector, interrupt);
-    for (const warning of detector.stats.warnings) sayUnlessQuiet(warning);
-    if (failed > 0) sayUnlessQuiet(`${failed} of ${entries.length} pictures failed`);
-    if (undrawn > 0) sayUnlessQuiet(`${undrawn} of ${entries.length} pictures could not be drawn`);
-    if (interrupt.finish.aborted) {
-      sayUnlessQuiet(`interrupted after ${done} of ${entries.length} pictures, whose results are written`);
-      return exitCodes.interrupted;
-    }
-    if (flags.weights === undefined && objects === 0 && failed < done) {
-      sayUnlessQuiet(`nothing was found: the weights ${defaultWeights()} know ${defaultKnows}; \`cornernet weights list\` shows others`);
-    }
-    if (failed + undrawn === 0) return exitCodes.done;
-    return failed === done ? exitCodes.failed : exitCodes.someFailed;
-  } finally {
-    interrupt.release();
+  using interrupt = onInterrupt(sayUnlessQuiet);
+  const { done, failed, undrawn, objects } = await run(entries, flags, detector, interrupt);
+  for (const warning of detector.stats.warnings) sayUnlessQuiet(warning);
+  if (failed > 0) sayUnlessQuiet(`${failed} of ${entries.length} pictures failed`);
+  if (undrawn > 0) sayUnlessQuiet(`${undrawn} of ${entries.length} pictures could not be drawn`);
+  if (interrupt.finish.aborted) {
+    sayUnlessQuiet(`interrupted after ${done} of ${entries.length} pictures, whose results are written`);
+    return exitCodes.interrupted;
   }
+  if (flags.weights === undefined && objects === 0 && failed < done) {
+    sayUnlessQuiet(`nothing was found: the weights ${defaultWeights()} know ${defaultKnows}; \`cornernet weights list\` shows others`);
+  }
+  if (failed + undrawn === 0) return exitCodes.done;
+  return failed === done ? exitCodes.failed : exitCodes.someFailed;
 }

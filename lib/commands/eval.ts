@@ -59,15 +59,10 @@ const sayWarning = (warning: string): void => tell(`warning: ${warning}`);
 
 async function detect(flags: EvalFlags, annotations: CocoAnnotations, options: LoadOptions): Promise<DetectedSet> {
   if (flags.images === undefined) throw new CornerNetError('ERR_OPTION', 'name the pictures (--images) or the detections (--detections)');
-  const interrupt = onInterrupt(() => undefined);
-  const progress = countedProgress(annotations.images.length, flags.quiet === true);
-  try {
-    const { finish: signal } = interrupt;
-    return await detectSet(annotations, flags.images, flags.weights, options, { signal, onPicture: (failed) => progress.advance(failed) });
-  } finally {
-    progress.stop();
-    interrupt.release();
-  }
+  using interrupt = onInterrupt(() => undefined);
+  using progress = countedProgress(annotations.images.length, flags.quiet === true);
+  const { finish: signal } = interrupt;
+  return await detectSet(annotations, flags.images, flags.weights, options, { signal, onPicture: (failed) => progress.advance(failed) });
 }
 
 function tableOf(annotations: CocoAnnotations, { stats, perClassAP }: CocoEvaluation): string {

@@ -17,12 +17,11 @@ const longestHangMs = 5_000;
 /** Giving up takes no longer unless something hangs, all that a supervisor grants its processes and a worker its chunk included; then the process is ended. */
 const longestGivingUpMs = 15_000;
 
-export interface Interrupt {
+export interface Interrupt extends Disposable {
   /** Aborts at the first: begin nothing new. */
   readonly finish: AbortSignal;
   /** Aborts at the second. */
   readonly signal: AbortSignal;
-  release(): void;
 }
 
 /** By a signal: an orderly end would wait for threads that may be blocked. Shells see 130, as after any Ctrl-C. */
@@ -58,7 +57,7 @@ export function onInterrupt(say: (text: string) => void): Interrupt {
   return {
     finish: finish.signal,
     signal: abort.signal,
-    release: () => {
+    [Symbol.dispose]: () => {
       for (const signal of signals) process.off(signal, listener);
     },
   };

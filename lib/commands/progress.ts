@@ -78,7 +78,7 @@ export function showTrainProgress(style: ProgressStyle): Shower<TrainProgress> {
   return showProgress<TrainProgress>(style, trainLine, ({ iteration: done, iterations: total }) => ({ done, total }));
 }
 
-export interface Progress {
+export interface Progress extends Disposable {
   advance(failed: boolean): void;
   stop(): void;
 }
@@ -96,6 +96,7 @@ export function countedProgress(total: number, quiet: boolean): Progress {
       show({ done, failed, total, rate, secondsLeft: (total - done - failed) / rate });
     },
     stop,
+    [Symbol.dispose]: stop,
   };
 }
 

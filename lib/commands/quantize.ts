@@ -35,7 +35,7 @@ export function register(command: Command): void {
     .action(run);
 }
 
-function shower(quiet: boolean): { show: (progress: QuantizeProgress) => void; stop: () => void } {
+function shower(quiet: boolean): Disposable & { show: (progress: QuantizeProgress) => void; stop: () => void } {
   let bar: Progress | undefined;
   const show = ({ stage, total = 0, trial }: QuantizeProgress): void => {
     if (stage === 'observing') {
@@ -47,24 +47,20 @@ function shower(quiet: boolean): { show: (progress: QuantizeProgress) => void; s
     bar = undefined;
     if (trial && !quiet) tell(`${trial.what}: error ${(100 * trial.error).toFixed(2)}%`);
   };
-  return { show, stop: () => bar?.stop() };
+  const stop = (): void => bar?.stop();
+  return { show, stop, [Symbol.dispose]: stop };
 }
 
 async function run(flags: QuantizeFlags): Promise<void> {
   for (const file of [flags.json, flags.html]) if (file !== undefined) await checkOutputFile(file);
   const quiet = flags.quiet === true;
-  const interrupt = onInterrupt(() => undefined);
-  const progress = shower(quiet);
-  try {
-    const options = tableOptionsOf(quantizeTable, flags) as unknown as QuantizeOptions;
-    const report = await quantize(options, { signal: interrupt.finish, onProgress: progress.show });
-    progress.stop();
-    for (const { image, reason } of report.failed) tell(`warning: ${image} is left out: ${reason}`);
-    if (flags.json !== undefined) await writeText(flags.json, `${JSON.stringify(report)}\n`);
-    if (flags.html !== undefined) await writeText(flags.html, quantizePage(report));
-    if (!quiet) await writeText(undefined, quantizeText(report));
-  } finally {
-    progress.stop();
-    interrupt.release();
-  }
+  using interrupt = onInterrupt(() => undefined);
+  using progress = shower(quiet);
+  const options = tableOptionsOf(quantizeTable, flags) as unknown as QuantizeOptions;
+  const report = await quantize(options, { signal: interrupt.finish, onProgress: progress.show });
+  progress.stop();
+  for (const { image, reason } of report.failed) tell(`warning: ${image} is left out: ${reason}`);
+  if (flags.json !== undefined) await writeText(flags.json, `${JSON.stringify(report)}\n`);
+  if (flags.html !== undefined) await writeText(flags.html, quantizePage(report));
+  if (!quiet) await writeText(undefined, quantizeText(report));
 }

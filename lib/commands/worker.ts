@@ -21,12 +21,8 @@ export function register(command: Command): void {
 
 async function work(flags: WorkerFlags): Promise<number> {
   const queue = requiredQueueOf(flags);
-  const interrupt = onInterrupt(say);
+  using interrupt = onInterrupt(say);
   const { finish, signal } = interrupt;
-  try {
-    await runWorker({ ...tableOptionsOf(workerTable, flags), queue, options: loadOptionsOf(flags), finish, signal, onMessage: say });
-    return exitCodes.done;
-  } finally {
-    interrupt.release();
-  }
+  await runWorker({ ...tableOptionsOf(workerTable, flags), queue, options: loadOptionsOf(flags), finish, signal, onMessage: say });
+  return exitCodes.done;
 }

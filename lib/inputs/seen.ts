@@ -31,16 +31,12 @@ async function digestOf({ path, member }: Entry): Promise<string> {
   if (!member) return sha256(path);
   const { tar, offset, size } = member;
   const hash = createHash('sha256');
-  const { file } = await openRegular(tar);
-  try {
-    for (let at = 0; at < size; at += pieceBytes) {
-      const piece = Math.min(pieceBytes, size - at);
-      const bytes = await readBytes(file, offset + at, piece);
-      if (bytes.length < piece) throw new Error(`${tar} ends before ${offset + size} bytes`);
-      hash.update(bytes);
-    }
-  } finally {
-    await file.close();
+  await using file = (await openRegular(tar)).file;
+  for (let at = 0; at < size; at += pieceBytes) {
+    const piece = Math.min(pieceBytes, size - at);
+    const bytes = await readBytes(file, offset + at, piece);
+    if (bytes.length < piece) throw new Error(`${tar} ends before ${offset + size} bytes`);
+    hash.update(bytes);
   }
   return hash.digest('hex');
 }

@@ -1,9 +1,7 @@
 // The files below a folder in natural order, however many: nothing but one run of names is held in memory.
-import { createReadStream } from 'node:fs';
-import { mkdtemp, opendir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, opendir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { createInterface } from 'node:readline';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { isBelow, onDisk, realPath, textOfName } from './file-names.js';
@@ -43,12 +41,8 @@ function lineOf(name: Name): string {
 }
 
 async function* readRun(file: string): AsyncGenerator<Name, void> {
-  const input = createReadStream(file);
-  try {
-    for await (const line of createInterface({ input, crlfDelay: Infinity })) yield JSON.parse(line) as Name;
-  } finally {
-    input.destroy();
-  }
+  await using run = await open(file);
+  for await (const line of run.readLines()) yield JSON.parse(line) as Name;
 }
 
 async function* mergeRuns(files: readonly string[]): AsyncGenerator<Name, void> {

@@ -11,10 +11,10 @@ import { CornerNetError, sentenceOf } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import { onDisk } from '../inputs/file-names.js';
 import { packageVersion } from '../native.js';
+import { RecentRate } from '../recent-rate.js';
 import type { PictureOutcome } from './outcome.js';
 import type { EngineHealth } from './supervisor.js';
 
-const rateWindowMs = 30_000;
 /** Beyond it whoever asks has an answer without the queue's part. */
 const queueMs = 2_000;
 
@@ -47,10 +47,9 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #watched: Watched;
   readonly #server: Server;
-  readonly #started = performance.now();
   #inHand = 0;
-  /** When each picture of the last while ended. */
-  #ended: number[] = [];
+  #ended = 0;
+  readonly #rate = new RecentRate();
   readonly #done = this.#counter('pictures_done_total', 'Pictures that have a result');
   readonly #failed = this.#counter('pictures_failed_total', 'Pictures that failed, by the code of their error', ['code']);
   readonly #bytes = this.#counter('picture_bytes_total', 'Bytes of the pictures that ended, as they are encoded');
@@ -59,7 +58,8 @@ export class Metrics {
     this.#watched = watched;
     this.#server = createServer((request, response) => void this.#answer(request, response));
     const { health, pending } = watched;
-    this.#gauge('pictures_per_second', 'Pictures that ended a second, in the last half minute', () => ({ '': this.#rate() }));
+    this.#rate.add(0);
+    this.#gauge('pictures_per_second', 'Pictures that ended a second, in the last half minute', () => ({ '': this.#perSecond() }));
     this.#gauge('pictures', 'Pictures in hand, and those of the job that have no record yet', () => ({ in_hand: this.#inHand, pending: pending?.() }), 'state'); // prettier-ignore
     const memory = (): Record<string, number> => ({ supervisor: process.memoryUsage().rss, detector: residentBytes(health()?.processId) });
     this.#gauge('resident_memory_bytes', 'Memory of this process and of the one with the detector', memory, 'process');
@@ -100,8 +100,7 @@ export class Metrics {
       if ('error' in made) this.#failed.inc({ code: made.error.code });
       else this.#done.inc();
       void bytesOf(entry).then((bytes) => this.#bytes.inc(bytes));
-      this.#ended.push(performance.now());
-      this.#forget();
+      this.#rate.add(++this.#ended);
       return made;
     } finally {
       this.#inHand--;
@@ -140,18 +139,9 @@ export class Metrics {
     });
   }
 
-  #forget(): void {
-    const oldest = performance.now() - rateWindowMs;
-    const kept = this.#ended.findIndex((time) => time >= oldest);
-    // Seldom, because it copies.
-    if (kept === -1) this.#ended = [];
-    else if (kept > this.#ended.length / 2) this.#ended = this.#ended.slice(kept);
-  }
-
-  #rate(): number {
-    const now = performance.now();
-    const seconds = Math.min(rateWindowMs, Math.max(1, now - this.#started)) / 1000;
-    return this.#ended.filter((time) => time >= now - rateWindowMs).length / seconds;
+  #perSecond(): number {
+    this.#rate.add(this.#ended); // the time since the last one counts too
+    return this.#rate.perSecond(this.#ended);
   }
 
   async #chunks(): Promise<Readonly<Record<string, number>>> {

@@ -1,15 +1,5 @@
 // Checkpoints for tests, made byte by byte: pickles by their opcodes, zip archives as torch writes them, and damage to those that are whole.
-const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = (value >>> 1) ^ (value & 1 ? 0xedb88320 : 0);
-  return value;
-});
-
-export function crc32(bytes: Uint8Array): number {
-  let crc = ~0;
-  for (const byte of bytes) crc = (crc >>> 8) ^ (table[(crc ^ byte) & 255] as number);
-  return ~crc >>> 0;
-}
+import { crc32 } from 'node:zlib';
 
 const packed = (...fields: readonly (readonly [value: number, size: 2 | 4])[]): Buffer => {
   const bytes = Buffer.alloc(fields.reduce((sum, [, size]) => sum + size, 0));
