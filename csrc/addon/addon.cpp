@@ -9,10 +9,8 @@
 
 #include "addon/channel.h"
 #include "addon/convert.h"
-#include "addon/detector_wrap.h"
 #include "addon/js_error.h"
-#include "addon/quantizer_wrap.h"
-#include "addon/trainer_wrap.h"
+#include "addon/wrap.h"
 #include "bench/bench.h"
 #include "engine/detector.h"
 
@@ -24,12 +22,11 @@ constexpr int kBoundary = 14;
 class Addon : public Napi::Addon<Addon> {
  public:
   Addon(Napi::Env env, Napi::Object exports) : channels_(env) {
-    DefineAddon(exports,
-                {InstanceValue("boundary", Napi::Number::New(env, kBoundary)), InstanceValue("Detector", DetectorWrap::define(env, &channels_)),
-                 InstanceValue("Trainer", TrainerWrap::define(env, &channels_)), InstanceValue("Quantizer", QuantizerWrap::define(env, &channels_)),
-                 InstanceMethod("buildInfo", &Addon::build_info), InstanceMethod("gpuInfo", &Addon::gpu_info),
-                 InstanceMethod("cornerPool", &Addon::corner_pool), InstanceMethod("networkWork", &Addon::network_work),
-                 InstanceMethod("benchOperator", &Addon::bench_operator), InstanceMethod("benchPeak", &Addon::bench_peak)});
+    DefineAddon(exports, {InstanceValue("boundary", Napi::Number::New(env, kBoundary)), InstanceValue("Detector", define_detector(env, &channels_)),
+                          InstanceValue("Trainer", define_trainer(env, &channels_)), InstanceValue("Quantizer", define_quantizer(env, &channels_)),
+                          InstanceMethod("buildInfo", &Addon::build_info), InstanceMethod("gpuInfo", &Addon::gpu_info),
+                          InstanceMethod("cornerPool", &Addon::corner_pool), InstanceMethod("networkWork", &Addon::network_work),
+                          InstanceMethod("benchOperator", &Addon::bench_operator), InstanceMethod("benchPeak", &Addon::bench_peak)});
   }
 
  private:

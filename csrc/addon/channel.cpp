@@ -89,7 +89,8 @@ Napi::Promise Channel::enqueue(Worker& thread, const Napi::Value& owner, int64_t
   completion.owner = Napi::Persistent(owner.As<Napi::Object>());
   const Napi::Promise promise = completion.deferred->Promise();
   if (stop_requested_ || closed_ || !thread.post({id, [call, run = std::move(run)] { run(call); }, [call] { fail(call, dropped()); }})) {
-    return rejected(env_, closed("the detector is closed"));
+    completion.deferred->Reject(to_js_error(env_, closed("the detector is closed")).Value());
+    return promise;
   }
   hold_loop();
   return promise;
@@ -115,13 +116,6 @@ void Channel::fail(const Call& call, std::exception_ptr failure) {
 void Channel::cancel(int64_t id) {
   worker_.cancel(id);
   finisher_.cancel(id);
-}
-
-Napi::Value Channel::cancel(const Napi::CallbackInfo& info) {
-  return answered(info, [&] {
-    if (info[0].IsNumber()) cancel(info[0].As<Napi::Number>().Int64Value());
-    return info.Env().Undefined();
-  });
 }
 
 Napi::Promise Channel::close(std::function<void()> last) {

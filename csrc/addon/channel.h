@@ -6,7 +6,6 @@
 #include <memory>
 #include <vector>
 
-#include "addon/js_error.h"
 #include "runtime/worker.h"
 
 namespace cornernet {
@@ -33,27 +32,10 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Napi::Promise submit_aside(const Napi::Value& owner, int64_t id, std::function<Result()> work);
   /// Drops the call of this id, which rejects with ERR_CLOSED: at once when it waits, at its next step when it runs.
   void cancel(int64_t id);
-  /// The same as JavaScript calls it: the id is the first argument; answers undefined.
-  Napi::Value cancel(const Napi::CallbackInfo& info);
   /// Refuses new calls, rejects waiting ones, lets the running one finish, runs `last` on the thread and ends it. Every call's promise resolves then.
   Napi::Promise close(std::function<void()> last);
-  /// The same as JavaScript calls it, of a channel whose calls work on `state`, which is freed. The first call is cancelled: nobody needs what it
-  /// still comes to.
-  template <typename State>
-  Napi::Value close(const Napi::CallbackInfo& info, const std::shared_ptr<State>& state) {
-    return promised(info, [&] {
-      cancel(kFirstCall);
-      return close([state] { state->free(); });
-    });
-  }
-  /// The same without a promise: for an owner that was garbage-collected. Where memory lacks for it, the channel's own end frees the state.
-  template <typename State>
-  void abandon(const std::shared_ptr<State>& state) noexcept {
-    try {
-      request_stop([state] { state->free(); });
-    } catch (...) {
-    }
-  }
+  /// The same without a promise: for an owner that was garbage-collected.
+  void request_stop(std::function<void()> last);
   /// Gives up what runs, joins, and settles nothing any more: the process or the environment is ending.
   void end();
 
@@ -69,7 +51,6 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void post(Completion* completion);
   void hold_loop();
   void release_loop();
-  void request_stop(std::function<void()> last);
   /// Of both threads; worker_.stop() was called.
   void join();
   void finish_close();

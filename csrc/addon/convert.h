@@ -144,6 +144,8 @@ Napi::Value to_js(Napi::Env env, const T& value) {
     return Napi::Number::New(env, static_cast<double>(value));
   } else if constexpr (std::same_as<T, std::string>) {
     return Napi::String::New(env, value);
+  } else if constexpr (requires { value.has_value(); }) {
+    return value ? to_js(env, *value) : env.Undefined();
   } else if constexpr (HasFields<const T>) {
     Napi::Object object = Napi::Object::New(env);
     fields(value, [&](const char* key, const auto& member) { object.Set(key, to_js(env, member)); });
@@ -171,9 +173,6 @@ template <typename T>
 std::function<Napi::Value(Napi::Env)> result_of(T outcome) {
   return [held = std::make_shared<T>(std::move(outcome))](Napi::Env env) { return to_js(env, *held); };
 }
-
-/// Of a call that gives nothing.
-inline Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
 
 // Copies of memory; Error(Input) when it is not what it should be.
 std::vector<float> floats_from_js(const Napi::Value& value, const std::string& name);

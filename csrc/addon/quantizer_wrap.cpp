@@ -1,9 +1,9 @@
-#include "addon/quantizer_wrap.h"
-
+// The JavaScript class around one calibration: lib/native.ts's NativeQuantizer.
+#include <memory>
 #include <utility>
 
-#include "addon/convert.h"
-#include "addon/js_error.h"
+#include "addon/wrap.h"
+#include "quantize/quantizer.h"
 #include "runtime/error.h"
 
 namespace cornernet::quantization {
@@ -26,69 +26,58 @@ void fields(Is<QuantizeReport> auto& report, auto&& field) {
 }  // namespace cornernet::quantization
 
 namespace cornernet {
+namespace {
 
 using namespace quantization;
 
-quantization::Quantizer& QuantizerWrap::State::begun() {
-  if (!quantizer) throw Error(ErrorCode::Closed, "the calibration is closed or was never begun");
-  return *quantizer;
-}
+/// What the channel's thread works on.
+struct QuantizerState {
+  std::unique_ptr<Quantizer> quantizer;
 
-void QuantizerWrap::State::free() { quantizer.reset(); }
+  void free() { quantizer.reset(); }
+  Quantizer& begun() {
+    if (!quantizer) throw Error(ErrorCode::Closed, "the calibration is closed or was never begun");
+    return *quantizer;
+  }
+};
 
-Napi::Function QuantizerWrap::define(Napi::Env env, Channels* channels) {
-  return DefineClass(env, "Quantizer",
-                     {InstanceMethod<&QuantizerWrap::begin>("begin"), InstanceMethod<&QuantizerWrap::observe>("observe"),
-                      InstanceMethod<&QuantizerWrap::try_next>("tryNext"), InstanceMethod<&QuantizerWrap::write>("write"),
-                      InstanceMethod<&QuantizerWrap::cancel>("cancel"), InstanceMethod<&QuantizerWrap::close>("close")},
-                     channels);
-}
+class QuantizerWrap : public Wrap<QuantizerWrap, QuantizerState> {
+ public:
+  static Napi::Function define(Napi::Env env, Channels* channels) {
+    return Wrap::define(env, "Quantizer",
+                        {InstanceMethod<&QuantizerWrap::begin>("begin"), InstanceMethod<&QuantizerWrap::observe>("observe"),
+                         InstanceMethod<&QuantizerWrap::try_next>("tryNext"), InstanceMethod<&QuantizerWrap::write>("write")},
+                        channels);
+  }
+  explicit QuantizerWrap(const Napi::CallbackInfo& info) : Wrap(info, "cornernet quantizer") {}
 
-QuantizerWrap::QuantizerWrap(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<QuantizerWrap>(info), channel_(Channels::open_for(info, "cornernet quantizer")) {}
-
-void QuantizerWrap::Finalize(Napi::BasicEnv) { channel_->abandon(state_); }
-
-Napi::Value QuantizerWrap::begin(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    return channel_->submit(info.This(), kFirstCall,
-                            [state = state_, options = from_js<QuantizerOptions>(info[0], "quantize options")]() -> Channel::Result {
-                              state->quantizer.reset();
-                              state->quantizer = std::make_unique<Quantizer>(options);
-                              return [](Napi::Env env) { return env.Undefined(); };
-                            });
-  });
-}
-
-Napi::Value QuantizerWrap::observe(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    auto picture = std::make_shared<Picture>(picture_from_js(info[1]));
-    return channel_->submit(info.This(), call_id(info), [state = state_, picture = std::move(picture)]() -> Channel::Result {
-      state->begun().observe(*picture);
-      return undefined;
+ private:
+  Napi::Value begin(const Napi::CallbackInfo& info) {
+    return first_call(info, [&] {
+      return [options = from_js<QuantizerOptions>(info[0], "quantize options")](QuantizerState& state) {
+        state.quantizer.reset();
+        state.quantizer = std::make_unique<Quantizer>(options);
+      };
     });
-  });
-}
+  }
 
-Napi::Value QuantizerWrap::try_next(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    return channel_->submit(info.This(), call_id(info), [state = state_]() -> Channel::Result {
-      const auto trial = state->begun().try_next();
-      if (trial) return result_of(*trial);
-      return undefined;
+  Napi::Value observe(const Napi::CallbackInfo& info) {
+    return call(info, [&] {
+      return [picture = std::make_shared<Picture>(picture_from_js(info[1]))](QuantizerState& state) { state.begun().observe(*picture); };
     });
-  });
-}
+  }
 
-Napi::Value QuantizerWrap::write(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    return channel_->submit(info.This(), call_id(info),
-                            [state = state_, path = from_js<std::string>(info[1], "path")] { return result_of(state->begun().write(path)); });
-  });
-}
+  Napi::Value try_next(const Napi::CallbackInfo& info) {
+    return call(info, [] { return [](QuantizerState& state) { return state.begun().try_next(); }; });
+  }
 
-Napi::Value QuantizerWrap::cancel(const Napi::CallbackInfo& info) { return channel_->cancel(info); }
+  Napi::Value write(const Napi::CallbackInfo& info) {
+    return call(info, [&] { return [path = from_js<std::string>(info[1], "path")](QuantizerState& state) { return state.begun().write(path); }; });
+  }
+};
 
-Napi::Value QuantizerWrap::close(const Napi::CallbackInfo& info) { return channel_->close(info, state_); }
+}  // namespace
+
+Napi::Function define_quantizer(Napi::Env env, Channels* channels) { return QuantizerWrap::define(env, channels); }
 
 }  // namespace cornernet

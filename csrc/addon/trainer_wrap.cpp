@@ -1,12 +1,14 @@
-#include "addon/trainer_wrap.h"
-
+// The JavaScript class around one network that learns: lib/native.ts's NativeTrainer.
 #include <cmath>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
-#include "addon/convert.h"
-#include "addon/js_error.h"
+#include "addon/wrap.h"
 #include "runtime/error.h"
+#include "train/trainer.h"
 
 namespace cornernet::train {
 
@@ -76,147 +78,145 @@ std::vector<Sample> samples_from_js(const Napi::Value& value) {
   return samples;
 }
 
+/// What the channel's two threads work on; whoever has taken something from here keeps it alive.
+class TrainerState {
+ public:
+  void set_group(std::shared_ptr<ProcessGroup> group) {
+    const std::lock_guard lock(mutex_);
+    group_.swap(group);
+  }
+
+  /// Null before join(), and after the end.
+  std::shared_ptr<ProcessGroup> group() const {
+    const std::lock_guard lock(mutex_);
+    return group_;
+  }
+
+  void set_trainer(std::shared_ptr<Trainer> trainer) {
+    const std::lock_guard lock(mutex_);
+    trainer_.swap(trainer);
+    prepared_.clear();
+  }
+
+  std::shared_ptr<Trainer> trainer() const {
+    const std::lock_guard lock(mutex_);
+    if (!trainer_) throw Error(ErrorCode::Closed, "the training is closed or was never begun");
+    return trainer_;
+  }
+
+  /// Under the id of the call that prepared it.
+  void keep(int64_t id, std::shared_ptr<const PreparedBatch> batch) {
+    const std::lock_guard lock(mutex_);
+    prepared_[id] = std::move(batch);
+  }
+
+  std::shared_ptr<const PreparedBatch> take(int64_t id) {
+    const std::lock_guard lock(mutex_);
+    const auto found = prepared_.find(id);
+    if (found == prepared_.end()) throw Error(ErrorCode::Input, "the batch was never prepared, or is learned already");
+    auto batch = std::move(found->second);
+    prepared_.erase(found);
+    return batch;
+  }
+
+  void free() {
+    set_trainer(nullptr);
+    set_group(nullptr);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<ProcessGroup> group_;
+  std::shared_ptr<Trainer> trainer_;
+  std::map<int64_t, std::shared_ptr<const PreparedBatch>> prepared_;  // by the trainer
+};
+
+class TrainerWrap : public Wrap<TrainerWrap, TrainerState> {
+ public:
+  static Napi::Function define(Napi::Env env, Channels* channels) {
+    return Wrap::define(
+        env, "Trainer",
+        {InstanceMethod<&TrainerWrap::join>("join"), InstanceMethod<&TrainerWrap::exchange>("exchange"), InstanceMethod<&TrainerWrap::check>("check"),
+         InstanceMethod<&TrainerWrap::leave>("leave"), InstanceMethod<&TrainerWrap::begin>("begin"), InstanceMethod<&TrainerWrap::prepare>("prepare"),
+         InstanceMethod<&TrainerWrap::step>("step"), InstanceMethod<&TrainerWrap::save>("save")},
+        channels);
+  }
+  explicit TrainerWrap(const Napi::CallbackInfo& info) : Wrap(info, "cornernet trainer") {}
+
+ private:
+  Napi::Value join(const Napi::CallbackInfo& info) {
+    return first_call(info, [&] {
+      return [membership = from_js<Membership>(info[0], "membership")](TrainerState& state) {
+        state.set_group(std::make_shared<ProcessGroup>(membership));
+      };
+    });
+  }
+
+  Napi::Value exchange(const Napi::CallbackInfo& info) {
+    return call(info, [&] {
+      return [words = from_js<std::string>(info[1], "words")](TrainerState& state) {
+        const auto group = state.group();
+        require(group != nullptr, ErrorCode::Closed, "the training has joined no others");
+        return group->exchange(words);
+      };
+    });
+  }
+
+  Napi::Value check(const Napi::CallbackInfo& info) {
+    return call_aside(info, [] {
+      return [](TrainerState& state) {
+        if (const auto group = state.group()) group->check();
+      };
+    });
+  }
+
+  Napi::Value leave(const Napi::CallbackInfo& info) {
+    return call(info, [&] {
+      channel_->cancel(kFirstCall);  // which may wait for the others
+      return [why = from_js<std::string>(info[1], "why")](TrainerState& state) {
+        if (const auto group = state.group()) group->leave(why);
+      };
+    });
+  }
+
+  Napi::Value begin(const Napi::CallbackInfo& info) {
+    return first_call(info, [&] {
+      return [options = from_js<TrainerOptions>(info[0], "train options")](TrainerState& state) {
+        state.set_trainer(nullptr);
+        const auto trainer = std::make_shared<Trainer>(options, state.group());
+        state.set_trainer(trainer);
+        return trainer->info();
+      };
+    });
+  }
+
+  Napi::Value prepare(const Napi::CallbackInfo& info) {
+    return call_aside(info, [&] {
+      auto samples = std::make_shared<std::vector<Sample>>(samples_from_js(info[1]));
+      return [id = call_id(info), samples = std::move(samples), augmentation = from_js<Augmentation>(info[2], "augmentation")](TrainerState& state) {
+        state.keep(id, state.trainer()->prepare(*samples, augmentation));
+        return id;
+      };
+    });
+  }
+
+  Napi::Value step(const Napi::CallbackInfo& info) {
+    return call(info, [&] {
+      const bool stop = !info[3].IsUndefined() && from_js<bool>(info[3], "stop");
+      return [batch = from_js<int64_t>(info[1], "batch"), rate = from_js<double>(info[2], "learningRate"), stop](TrainerState& state) {
+        return state.trainer()->step(*state.take(batch), rate, stop);
+      };
+    });
+  }
+
+  Napi::Value save(const Napi::CallbackInfo& info) {
+    return call(info,
+                [&] { return [options = from_js<SaveOptions>(info[1], "save options")](TrainerState& state) { state.trainer()->save(options); }; });
+  }
+};
+
 }  // namespace
 
-void TrainerWrap::State::set_group(std::shared_ptr<train::ProcessGroup> group) {
-  const std::lock_guard lock(mutex_);
-  group_.swap(group);
-}
-
-std::shared_ptr<train::ProcessGroup> TrainerWrap::State::group() const {
-  const std::lock_guard lock(mutex_);
-  return group_;
-}
-
-void TrainerWrap::State::set_trainer(std::shared_ptr<train::Trainer> trainer) {
-  const std::lock_guard lock(mutex_);
-  trainer_.swap(trainer);
-  prepared_.clear();
-}
-
-std::shared_ptr<train::Trainer> TrainerWrap::State::trainer() const {
-  const std::lock_guard lock(mutex_);
-  if (!trainer_) throw Error(ErrorCode::Closed, "the training is closed or was never begun");
-  return trainer_;
-}
-
-void TrainerWrap::State::keep(int64_t id, std::shared_ptr<const train::PreparedBatch> batch) {
-  const std::lock_guard lock(mutex_);
-  prepared_[id] = std::move(batch);
-}
-
-std::shared_ptr<const train::PreparedBatch> TrainerWrap::State::take(int64_t id) {
-  const std::lock_guard lock(mutex_);
-  const auto found = prepared_.find(id);
-  if (found == prepared_.end()) throw Error(ErrorCode::Input, "the batch was never prepared, or is learned already");
-  auto batch = std::move(found->second);
-  prepared_.erase(found);
-  return batch;
-}
-
-void TrainerWrap::State::free() {
-  set_trainer(nullptr);
-  set_group(nullptr);
-}
-
-Napi::Function TrainerWrap::define(Napi::Env env, Channels* channels) {
-  return DefineClass(
-      env, "Trainer",
-      {InstanceMethod<&TrainerWrap::join>("join"), InstanceMethod<&TrainerWrap::exchange>("exchange"), InstanceMethod<&TrainerWrap::check>("check"),
-       InstanceMethod<&TrainerWrap::leave>("leave"), InstanceMethod<&TrainerWrap::begin>("begin"), InstanceMethod<&TrainerWrap::prepare>("prepare"),
-       InstanceMethod<&TrainerWrap::step>("step"), InstanceMethod<&TrainerWrap::save>("save"), InstanceMethod<&TrainerWrap::cancel>("cancel"),
-       InstanceMethod<&TrainerWrap::close>("close")},
-      channels);
-}
-
-TrainerWrap::TrainerWrap(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<TrainerWrap>(info), channel_(Channels::open_for(info, "cornernet trainer")) {}
-
-void TrainerWrap::Finalize(Napi::BasicEnv) { channel_->abandon(state_); }
-
-Napi::Value TrainerWrap::join(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    return channel_->submit(info.This(), kFirstCall, [state = state_, membership = from_js<Membership>(info[0], "membership")]() -> Channel::Result {
-      state->set_group(std::make_shared<ProcessGroup>(membership));
-      return undefined;
-    });
-  });
-}
-
-Napi::Value TrainerWrap::exchange(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    return channel_->submit(info.This(), call_id(info), [state = state_, words = from_js<std::string>(info[1], "words")] {
-      const auto group = state->group();
-      require(group != nullptr, ErrorCode::Closed, "the training has joined no others");
-      return result_of(group->exchange(words));
-    });
-  });
-}
-
-Napi::Value TrainerWrap::check(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    return channel_->submit_aside(info.This(), call_id(info), [state = state_]() -> Channel::Result {
-      if (const auto group = state->group()) group->check();
-      return undefined;
-    });
-  });
-}
-
-Napi::Value TrainerWrap::leave(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    channel_->cancel(kFirstCall);  // which may wait for the others
-    return channel_->submit(info.This(), call_id(info), [state = state_, why = from_js<std::string>(info[1], "why")]() -> Channel::Result {
-      if (const auto group = state->group()) group->leave(why);
-      return undefined;
-    });
-  });
-}
-
-Napi::Value TrainerWrap::begin(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    return channel_->submit(info.This(), kFirstCall, [state = state_, options = from_js<TrainerOptions>(info[0], "train options")] {
-      state->set_trainer(nullptr);
-      const auto trainer = std::make_shared<Trainer>(options, state->group());
-      state->set_trainer(trainer);
-      return result_of(trainer->info());
-    });
-  });
-}
-
-Napi::Value TrainerWrap::prepare(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    auto samples = std::make_shared<std::vector<Sample>>(samples_from_js(info[1]));
-    const auto augmentation = from_js<Augmentation>(info[2], "augmentation");
-    const int64_t id = call_id(info);
-    return channel_->submit_aside(info.This(), id, [state = state_, samples = std::move(samples), augmentation, id]() -> Channel::Result {
-      state->keep(id, state->trainer()->prepare(*samples, augmentation));
-      return [id](Napi::Env env) { return Napi::Number::New(env, static_cast<double>(id)); };
-    });
-  });
-}
-
-Napi::Value TrainerWrap::step(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    const auto batch = from_js<int64_t>(info[1], "batch");
-    const auto rate = from_js<double>(info[2], "learningRate");
-    const bool stop = !info[3].IsUndefined() && from_js<bool>(info[3], "stop");
-    return channel_->submit(info.This(), call_id(info),
-                            [state = state_, batch, rate, stop] { return result_of(state->trainer()->step(*state->take(batch), rate, stop)); });
-  });
-}
-
-Napi::Value TrainerWrap::save(const Napi::CallbackInfo& info) {
-  return promised(info, [&] {
-    return channel_->submit(info.This(), call_id(info),
-                            [state = state_, options = from_js<SaveOptions>(info[1], "save options")]() -> Channel::Result {
-                              state->trainer()->save(options);
-                              return undefined;
-                            });
-  });
-}
-
-Napi::Value TrainerWrap::cancel(const Napi::CallbackInfo& info) { return channel_->cancel(info); }
-
-Napi::Value TrainerWrap::close(const Napi::CallbackInfo& info) { return channel_->close(info, state_); }
+Napi::Function define_trainer(Napi::Env env, Channels* channels) { return TrainerWrap::define(env, channels); }
 
 }  // namespace cornernet
