@@ -66,35 +66,30 @@ at::Tensor corner_pool_backward(const at::Tensor& grad_output, const at::Tensor&
 
 namespace {
 
-/// A pair with its vertical direction first.
-struct OrderedPair {
-  at::Tensor vertical, horizontal;
+/// Of one layout, the first one's.
+struct Pair {
+  at::Tensor a, b;
   PairView view;
-  bool swapped;
 };
 
-OrderedPair ordered(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b) {
-  kPooling.require(vertical(direction_a) != vertical(direction_b), "a pair needs one vertical and one horizontal direction");
-  const bool swapped = !vertical(direction_a);
-  const at::MemoryFormat format = format_of(first);
-  const at::Tensor a = (swapped ? second : first).contiguous(format), b = (swapped ? first : second).contiguous(format);
-  const PairView view = pair_view(a, backwards(swapped ? direction_b : direction_a), backwards(swapped ? direction_a : direction_b));
-  return {a, b, view, swapped};
+Pair pair_of(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b) {
+  kPooling.require(vertical(direction_a) && !vertical(direction_b), "a pair needs a vertical direction and then a horizontal one");
+  const at::Tensor like_a = a.contiguous(format_of(a));
+  return {like_a, b.contiguous(format_of(a)), pair_view(like_a, backwards(direction_a), backwards(direction_b))};
 }
 
 }  // namespace
 
 at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b) {
   check_pair(first, second);
-  const OrderedPair pair = ordered(first, direction_a, second, direction_b);
-  const at::Tensor &a = pair.vertical, &b = pair.horizontal;
-  at::Tensor y = at::empty_like(a);
+  const Pair pair = pair_of(first, direction_a, second, direction_b);
+  at::Tensor y = at::empty_like(pair.a);
   return run_where(
       y,
       [&](auto scalar, void* stream) {
-        return cuda::corner_pool_pair(a.const_data_ptr(), b.const_data_ptr(), y.mutable_data_ptr(), scalar, pair.view, stream);
+        return cuda::corner_pool_pair(pair.a.const_data_ptr(), pair.b.const_data_ptr(), y.mutable_data_ptr(), scalar, pair.view, stream);
       },
-      [&] { cpu::corner_pool_pair(a, b, pair.view, y); });
+      [&] { cpu::corner_pool_pair(pair.a, pair.b, pair.view, y); });
 }
 
 at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, const at::Tensor& second, Direction direction_b, const Affine& sum) {
@@ -102,10 +97,9 @@ at::Tensor corner_pool_pair(const at::Tensor& first, Direction direction_a, cons
   kPooling.require(first_bytes.dim() == 4 && first_bytes.sizes() == second_bytes.sizes(),
                    "both maps of 8 bits must have the same four dimensions [N, C, H, W]");
   kPooling.require(first.q_zero_point() == 0 && second.q_zero_point() == 0 && sum.zero_point == 0, "maps of 8 bits must have no zero point");
-  const OrderedPair pair = ordered(first_bytes, direction_a, second_bytes, direction_b);
-  at::Tensor y = at::empty_like(pair.vertical);
-  const float vertical = factor_to(pair.swapped ? second : first, sum), horizontal = factor_to(pair.swapped ? first : second, sum);
-  if (y.numel() > 0) cpu::corner_pool_pair_bytes(pair.vertical, vertical, pair.horizontal, horizontal, pair.view, y);
+  const Pair pair = pair_of(first_bytes, direction_a, second_bytes, direction_b);
+  at::Tensor y = at::empty_like(pair.a);
+  if (y.numel() > 0) cpu::corner_pool_pair_bytes(pair.a, factor_to(first, sum), pair.b, factor_to(second, sum), pair.view, y);
   return as_quantized(y, sum);
 }
 

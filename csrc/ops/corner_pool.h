@@ -16,7 +16,7 @@ at::Tensor corner_pool(const at::Tensor& x, Direction direction);
 /// The gradient of corner_pool at x: each output's gradient goes to the element it came from, the latest in scan order at ties (as at::cummax does).
 at::Tensor corner_pool_backward(const at::Tensor& grad_output, const at::Tensor& x, Direction direction);
 
-/// corner_pool(a, direction_a) + corner_pool(b, direction_b) in one pass over both; one direction is vertical, the other horizontal.
+/// corner_pool(a, direction_a) + corner_pool(b, direction_b) in one pass over both; the first direction is vertical, the other horizontal.
 at::Tensor corner_pool_pair(const at::Tensor& a, Direction direction_a, const at::Tensor& b, Direction direction_b);
 
 /// The same of maps of 8 bits on the CPU, as one of `sum`, computed in fp32 and rounded once: zero points 0.

@@ -27,18 +27,17 @@ struct OnEveryScalar {
   }
 };
 
-/// A copy of a dense tensor's memory, `offset` elements past a 16-byte boundary. The margins are NaN in every type.
+/// A copy of a dense tensor's memory, at a 16-byte boundary. The margins are NaN in every type.
 template <cuda::Scalar kScalar>
 class CanaryMemory {
  public:
   using Raw = typename cuda::Element<kScalar>::Raw;
 
-  explicit CanaryMemory(const at::Tensor& like, int offset = 0)
-      : like_(like), offset_(offset), blocks_((like.numel() + 3 * kMargin) * sizeof(Raw) / 16 + 1) {
+  explicit CanaryMemory(const at::Tensor& like) : like_(like), blocks_((like.numel() + 3 * kMargin) * sizeof(Raw) / 16 + 1) {
     std::memset(blocks_.data(), 0xff, blocks_.size() * 16);
     std::memcpy(data(), like.const_data_ptr(), like.numel() * sizeof(Raw));
   }
-  Raw* data() { return reinterpret_cast<Raw*>(blocks_.data()) + kMargin + offset_; }
+  Raw* data() { return reinterpret_cast<Raw*>(blocks_.data()) + kMargin; }
 
   /// The memory as a tensor of the original's layout; fails when a margin was written.
   at::Tensor tensor(const std::string& what) {
@@ -59,7 +58,6 @@ class CanaryMemory {
     unsigned char bytes[16];
   };
   at::Tensor like_;
-  int offset_;
   std::vector<Block> blocks_;
 };
 

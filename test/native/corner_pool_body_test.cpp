@@ -76,17 +76,17 @@ void check_scans(const std::vector<int64_t>& shape, Content content) {
 }
 
 template <cuda::Scalar kScalar, typename Tile>
-void check_tile(const std::vector<int64_t>& shape, const Layout& layout, Content content, const char* tile) {
+void check_tile(const std::vector<int64_t>& shape, Content content, const char* tile) {
+  const Layout layout = kLayouts[1];
   const at::Tensor a = make_values(shape, content, 31).to(torch_type<kScalar>()).contiguous(layout.format);
   const at::Tensor b = make_values(shape, content, 32).to(torch_type<kScalar>()).contiguous(layout.format);
-  const int offset = Tile::kPackSize == 1 ? 1 : 0;  // only tiles without packs meet memory that is not aligned
   for (const Direction vertical : {Direction::Top, Direction::Bottom}) {
     for (const Direction horizontal : {Direction::Left, Direction::Right}) {
       const PairView view = pair_view(a, layout, vertical, horizontal);
       for (const LaneOrder order : kOrders) {
         std::ostringstream what;
         what << tile << " " << at::IntArrayRef(shape) << " " << name_of(content) << " " << name_of(vertical) << " " << name_of(horizontal);
-        CanaryMemory<kScalar> from_a(a, offset), from_b(b, offset), to(a, offset);
+        CanaryMemory<kScalar> from_a(a), from_b(b), to(a);
         const int threads = static_cast<int>(cuda::pair_threads<Tile>(view.width));
         HostBlock block(threads, cuda::pair_shared_bytes<Tile>(threads), order);
         block.run(static_cast<unsigned>(view.batch * cuda::pair_slices<Tile>(view.channels)),
@@ -103,14 +103,8 @@ void check_tiles() {
   for (const Content content : kContents) {
     // Widths of one part and of several warps, whole and not; heights that are no multiple of a step; channels that leave lanes idle.
     for (const auto& shape : std::vector<std::vector<int64_t>>{{1, 4, 1, 1}, {2, 36, 5, 9}, {1, 16, 3, 70}}) {
-      check_tile<kScalar, typename Tiles::Wide>(shape, kLayouts[1], content, "Wide");
-      check_tile<kScalar, typename Tiles::Narrow>(shape, kLayouts[1], content, "Narrow");
-    }
-    for (const auto& shape : std::vector<std::vector<int64_t>>{{1, 1, 1, 1}, {2, 2, 6, 7}, {1, 2, 5, 131}}) {
-      check_tile<kScalar, typename Tiles::PlaneLoose>(shape, kLayouts[0], content, "PlaneLoose");
-    }
-    for (const auto& shape : std::vector<std::vector<int64_t>>{{1, 1, 1, 4}, {2, 2, 6, 8}, {1, 2, 5, 260}}) {
-      check_tile<kScalar, typename Tiles::Plane>(shape, kLayouts[0], content, "Plane");
+      check_tile<kScalar, typename Tiles::Wide>(shape, content, "Wide");
+      check_tile<kScalar, typename Tiles::Narrow>(shape, content, "Narrow");
     }
   }
 }

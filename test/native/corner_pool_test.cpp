@@ -45,8 +45,8 @@ void for_every_input(at::Device device, Visit&& visit) {
 std::vector<std::pair<Direction, Direction>> pairs() {
   return {{Direction::Top, Direction::Left},
           {Direction::Bottom, Direction::Right},
-          {Direction::Right, Direction::Top},
-          {Direction::Left, Direction::Bottom}};
+          {Direction::Top, Direction::Right},
+          {Direction::Bottom, Direction::Left}};
 }
 
 void check_forward(at::Device device) {
@@ -121,8 +121,8 @@ const Registration refusals("corner_pool: wrong input is refused with a code", [
   refuses("dtype Int", [&] { corner_pool(x.to(at::kInt), Direction::Top); });
   refuses("agree", [&] { corner_pool_backward(x.to(at::kHalf), x, Direction::Top); });
   refuses("agree", [&] { corner_pool_backward(x.slice(3, 0, 2), x, Direction::Top); });
-  refuses("one vertical and one horizontal", [&] { corner_pool_pair(x, Direction::Top, x, Direction::Bottom); });
-  refuses("one vertical and one horizontal", [&] { corner_pool_pair(x, Direction::Left, x, Direction::Right); });
+  for (const auto& [a, b] : {std::pair(Direction::Top, Direction::Bottom), {Direction::Left, Direction::Right}, {Direction::Left, Direction::Top}})
+    refuses("a vertical direction and then a horizontal one", [&] { corner_pool_pair(x, a, x, b); });
   refuses("agree", [&] { corner_pool_pair(x, Direction::Top, x.to(at::kBFloat16), Direction::Left); });
   refuses("agree", [&] { corner_pool_pair(x, Direction::Top, x.slice(2, 0, 2), Direction::Left); });
 });

@@ -142,7 +142,7 @@ const Registration pools("quantized: corner pooling of a pair equals the twin, e
     for (const int64_t batch : {1, 3}) {
       const Threads threads(2);
       for (const at::MemoryFormat format : kFormats) {
-        for (const auto& [first, second] : {std::pair{Direction::Top, Direction::Left}, {Direction::Right, Direction::Bottom}}) {
+        for (const auto& [first, second] : {std::pair{Direction::Top, Direction::Left}, {Direction::Bottom, Direction::Right}}) {
           const at::Tensor a = draw_bytes({batch, 40, 9, 11}, 8, format), b = draw_bytes({batch, 40, 9, 11}, 9, format);
           const Affine of_a{0.017, 0}, of_b{0.009, 0}, sum{0.02, 0};
           const at::Tensor y = bytes_of(corner_pool_pair(as_quantized(a, of_a), first, as_quantized(b, of_b), second, sum));
@@ -267,7 +267,7 @@ const Registration refusals("quantized: wrong input is refused with a code", [] 
   refuses("one scale for each output", [&] { quantize_weight(x, x.flatten()); });
   refuses("zero point", [&] { upsample_nearest_add(map, middle, {1, 0}); });
   refuses("zero point", [&] { corner_pool_pair(middle, Direction::Top, map, Direction::Left, {1, 0}); });
-  refuses("one vertical", [&] { corner_pool_pair(map, Direction::Top, map, Direction::Bottom, {1, 0}); });
+  refuses("a vertical direction", [&] { corner_pool_pair(map, Direction::Top, map, Direction::Bottom, {1, 0}); });
   refuses("smaller map is empty", [&] { upsample_nearest_add(as_quantized(bytes_of(map).slice(2, 0, 0), {1, 0}), map, {1, 0}); });
 });
 

@@ -53,7 +53,7 @@ void check_operator(at::Device device) {
 template <cuda::Scalar kScalar, int kLanes>
 void check_body(const Sizes& s, int64_t channels, at::MemoryFormat format) {
   const bool planes = format == at::MemoryFormat::Contiguous;
-  if ((planes ? s.width : channels) % kLanes != 0) return;
+  if ((planes ? 1 : channels) % kLanes != 0) return;
   const at::Tensor low = make_values({2, channels, s.low_height, s.low_width}, Content::Nan, 1).to(torch_type<kScalar>()).contiguous(format);
   const at::Tensor skip = make_values({2, channels, s.height, s.width}, Content::Infinite, 2).to(torch_type<kScalar>()).contiguous(format);
   const UpsampleView view{planes ? 2 * channels : 2, s.low_height, s.low_width, s.height, s.width, planes ? 1 : channels};

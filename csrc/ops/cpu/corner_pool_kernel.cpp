@@ -131,7 +131,8 @@ inline void add_strip(const T* x, T* y, const Strip& strip, int64_t lane_step, c
   for (int64_t i = 0; i < strip.length; ++i, at += strip.step) add_position(x + at, maxima.data(), y + at, strip.lanes, lane_step, add);
 }
 
-/// Fewer pictures than threads: y first holds the pooling of a, exactly as every type holds a maximum, and is then added to from the cache.
+/// Fewer pictures than threads, or planes of one channel: y first holds the pooling of a, exactly as every type holds a maximum, and is then added to
+/// from the cache.
 template <typename T, typename Add>
 void pair_by_strips(const T* a, const T* b, T* y, const PairView& view, const Add& add) {
   const PairScans scans = scans_of(view);
@@ -178,29 +179,10 @@ void pair_pictures(const T* a, const T* b, T* y, const PairView& view, const Add
   });
 }
 
-/// Planes of one channel: a few rows at a time are pooled along, into y, and then, from the cache, summed with the maxima down the columns.
-template <typename T>
-void pair_planes(const T* a, const T* b, T* y, const PairView& view) {
-  using Wide = typename Element<T>::Wide;
-  const int64_t plane = view.height * view.width, step = view.reverse_columns ? -1 : 1;
-  at::parallel_for(0, view.batch, grain_of(plane), [&](int64_t begin, int64_t end) {
-    std::vector<Wide> vertical(static_cast<size_t>(view.width));
-    for (int64_t task = begin; task < end; ++task) {
-      std::fill(vertical.begin(), vertical.end(), kLowest<Wide>);
-      for (int64_t i = 0; i < view.height; i += kLines) {
-        const int64_t rows = std::min(kLines, view.height - i);
-        const int64_t top = task * plane + (view.reverse_rows ? view.height - i - rows : i) * view.width;
-        const int64_t first = top + (view.reverse_columns ? view.width - 1 : 0);
-        scan_strip(b, y, Strip{first, step, view.width, rows}, view.width);
-        with_widest_vectors([&] {
-          for (int64_t r = 0; r < rows; ++r) {
-            const int64_t row = top + (view.reverse_rows ? rows - 1 - r : r) * view.width;
-            add_position(a + row, vertical.data(), y + row, view.width, 1, Sum<T>());
-          }
-        });
-      }
-    }
-  });
+template <typename T, typename Add>
+void pair(const at::Tensor& a, const at::Tensor& b, at::Tensor& y, const PairView& view, const Add& add) {
+  auto* const whole = view.batch < at::get_num_threads() || view.channels == 1 ? pair_by_strips<T, Add> : pair_pictures<T, Add>;
+  whole(a.const_data_ptr<T>(), b.const_data_ptr<T>(), y.mutable_data_ptr<T>(), view, add);
 }
 
 }  // namespace
@@ -217,28 +199,12 @@ void corner_pool_backward(const at::Tensor& grad_y, const at::Tensor& x, const S
 }
 
 void corner_pool_pair(const at::Tensor& a, const at::Tensor& b, const PairView& view, at::Tensor& y) {
-  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, a.scalar_type(), "corner_pool_pair", [&] {
-    const auto *from_a = a.const_data_ptr<scalar_t>(), *from_b = b.const_data_ptr<scalar_t>();
-    auto* const to = y.mutable_data_ptr<scalar_t>();
-    if (view.batch < at::get_num_threads()) {
-      pair_by_strips(from_a, from_b, to, view, Sum<scalar_t>());
-    } else if (view.channels == 1) {
-      pair_planes(from_a, from_b, to, view);
-    } else {
-      pair_pictures(from_a, from_b, to, view, Sum<scalar_t>());
-    }
-  });
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, a.scalar_type(), "corner_pool_pair",
+                                  [&] { pair<scalar_t>(a, b, y, view, Sum<scalar_t>()); });
 }
 
 void corner_pool_pair_bytes(const at::Tensor& a, float factor_a, const at::Tensor& b, float factor_b, const PairView& view, at::Tensor& y) {
-  const auto *from_a = a.const_data_ptr<uint8_t>(), *from_b = b.const_data_ptr<uint8_t>();
-  auto* const to = y.mutable_data_ptr<uint8_t>();
-  const ByteSum sum{factor_a, factor_b};
-  if (view.batch < at::get_num_threads() || view.channels == 1) {
-    pair_by_strips(from_a, from_b, to, view, sum);
-  } else {
-    pair_pictures(from_a, from_b, to, view, sum);
-  }
+  pair<uint8_t>(a, b, y, view, ByteSum{factor_a, factor_b});
 }
 
 }  // namespace cornernet::cpu

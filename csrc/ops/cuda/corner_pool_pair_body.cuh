@@ -6,14 +6,10 @@ namespace cornernet::cuda {
 
 constexpr int kPairThreads = 512;  // of a block at most
 
-/// How a block of pool_pair is laid out.
-/// Channels-last: a thread owns kColumns columns of kChannels channels, kChannelLanes neighbouring threads share a column.
-/// NCHW (kChannels = kChannelLanes = 1): a thread owns kColumns neighbouring columns, moved as one pack when kPacked.
-template <int kColumnCount, int kChannelCount, int kChannelLaneCount, int kRowCount, bool kPackedColumns>
+/// How a block of pool_pair is laid out: a thread owns kColumns columns of kChannels channels, kChannelLanes neighbouring threads share a column.
+template <int kColumnCount, int kChannelCount, int kChannelLaneCount, int kRowCount>
 struct PairTile {
   static constexpr int kColumns = kColumnCount, kChannels = kChannelCount, kChannelLanes = kChannelLaneCount, kRows = kRowCount;
-  static constexpr bool kPacked = kPackedColumns;
-  static constexpr int kPacks = kPacked ? 1 : kColumns, kPackSize = kPacked ? kColumns : kChannels;
 };
 
 /// Threads of a block that covers `width` columns, in whole warps.
@@ -34,21 +30,16 @@ constexpr int pair_shared_bytes(int threads) {
   return 2 * Tile::kRows * (threads / kWarp) * Tile::kChannelLanes * Tile::kChannels * static_cast<int>(sizeof(float));
 }
 
-/// A thread's elements of one row as they came from memory.
+/// A thread's elements of one row: of each of its columns, in scan order, its channels.
 template <typename Tile, typename Raw>
 struct PairRow {
-  Pack<Raw, Tile::kPackSize> packs[Tile::kPacks];
+  Pack<Raw, Tile::kChannels> columns[Tile::kColumns];
 
-  /// Channel c of column k in scan order; packs lie forwards in memory also when the scan runs backwards.
-  CORNERNET_DEVICE Raw get(int k, int c, bool backwards) const {
-    if constexpr (Tile::kPacked) return backwards ? packs[0].get(Tile::kColumns - 1 - k) : packs[0].get(k);
-    return packs[Tile::kPacked ? 0 : k].get(c);
-  }
   CORNERNET_DEVICE void fill(Raw value) {
 #pragma unroll
-    for (int p = 0; p < Tile::kPacks; ++p) {
+    for (int k = 0; k < Tile::kColumns; ++k) {
 #pragma unroll
-      for (int i = 0; i < Tile::kPackSize; ++i) packs[p].set(i, value);
+      for (int c = 0; c < Tile::kChannels; ++c) columns[k].set(c, value);
     }
   }
 };
@@ -68,7 +59,6 @@ struct PairPart {
     row_step = view.reverse_rows ? -width : width;
     column_step = view.reverse_columns ? -1 : 1;
     first = (view.reverse_rows ? (height - 1) * width : 0) + (view.reverse_columns ? width - 1 - column : column);
-    if (Tile::kPacked && view.reverse_columns) first -= Tile::kColumns - 1;
     columns = channel < view.channels ? width - column : 0;
   }
 
@@ -76,52 +66,39 @@ struct PairPart {
   CORNERNET_DEVICE void read(const Raw* from, int i, PairRow<Tile, Raw>& row) const {
     from += (first + i * row_step) * channels;
 #pragma unroll
-    for (int p = 0; p < Tile::kPacks; ++p) {
-      if (p < columns) row.packs[p] = load_pack<Tile::kPackSize>(from + p * column_step * channels);
+    for (int k = 0; k < Tile::kColumns; ++k) {
+      if (k < columns) row.columns[k] = load_pack<Tile::kChannels>(from + k * column_step * channels);
     }
   }
   CORNERNET_DEVICE void write(Raw* to, int i, const PairRow<Tile, Raw>& row) const {
     to += (first + i * row_step) * channels;
 #pragma unroll
-    for (int p = 0; p < Tile::kPacks; ++p) {
-      if (p < columns) store_pack(to + p * column_step * channels, row.packs[p]);
+    for (int k = 0; k < Tile::kColumns; ++k) {
+      if (k < columns) store_pack(to + k * column_step * channels, row.columns[k]);
     }
   }
 };
 
-/// Writes an element where memory has it: k counts as in memory when packed, in scan order else.
-template <typename Tile, typename Raw>
-CORNERNET_DEVICE void set(PairRow<Tile, Raw>& row, int k, int c, Raw value) {
-  if constexpr (Tile::kPacked) {
-    row.packs[0].set(k, value);
-  } else {
-    row.packs[k].set(c, value);
-  }
-}
-
 /// Moves a thread's maxima on by one row; the row of `a` becomes the sums. `horizontal` comes from the parts before this one.
 template <Scalar kScalar, typename Tile, typename Raw>
 CORNERNET_DEVICE void sum_row(PairRow<Tile, Raw>& a, const PairRow<Tile, Raw>& b, float (&vertical)[Tile::kColumns][Tile::kChannels],
-                              float (&horizontal)[Tile::kChannels], bool backwards) {
+                              float (&horizontal)[Tile::kChannels]) {
   using E = Element<kScalar>;
 #pragma unroll
   for (int c = 0; c < Tile::kChannels; ++c) {
-    float sums[Tile::kColumns];
 #pragma unroll
     for (int k = 0; k < Tile::kColumns; ++k) {
-      vertical[k][c] = running_max(vertical[k][c], E::load(a.get(k, c, backwards)));
-      horizontal[c] = running_max(horizontal[c], E::load(b.get(k, c, backwards)));
-      sums[k] = vertical[k][c] + horizontal[c];
+      vertical[k][c] = running_max(vertical[k][c], E::load(a.columns[k].get(c)));
+      horizontal[c] = running_max(horizontal[c], E::load(b.columns[k].get(c)));
+      a.columns[k].set(c, E::store(vertical[k][c] + horizontal[c]));
     }
-#pragma unroll
-    for (int k = 0; k < Tile::kColumns; ++k) set(a, k, c, E::store(Tile::kPacked && backwards ? sums[Tile::kColumns - 1 - k] : sums[k]));
   }
 }
 
 /// y = (a pooled along rows, downwards or upwards) + (b pooled along columns).
-/// Memory: a block walks the rows of one plane (NCHW) or of a slice of one picture's channels (channels-last) and keeps every column's maximum in
-/// registers; a and b are read once, the next rows while the present ones are computed, y is written once, in pieces of at least 32 bytes.
-/// Cost: a shuffle scan over the row's parts, and one sync for kRows rows.
+/// Memory: a block walks the rows of a slice of one picture's channels (maps are channels-last) and keeps every column's maximum in registers; a and
+/// b are read once, the next rows while the present ones are computed, y is written once, in pieces of at least 32 bytes. Cost: a shuffle scan over
+/// the row's parts, and one sync for kRows rows.
 template <Scalar kScalar, typename Tile, typename Context, typename Raw = typename Element<kScalar>::Raw>
 CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Raw* y, const PairView& view) {
   using E = Element<kScalar>;
@@ -154,7 +131,6 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
     part.read(b, r, next_b[r]);
   }
 
-  const bool backwards = view.reverse_columns;
   int buffer = 0;
   for (int i = 0; i < height; i += kRows, buffer ^= 1) {
     PairRow<Tile, Raw> now_a[kRows], now_b[kRows];
@@ -175,7 +151,7 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
       for (int c = 0; c < kChannels; ++c) {
         float total = lowest();
 #pragma unroll
-        for (int k = 0; k < kColumns; ++k) total = running_max(total, E::load(now_b[r].get(k, c, backwards)));
+        for (int k = 0; k < kColumns; ++k) total = running_max(total, E::load(now_b[r].columns[k].get(c)));
         total = scan_warp<kChannelLanes>(context, total, before[r][c]);
         if (lane >= kWarp - kChannelLanes) shared[((r * warps + warp) * kChannelLanes + channel_lane) * kChannels + c] = total;
       }
@@ -190,7 +166,7 @@ CORNERNET_DEVICE void pool_pair(Context& context, const Raw* a, const Raw* b, Ra
         for (int w = 0; w < warp; ++w) earlier = running_max(earlier, shared[((r * warps + w) * kChannelLanes + channel_lane) * kChannels + c]);
         before[r][c] = running_max(earlier, before[r][c]);
       }
-      sum_row<kScalar, Tile>(now_a[r], now_b[r], vertical, before[r], backwards);
+      sum_row<kScalar, Tile>(now_a[r], now_b[r], vertical, before[r]);
       part.write(y, i + r, now_a[r]);
     }
   }
@@ -204,10 +180,8 @@ constexpr int kPairBusyThreads = 120;
 template <typename Raw>
 struct PairTiles {
   static constexpr int kRows = sizeof(Raw) == 4 ? 1 : 2;
-  using Wide = PairTile<4, 4, 8, kRows, false>;    // 64 or 128 bytes of a pixel
-  using Narrow = PairTile<4, 4, 4, kRows, false>;  // 32 or 64 bytes: more blocks
-  using Plane = PairTile<4, 1, 1, 4, true>;
-  using PlaneLoose = PairTile<4, 1, 1, 4, false>;
+  using Wide = PairTile<4, 4, 8, kRows>;    // 64 or 128 bytes of a pixel
+  using Narrow = PairTile<4, 4, 4, kRows>;  // 32 or 64 bytes: more blocks
 };
 
 }  // namespace cornernet::cuda

@@ -48,17 +48,12 @@ template <Scalar kScalar>
 LaunchStatus launch_pair(const Operands& on, const PairView& view) {
   using Raw = typename Element<kScalar>::Raw;
   using Tiles = PairTiles<Raw>;
-  const auto aligned = [&](int64_t neighbours, int64_t count) { return neighbours % count == 0 && on.aligned(count * sizeof(Raw)); };
-  if (view.channels > 1) {
-    if (!aligned(view.channels, Tiles::Wide::kChannels)) return launch_both(on, kScalar, view);
-    const bool many_blocks = view.batch * pair_slices<typename Tiles::Wide>(view.channels) >= 2 * multiprocessors();
-    if (many_blocks && suits<typename Tiles::Wide>(view)) return launch_tile<kScalar, typename Tiles::Wide>(on, view);
-    if (suits<typename Tiles::Narrow>(view)) return launch_tile<kScalar, typename Tiles::Narrow>(on, view);
-    return launch_both(on, kScalar, view);
-  }
-  if (!suits<typename Tiles::PlaneLoose>(view)) return launch_both(on, kScalar, view);
-  if (aligned(view.width, Tiles::Plane::kColumns)) return launch_tile<kScalar, typename Tiles::Plane>(on, view);
-  return launch_tile<kScalar, typename Tiles::PlaneLoose>(on, view);
+  constexpr int64_t kChannels = Tiles::Wide::kChannels;
+  if (view.channels % kChannels != 0 || !on.aligned(kChannels * sizeof(Raw))) return launch_both(on, kScalar, view);
+  const bool many_blocks = view.batch * pair_slices<typename Tiles::Wide>(view.channels) >= 2 * multiprocessors();
+  if (many_blocks && suits<typename Tiles::Wide>(view)) return launch_tile<kScalar, typename Tiles::Wide>(on, view);
+  if (suits<typename Tiles::Narrow>(view)) return launch_tile<kScalar, typename Tiles::Narrow>(on, view);
+  return launch_both(on, kScalar, view);
 }
 
 }  // namespace

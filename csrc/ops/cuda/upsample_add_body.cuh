@@ -8,7 +8,7 @@ namespace cornernet::cuda {
 constexpr int kUpsampleThreads = 256;
 constexpr int kUpsamplePacks = 4;  // packs a thread
 
-/// y = skip + nearest(low). kLanes neighbours a pack: channels of one pixel, or (channels 1) pixels of one row.
+/// y = skip + nearest(low). kLanes neighbouring channels of one pixel a pack.
 /// Memory: neighbouring threads take neighbouring packs of skip and y, each read and written once, 4 in flight a thread; low's packs are read once
 /// from memory and again from the cache, as neighbouring pixels repeat them.
 /// Cost: three 32-bit divisions and two 64-bit products a pack (the launcher keeps `packs`, and so rows and places in a row, below 2^30).
@@ -16,12 +16,11 @@ template <Scalar kScalar, int kLanes, typename Context, typename Raw = typename 
 CORNERNET_DEVICE void add_upsampled(Context& context, const Raw* low, const Raw* skip, Raw* y, const UpsampleView& view, uint32_t packs) {
   using E = Element<kScalar>;
   const float scale_y = nearest_scale(view.low_height, view.height), scale_x = nearest_scale(view.low_width, view.width);
-  const bool by_pixels = view.channels == 1;
-  const auto packs_a_pixel = static_cast<uint32_t>(by_pixels ? 1 : view.channels / kLanes);
+  const auto packs_a_pixel = static_cast<uint32_t>(view.channels / kLanes);
   const auto width = static_cast<uint32_t>(view.width), height = static_cast<uint32_t>(view.height);
   const auto low_width = static_cast<uint32_t>(view.low_width), low_height = static_cast<uint32_t>(view.low_height);
   const int64_t low_row_elements = view.low_width * view.channels;
-  const uint32_t packs_a_row = by_pixels ? width / kLanes : width * packs_a_pixel;
+  const uint32_t packs_a_row = width * packs_a_pixel;
   const uint32_t first = context.block() * kUpsamplePacks * context.threads() + context.thread();
   Pack<Raw, kLanes> sums[kUpsamplePacks]{}, lows[kUpsamplePacks]{};
 #pragma unroll
@@ -32,13 +31,8 @@ CORNERNET_DEVICE void add_upsampled(Context& context, const Raw* low, const Raw*
     const uint32_t row = pack / packs_a_row, in_row = pack - row * packs_a_row;
     const uint32_t plane = row / height, low_y = nearest_source(row - plane * height, scale_y, low_height);
     const Raw* const low_row = low + (plane * low_height + low_y) * low_row_elements;
-    if (by_pixels) {
-#pragma unroll
-      for (int l = 0; l < kLanes; ++l) lows[p].set(l, low_row[nearest_source(in_row * kLanes + static_cast<uint32_t>(l), scale_x, low_width)]);
-    } else {
-      const uint32_t x = in_row / packs_a_pixel;
-      lows[p] = load_pack<kLanes>(low_row + nearest_source(x, scale_x, low_width) * view.channels + (in_row - x * packs_a_pixel) * kLanes);
-    }
+    const uint32_t x = in_row / packs_a_pixel;
+    lows[p] = load_pack<kLanes>(low_row + nearest_source(x, scale_x, low_width) * view.channels + (in_row - x * packs_a_pixel) * kLanes);
   }
 #pragma unroll
   for (int p = 0; p < kUpsamplePacks; ++p) {

@@ -33,9 +33,8 @@ LaunchStatus launch_packs(const Raw* low, const Raw* skip, Raw* y, UpsampleView 
 template <Scalar kScalar, int kLanes, typename Raw>
 LaunchStatus launch_widest(const Raw* low, const Raw* skip, Raw* y, const UpsampleView& view, void* stream) {
   constexpr int64_t kBytes = sizeof(Raw) * kLanes;
-  const bool whole = (view.channels == 1 ? view.width : view.channels) % kLanes == 0;
   if constexpr (kLanes > 1) {
-    if (!whole || !aligned_to(low, kBytes) || !aligned_to(skip, kBytes) || !aligned_to(y, kBytes)) {
+    if (view.channels % kLanes != 0 || !aligned_to(low, kBytes) || !aligned_to(skip, kBytes) || !aligned_to(y, kBytes)) {
       return launch_widest<kScalar, kLanes / 2>(low, skip, y, view, stream);
     }
   }
