@@ -136,7 +136,12 @@ CornerNetConfig derive_architecture(const NamedTensors& tensors) {
   if (!keys.has_module("backbone.") || !keys.has_module("bbox_head.")) {
     refuse("none of its " + std::to_string(tensors.size()) + " tensors is called " + (keys.has_module("backbone.") ? "bbox_head.*" : "backbone.*"));
   }
-  return {derive_backbone(keys), derive_head(keys)};
+  CornerNetConfig config{derive_backbone(keys), derive_head(keys)};
+  if (config.head.in_channels != config.backbone.feat_channels) {
+    refuse("its backbone gives " + std::to_string(config.backbone.feat_channels) + " channels, of which its head takes " +
+           std::to_string(config.head.in_channels));
+  }
+  return config;
 }
 
 void cross_check(const CornerNetConfig& architecture, const StatedConfig& stated) {

@@ -41,7 +41,7 @@ CORNERNET_DEVICE bool beats(float neighbour, float logit) {
 CORNERNET_DEVICE float logit_below(float floor) {
   constexpr float kRoom = 1e-3f;
   if (!(floor > 0.f)) return -3.4e38f;  // below every finite logit whose score is above 0
-  if (floor >= 1.f) return 15.f;        // from 16.7 on scores round to 1
+  if (floor >= 0.999f) return 6.9f;     // nearer to 1 many logits have one score; this one's is below
   return logf(floor / (1.f - floor)) - kRoom;
 }
 

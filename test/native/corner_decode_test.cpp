@@ -142,6 +142,12 @@ std::vector<Case> cases() {
   maps.tl.heat.fill_(0.5f);
   maps.br.heat.fill_(0.25f);
   add("one plateau", maps);
+  for (const float near : {9.875f, 15.8125f}) {  // where many logits have one score, of which the lower index comes first
+    maps = draw_maps(1, 12, 20, 20, at::MemoryFormat::ChannelsLast, at::kFloat);
+    maps.tl.heat.fill_(near);
+    maps.br.heat.fill_(near);
+    add("a plateau of nearly 1", maps);
+  }
   maps = draw_maps(1, 3, 20, 20, at::MemoryFormat::ChannelsLast, at::kFloat);
   maps.tl.heat.mul_(20).add_(20);  // sigmoids that round to 1
   maps.br.heat.mul_(20).add_(20);

@@ -177,6 +177,11 @@ const Registration foreign("engine: other networks are refused with what is miss
     if (name == "bbox_head.tl_emb.0.1.conv.weight") tensor = at::ones({2, 10, 1, 1});
   }
   check(contains(refused(ErrorCode::Checkpoint, [&] { derive_architecture(tensors); }), "embeddings have 2 channels"), "doesn't name the embeddings");
+  CornerNetConfig apart = tiny_config();
+  apart.head.in_channels += 4;
+  const std::string sentence = refused(ErrorCode::Checkpoint, [&] { derive_architecture(draw_state_dict(apart)); });
+  check(contains(sentence, "its backbone gives " + std::to_string(tiny_config().backbone.feat_channels) + " channels, of which its head takes "),
+        sentence);
 });
 
 const Registration stated("engine: a configuration that contradicts the tensors is refused", [] {

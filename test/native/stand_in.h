@@ -61,6 +61,7 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   int calls() const { return calls_; }
   /// From this call on (they are counted from 0) every one fails, as after a kernel that trapped.
   int fails_from = std::numeric_limits<int>::max();
+  bool fails_in_libtorch = false;  // as its guards fail, in its own kind of error
   /// Called while a stream is recorded, and in every forward.
   std::function<void()> while_recording, in_forward;
   /// Whether something that others do on the streams goes on.
@@ -343,7 +344,10 @@ class StandIn final : public DeviceRuntime, public std::enable_shared_from_this<
   class Call {
    public:
     Call(StandIn& owner, const char* what) : lock_(owner.mutex_) {
-      if (owner.calls_++ >= owner.fails_from) throw Error(ErrorCode::Device, std::string("CUDA error: the kernel trapped; seen when ") + what);
+      if (owner.calls_++ < owner.fails_from) return;
+      const std::string sentence = std::string("CUDA error: the kernel trapped; seen when ") + what;
+      TORCH_CHECK(!owner.fails_in_libtorch, sentence);
+      throw Error(ErrorCode::Device, sentence);
     }
 
    private:
