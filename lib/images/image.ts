@@ -177,7 +177,9 @@ export async function decodeImage(
     if (isRaw(source)) return await finish(unscaled(fromRaw(source, maxPixels)));
     // A stream may come slowly, which is no reason for others to wait.
     const input = isStream(source) ? await readSource(source, reading) : source;
+    held?.rest(true);
     return await inTurn(async () => {
+      held?.rest(false);
       signal?.throwIfAborted();
       return finish(await decode(isSharp(input) ? input : await readSource(input, reading), decoding));
     });

@@ -14,6 +14,7 @@ export class Room {
   /** The most bytes that were held at a time. */
   most = 0;
   readonly #waiting: Waiting[] = [];
+  readonly #resting = new Set<Hold>();
   readonly #listeners = new Set<() => void>();
   #held = 0;
 
@@ -49,6 +50,13 @@ export class Room {
     this.#admit();
   }
 
+  /** What rests brings nothing forward, as what waits for room: it waits for others to be done. */
+  rest(hold: Hold, rests: boolean): void {
+    if (rests) this.#resting.add(hold);
+    else this.#resting.delete(hold);
+    this.#admit();
+  }
+
   #take(hold: Hold, bytes: number): void {
     this.#held += bytes - hold.bytes;
     hold.bytes = bytes;
@@ -63,10 +71,11 @@ export class Room {
     }
   }
 
-  /** When all that is held is held by who waits, only more room brings anything forward. */
+  /** When all that is held is held by who waits or rests, only more room brings anything forward. */
   #fits({ hold, bytes }: Waiting): boolean {
-    const heldByWaiting = this.#waiting.reduce((sum, waiting) => sum + waiting.hold.bytes, 0);
-    return this.#held + bytes - hold.bytes <= this.limit || this.#held === heldByWaiting;
+    if (this.#held + bytes - hold.bytes <= this.limit) return true;
+    const idle = [...this.#waiting.map((waiting) => waiting.hold), ...this.#resting];
+    return this.#held === idle.reduce((sum, one) => sum + one.bytes, 0);
   }
 }
 
@@ -80,6 +89,11 @@ export class Hold {
   /** Resolves when there is room for so many bytes in all. */
   resize(bytes: number): Promise<void> {
     return this.room.change(this, bytes);
+  }
+
+  /** While it waits for something else than room. */
+  rest(rests: boolean): void {
+    this.room.rest(this, rests);
   }
 
   release(): void {

@@ -1,9 +1,11 @@
 // The bytes of pictures ahead of the network are bounded, and nothing waits for ever.
 import { strict as assert } from 'node:assert';
+import { Readable } from 'node:stream';
 
 import sharp from 'sharp';
 
 import { Detector } from '../../lib/index.js';
+import { decodeImage } from '../../lib/images/image.js';
 import { ahead, Room } from '../../lib/images/room.js';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -74,5 +76,25 @@ describe('room for pictures', function () {
       }
     }
     assert.ok(!ahead.isTight);
+  });
+
+  it('is no trap for streams, which have their bytes before their turn to be decoded comes', async () => {
+    const noise = { type: 'gaussian', mean: 128, sigma: 60 } as const;
+    const png = await sharp({ create: { width: 200, height: 200, channels: 3, background: 'grey', noise } })
+      .png()
+      .toBuffer();
+    const usual = ahead.limit;
+    ahead.limit = 10 * png.length;
+    try {
+      const one = async (): Promise<number> => {
+        const hold = ahead.open();
+        const { width } = await decodeImage(Readable.from([png]), 1e6, { hold });
+        hold.release();
+        return width;
+      };
+      assert.deepEqual(await Promise.all(Array.from({ length: 40 }, one)), Array<number>(40).fill(200));
+    } finally {
+      ahead.limit = usual;
+    }
   });
 });
