@@ -105,6 +105,10 @@ StatedConfig parse_config(const std::string& text) {
   StatedConfig stated;
   DetectOptions& options = stated.options;
   read_normalisation(config, options.normalisation);
+  if (const Literal* pipeline = config.find("test_pipeline")) {  // 3.x's and ours see a picture once; 2.x says it there
+    options.flip = false;
+    read(search_type(*pipeline, "MultiScaleFlipAug"), "flip", options.flip);
+  }
   const Literal* test = search(config, [](const Literal& dict) { return dict.find("corner_topk") != nullptr; });
   read(test, "corner_topk", options.decode.corner_topk);
   read(test, "local_maximum_kernel", options.decode.local_maximum_kernel);

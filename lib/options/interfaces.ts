@@ -23,9 +23,9 @@ export interface TileOptions {
 
 /** Options that each call may set anew; unset ones keep what `Detector.load` was given, and `false` takes back its `classes`, `maxSide` or `tiles`. */
 export interface DetectOptions {
-  /** Also look at the mirrored picture and merge (test-time augmentation). Default: the weights' own configuration: on for the published ones. */
+  /** Also look at the mirrored picture and merge (test-time augmentation). Default: the weights' own configuration: on for the published ones, off for those that `cornernet train` leaves. */
   readonly flip?: boolean | undefined;
-  /** Look at each picture at several scales (0.1 to 4 of its size) and merge (test-time augmentation): the published network's AP of 42.2 is with 0.5, 0.75, 1, 1.25 and 1.5. Default: 1. */
+  /** Look at each picture at several scales (0.1 to 4 of its size) and merge (test-time augmentation): the paper's AP of 42.2 is with 0.5, 0.75, 1, 1.25 and 1.5. Default: 1. */
   readonly scales?: readonly number[] | undefined;
   /** Which mmdetection's padding, normalising and merging: mmdet2, which the published AP was measured with, or mmdet3. Default: mmdet2. */
   readonly numerics?: Numerics | undefined;

@@ -126,12 +126,12 @@ export const callTable = {
     flip: bool(
       'either',
       'also look at the mirrored picture and merge (test-time augmentation)',
-      "the weights' own configuration: on for the published ones",
+      "the weights' own configuration: on for the published ones, off for those that `cornernet train` leaves",
     ),
     scales: option(
       z.array(z.number().min(0.1).max(4)).min(1).max(16).readonly(),
       'readonly number[]',
-      "look at each picture at several scales (0.1 to 4 of its size) and merge (test-time augmentation): the published network's AP of 42.2 is with 0.5, 0.75, 1, 1.25 and 1.5",
+      "look at each picture at several scales (0.1 to 4 of its size) and merge (test-time augmentation): the paper's AP of 42.2 is with 0.5, 0.75, 1, 1.25 and 1.5",
       '1',
       { flag: 'numbers', placeholder: 'list' },
     ),

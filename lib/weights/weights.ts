@@ -47,7 +47,7 @@ interface Manifest {
 /** Where the bytes of weights are, and how their configuration tests them. */
 export interface ResolvedWeights {
   readonly path: string;
-  readonly flip: boolean;
+  readonly flip: boolean | undefined;
   readonly scoreThreshold: number;
   /** The manifest's entry, unless a path was given. */
   readonly entry?: WeightsEntry;
@@ -109,7 +109,7 @@ export function resolveWeights(idOrPath: string): ResolvedWeights {
   if (!existsSync(idOrPath)) {
     throw unknownWeights(idOrPath);
   }
-  return { path: idOrPath, flip: true, scoreThreshold: 0.3 };
+  return { path: idOrPath, flip: undefined, scoreThreshold: 0.3 };
 }
 
 /** @throws {CornerNetError} `ERR_INPUT` when the file can't be read. */

@@ -43,6 +43,11 @@ test_pipeline = [
         "the test settings are others");
   check(settings.nms.method == SoftNmsMethod::Linear && settings.nms.iou_threshold == 0.5f && settings.nms.sigma == 0.5f, "soft-NMS is another");
   check(num_classes == 80 && num_stacks == 2 && num_feat_levels == 2 && corner_emb_channels == 1, "the network is another");
+  check(settings.flip && parse_config("").options.flip && parse_config("test_pipeline = [dict(type='MultiScaleFlipAug', flip=True)]").options.flip,
+        "the mirrored view is lost");
+  check(!parse_config("test_pipeline = [dict(type='MultiScaleFlipAug', flip=False)]").options.flip &&
+            !parse_config("test_pipeline = [dict(type='PackDetInputs')]").options.flip,
+        "a mirrored view that nobody states");
 });
 
 const Registration unexpanded("config: a pipeline that only names its normalisation", [] {

@@ -57,10 +57,10 @@ describe('weights', () => {
     assert.throws(() => resolveWeights('nothing.pth'), fails('ERR_WEIGHTS', /nothing\.pth.*10x5, 8x6, 32x3, digits/));
   });
 
-  it('a path is tested as the published weights are', () => {
+  it('a path is tested as its configuration says', () => {
     const path = join(folder, 'own.pth');
     writeFileSync(path, 'anything');
-    assert.deepEqual(resolveWeights(path), { path, flip: true, scoreThreshold: 0.3 });
+    assert.deepEqual(resolveWeights(path), { path, flip: undefined, scoreThreshold: 0.3 });
   });
 
   it('refuses from a mirror what has not the published sha256, and keeps nothing', async () => {
