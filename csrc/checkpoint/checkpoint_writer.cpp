@@ -100,7 +100,7 @@ class Pickled {
       for (const auto& [name, tensor] : checkpoint.quantization) write(name, tensor);
       out_.end_dict();
     }
-    if (!checkpoint.moments.empty()) {
+    if (!checkpoint.moments.empty() || checkpoint.loss_scaling) {
       out_.entry("optimizer");
       write_optimizer(checkpoint, adam, parameters);
     }

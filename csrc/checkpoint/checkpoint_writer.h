@@ -11,7 +11,8 @@ struct AdamSettings {
   double learning_rate = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
 
-/// `moments` refer to the tensors that are neither statistics nor counters, in their order; without any the file holds no optimizer.
+/// `moments` refer to the tensors that are neither statistics nor counters, in their order; without any, and without a scale of losses, the file
+/// holds no optimizer.
 struct CheckpointContent {
   Checkpoint checkpoint;
   AdamSettings adam;

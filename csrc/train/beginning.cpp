@@ -16,9 +16,12 @@
 namespace cornernet::train {
 namespace {
 
-/// The convolution that gives a heatmap its classes: bbox_head.tl_heat.0.1.conv.weight.
+/// Of a branch's last convolution: bbox_head.tl_off.0.1.conv.weight.
+bool ends_branch(const std::string& name) { return name.starts_with("bbox_head.") && name.find(".1.conv.") != std::string::npos; }
+
+/// Of the convolution that gives a heatmap its classes.
 bool gives_classes(const std::string& name) {
-  return (name.starts_with("bbox_head.tl_heat.") || name.starts_with("bbox_head.br_heat.")) && name.find(".1.conv.") != std::string::npos;
+  return ends_branch(name) && (name.starts_with("bbox_head.tl_heat.") || name.starts_with("bbox_head.br_heat."));
 }
 
 /// Draws tensors one after the other; the same for the same seed.
@@ -29,19 +32,23 @@ class Draw {
   /// A bias needs its convolution's weight to come before it, as it does in a state dict.
   at::Tensor operator()(const Parameter& parameter) {
     if (parameter.optional) return at::zeros({}, at::kLong);
+    const bool as_conv_module = parameter.name.starts_with("bbox_head.") && !ends_branch(parameter.name);
     if (parameter.shape.size() == 4) {
-      bound_ = 1 / std::sqrt(static_cast<double>(parameter.shape[1] * parameter.shape[2] * parameter.shape[3]));
+      const auto kernel = parameter.shape[2] * parameter.shape[3];
+      if (as_conv_module) return normal(parameter, std::sqrt(2. / static_cast<double>(parameter.shape[0] * kernel)));
+      bound_ = 1 / std::sqrt(static_cast<double>(parameter.shape[1] * kernel));
       return uniform(parameter);
     }
     const bool is_bias = parameter.name.ends_with(".bias");
     if (is_bias && gives_classes(parameter.name)) return at::full(parameter.shape, -std::log((1 - kSaid) / kSaid), at::kFloat);
-    if (is_bias && parameter.name.ends_with(".conv.bias")) return uniform(parameter);
+    if (is_bias && parameter.name.ends_with(".conv.bias") && !as_conv_module) return uniform(parameter);
     const bool is_scale = parameter.name.ends_with(".weight") || parameter.name.ends_with(".running_var");
     return is_scale ? at::ones(parameter.shape, at::kFloat) : at::zeros(parameter.shape, at::kFloat);
   }
 
  private:
   static constexpr double kSaid = 0.1;
+  at::Tensor normal(const Parameter& parameter, double deviation) { return at::empty(parameter.shape, at::kFloat).normal_(0, deviation, generator_); }
   at::Tensor uniform(const Parameter& parameter) { return at::empty(parameter.shape, at::kFloat).uniform_(-bound_, bound_, generator_); }
 
   at::Generator generator_;

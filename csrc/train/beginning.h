@@ -19,7 +19,8 @@ struct Beginning {
   std::optional<LossScaling> loss_scaling;  // as of moments
 };
 
-/// Drawn as mmdetection does: LibTorch's default for convolutions (Kaiming uniform with a = sqrt 5), norms 1 and 0, heatmaps that say 0.1 everywhere.
+/// Drawn as mmdetection does: the backbone's convolutions and each branch's last by LibTorch's default (Kaiming uniform with a = sqrt 5), the head's
+/// others as mmcv's ConvModule (Kaiming normal of the fan out, biases 0), norms 1 and 0, heatmaps that say 0.1 everywhere.
 Beginning draw_beginning(const Architecture& architecture, int64_t classes, int64_t seed);
 
 /// From a checkpoint; the heatmaps' last convolutions are drawn where its classes are others.

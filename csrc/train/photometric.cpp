@@ -66,14 +66,14 @@ Pixel PhotometricDistortion::apply(Pixel pixel) const {
     channel += brightness_;
     if (contrast_first_) channel *= contrast_;
   }
-  if (saturation_ != 1 || hue_degrees_ != 0) {
-    Hsv hsv = to_hsv(pixel);
-    hsv.saturation *= saturation_;
-    hsv.hue_degrees += hue_degrees_;
-    if (hsv.hue_degrees >= 360) hsv.hue_degrees -= 360;
-    if (hsv.hue_degrees < 0) hsv.hue_degrees += 360;
-    pixel = to_rgb(hsv);
-  }
+  // There and back in any case: below 0 that changes a pixel.
+  Hsv hsv = to_hsv(pixel);
+  hsv.saturation *= saturation_;
+  if (saturation_ > 1) hsv.saturation = std::clamp(hsv.saturation, 0.f, 1.f);  // mmdetection 3.3.0; 2.28.2 lets it grow
+  hsv.hue_degrees += hue_degrees_;
+  if (hsv.hue_degrees >= 360) hsv.hue_degrees -= 360;
+  if (hsv.hue_degrees < 0) hsv.hue_degrees += 360;
+  pixel = to_rgb(hsv);
   if (!contrast_first_) {
     for (float& channel : pixel) channel *= contrast_;
   }

@@ -136,8 +136,9 @@ void ProcessGroup::Impl::meet() {
   if (keeps) own_address = reach(self, deadline);
   const std::vector<uint8_t> number = bytes_of(std::to_string(self.processes));
   const std::string said = text_of(store->compareSet("processes", {}, number));
-  if (said != text_of(number)) fail("WORLD_SIZE is " + text_of(number) + " in this process and " + said + " in another");
-  if (store->add("taken/" + std::to_string(self.rank), 1) > 1) fail("two processes have RANK " + std::to_string(self.rank));
+  if (said != text_of(number)) fail("this process counts " + text_of(number) + " that train together (WORLD_SIZE, times its GPUs), another " + said);
+  if (store->add("taken/" + std::to_string(self.rank), 1) > 1)
+    fail("two of those that train together have rank " + std::to_string(self.rank) + " (RANK, times a process's GPUs)");
   store->set("beat/" + std::to_string(self.rank), bytes_of("0"));
   for (const std::vector<std::string> beats = key_of_each("beat", self.processes); !store->check(beats); nap()) {
     if (Clock::now() < deadline) continue;

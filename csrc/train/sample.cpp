@@ -20,10 +20,11 @@ constexpr int kBorderPx = 128, kBorderInputPx = 511;
 constexpr int kCentres = 50;  // before another size is drawn
 constexpr int kSizes = 20;    // before the crop is laid around a box
 
-/// What of the picture is seen: a window of its pixels, which may reach outside.
+/// What of the picture is seen: a window of its pixels, which may reach outside. Shown are those below the latter sides.
 struct Window {
   int left_px, top_px;
   int width_px, height_px;
+  int shown_width_px, shown_height_px;
 };
 
 /// Halved until two of it fit the side.
@@ -43,8 +44,8 @@ int centre_px(Random& random, int border_px, int side_px) {
 std::vector<TruthBox> boxes_in(const std::vector<TruthBox>& boxes, const Window& window, int width_px, int height_px) {
   // The pasted part; the picture's edges cut it.
   const auto low_x = static_cast<float>(std::max(0, window.left_px)), low_y = static_cast<float>(std::max(0, window.top_px));
-  const auto high_x = static_cast<float>(std::min(width_px, window.left_px + window.width_px));
-  const auto high_y = static_cast<float>(std::min(height_px, window.top_px + window.height_px));
+  const auto high_x = static_cast<float>(std::min(width_px, window.left_px + window.shown_width_px));
+  const auto high_y = static_cast<float>(std::min(height_px, window.top_px + window.shown_height_px));
   std::vector<TruthBox> kept;
   for (TruthBox box : boxes) {
     const float x = (box.x1 + box.x2) / 2, y = (box.y1 + box.y2) / 2;
@@ -57,7 +58,11 @@ std::vector<TruthBox> boxes_in(const std::vector<TruthBox>& boxes, const Window&
   return kept;
 }
 
-Window around(int x, int y, int size_px) { return {x - size_px / 2, y - size_px / 2, size_px, size_px}; }
+/// mmdetection pastes half of the size on either side: of an odd size the last row and column stay the mean.
+Window around(int x, int y, int size_px) {
+  const int half = size_px / 2;
+  return {x - half, y - half, size_px, size_px, 2 * half, 2 * half};
+}
 
 /// mmdetection's RandomCenterCropPad, which would look for ever where no crop can show a box.
 Window draw_crop(const Sample& sample, const Augmentation& augmentation, Random& random) {
@@ -81,8 +86,8 @@ class Pixels {
  public:
   Pixels(const Picture& picture, const Window& window, const PhotometricDistortion* distortion, const Pixel& mean)
       : width_(window.width_px), height_(window.height_px), pixels_(static_cast<size_t>(width_) * static_cast<size_t>(height_), mean) {
-    for (int y = std::max(0, -window.top_px); y < std::min(height_, picture.height_px - window.top_px); ++y) {
-      for (int x = std::max(0, -window.left_px); x < std::min(width_, picture.width_px - window.left_px); ++x) {
+    for (int y = std::max(0, -window.top_px); y < std::min(window.shown_height_px, picture.height_px - window.top_px); ++y) {
+      for (int x = std::max(0, -window.left_px); x < std::min(window.shown_width_px, picture.width_px - window.left_px); ++x) {
         const size_t row = static_cast<size_t>(y + window.top_px), column = static_cast<size_t>(x + window.left_px);
         const uint8_t* from = picture.rgb.data() + 3 * (row * static_cast<size_t>(picture.width_px) + column);
         Pixel& to = pixels_[static_cast<size_t>(y) * static_cast<size_t>(width_) + static_cast<size_t>(x)];
@@ -141,7 +146,7 @@ std::vector<TruthBox> prepare_sample(const Sample& sample, const Augmentation& a
   const auto& picture = sample.picture;
   Random random(sample.seed);
   const Normaliser normaliser(normalisation);
-  Window window{0, 0, picture.width_px, picture.height_px};
+  Window window{0, 0, picture.width_px, picture.height_px, picture.width_px, picture.height_px};
   std::optional<PhotometricDistortion> distortion;
   bool mirrored = false;
   if (augmentation.enabled) {

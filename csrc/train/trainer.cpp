@@ -107,7 +107,7 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
     info.iteration = checkpoint.meta.iteration;
     info.taken = static_cast<int64_t>(beginning.tensors.size() - beginning.drawn.size());
     info.drawn = beginning.drawn;
-    info.has_moments = !beginning.moments.empty();
+    info.has_moments = !beginning.moments.empty() || beginning.loss_scaling.has_value();  // which may have let no step count yet
   }
   config = beginning.config;
   const c10::DeviceGuard there(device);

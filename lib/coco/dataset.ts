@@ -34,6 +34,8 @@ export interface CocoAnnotation {
   readonly area?: number | undefined;
   /** 1 where the box holds a crowd, in which any number of detections may lie. Default 0. */
   readonly iscrowd?: number | undefined;
+  /** Whether training passes over it. Default: no. */
+  readonly ignore?: boolean | undefined;
 }
 
 /** An annotation file, as `instances_val2017.json` is. */
@@ -68,6 +70,7 @@ const annotationsSchema = z.object({
       bbox: box,
       area: size.optional(),
       iscrowd: z.union([z.int(), z.boolean().transform(Number)]).optional(),
+      ignore: z.union([z.boolean(), z.number().transform(Boolean)]).optional(),
     }),
   ),
   categories: z.array(z.object({ id: z.int(), name: z.string() })).min(1),

@@ -50,16 +50,22 @@ function ending({ state, iteration, iterations, best, bestAP, last }: TrainSumma
 }
 
 async function run(flags: TrainFlags): Promise<number> {
-  const interrupt = onInterrupt(say);
+  using interrupt = onInterrupt(say);
   const progress = showTrainProgress(flags.progress);
   whenOutputFails(() => say('nobody takes the progress any more; the training goes on'));
   try {
     const stated = flags.config === undefined ? {} : await optionsIn(flags.config);
     const given = tableOptionsOf(trainTable, flags);
-    // Whoever names the number of epochs does not mean the file's number of steps.
-    if ('epochs' in given) delete (stated as { iterations?: number }).iterations;
+    // What stands in for something of the file's.
+    const replaced = { epochs: 'iterations', iterations: 'epochs', from: 'architecture' } as const;
+    const others = Object.entries(replaced).flatMap(([one, other]) => (one in given ? [[other, undefined]] : []));
     const { signal, finish } = interrupt;
-    const summary = await train({ ...stated, ...given } as TrainOptions, { signal, finish, onProgress: progress.show, onMessage: say });
+    const summary = await train({ ...stated, ...Object.fromEntries(others), ...given } as TrainOptions, {
+      signal,
+      finish,
+      onProgress: progress.show,
+      onMessage: say,
+    });
     progress.stop();
     if (flags.progress === 'json') printMade(JSON.stringify({ event: 'end', ...summary }));
     say(ending(summary, flags.output));
@@ -69,7 +75,5 @@ async function run(flags: TrainFlags): Promise<number> {
     if (!interrupt.signal.aborted) throw error;
     say('given up at once; the last checkpoint saved stays, and the same command goes on');
     return exitCodes.interrupted;
-  } finally {
-    interrupt.release();
   }
 }

@@ -71,8 +71,8 @@ async function read(
   return { iteration, samples, names, failures };
 }
 
-/** A batch, and what comes of it: it is awaited only when its turn has come, and may be rejected before. */
-export type AheadBatch<T> = TrainBatch & { readonly prepared: Promise<T> };
+/** A batch, and what comes of its samples, which are let go of: it is awaited only when its turn has come, and may be rejected before. */
+export type AheadBatch<T> = Omit<TrainBatch, 'samples'> & { readonly prepared: Promise<T> };
 
 /**
  * This process's part of the batches from iteration `from` up to but not `to`.
@@ -101,7 +101,8 @@ export async function* batchesOf<T>(
       batch.then((ready) => {
         const prepared = prepare(ready);
         prepared.catch(() => undefined);
-        return { ...ready, prepared };
+        const { iteration, names, failures } = ready;
+        return { iteration, names, failures, prepared };
       }),
     );
   };

@@ -32,19 +32,19 @@ export interface TrainOptions {
   readonly valAnnotations?: string | undefined;
   /** Weights to begin with: an id of `cornernet weights list` or a .pth; with other classes the last heatmap convolutions start anew. Default: none: the weights are drawn. */
   readonly from?: string | undefined;
-  /** Network and schedule of a published configuration (10x5, 8x6, 32x3), or the demo's small network. Default: small, or what `from` is. */
+  /** Network and schedule of a published configuration (10x5, 8x6, 32x3), or the demo's small network. Default: small; none with `from`, whose network it is. */
   readonly preset?: '10x5' | '8x6' | '32x3' | 'small' | undefined;
   /** The network's dimensions, where the weights are drawn. Default: the preset's. */
   readonly architecture?: ArchitectureOptions | undefined;
-  /** Times that every picture is seen. Default: the preset's: 210, small 50. */
+  /** Times that every picture is seen. Default: the preset's: 210, small 50; 20 with `from` alone. */
   readonly epochs?: number | undefined;
   /** Steps, instead of epochs. Default: as many as the epochs have. */
   readonly iterations?: number | undefined;
-  /** Pictures a step; of each process, where several train together. Default: the preset's pictures a card: 5, 6 or 3, small 8. */
+  /** Pictures a step; of each process, where several train together. Default: the preset's pictures a card: 5, 6 or 3, small 8; 4 with `from` alone. */
   readonly batchSize?: number | undefined;
   /** Of Adam, after the warm-up. Default: the preset's, in proportion to the batch. */
   readonly learningRate?: number | undefined;
-  /** Steps over which the learning rate rises from a third. Default: 500, at most a tenth of the steps. */
+  /** Steps over which the learning rate rises from a third; fewer than two: none. Default: 500, at most a tenth of the steps. */
   readonly warmup?: number | undefined;
   /** After which part of the run (0 to 1) the learning rate is multiplied by what. Default: after 6/7 by 0.1, small after 0.6 by 0.3 and after 0.85 by 0.2. */
   readonly milestones?: readonly (readonly [part: number, factor: number])[] | undefined;

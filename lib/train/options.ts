@@ -59,20 +59,24 @@ export const trainTable = headed('Training', {
   preset: word(
     ['10x5', '8x6', '32x3', 'small'],
     "network and schedule of a published configuration (10x5, 8x6, 32x3), or the demo's small network",
-    'small, or what `from` is',
+    'small; none with `from`, whose network it is',
   ),
   architecture: option(architectureSchema, 'ArchitectureOptions', "the network's dimensions, where the weights are drawn", "the preset's"),
-  epochs: number(count, 'times that every picture is seen', "the preset's: 210, small 50"),
+  epochs: number(count, 'times that every picture is seen', "the preset's: 210, small 50; 20 with `from` alone"),
   iterations: number(count, 'steps, instead of epochs', 'as many as the epochs have'),
   batchSize: number(
     z.int().min(1).max(1024),
     'pictures a step; of each process, where several train together',
-    "the preset's pictures a card: 5, 6 or 3, small 8",
+    "the preset's pictures a card: 5, 6 or 3, small 8; 4 with `from` alone",
   ),
   learningRate: number(z.number().positive().max(1), 'of Adam, after the warm-up', "the preset's, in proportion to the batch", {
     flagName: 'lr',
   }),
-  warmup: number(z.int().min(0), 'steps over which the learning rate rises from a third', '500, at most a tenth of the steps'),
+  warmup: number(
+    z.int().min(0),
+    'steps over which the learning rate rises from a third; fewer than two: none',
+    '500, at most a tenth of the steps',
+  ),
   milestones: option(
     z.array(milestone).readonly(),
     'readonly (readonly [part: number, factor: number])[]',

@@ -7,6 +7,7 @@ import { readAnnotations } from '../coco/dataset.js';
 import { picturesBelow } from '../coco/pictures.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { FolderLock } from '../jobs/lock.js';
+import { LeftOut } from '../left-out.js';
 import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
 import { nativeCalls, type NativeCall } from '../native-calls.js';
 import type { Device } from '../options/values.js';
@@ -20,7 +21,7 @@ import { TrainMeter } from './meter.js';
 import { checkTrainOptions } from './options.js';
 import { Peers } from './peers.js';
 import { compareConfig, configOf, planOf, readConfig, writeConfig, type TrainMaterial, type TrainPlan } from './plan.js';
-import { classesOf, LeftOut, picturesOf } from './samples.js';
+import { classesOf, picturesOf } from './samples.js';
 import { learningRates } from './schedule.js';
 import type { TrainControls, TrainSummary } from './types.js';
 import { readValidation, validate } from './validate.js';
@@ -200,12 +201,24 @@ class TrainRun {
       await this.#save(this.#files.last, done, epochLength, rate, true);
       saved = done;
     };
+    const warned = new Set<string>();
+    /** What ends it early is left for the next start, which measures first. */
     const measure = async (): Promise<void> => {
       const { validation } = material;
-      if (!validation || !log) return;
+      if (!validation || !log || finish?.aborted === true) return;
       meter.pause();
-      const measured = (until: AbortSignal | undefined) => validate(validation, this.#files.last, this.#shared.validatesOn, until);
-      const { AP, AP50, AP75 } = await (peers && done < settings.iterations ? peers.watched(signal, measured) : measured(signal));
+      const ends = AbortSignal.any([signal, finish].filter((one) => one !== undefined));
+      const measured = (until: AbortSignal) => validate(validation, this.#files.last, this.#shared.validatesOn, until);
+      const result = await (peers && done < settings.iterations ? peers.watched(ends, measured) : measured(ends)).catch(
+        (error: unknown) => {
+          if (finish?.aborted === true && error === finish.reason) return undefined;
+          throw error;
+        },
+      );
+      if (!result) return;
+      for (const warning of result.warnings) if (!warned.has(warning)) this.#say(`validation: ${warning}`);
+      for (const warning of result.warnings) warned.add(warning);
+      const { AP, AP50, AP75 } = result.stats;
       const best = log.validations.every((earlier) => earlier.AP < AP);
       if (best) await this.#save(this.#files.best, done, epochLength, rate, false);
       const line = { iteration: done, AP, AP50, AP75, best };
@@ -242,7 +255,8 @@ class TrainRun {
       }
       if (stop) break; // all of them after the same step
     }
-    const state = done === settings.iterations ? 'complete' : 'stopped';
+    const unmeasured = log && material.validation && log.validations.at(-1)?.iteration !== done;
+    const state = done === settings.iterations && !unmeasured ? 'complete' : 'stopped';
     const summary = { state, iteration: done, iterations: settings.iterations, classes: info.classes, last: this.#files.last } as const;
     if (!log) return { ...summary, best: null, bestAP: null };
     if (saved < done || !existsSync(this.#files.last)) await save();
@@ -259,9 +273,9 @@ class TrainRun {
     meter: TrainMeter,
     wantsEnd: boolean,
   ): Promise<{ stop: boolean; line: LoggedStep }> {
-    const { iteration, samples, names, failures, prepared } = batch;
+    const { iteration, names, failures, prepared } = batch;
     for (const { reason } of failures) this.#say(`left out in step ${iteration + 1}: ${reason}`);
-    if (samples.length === 0 && !this.#peers) {
+    if (names.length === 0 && !this.#peers) {
       throw new CornerNetError('ERR_INPUT', `no picture of step ${iteration + 1} can be read, the first: ${failures[0]?.reason ?? ''}`);
     }
     try {

@@ -3,6 +3,7 @@ import { firstTwice, type CocoAnnotation, type CocoAnnotations, type CocoImage }
 import { picturesBelow } from '../coco/pictures.js';
 import { CornerNetError } from '../errors.js';
 import { decodeImage } from '../images/image.js';
+import type { LeftOut } from '../left-out.js';
 import type { NativePicture } from '../native.js';
 import { defaultMaxPixels } from '../options/values.js';
 
@@ -24,21 +25,6 @@ export interface TrainPicture {
   readonly objects: readonly LabelledObject[];
 }
 
-/** What was left out: how many of a kind, and the first of them. */
-export class LeftOut {
-  readonly #kinds = new Map<string, { count: number; first: string }>();
-
-  add(kind: string, what: string): void {
-    const known = this.#kinds.get(kind);
-    if (known) known.count++;
-    else this.#kinds.set(kind, { count: 1, first: what });
-  }
-
-  get sentences(): string[] {
-    return [...this.#kinds].map(([kind, { count, first }]) => `${count} ${kind} (the first: ${first})`);
-  }
-}
-
 type Box = LabelledObject['box'];
 
 /** The part of a box within a picture; undefined where there is none. */
@@ -53,7 +39,7 @@ function objectsOf(
   categories: ReadonlyMap<number, string>,
   leftOut: LeftOut,
 ): LabelledObject[] {
-  return annotations.flatMap(({ id, bbox: [x, y, w, h], category_id, iscrowd }) => {
+  return annotations.flatMap(({ id, bbox: [x, y, w, h], category_id, iscrowd, ignore, area = w * h }) => {
     const what = `id ${id}, in ${file_name}`;
     const category = categories.get(category_id);
     if (category === undefined) {
@@ -64,8 +50,13 @@ function objectsOf(
       leftOut.add('annotations are crowds', what);
       return [];
     }
-    const box = clipped([x, y, x + w, y + h], width, height);
-    if (!box) leftOut.add('boxes lie outside their pictures or have no area', what);
+    if (ignore === true) {
+      leftOut.add('annotations are to be ignored', what);
+      return [];
+    }
+    // mmdetection's rule.
+    const box = w < 1 || h < 1 || area <= 0 ? undefined : clipped([x, y, x + w, y + h], width, height);
+    if (!box) leftOut.add('boxes lie outside their pictures, have no area or less than a pixel a side', what);
     return box ? [{ box, category }] : [];
   });
 }

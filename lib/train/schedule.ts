@@ -3,7 +3,7 @@
 export interface Schedule {
   /** After the warm-up. */
   readonly rate: number;
-  /** Iterations over which it rises linearly from a third. */
+  /** Iterations over which it rises linearly from a third; one is too few to rise in, and none. */
   readonly warmup: number;
   /** From which iteration on it is multiplied by what. */
   readonly milestones: readonly (readonly [iteration: number, factor: number])[];
@@ -14,8 +14,8 @@ const startFactor = 1 / 3;
 /** The rates of iteration 0, 1, 2, ... */
 export function* learningRates({ rate, warmup, milestones }: Schedule): Generator<number, never> {
   // In mmengine each rate is made of the one before, roundings included.
-  let now = warmup > 0 ? rate * startFactor : rate;
   const rises = warmup - 1;
+  let now = rises > 0 ? rate * startFactor : rate;
   for (let iteration = 0; ; iteration++) {
     if (iteration > 0 && iteration <= rises) {
       now *= 1 + (1 - startFactor) / (rises * startFactor + (iteration - 1) * (1 - startFactor));

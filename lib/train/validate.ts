@@ -34,8 +34,9 @@ export async function validate(
   checkpoint: string,
   device: Device,
   signal: AbortSignal | undefined,
-): Promise<CocoStats> {
+): Promise<{ readonly stats: CocoStats; readonly warnings: readonly string[] }> {
   const options = { device, precision: 'fp32', flip: false, threads } as const;
-  const { detections } = await detectSet(annotations, images, checkpoint, options, { signal });
-  return evaluateChecked(annotations, detections).stats;
+  const { detections, warnings } = await detectSet(annotations, images, checkpoint, options, { signal });
+  const evaluated = evaluateChecked(annotations, detections);
+  return { stats: evaluated.stats, warnings: [...warnings, ...evaluated.warnings] };
 }

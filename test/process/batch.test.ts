@@ -391,6 +391,20 @@ describe('cornernet batch', function () {
     const detected = join(folder, 'detect.json');
     assert.equal((await cornernet(['detect', ...inputs, '--format', 'coco', '--output', detected])).code, 2);
     assert.deepEqual(coco, JSON.parse(readFileSync(detected, 'utf8')));
+
+    // From one kind of ids to the other and back, of a job that is complete.
+    const annotations = join(folder, 'annotations.json');
+    const named = { images: inputs.map((path, i) => ({ id: 100 + i, file_name: basename(path) })) };
+    const classes = Array.from({ length: 10 }, (_, digit) => ({ id: 50 + digit, name: String(digit) }));
+    writeFileSync(annotations, JSON.stringify({ ...named, categories: classes, annotations: [] }));
+    const ids = () => (JSON.parse(readFileSync(join(job, 'results.coco.json'), 'utf8')) as { image_id: number }[]).map((one) => one.image_id); // prettier-ignore
+    const withNames = await cornernet(['batch', '--output', job, '--format', 'coco', '--annotations', annotations]);
+    assert.equal(withNames.code, 2, withNames.stderr);
+    assert.deepEqual(ids(), coco.map(({ image_id }) => image_id + 99)); // prettier-ignore
+    assert.ok(!existsSync(join(job, 'results.coco.images.json')));
+    assert.equal((await cornernet(['batch', '--output', job, '--format', 'coco'])).code, 2);
+    assert.deepEqual(ids(), coco.map(({ image_id }) => image_id)); // prettier-ignore
+    assert.ok(existsSync(join(job, 'results.coco.images.json')));
   });
 
   it('leaves a report that reads offline in a browser', async function () {

@@ -1,14 +1,14 @@
 // The processes under a job: whatever one dies of or hangs in, the job goes on, and none outlives it.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { orSkip, root } from '../environment.js';
 import { cornernet, heard, startCornernet } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { RedisServer } from '../support/redis.js';
-import { assertComplete, childrenOf, errorsOf, photos, resultsOf, until, writeList } from '../support/batch.js';
+import { assertComplete, childrenOf, errorsOf, hasOpen, photos, resultsOf, until, writeList } from '../support/batch.js';
 import { eachInAFolder } from '../support/scratch.js';
 
 describe('processes under a job', function () {
@@ -34,15 +34,6 @@ describe('processes under a job', function () {
       copyFileSync(photos[i] as string, path);
       return path;
     });
-  }
-
-  /** One of these files, that is: more are read at once than there are threads, and which wait for one is chance. */
-  function hasOpen(pid: number, paths: readonly string[]): boolean {
-    try {
-      return readdirSync(`/proc/${pid}/fd`).some((fd) => paths.includes(readlinkSync(`/proc/${pid}/fd/${fd}`)));
-    } catch {
-      return false; // it ended, or closed the file meanwhile
-    }
   }
 
   const gone = (pid: number): boolean => !existsSync(`/proc/${pid}`);

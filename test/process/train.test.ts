@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 
 import { Detector } from '../../lib/index.js';
 import { orSkip, pythonWithTorch } from '../environment.js';
-import { until } from '../support/batch.js';
+import { hasOpen, until } from '../support/batch.js';
 import { GrowingFile } from '../../lib/jobs/lines.js';
 import { cornernet, type Ended } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
@@ -80,6 +80,7 @@ describe('cornernet train', function () {
       await using detector = await Detector.load(join(scratch, 'whole', 'best.pth'), { device: 'cpu' });
       assert.deepEqual(detector.classes, ['ant', 'bee', 'cat', 'dog']);
       assert.equal((await detector.detect(join(data, 'picture0.png'))).width, 127);
+      assert.equal(detector.stats.views, 1, 'it is mirrored, other than it was measured');
     }
 
     const again = await train('again', ['--config', join(scratch, 'whole', 'config.json')]);
@@ -114,6 +115,30 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     assert.equal(ended.code, 0, ended.stderr);
     assert.equal(await digest('cut'), await digest('uncut'));
     assert.deepEqual(logOf('cut').map(({ loss }) => loss), logOf('uncut').map(({ loss }) => loss)); // prettier-ignore
+  });
+
+  it('ends a validation at the first signal, measures when it goes on, and says what validation could not read', async function () {
+    const images = join(scratch, 'measured');
+    await cp(data, images, { recursive: true });
+    await truncate(join(images, 'picture1.png'), 300);
+    const validated = ['--iterations', '4', '--val-images', images, '--val-annotations', file];
+    const slow = await orSkip(this, () => withFaults({ rules: ['read:slow=5000'], path: 'measured/picture4', process: 'cli.js' }));
+    const during = (child: ChildProcess): void =>
+      void until(() => hasOpen(child.pid ?? 0, [join(images, 'picture4.png')]), 'a validation').then(() => child.kill('SIGINT'));
+    const ended = await cornernet([...flags('ended'), ...validated], { during, env: slow });
+    assert.equal(ended.code, 130, ended.stderr);
+    assert.match(ended.stderr, /saved after step 2 of 4; the same command goes on/);
+    const again = await train('ended', validated);
+    assert.equal(again.code, 0, again.stderr);
+    assert.deepEqual(logOf('ended').map((line) => [line['iteration'], 'AP' in line]), [[1, false], [2, false], [2, true], [3, false], [4, false], [4, true]]); // prettier-ignore
+    assert.equal(again.stderr.match(/validation: 1 pictures could not be read and count as empty/g)?.length, 1);
+  });
+
+  it('takes a checkpoint, or another length, instead of what a configuration file says', async () => {
+    const config = join(scratch, 'stated.json');
+    await writeFile(config, JSON.stringify({ epochs: 50, architecture: { stacks: 1 } }));
+    const stated = await train('stated', ['--config', config, '--from', join(data, 'start.pth'), '--iterations', '1']);
+    assert.equal(stated.code, 0, stated.stderr);
   });
 
   it('comes to the same weights in every run, however many threads read pictures, and when activations are computed again', async () => {

@@ -1,6 +1,6 @@
 // Job folders as their readers see them, and pictures to fill jobs with.
 import { strict as assert } from 'node:assert';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { fixtures } from '../environment.js';
@@ -74,6 +74,15 @@ export function childrenOf(parent: number): number[] {
       }
     })
     .map(Number);
+}
+
+/** Whether a process has one of these files open. Of those that it reads at once, which wait for a thread is chance. */
+export function hasOpen(pid: number, paths: readonly string[]): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => paths.includes(readlinkSync(`/proc/${pid}/fd/${fd}`)));
+  } catch {
+    return false; // it ended, or closed the file meanwhile
+  }
 }
 
 export async function until(condition: () => boolean | Promise<boolean>, what: string, seconds = 60): Promise<void> {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { readAnnotations } from '../../lib/coco/dataset.js';
 import { decodeImage } from '../../lib/images/image.js';
 import { loadNative, type NativeSample } from '../../lib/native.js';
-import { classesOf, decodeSample, LeftOut, picturesOf } from '../../lib/train/samples.js';
+import { LeftOut } from '../../lib/left-out.js';
+import { classesOf, decodeSample, picturesOf } from '../../lib/train/samples.js';
 import { learningRates } from '../../lib/train/schedule.js';
 import { validate } from '../../lib/train/validate.js';
 import { fixtures } from '../environment.js';
@@ -73,6 +74,6 @@ export async function* repeatDigitsRun(
 /** AP on digits/val, as mmdetection's plain test gives it. */
 export async function digitsPrecision(checkpoint: string, threads?: number): Promise<number> {
   const annotations = await readAnnotations(join(digits, 'val', 'annotations.json'));
-  const { AP } = await validate({ images: join(digits, 'val'), annotations, threads }, checkpoint, 'cpu', undefined);
-  return AP;
+  const { stats } = await validate({ images: join(digits, 'val'), annotations, threads }, checkpoint, 'cpu', undefined);
+  return stats.AP;
 }

@@ -16,7 +16,8 @@ import { membershipOf } from '../../lib/train/membership.js';
 import { checkTrainOptions } from '../../lib/train/options.js';
 import { compareConfig, configOf, optionsIn, planOf } from '../../lib/train/plan.js';
 import { permutation, seedOf } from '../../lib/train/random.js';
-import { classesOf, decodeSample, LeftOut, picturesOf } from '../../lib/train/samples.js';
+import { LeftOut } from '../../lib/left-out.js';
+import { classesOf, decodeSample, picturesOf } from '../../lib/train/samples.js';
 import { learningRates } from '../../lib/train/schedule.js';
 import { fixtures } from '../environment.js';
 
@@ -39,6 +40,8 @@ describe('training', () => {
       Array.from({ length: 6 }, () => rates.next().value),
       [1, 1, 0.5, 0.5, 0.25, 0.25],
     );
+    const one = learningRates({ rate: 1, warmup: 1, milestones: [] });
+    assert.deepEqual([one.next().value, one.next().value], [1, 1]);
   });
 
   it('every epoch has every picture, in an order of its own', () => {
@@ -62,13 +65,16 @@ describe('training', () => {
     }));
     const part = async (rank: number, processes: number) => {
       const batches: { names: readonly string[]; seeds: number[] }[] = [];
-      const prepare = ({ iteration }: TrainBatch) =>
-        iteration === 1 ? Promise.reject(new Error('unprepared')) : Promise.resolve(iteration);
+      const seeds: number[][] = [];
+      const prepare = ({ iteration, samples }: TrainBatch) => {
+        seeds[iteration] = samples.map(({ seed }) => seed);
+        return iteration === 1 ? Promise.reject(new Error('unprepared')) : Promise.resolve(iteration);
+      };
       for await (const batch of batchesOf(pictures, new Map(), { batchSize: 4, seed: 5 }, { rank, processes }, 0, 3, prepare)) {
-        const { iteration, names, samples, prepared } = batch;
+        const { iteration, names, prepared } = batch;
         if (iteration === 1) await assert.rejects(prepared, { message: 'unprepared' });
         else assert.equal(await prepared, iteration);
-        batches.push({ names, seeds: samples.map(({ seed }) => seed) });
+        batches.push({ names, seeds: seeds[iteration] ?? [] });
       }
       return batches;
     };
@@ -114,7 +120,7 @@ describe('training', () => {
   const dataset = (annotations: CocoAnnotations['annotations'], images = [image(1, 'picture0.png'), image(2, 'picture1.png')]) =>
     ({ images, annotations, categories: [{ id: 9, name: 'b' }, { id: 5, name: 'a' }] }) satisfies CocoAnnotations; // prettier-ignore
 
-  it('pictures without objects, crowds and boxes outside are left out, counted and named', async () => {
+  it('what mmdetection passes over is left out, counted and named', async () => {
     const leftOut = new LeftOut();
     const pictures = await picturesOf(
       dataset([
@@ -123,6 +129,9 @@ describe('training', () => {
         annotation(3, 1, [5, 5, 9, 9], { iscrowd: 1 }),
         annotation(4, 77, [5, 5, 9, 9]),
         annotation(5, 2, [5, 5, 9, 0]),
+        annotation(6, 1, [5, 5, 9, 9], { ignore: true }),
+        annotation(7, 1, [5, 5, 0.5, 9]),
+        annotation(8, 1, [5, 5, 9, 9], { area: 0 }),
       ]),
       folder,
       leftOut,
@@ -131,8 +140,9 @@ describe('training', () => {
       pictures.map(({ name, objects }) => [name, objects]),
       [['picture0.png', [{ box: [0, 5, 20, 35], category: 'a' }]]],
     );
-    assert.equal(leftOut.sentences.length, 4);
-    assert.match(leftOut.sentences.join('\n'), /2 boxes lie outside.*id 2, in picture0.png/);
+    assert.equal(leftOut.sentences.length, 5);
+    assert.match(leftOut.sentences.join('\n'), /4 boxes lie outside.*id 2, in picture0.png/);
+    assert.match(leftOut.sentences.join('\n'), /1 annotations are to be ignored \(the first: id 6, in picture0.png/);
     assert.match(leftOut.sentences.join('\n'), /1 pictures have no object to learn \(the first: picture1.png\)/);
   });
 
