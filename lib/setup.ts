@@ -47,7 +47,7 @@ export interface SetupOptions {
 /** The set-up's scripts, by what is called of each. */
 interface Scripts {
   readonly 'build.js': { addonRecord(): AddonRecord | undefined };
-  /** The request is that of weights/download.ts, and its `fetch`. */
+  /** The request is that of weights/download.ts. */
   readonly 'download.js': { download(request: object): Promise<string> };
   readonly 'machine.js': { probeGpus(): Promise<GpuProbe> };
   readonly 'paths.js': { cacheFolder(): string };

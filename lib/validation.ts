@@ -57,6 +57,7 @@ function complaint(schema: z.ZodType, value: unknown, issue: z.core.$ZodIssue, u
     return `${place} is unknown${unknownKey?.(key) ?? suggestion(key, keysOf(schema, issue.path))}`;
   }
   const place = issue.path.join('.') || 'the whole';
+  if (issue.code === 'invalid_type' && at(value, issue.path) === undefined) return `${place} is missing`;
   return `${place} is ${shown(at(value, issue.path))}: ${issue.message}`;
 }
 

@@ -1,4 +1,4 @@
-// A download that goes on where it stopped: used by the set-up, which runs before any npm package is there, and by lib/weights/download.ts.
+// A download that goes on where it stopped: used by the set-up and by lib/weights/download.ts.
 'use strict';
 const { createHash } = require('node:crypto');
 const { createReadStream } = require('node:fs');
@@ -26,6 +26,18 @@ function checkUrl(url, from) {
   const isLoopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
   if (protocol === 'http:' && isLoopback && (from === undefined || new URL(from).protocol === 'http:')) return;
   throw new FinalError(from === undefined ? 'nothing is fetched but over https' : `a redirect to ${url} is not followed: it is not https`);
+}
+
+/** fetch with the proxy that the environment names, once the package's dependencies are there. */
+function proxied() {
+  try {
+    const { EnvHttpProxyAgent, fetch } = require('undici');
+    const dispatcher = new EnvHttpProxyAgent();
+    return { fetch: (url, options) => fetch(url, { ...options, dispatcher }), end: () => dispatcher.destroy() };
+  } catch (error) {
+    if (error.code !== 'MODULE_NOT_FOUND') throw error;
+    return { fetch: globalThis.fetch, end: () => undefined };
+  }
 }
 
 /** Follows redirects as fetch would, but for those that leave https. */
@@ -134,28 +146,32 @@ async function fetchOnce({ part, file, sha256, pin, ...connection }) {
 /**
  * Fetches `url` into `file`: aside first, from where it goes on after an interruption, then verified and renamed. Several may fetch the same at once.
  * Over https alone, redirects too; only this machine's loopback needs none.
- * @param {{ url: string, file: string, sha256?: string, pin?: boolean, fetch?: typeof globalThis.fetch, signal?: AbortSignal, stallMs?: number,
- *   pauseMs?: number, onProgress?: (progress: { received: number, total?: number }) => void }} request sha256 may be its first digits only; pin: the
+ * @param {{ url: string, file: string, sha256?: string, pin?: boolean, signal?: AbortSignal, stallMs?: number, pauseMs?: number,
+ *   onProgress?: (progress: { received: number, total?: number }) => void }} request sha256 may be its first digits only; pin: the
  *   whole of it is held from the first time on (pin.js); stallMs: without a byte for so long, a connection is given up; pauseMs: before the second of
  *   five tries, doubled before each further one
  * @returns {Promise<string>} the sha256
  * Rejects with an Error of code ERR_DOWNLOAD, or with the signal's reason.
  */
-async function download({ sha256 = '', pin = false, fetch = globalThis.fetch, stallMs = STALL_MS, pauseMs = FIRST_PAUSE_MS, ...request }) {
+async function download({ sha256 = '', pin = false, stallMs = STALL_MS, pauseMs = FIRST_PAUSE_MS, ...request }) {
   const { url, file, signal } = request;
   await mkdir(dirname(file), { recursive: true });
   const part = await claimPart(file);
+  const { fetch, end } = proxied();
   let failure;
   for (let tries = 0; tries < ATTEMPTS; tries++) {
     if (tries > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs * 2 ** (tries - 1)));
     try {
       signal?.throwIfAborted();
-      return await fetchOnce({ ...request, part, sha256, pin, fetch, stallMs });
+      const digest = await fetchOnce({ ...request, part, sha256, pin, fetch, stallMs });
+      await end();
+      return digest;
     } catch (error) {
       failure = error;
       if (error instanceof FinalError || signal?.aborted) break;
     }
   }
+  await end();
   await leavePart(file, part);
   signal?.throwIfAborted();
   throw Object.assign(new Error(`${url} could not be fetched: ${reasonOf(failure)}`, { cause: failure }), { code: 'ERR_DOWNLOAD' });

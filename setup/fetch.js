@@ -103,7 +103,9 @@ async function fetchLibtorch(variant) {
   try {
     await step(`Fetching LibTorch ${TORCH_VERSION}+${variant}`, async (note) => {
       // A CUDA wheel leaves its nvidia libraries to other wheels; the official archive has them with it.
-      const wheel = variant === 'cpu' ? await pipDownload(variant, aside, note) : undefined;
+      const { CORNERNET_LIBTORCH_URL, CORNERNET_LIBTORCH_SHA256 } = process.env; // whoever states them means the archive
+      const isNamed = (CORNERNET_LIBTORCH_URL ?? CORNERNET_LIBTORCH_SHA256) !== undefined;
+      const wheel = variant === 'cpu' && !isNamed ? await pipDownload(variant, aside, note) : undefined;
       const archive = wheel ?? (await archiveDownload(variant, downloads, note));
       if (!wheel) await rename(join(downloads, archive), join(aside, archive));
       // Nobody states the archives' sha256, and a wheel's index may change: what was proven once is held.

@@ -2,10 +2,10 @@
 'use strict';
 
 const TORCH_VERSION = '2.13.0';
-/** The builds of that version, newest CUDA first, with the compute capabilities each has code for. */
+/** The builds of that version, newest CUDA first, with the compute capabilities for which each and our kernels have code. */
 const CUDA_BUILDS = [
   { variant: 'cu130', cuda: 13.0, oldest: 7.5, newest: 12.1 },
-  { variant: 'cu126', cuda: 12.6, oldest: 5.0, newest: 9.0 },
+  { variant: 'cu126', cuda: 12.6, oldest: 7.0, newest: 9.0 },
 ];
 const VARIANTS = ['cpu', 'cu126', 'cu130'];
 
@@ -23,7 +23,7 @@ function suits(variant, { gpus, cuda }) {
   const version = cudaOf(variant);
   if (version === undefined || gpus.length === 0 || Math.floor(version) > Math.floor(cuda)) return false;
   const { oldest, newest } = CUDA_BUILDS.find((build) => build.variant === variant) ?? {
-    oldest: version >= 13 ? 7.5 : 0,
+    oldest: version >= 13 ? 7.5 : 7.0,
     newest: Infinity,
   };
   return gpus.every(({ computeCapability }) => oldest <= computeCapability && computeCapability <= newest);

@@ -121,7 +121,7 @@ std::string cuda_obstacle(int index) {
   const CudaDevice device = cuda_device(index);
   if (!device.has_code) {
     return device.name + " has compute capability " + std::to_string(device.major) + "." + std::to_string(device.minor) +
-           ", for which this build of LibTorch or of the addon holds no code (a V100 needs a cu126 build of LibTorch)";
+           ", for which this build of LibTorch or of the addon holds no code (7.0 is the oldest there can be; a V100, which has it, needs a cu126 build)";
   }
   return "";
 }
@@ -130,11 +130,16 @@ std::string cuda_obstacle(int index) {
 
 c10::Device resolve_device(const std::string& name) {
   if (name == "cpu") return c10::Device(c10::kCPU);
-  const int index = name == "auto" ? 0 : device_index(name);
-  const std::string obstacle = cuda_obstacle(index);
-  if (obstacle.empty()) return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
-  if (name == "auto") return c10::Device(c10::kCPU);
-  throw Error(ErrorCode::Device, obstacle);
+  const auto cuda = [](int index) { return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index)); };
+  if (name == "auto") {
+    for (int index = 0; index < cuda_device_count(); ++index) {
+      if (cuda_obstacle(index).empty()) return cuda(index);
+    }
+    return c10::Device(c10::kCPU);
+  }
+  const int index = device_index(name);
+  if (const std::string obstacle = cuda_obstacle(index); !obstacle.empty()) throw Error(ErrorCode::Device, obstacle);
+  return cuda(index);
 }
 
 bool computes_int8(c10::Device device) {

@@ -135,7 +135,7 @@ function pathOf(source: string | URL): string {
   const short = text.length > 200 ? `${text.slice(0, 60)}...` : text;
   throw new CornerNetError(
     'ERR_INPUT',
-    `${short}: only file: URLs are read; fetch the picture and pass its bytes, \`await (await fetch(url)).arrayBuffer()\``,
+    `${short}: only file: URLs are read; fetch the picture and pass its bytes, \`await (await fetch(url)).arrayBuffer()\`; on the command line, \`curl URL | cornernet detect -\``,
   );
 }
 

@@ -166,6 +166,12 @@ class TrainRun {
         freezeNorms: freeze === 'norms',
       }),
     );
+    const hasGpu =
+      begun.device === 'cpu' &&
+      loadNative()
+        .gpuInfo()
+        .devices.some(({ hasCode }) => hasCode);
+    if (this.#leads) this.#say(`training on ${begun.device} in ${precision}${hasGpu ? ' (`device: cuda` would train on the GPU)' : ''}`);
     if (this.#leads && begun.sums !== '') this.#say(`the GPUs' gradients are added up over ${begun.sums}`);
     if (!goesOn) {
       if (from !== undefined && this.#leads) this.#say(takenOver(from, begun));

@@ -1,9 +1,10 @@
-// Fetching with the user's proxy settings: the resuming downloader of the set-up, whose failures become CornerNetErrors.
+// Fetching: the resuming downloader of the set-up, whose failures become CornerNetErrors.
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { script } from '../setup.js';
 
 /** How far a download is. */
 export interface DownloadProgress {
+  /** Bytes, those of earlier tries included. */
   readonly received: number;
   /** Unknown when the server doesn't say. */
   readonly total?: number;
@@ -31,16 +32,10 @@ export interface DownloadRequest {
  * @throws {CornerNetError} `ERR_DOWNLOAD`; an abort rejects with the signal's reason.
  */
 export async function download(request: DownloadRequest): Promise<string> {
-  const core = script('download.js');
-  const { EnvHttpProxyAgent, fetch: undiciFetch } = await import('undici');
-  const dispatcher = new EnvHttpProxyAgent();
-  const proxied = ((url: string, init: object) => undiciFetch(url, { ...init, dispatcher })) as unknown as typeof fetch;
   try {
-    return await core.download({ ...request, fetch: proxied });
+    return await script('download.js').download(request);
   } catch (error) {
     request.signal?.throwIfAborted();
     throw new CornerNetError('ERR_DOWNLOAD', sentenceOf(error), { cause: error });
-  } finally {
-    await dispatcher.destroy();
   }
 }

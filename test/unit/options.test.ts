@@ -58,7 +58,7 @@ describe('options', () => {
     [{ scales: [0.5, 9] }, /option scales\.1 is 9/],
     [{ tiles: true }, /option tiles is true: Invalid input: expected object/],
     [{ tiles: { sise: 9, size: 512 } }, /option tiles\.sise is unknown \(did you mean size\?\)/],
-    [{ tiles: { overlap: 9 } }, /option tiles\.size is undefined/],
+    [{ tiles: { overlap: 9 } }, /option tiles\.size is missing/],
     [{ tiles: { size: 512, overlap: 300 } }, /option tiles\.overlap is 300: must be at most half of size/],
     [{ mean: [1, 2] }, /option mean is \[1,2\]/],
     [{ std: [1, 0, 1] }, /option std\.1 is 0/],

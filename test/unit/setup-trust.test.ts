@@ -64,7 +64,7 @@ describe('what the set-up trusts', function () {
     const { stdout } = await cornernet(['doctor'], { cwd: here, env: machine.env });
     assert.match(stdout, /LibTorch/);
     assert.match((await plan()).stdout, /"fetch":"cpu"/);
-    machine.env['CORNERNET_LIBTORCH_URL'] = 'https://127.0.0.1:9/nothing.zip';
+    machine.env['HTTPS_PROXY'] = 'http://127.0.0.1:9';
     machine.env['PIP_NO_INDEX'] = '1';
     machine.env['PIP_CONFIG_FILE'] = '/dev/null';
     const fetched = await machine.run(`process.chdir(${JSON.stringify(here)}); return setup('fetch').fetchLibtorch('cpu')`);
@@ -207,6 +207,8 @@ esac`,
     it('holds the archive, whose digest nobody states, and unpacks what everybody can read and nobody else can write', async () => {
       await using server = await serve(file(readFileSync(archiveOf('libtorch'))));
       machine.env['CORNERNET_LIBTORCH_URL'] = `${server.url}/libtorch.zip`;
+      const asked = join(machine.folder, 'asked');
+      machine.program('python3', `echo "$@" >> ${asked}; exit 1`);
       const before = process.umask(0);
       try {
         assert.match(
@@ -216,6 +218,8 @@ esac`,
       } finally {
         process.umask(before);
       }
+      // Pip, which would be asked first, is not where the archive's place is named.
+      if (existsSync(asked)) assert.doesNotMatch(readFileSync(asked, 'utf8'), / -m pip /);
       const cache = join(machine.folder, 'cache', 'libtorch');
       const modes = ['', '2.13.0+cpu', '2.13.0+cpu/torch/lib', '2.13.0+cpu/torch/lib/libc10.so'].map((path) => statSync(join(cache, path)).mode & 0o777); // prettier-ignore
       assert.deepEqual(modes, [0o755, 0o755, 0o755, 0o644]);

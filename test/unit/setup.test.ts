@@ -30,6 +30,7 @@ describe('choosing a build of LibTorch', () => {
   const gpus = (...capabilities: number[]): Probe['gpus'] => capabilities.map((computeCapability) => ({ name: 'GPU', computeCapability }));
   for (const [what, probe, variant] of [
     ['no driver', { gpus: [], cuda: 0 }, 'cpu'],
+    ['a P100', { gpus: gpus(6.0), cuda: 12.2 }, 'cpu'],
     ['a V100 with an old driver', { gpus: gpus(7.0), cuda: 12.2 }, 'cu126'],
     ['a V100 with a new driver', { gpus: gpus(7.0), cuda: 13.0 }, 'cu126'],
     ['a V100 beside an A100', { gpus: gpus(7.0, 8.0), cuda: 13.0 }, 'cu126'],

@@ -249,7 +249,7 @@ describe('training', () => {
     const refuses = (options: object, message: RegExp): void =>
       assert.throws(() => checkTrainOptions({ ...needed, ...options }), { code: 'ERR_OPTION', message });
     refuses({ learningRte: 1 }, /learningRte is unknown \(did you mean learningRate\?\)/);
-    refuses({ output: undefined }, /output is undefined/);
+    refuses({ output: undefined }, /output is missing/);
     refuses({ epochs: 1, iterations: 1 }, /iterations is instead of epochs/);
     refuses({ valImages: 'val' }, /valImages needs valAnnotations/);
     refuses({ from: 'digits', architecture: { stacks: 1 } }, /`from` brings its own/);
