@@ -121,7 +121,8 @@ std::string cuda_obstacle(int index) {
   const CudaDevice device = cuda_device(index);
   if (!device.has_code) {
     return device.name + " has compute capability " + std::to_string(device.major) + "." + std::to_string(device.minor) +
-           ", for which this build of LibTorch or of the addon holds no code (7.0 is the oldest there can be; a V100, which has it, needs a cu126 build)";
+           ", for which this build of LibTorch or of the addon holds no code (7.0 is the oldest there can be; a V100, which has it, needs a cu126 "
+           "build)";
   }
   return "";
 }
