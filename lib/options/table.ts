@@ -76,7 +76,10 @@ export function word<const Words extends readonly string[]>(
   standard: string,
   given: More & { type?: string } = {},
 ) {
-  return option(z.enum(words), words.map((one) => `'${one}'`).join(' | '), about, standard, { flag: 'text', ...given });
+  return option(z.enum(words), words.map((one) => `'${one}'`).join(' | '), about, standard, {
+    ...{ flag: 'text', placeholder: words.join('|') },
+    ...given,
+  });
 }
 
 /** The rows with what heads them in the help. */
