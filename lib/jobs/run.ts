@@ -19,6 +19,7 @@ import { finishOutputs, reopenOutputs } from './outputs.js';
 import type { PinnedWeights } from './pinned.js';
 import { DamagedRecords, damageSentence, JobRecords } from './records.js';
 import { QueueEngine } from './queue/engine.js';
+import { readSummary } from './summary.js';
 import { SupervisedDetector, type Engine } from './supervisor.js';
 import type { BatchSummary, RunBatchOptions } from './types.js';
 
@@ -128,8 +129,10 @@ class JobRun {
     if (existing) compareJob(output, existing, request);
     this.#weights = request.weights;
     const file = existing ?? (await this.#begin(request));
+    // Of a job that is complete nothing else would be read, and nothing that is damaged be mended.
+    const thorough = (await readSummary(output))?.state === 'complete';
     try {
-      return await this.#goOn(file, { retryErrors });
+      return await this.#goOn(file, { retryErrors, thorough });
     } catch (error) {
       if (!(error instanceof DamagedRecords)) throw error;
       this.#say(`${error.message}: all records are read again`);

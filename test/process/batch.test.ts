@@ -157,8 +157,7 @@ describe('cornernet batch', function () {
       const { whole: isWhole, pending } = JSON.parse(verified.stdout) as { whole: boolean; pending: number };
       assert.deepEqual([verified.code, isWhole, pending], [2, false, lines.length - kept.length], verified.stderr);
       assert.equal(readFileSync(part, 'utf8'), damaged);
-      // Asked for something new it reads its records again, also where they have as many bytes as when they were complete.
-      const { code, stderr } = await cornernet(['batch', '--output', job, '--format', 'csv']);
+      const { code, stderr } = await cornernet(['batch', '--output', job]);
       assert.deepEqual([code, /1 line of results-000000\.jsonl/.test(stderr)], [0, true], stderr);
       const now = readFileSync(part, 'utf8').trimEnd().split('\n');
       assert.deepEqual(now.slice(0, kept.length), kept);
@@ -166,11 +165,17 @@ describe('cornernet batch', function () {
       assert.deepEqual(readFileSync(join(job, 'damaged-results-000000.jsonl'), 'utf8'), `${damage.join('\n')}\n`);
       const { setAside } = JSON.parse(readFileSync(join(job, 'summary.json'), 'utf8')) as { setAside: string[] };
       assert.deepEqual(setAside, ['damaged-results-000000.jsonl']);
-      for (const file of ['damaged-results-000000.jsonl', 'results.csv']) rmSync(join(job, file));
+      rmSync(join(job, 'damaged-results-000000.jsonl'));
       const again = await cornernet(['batch', '--output', job, '--verify']);
       assert.deepEqual([again.code, /the job is whole/.test(again.stderr)], [0, true], again.stderr);
       writeFileSync(part, whole);
     }
+    // Of a job whose end was not recorded, what its outputs are made of tells.
+    writeFileSync(part, [lines[0], digit, ...lines.slice(2), ''].join('\n'));
+    rmSync(join(job, 'summary.json'));
+    const { code, stderr } = await cornernet(['batch', '--output', job]);
+    assert.deepEqual([code, /was damaged after it was complete: all records are read again/.test(stderr)], [0, true], stderr);
+    assert.equal((await cornernet(['batch', '--output', job, '--verify'])).code, 0);
   });
 
   it('a complete job that is mended has a new summary, which names what was set aside', async () => {
