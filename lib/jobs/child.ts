@@ -9,12 +9,13 @@ import { sourceOf, type Entry } from '../inputs/entry.js';
 import { loadNative } from '../native.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { ChosenPrecision } from '../options/values.js';
+import { listedSource, type Listed } from './listed.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
 import { loadPinned, type PinnedWeights } from './pinned.js';
 
 export type ToChild =
   | { readonly type: 'load'; readonly weights: PinnedWeights; readonly options: LoadOptions }
-  | { readonly type: 'detect'; readonly id: number; readonly entry: Entry };
+  | { readonly type: 'detect'; readonly id: number; readonly entry: Entry; readonly listed: Listed | undefined };
 
 export interface ChildInfo {
   readonly device: string;
@@ -62,7 +63,8 @@ async function serve(detector: Detector, messages: Messages): Promise<void> {
     for await (const [message] of messages) {
       if (message.type !== 'detect') continue;
       order.push(message);
-      yield sourceOf(message.entry);
+      const { entry, listed } = message;
+      yield listed ? listedSource(entry, listed) : sourceOf(entry);
     }
   };
   const { device, precision, classes } = detector;

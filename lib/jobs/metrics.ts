@@ -10,6 +10,7 @@ import { orLate } from '../abort.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import { onDisk } from '../inputs/file-names.js';
+import type { Seen } from '../inputs/seen.js';
 import { packageVersion } from '../native.js';
 import { RecentRate } from '../recent-rate.js';
 import type { PictureOutcome } from './outcome.js';
@@ -38,8 +39,9 @@ function residentBytes(pid: number | undefined): number {
   }
 }
 
-async function bytesOf({ path, member, bytes }: Entry): Promise<number> {
-  const size = member?.size ?? bytes?.length;
+/** 0 where that isn't known of a picture that failed: it may lie where a look hangs. */
+async function bytesOf({ path, member, bytes }: Entry, seen: Seen | undefined, outcome: PictureOutcome): Promise<number> {
+  const size = member?.size ?? bytes?.length ?? seen?.size ?? ('error' in outcome ? 0 : undefined);
   return size ?? (await stat(onDisk(path)).catch(() => undefined))?.size ?? 0;
 }
 
@@ -92,14 +94,17 @@ export class Metrics {
     return metrics;
   }
 
-  /** Counts what comes of a picture; what it rejects with is no picture's. */
-  async measured(entry: Entry, outcome: Promise<PictureOutcome>): Promise<PictureOutcome> {
+  /**
+   * Counts what comes of a picture; what it rejects with is no picture's.
+   * @param seen what its file was like, where that is known.
+   */
+  async measured(entry: Entry, outcome: Promise<PictureOutcome>, seen?: Seen): Promise<PictureOutcome> {
     this.#inHand++;
     try {
       const made = await outcome;
       if ('error' in made) this.#failed.inc({ code: made.error.code });
       else this.#done.inc();
-      void bytesOf(entry).then((bytes) => this.#bytes.inc(bytes));
+      void bytesOf(entry, seen, made).then((bytes) => this.#bytes.inc(bytes));
       this.#rate.add(++this.#ended);
       return made;
     } finally {

@@ -1,15 +1,19 @@
 // A batch job: every picture of a frozen list gets exactly one record, however often the job is cut off and started again.
+import pLimit from 'p-limit';
+
 import { abortable } from '../abort.js';
 import { CornerNetError } from '../errors.js';
+import { poolSize, within } from '../images/deadline.js';
 import type { Entry } from '../inputs/entry.js';
 import { listInputs, PassedOver } from '../inputs/expand.js';
-import { changeOf } from '../inputs/seen.js';
 import { packageVersion } from '../native.js';
+import { defaultTimeout } from '../options/values.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
 import { checkPictures } from '../writers/coco.js';
 import type { BatchJob } from './interfaces.js';
 import { baseOf, compareJob, readJob, settingsOf, weightsOf, writeJob, type JobFile, type JobRequest } from './job.js';
 import { freezeList, FrozenList, type Position } from './list.js';
+import { refuseChanged, type Listed } from './listed.js';
 import { FolderLock } from './lock.js';
 import { Meter } from './meter.js';
 import type { Metrics } from './metrics.js';
@@ -23,34 +27,48 @@ import { readSummary } from './summary.js';
 import { SupervisedDetector, type Engine } from './supervisor.js';
 import type { BatchSummary, RunBatchOptions } from './types.js';
 
-/** Looks at pictures side by side and hands them to the engine in their order, in which one that is alone records them. */
+/** Hands pictures to the engine, and looks at those before that it doesn't look at itself. */
 class Submissions {
-  #last: Promise<unknown> = Promise.resolve();
+  /** One thread of the pool is left for the records, however many looks hang. */
+  readonly #looks = pLimit(Math.max(1, poolSize - 1));
 
-  constructor(private readonly engine: Engine) {}
+  /** @param seconds that a look may take, 0 for any time. */
+  constructor(
+    private readonly engine: Engine,
+    private readonly seconds: number,
+  ) {}
 
-  /** What comes of a picture: one that has changed since it was listed isn't computed, so that no job holds results of two states unsaid. */
   async compute({ image, entry, seen }: Position): Promise<PictureOutcome> {
-    const looked = changeOf(entry, seen, true);
-    const turn = this.#last.then(() => looked);
-    this.#last = turn.catch(() => undefined);
-    const change = await turn;
-    if (change === undefined) return this.engine.submit(entry);
-    const sentence = `${image} has changed since the job's list was frozen (${change}): --retry-errors takes it as it is now`;
-    return failedOutcome(entry, new CornerNetError('ERR_INPUT', sentence));
+    if (this.engine.looks === true) return this.engine.submit(entry, { image, seen });
+    try {
+      await this.#look(entry, { image, seen });
+    } catch (error) {
+      return failedOutcome(entry, error);
+    }
+    return this.engine.submit(entry);
+  }
+
+  #look(entry: Entry, listed: Listed): Promise<void> {
+    return new Promise((resolve) => {
+      void this.#looks(async () => {
+        const looking = refuseChanged(entry, listed);
+        resolve(within(this.seconds, entry.path, () => looking));
+        await looking.catch(() => undefined);
+      });
+    });
   }
 }
 
 /** Sends what is pending through the engine; ends when nothing is, when told to finish, or at the first failure that isn't a picture's. */
 async function work(
   records: JobRecords,
-  engine: Engine,
+  submissions: Submissions,
+  window: number,
   meter: Meter,
   stop: () => boolean,
   signal: AbortSignal | undefined,
   metrics: Metrics | undefined,
 ): Promise<void> {
-  const submissions = new Submissions(engine);
   let inFlight = 0;
   let failure: { error: unknown } | undefined;
   let wake: () => void = () => undefined;
@@ -63,11 +81,11 @@ async function work(
   try {
     signal?.throwIfAborted();
     for await (const one of records.pending()) {
-      while (inFlight >= engine.window && !failure) await change();
+      while (inFlight >= window && !failure) await change();
       if (failure || stop()) break;
       inFlight++;
       const outcome = submissions.compute(one);
-      (metrics ? metrics.measured(one.entry, outcome) : outcome)
+      (metrics ? metrics.measured(one.entry, outcome, one.seen) : outcome)
         .then((outcome) => records.write(one, outcome))
         .catch((error: unknown) => (failure ??= { error }))
         .finally(() => {
@@ -240,9 +258,10 @@ class JobRun {
     const meter = await Meter.open(output, file.total, records.done, records.failed, onProgress);
     try {
       if (records.done + records.failed < file.total && !stop()) {
-        this.#engine ??= await this.#start(file);
+        const engine = (this.#engine ??= await this.#start(file));
         await reopenOutputs(output, file, records);
-        await work(records, this.#engine, meter, stop, signal, this.#metrics);
+        const submissions = new Submissions(engine, this.job.options?.timeout ?? defaultTimeout);
+        await work(records, submissions, engine.window, meter, stop, signal, this.#metrics);
       }
     } finally {
       await meter.close(records.done, records.failed);

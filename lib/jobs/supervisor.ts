@@ -5,6 +5,7 @@ import type { Entry } from '../inputs/entry.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { ChildInfo, FromChild } from './child.js';
 import { DetectorProcess, type Death } from './detector-process.js';
+import type { Listed } from './listed.js';
 import { failedOutcome, type PictureOutcome } from './outcome.js';
 import type { PinnedWeights } from './pinned.js';
 
@@ -26,8 +27,10 @@ export interface Engine {
   readonly health?: EngineHealth;
   /** Chunks by their state, where there is a queue. */
   chunks?(): Promise<Readonly<Record<string, number>>>;
+  /** Whether `submit` holds a picture against what it was listed as. */
+  readonly looks?: boolean;
   /** What comes of a picture; rejects only when the engine itself can't go on. */
-  submit(entry: Entry): Promise<PictureOutcome>;
+  submit(entry: Entry, listed?: Listed): Promise<PictureOutcome>;
   /** Ends it; what was submitted rejects. */
   close(): Promise<void>;
 }
@@ -41,6 +44,7 @@ const longestPauseMs = 5_000;
 interface Submission {
   readonly id: number;
   readonly entry: Entry;
+  readonly listed: Listed | undefined;
   readonly settle: (outcome: PictureOutcome) => void;
   readonly fail: (error: CornerNetError) => void;
   deaths: number;
@@ -48,6 +52,7 @@ interface Submission {
 }
 
 export class SupervisedDetector implements Engine {
+  readonly looks = true;
   readonly #tasks = new Map<number, Submission>();
   readonly #sent = new Set<Submission>();
   #process: DetectorProcess | undefined;
@@ -112,13 +117,13 @@ export class SupervisedDetector implements Engine {
     return this.info.window;
   }
 
-  submit(entry: Entry): Promise<PictureOutcome> {
+  submit(entry: Entry, listed?: Listed): Promise<PictureOutcome> {
     return new Promise((settle, fail) => {
       if (this.#failure) {
         fail(this.#failure);
         return;
       }
-      const task: Submission = { id: this.#nextId++, entry, settle, fail, deaths: 0, suspect: false };
+      const task: Submission = { id: this.#nextId++, entry, listed, settle, fail, deaths: 0, suspect: false };
       this.#tasks.set(task.id, task);
       this.#feed();
     });
@@ -192,7 +197,8 @@ export class SupervisedDetector implements Engine {
 
   #sendTask(task: Submission): void {
     this.#sent.add(task);
-    this.#process?.send({ type: 'detect', id: task.id, entry: task.entry });
+    const { id, entry, listed } = task;
+    this.#process?.send({ type: 'detect', id, entry, listed });
   }
 
   #settle(id: number, outcome: PictureOutcome): void {

@@ -159,6 +159,31 @@ describe('processes under a job', function () {
     assert.deepEqual(images.map(({ error }) => error?.code), [undefined, 'ERR_INPUT', 'ERR_INPUT', undefined]); // prettier-ignore
   });
 
+  it('a picture whose file system hangs when it is only looked at costs that picture', async () => {
+    const paths = copies(['a.jpg', 'hung.jpg', 'y.jpg', 'z.jpg']);
+    const [asked, preload] = [join(folder, 'asked'), join(folder, 'hang.cjs')];
+    // From when the list is frozen on. The batch's own process must not ask at all: its threads write the records.
+    writeFileSync(
+      preload,
+      `const fs = require('node:fs');
+       const { stat } = fs.promises;
+       fs.promises.stat = (path, ...others) => {
+         if (!/hung/.test(path) || !fs.existsSync(${JSON.stringify(join(job, 'job.json'))})) return stat(path, ...others);
+         if (!process.send) fs.writeFileSync(${JSON.stringify(asked)}, '');
+         return new Promise(() => undefined);
+       };`,
+    );
+    const args = ['batch', join(folder, 'pictures'), '--output', job, '--timeout', '1', '--metrics', '0'];
+    const { child, ended } = startCornernet(args, { ...process.env, NODE_OPTIONS: `--require=${preload}` });
+    const killer = setTimeout(() => child.kill('SIGKILL'), 60_000);
+    const { code, stderr } = await ended;
+    clearTimeout(killer);
+    assert.equal(code, 2, stderr);
+    assertComplete(job, paths, [paths[1] as string]);
+    assert.match(errorsOf(job)[0]?.error.message ?? '', /hung\.jpg takes longer than the 1 s that timeout allows/);
+    assert.ok(!existsSync(asked));
+  });
+
   it('a read that hangs without a deadline ends with the signals', async function () {
     const { paths, hung, env } = await hanging(this, '.js');
     const start = { detect: ['detect', ...hung], batch: ['batch', ...paths, '--output', job] };
