@@ -1,7 +1,7 @@
 // Whether a job's folder is whole: everything in it is read, nothing is changed.
 import { CornerNetError } from '../errors.js';
 import { ChangeCounter } from '../inputs/seen.js';
-import { readJob } from './job.js';
+import { baseOf, readJob } from './job.js';
 import { FrozenList } from './list.js';
 import { FolderLock } from './lock.js';
 import { JobRecords } from './records.js';
@@ -19,8 +19,8 @@ export async function verifyBatch(output: string, { signal, onMessage }: VerifyB
   if (!job) throw new CornerNetError('ERR_JOB', `${output} holds no job`);
   const lock = await FolderLock.take(output, { signal, say: onMessage });
   try {
-    const { total, folder } = job;
-    const list = new FrozenList(output, total, folder);
+    const { total } = job;
+    const list = new FrozenList(output, total, baseOf(job));
     const records = await JobRecords.open(output, list, { thorough: true, readOnly: true, signal });
     const changes = new ChangeCounter(true);
     for (let part = 0; part < list.parts; part++) {

@@ -168,6 +168,8 @@ describe('what changes under a job', function () {
     assert.equal(code, 0, stderr);
     assertComplete(job, names);
     assert.equal((await from(moved, ...names)).code, 0);
+    copyFileSync(photos[7] as string, join(moved, '0.jpg'));
+    assert.equal((await from(moved, '--verify')).code, 2); // of the first, which has changed
   });
 
   it('annotations that have two pictures as one are refused before anything is computed', async () => {
