@@ -1,11 +1,11 @@
 // What a job leaves for its reader: the summary, other formats of the results, and the report.
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 
 import { ChangeCounter } from '../inputs/seen.js';
-import { openResults } from '../writers/open.js';
+import { imagesFile, openResults } from '../writers/open.js';
 import type { JobFile } from './job.js';
 import { readTimeline } from './meter.js';
 import type { JobRecords } from './records.js';
@@ -15,15 +15,17 @@ import type { BatchFormat, BatchSummary } from './types.js';
 
 const reportFile = 'report.html';
 const formatFiles = { coco: 'results.coco.json', csv: 'results.csv' } as const;
+const cocoImages = imagesFile(formatFiles.coco);
 
 interface OutputOptions {
   readonly format: BatchFormat;
   readonly annotations?: string | undefined;
 }
 
+/** Of COCO's ids the plain ones are meant, which the pictures' names beside them tell. */
 function isWritten(folder: string, format: BatchFormat): boolean {
-  const files = format === 'jsonl' ? [reportFile] : [reportFile, formatFiles[format]];
-  return files.every((file) => existsSync(join(folder, file)));
+  const files = { jsonl: [], csv: [formatFiles.csv], coco: [formatFiles.coco, cocoImages] }[format];
+  return [reportFile, ...files].every((file) => existsSync(join(folder, file)));
 }
 
 async function countsOf(folder: string, { total }: JobFile, { done, failed }: JobRecords): Promise<Omit<BatchSummary, 'state'>> {
@@ -67,6 +69,7 @@ export async function finishOutputs(
       if (!('error' in outcome)) await changes.look(entry, seen);
       await writer?.write(outcome);
     }
+    if (annotations !== undefined) await rm(join(folder, cocoImages), { force: true });
     await writer?.end();
   } catch (error) {
     await writer?.discard();
