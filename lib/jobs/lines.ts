@@ -7,7 +7,7 @@ import type { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { syncFolder, unwritable } from '../output-file.js';
-import { openRegular } from '../regular-file.js';
+import { openRegular, readBytes } from '../regular-file.js';
 
 interface Line {
   readonly bytes: Buffer;
@@ -95,6 +95,52 @@ function valueOf<T>(bytes: Buffer, schema: z.ZodType<T>): T | undefined {
 /** The value of each complete line, undefined for a damaged one. */
 export async function* readValues<T>(path: string, schema: z.ZodType<T>): AsyncGenerator<Line & { value: T | undefined }, void> {
   for await (const line of readLines(path)) yield { ...line, value: valueOf(line.bytes, schema) };
+}
+
+/** The records of a file by their positions, asked for in order: of one that comes before its turn the place alone is kept, and it is read again then. */
+export class RecordsInOrder<T extends { readonly position: number }> {
+  readonly #path: string;
+  readonly #schema: z.ZodType<T>;
+  readonly #lines: AsyncGenerator<Line & { value: T | undefined }, void>;
+  readonly #ahead = new Map<number, Pick<Line, 'begin' | 'end'>>();
+  #file: FileHandle | undefined;
+
+  constructor(path: string, schema: z.ZodType<T>) {
+    this.#path = path;
+    this.#schema = schema;
+    this.#lines = readValues(path, schema);
+  }
+
+  /**
+   * Undefined where it is damaged, or not there.
+   * @throws {CornerNetError} `ERR_INPUT`.
+   */
+  async take(position: number): Promise<T | undefined> {
+    const place = this.#ahead.get(position);
+    if (place) return this.#readAgain(place);
+    for (;;) {
+      const next = await this.#lines.next();
+      if (next.done === true || !next.value.value) return undefined;
+      const { value, begin, end } = next.value;
+      if (value.position === position) return value;
+      this.#ahead.set(value.position, { begin, end });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#lines.return();
+    await this.#file?.close();
+  }
+
+  async #readAgain({ begin, end }: Pick<Line, 'begin' | 'end'>): Promise<T | undefined> {
+    try {
+      this.#file ??= (await openRegular(this.#path)).file;
+      const bytes = Buffer.from(await readBytes(this.#file, begin, end - begin));
+      return valueOf(bytes.subarray(0, -1), this.#schema);
+    } catch (error) {
+      throw unreadable(this.#path, error);
+    }
+  }
 }
 
 /** The name of the file beside it that keeps what was damaged in a file. */

@@ -6,9 +6,9 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { writeText } from '../output-file.js';
-import { GrowingFile, readValues, readWhole, type WholeLines } from './lines.js';
+import { GrowingFile, readValues, readWhole, RecordsInOrder, type WholeLines } from './lines.js';
 import { partLength, type FrozenList, type Position } from './list.js';
-import { errorLineSchema, failedOutcome, resultLineSchema, resultSchema, type PictureOutcome, type ResultRecord } from './outcome.js';
+import { errorLineSchema, failedOutcome, resultLineSchema, resultSchema, type PictureOutcome } from './outcome.js';
 
 const errorsFile = 'errors.jsonl';
 
@@ -169,50 +169,30 @@ export class JobRecords {
   }
 
   /**
-   * Every outcome in the list's order; holds a part at a time, and of the failures those that were recorded out of order.
+   * Every outcome in the list's order; of those that were recorded out of order no more than their places is held.
    * @throws {DamagedRecords} when a record of a complete job isn't there any more.
    */
   async *outcomes(): AsyncGenerator<Position & { readonly outcome: PictureOutcome }, void> {
-    const errors = this.#errorsInOrder();
+    const failuresPath = join(this.folder, errorsFile);
+    const failures = new RecordsInOrder(failuresPath, errorLineSchema);
     try {
       for (let part = 0; part < this.list.parts; part++) {
         const path = join(this.folder, resultsFile(part));
-        const results = new Map<number, ResultRecord>();
-        for await (const { value } of readValues(path, resultLineSchema)) {
-          if (!value) throw new DamagedRecords(path);
-          const { position, ...record } = value;
-          results.set(position, record);
-        }
-        for (const one of await this.list.read(part)) {
-          const failed = this.#is(one.position, 'failed');
-          const outcome = failed ? await errors.take(one.position) : results.get(one.position);
-          if (!outcome) throw new DamagedRecords(failed ? join(this.folder, errorsFile) : path);
-          yield { ...one, outcome };
+        const results = new RecordsInOrder(path, resultLineSchema);
+        try {
+          for (const one of await this.list.read(part)) {
+            const failed = this.#is(one.position, 'failed');
+            const outcome = await (failed ? failures : results).take(one.position);
+            if (!outcome) throw new DamagedRecords(failed ? failuresPath : path);
+            yield { ...one, outcome };
+          }
+        } finally {
+          await results.close();
         }
       }
     } finally {
-      await errors.end();
+      await failures.close();
     }
-  }
-
-  #errorsInOrder(): { take(position: number): Promise<PictureOutcome | undefined>; end(): Promise<void> } {
-    const lines = readValues(join(this.folder, errorsFile), errorLineSchema);
-    const ahead = new Map<number, PictureOutcome>();
-    return {
-      take: async (position) => {
-        for (let found = ahead.get(position); ; found = ahead.get(position)) {
-          ahead.delete(position);
-          if (found) return found;
-          const next = await lines.next();
-          if (next.done === true || !next.value.value) return undefined;
-          const { position: of, ...outcome } = next.value.value;
-          ahead.set(of, outcome);
-        }
-      },
-      end: async () => {
-        await lines.return();
-      },
-    };
   }
 
   /** So many more of a part's pictures have a record; how many have none yet. */

@@ -1,10 +1,12 @@
 // The records of a job over several parts: what is done is what the files say.
 import { strict as assert } from 'node:assert';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mock } from 'node:test';
 
+import { root } from '../environment.js';
+import { runScript } from '../support/child.js';
 import { GrowingFile, lineOf } from '../../lib/jobs/lines.js';
 import { FrozenList, partLength, freezeList, type Position } from '../../lib/jobs/list.js';
 import type { PictureOutcome } from '../../lib/jobs/outcome.js';
@@ -81,6 +83,37 @@ describe('job records', function () {
     }
     assert.equal(position, total);
     await again.close();
+  });
+
+  it('outcomes are read in their order without a part of them in memory, however they were recorded', async () => {
+    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
+    try {
+      const count = 500;
+      await freezeList(here, entries(), { limit: count });
+      const detections = Array.from({ length: 1000 }, (_, i) => ({ label: 'a', classId: 0, score: 0.5, box: [i, 0, i + 1, 1] }));
+      const part = join(here, resultsFile(0));
+      // The first is tried again, and comes last.
+      for (const position of [...Array(count).keys(), 0].slice(1)) {
+        appendFileSync(part, lineOf({ image: `picture-${position}.jpg`, width: 4, height: 3, detections, position }));
+      }
+      const { code, stdout, stderr } = await runScript(
+        `
+        const { JobRecords } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'records.ts'))});
+        const { FrozenList } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'list.ts'))});
+        const here = ${JSON.stringify(here)};
+        const records = await JobRecords.open(here, new FrozenList(here, ${count}), { readOnly: true });
+        let expected = 0;
+        for await (const { position, outcome } of records.outcomes()) {
+          if (position !== expected++ || outcome.image !== 'picture-' + position + '.jpg') throw new Error(position + ' is ' + outcome.image);
+        }
+        console.log(expected);
+        `,
+        { flags: ['--import', 'tsx', '--max-old-space-size=80'] },
+      );
+      assert.deepEqual([code, Number(stdout)], [0, count], stderr);
+    } finally {
+      rmSync(here, { recursive: true, force: true });
+    }
   });
 
   it('a part that lost its end is pending to that extent, the other parts are not read', async () => {
