@@ -24,6 +24,15 @@ async function readProcess(pid: number | 'self'): Promise<{ state: string; start
   return fields && { state: fields[0] ?? '', started: fields[19] ?? '' };
 }
 
+/** Whether the system says that no process has the number. */
+function isNoProcess(pid: number): boolean {
+  try {
+    return !process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}
+
 function processSpace(): string | undefined {
   try {
     return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
@@ -40,5 +49,6 @@ export async function thisProcess(): Promise<Owner> {
 export async function isAlive(owner: Owner): Promise<boolean | undefined> {
   if (owner.space === undefined || owner.started === undefined || owner.space !== processSpace()) return undefined;
   const found = await readProcess(owner.pid);
-  return found?.started === owner.started && !/[ZX]/.test(found.state);
+  if (!found) return isNoProcess(owner.pid) ? false : undefined; // those of other users may be hidden
+  return found.started === owner.started && !/[ZX]/.test(found.state);
 }

@@ -1,10 +1,13 @@
 // The lock of a job's folder: one owner at a time, whatever the machines' names, clocks and name spaces say.
 import { strict as assert } from 'node:assert';
-import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 
+import { root } from '../environment.js';
 import { FolderLock } from '../../lib/jobs/lock.js';
 import { thisProcess, type Owner } from '../../lib/jobs/owner.js';
 import { eachInAFolder } from '../support/scratch.js';
@@ -76,6 +79,30 @@ describe('the lock of a job', () => {
       await lock.release();
     });
   }
+
+  it("of another user's process that is hidden from this one is not taken while it shows life", async function () {
+    const as = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+    // What mounting /proc with hidepid does.
+    const hide = `mount -t tmpfs none /proc/${process.pid} && exec setpriv ${as.join(' ')} "$@"`;
+    const hidden = ['--mount', 'sh', '-c', hide, 'sh'];
+    if (spawnSync('unshare', [...hidden, 'true']).status !== 0) {
+      console.log('      skipped: this user may neither mount nor become another (unshare, setpriv)');
+      this.skip();
+    }
+    chmodSync(folder, 0o777);
+    const lock = await FolderLock.take(folder, { times });
+    chmodSync(file, 0o666);
+    const body = `
+      const { FolderLock } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'lock.ts'))});
+      FolderLock.take(${JSON.stringify(folder)}, { times: { beat: 200, dead: 4000 } }).then(() => console.log('taken'), (error) => console.log(error.message));`;
+    const other = spawn('unshare', [...hidden, process.execPath, '--import', 'tsx', '-e', body], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    assert.match(await text(other.stdout), new RegExp(`is being worked on by process ${process.pid} on this machine`));
+    await lock.held(true);
+    await lock.release();
+  });
 
   it('an owner that slept until it was taken for dead writes no more', async () => {
     const lock = await FolderLock.take(folder, { times });
