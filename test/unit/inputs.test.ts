@@ -197,6 +197,14 @@ describe('inputs', () => {
     assert.deepEqual(await all(sortNames(Readable.from(names), 64)), once);
     const strange = ['a\u2028b', 'a\u2029b', 'a\udce9b', 'a\nb'].map((name) => ({ name, folder: false }));
     assert.deepEqual(await all(sortNames(Readable.from(strange), 2)), await all(sortNames(Readable.from(strange))));
+    const { TMPDIR } = process.env;
+    process.env['TMPDIR'] = join(folder, 'missing');
+    try {
+      assert.match(await refusal(all(sortNames(Readable.from(names), 64))), /^ERR_WRITE: .*missing can't be written: .*ENOENT/);
+    } finally {
+      if (TMPDIR === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = TMPDIR;
+    }
     assert.deepEqual(once.map(({ name }) => name), names.map(({ name }) => name).sort(new Intl.Collator('en', { numeric: true }).compare)); // prettier-ignore
   });
 });
