@@ -25,7 +25,7 @@ function memoryKills(): string | undefined {
 }
 
 export class DetectorProcess {
-  readonly #child: ChildProcess;
+  #child: ChildProcess | undefined;
   readonly #memoryKills = memoryKills();
   /** Resolves when it is dead, or left behind. */
   readonly ended: Promise<Death>;
@@ -34,38 +34,44 @@ export class DetectorProcess {
 
   constructor(onMessage: (message: FromChild) => void) {
     this.ended = new Promise((resolve) => (this.#end = (how, code = 'ERR_CRASHED') => resolve({ how, code })));
-    // Standard output may be the job's own: a line for people from a library in there must not get into it.
-    const child = fork(join(__dirname, `child${extname(__filename)}`), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-    this.#child = child;
+    const refused = (error: unknown): void => {
+      onMessage({ type: 'failed', code: 'ERR_INTERNAL', message: `the detector's process can't be started: ${sentenceOf(error)}` });
+      this.#end(sentenceOf(error));
+    };
+    try {
+      // Standard output may be the job's own: a line for people from a library in there must not get into it.
+      this.#child = fork(join(__dirname, `child${extname(__filename)}`), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    } catch (error) {
+      process.nextTick(refused, error); // as `error` comes, not before who made this has it
+      return;
+    }
+    const child = this.#child;
     let open = true;
     void this.ended.then(() => (open = false));
     child.on('message', (message: FromChild) => {
       if (message.type === 'failed') this.#lastWords = `${message.code}: ${message.message}`;
       if (open) onMessage(message);
     });
-    child.on('error', (error) => {
-      onMessage({ type: 'failed', code: 'ERR_INTERNAL', message: `the detector's process can't be started: ${sentenceOf(error)}` });
-      this.#end(sentenceOf(error));
-    });
+    child.on('error', refused);
     // Its last messages may come after its exit; they are in once the channel is closed too.
     const disconnected = new Promise((resolve) => child.once('disconnect', resolve));
     child.on('exit', (code, signal) => void disconnected.then(() => this.#died(code, signal)));
   }
 
   get processId(): number | undefined {
-    return this.#child.pid;
+    return this.#child?.pid;
   }
 
   /** What can't be sent to a dying process is the caller's to send to the next one. */
   send(message: ToChild): void {
-    this.#child.send(message, () => undefined);
+    if (this.#child?.connected === true) this.#child.send(message, () => undefined); // one that was refused has no channel
   }
 
   async kill(): Promise<void> {
-    this.#child.kill('SIGKILL');
+    this.#child?.kill('SIGKILL');
     const timer = setTimeout(() => {
-      if (this.#child.connected) this.#child.disconnect();
-      this.#child.unref();
+      if (this.#child?.connected === true) this.#child.disconnect();
+      this.#child?.unref();
       this.#end('it is killed and does not end');
     }, longestDyingMs);
     await this.ended;

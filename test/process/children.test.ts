@@ -84,6 +84,35 @@ describe('processes under a job', function () {
     assert.equal(Number(spawnSync('stat', ['-c', '%s', counter]).stdout), 3);
   });
 
+  it('one that the system refuses to start is given up with the reason', () => {
+    const body = `
+      const childProcess = require('node:child_process');
+      const { closeSync, openSync } = require('node:fs');
+      const { DetectorProcess } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'detector-process.ts'))});
+      async function attempt() {
+        const said = [];
+        const refused = new DetectorProcess((message) => said.push(message.message));
+        refused.send({ type: 'load' });
+        const { how } = await refused.ended;
+        await refused.kill();
+        return [...said, how];
+      }
+      async function run() {
+        const all = [];
+        try { for (;;) all.push(openSync('/dev/null')); } catch {}
+        const files = await attempt();
+        all.forEach(closeSync);
+        childProcess.fork = () => { throw new Error('spawn ENOMEM'); }; // as it does by itself for every other error of the system's
+        console.log(JSON.stringify([files, await attempt()]));
+      }
+      void run();`;
+    const few = ['-c', 'ulimit -n 100 && exec "$@"', 'sh'];
+    const { stdout, stderr } = spawnSync('sh', [...few, process.execPath, '--import', 'tsx', '-e', body], { cwd: root, encoding: 'utf8' });
+    const [files = [], memory] = JSON.parse(stdout || '[]') as string[][];
+    assert.match(files.join('\n'), /^the detector's process can't be started: .*EMFILE.*\n.*EMFILE/, stderr);
+    assert.deepEqual(memory, ["the detector's process can't be started: spawn ENOMEM", 'spawn ENOMEM'], stderr);
+  });
+
   it('a device that fails late in a job ends its process at once; another one goes on', async () => {
     const addon = join(folder, 'addon.cjs');
     // The real addon, whose fourth forward meets the error that it gives itself for a device that isn't there.
