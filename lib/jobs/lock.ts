@@ -138,6 +138,8 @@ export class FolderLock {
   readonly #file: string;
   readonly #timer: NodeJS.Timeout;
   #counted = performance.now();
+  /** Kept: the clock may have stood still while others took the folder, a suspended machine's does. */
+  #lost: CornerNetError | undefined;
   #counting: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -177,6 +179,7 @@ export class FolderLock {
    * no life can be shown.
    */
   async held(anew = false): Promise<void> {
+    if (this.#lost) throw this.#lost;
     if (anew || performance.now() - this.#counted > this.times.dead / 2) await this.#count();
   }
 
@@ -194,11 +197,11 @@ export class FolderLock {
       try {
         // Opened anew each time: on a network's file system that alone asks the server.
         await using file = await open(this.#file, 'r+');
-        if (claimOf(await file.readFile('utf8'))?.token !== this.claim.token) throw this.#lost();
+        if (claimOf(await file.readFile('utf8'))?.token !== this.claim.token) throw this.#loss();
         await writeAtStart(file, JSON.stringify({ ...this.claim, count: ++this.claim.count }));
       } catch (error) {
         if (error instanceof CornerNetError) throw error;
-        throw isGone(error) ? this.#lost() : unwritable(this.#file, error);
+        throw isGone(error) ? this.#loss() : unwritable(this.#file, error);
       }
       this.#counted = performance.now();
     });
@@ -206,7 +209,10 @@ export class FolderLock {
     return counting;
   }
 
-  #lost(): CornerNetError {
-    return new CornerNetError('ERR_LOCKED', `another process has taken the job in ${this.folder}: this one had shown no life`);
+  #loss(): CornerNetError {
+    return (this.#lost = new CornerNetError(
+      'ERR_LOCKED',
+      `another process has taken the job in ${this.folder}: this one had shown no life`,
+    ));
   }
 }

@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { root } from '../environment.js';
 import { FolderLock } from '../../lib/jobs/lock.js';
 import { thisProcess, type Owner } from '../../lib/jobs/owner.js';
+import { until } from '../support/batch.js';
 import { eachInAFolder } from '../support/scratch.js';
 
 const times = { beat: 20, dead: 400 };
@@ -112,6 +113,14 @@ describe('the lock of a job', () => {
     await assert.rejects(lock.held(true), { code: 'ERR_LOCKED', message: /another process has taken the job/ });
     await lock.release();
     assert.deepEqual(readdirSync(folder), ['lock-000002.json']);
+  });
+
+  it('an owner whose clock stood still while it slept writes no more once it has counted', async () => {
+    const lock = await FolderLock.take(folder, { times: { beat: 20, dead: 60_000 } });
+    rmSync(file);
+    await until(async () => !(await lock.held().then(() => true, () => false)), 'a refusal', 5); // prettier-ignore
+    await assert.rejects(lock.held(), { code: 'ERR_LOCKED', message: /another process has taken the job/ });
+    await lock.release();
   });
 
   it('one who judged late takes nothing from who came between', async () => {
