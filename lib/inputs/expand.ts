@@ -50,7 +50,8 @@ async function* readList(list: string): AsyncGenerator<Entry, void> {
 }
 
 async function* matchGlob(pattern: string): AsyncGenerator<Entry, void> {
-  const { base, glob, prefix } = picomatch.scan(pattern);
+  const { base: escaped, glob, prefix } = picomatch.scan(pattern);
+  const base = escaped.replace(/\\(.)/g, '$1');
   const matches = picomatch(glob, { dot: false });
   const depth = glob.includes('**') ? Infinity : glob.split('/').length;
   const folder = base === '' ? '.' : base;

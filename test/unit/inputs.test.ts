@@ -1,6 +1,6 @@
 // From what a user names to pictures: order, folders, globs, lists, tar files, and folders too large to sort in memory.
 import { strict as assert } from 'node:assert';
-import { mkdirSync, readFileSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
@@ -52,6 +52,12 @@ describe('inputs', () => {
     assert.deepEqual(await expandInputs([join(folder, '*.{jpg,JPG}')]), below(['a2.JPG', 'a10.jpg']));
     assert.deepEqual(await expandInputs([join(folder, '**/[12].*')]), below(['b/1.png', 'b/deep/2.webp']));
     assert.deepEqual(await expandInputs([join(folder, '*', '*.png')]), below(['b/1.png']));
+    const strange = join(folder, 'b', 'c [1] (2)');
+    mkdirSync(strange);
+    writeFileSync(join(strange, 'd[1].jpg'), '');
+    const escaped = join(folder, 'b', 'c \\[1\\] \\(2\\)');
+    for (const glob of ['*.jpg', 'd\\[1\\].*']) assert.deepEqual(await expandInputs([join(escaped, glob)]), [join(strange, 'd[1].jpg')]);
+    rmSync(strange, { recursive: true });
     const here = process.cwd();
     process.chdir(folder);
     try {
