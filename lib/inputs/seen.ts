@@ -24,6 +24,9 @@ export const seenSchema = z.strictObject({
 
 export type Seen = z.infer<typeof seenSchema>;
 
+/** Milliseconds before and after 1970 of which there are dates; a file may have a time beyond, which counts as the last. */
+const latest = 8.64e15;
+
 /** Bytes that are read at once: of some pictures at a time, each of which may be as large as its tar file. */
 const pieceBytes = 256 * 1024;
 
@@ -45,7 +48,7 @@ async function digestOf({ path, member }: Entry): Promise<string> {
 export async function look(entry: Entry, hash: boolean): Promise<Seen | undefined> {
   const found = await stat(onDisk(entry.member?.tar ?? entry.path)).catch(() => undefined);
   if (found?.isFile() !== true) return undefined;
-  const seen = { size: found.size, time: Math.trunc(found.mtimeMs) };
+  const seen = { size: found.size, time: Math.trunc(Math.max(-latest, Math.min(latest, found.mtimeMs))) };
   if (!hash) return seen;
   const digest = await digestOf(entry).catch(() => undefined);
   return digest === undefined ? undefined : { ...seen, sha256: digest };

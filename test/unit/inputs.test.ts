@@ -1,6 +1,18 @@
 // From what a user names to pictures: order, folders, globs, lists, tar files, and folders too large to sort in memory.
 import { strict as assert } from 'node:assert';
-import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
@@ -8,6 +20,7 @@ import { CornerNetError } from '../../lib/index.js';
 import type { BlobLike } from '../../lib/images/source.js';
 import { sourceOf } from '../../lib/inputs/entry.js';
 import { expandInputs, listInputs, PassedOver } from '../../lib/inputs/expand.js';
+import { changeOf, look, seenSchema } from '../../lib/inputs/seen.js';
 import { sortNames } from '../../lib/inputs/walk.js';
 import { root } from '../environment.js';
 import { random, until } from '../support/batch.js';
@@ -194,6 +207,25 @@ describe('inputs', () => {
       (sourceOf({ ...entry, member: { tar, offset, size: 3 } }) as BlobLike).arrayBuffer();
     assert.equal(Buffer.from(await read(2)).toString(), 'cde');
     assert.match(await refusal(read(6)), /^ERR_INPUT: .*x\.jpg can't be read from .*it ends before 9 bytes/);
+  });
+
+  it('a file of a time that no calendar has is known by it, and what changes it is said', async function () {
+    const here = existsSync('/dev/shm') ? mkdtempSync('/dev/shm/cornernet-inputs-') : folder; // in memory such a time can be kept
+    try {
+      const path = join(here, 'far.jpg');
+      writeFileSync(path, '');
+      utimesSync(path, 1e13, 1e13);
+      if (statSync(path).mtimeMs < Number.MAX_SAFE_INTEGER) {
+        console.log('      skipped: no file system here keeps such a time');
+        this.skip();
+      }
+      const seen = seenSchema.parse(await look({ path }, false));
+      assert.equal(await changeOf({ path }, seen, true), undefined);
+      writeFileSync(path, 'longer');
+      assert.match((await changeOf({ path }, seen, true)) ?? '', /^it was 0 bytes of .* and is 6 bytes of /);
+    } finally {
+      if (here !== folder) rmSync(here, { recursive: true });
+    }
   });
 
   it('names are sorted the same in runs on disk as in memory', async () => {
