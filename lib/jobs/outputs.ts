@@ -36,6 +36,8 @@ async function countsOf(folder: string, { total }: JobFile, { done, failed }: Jo
 /** Before anything is computed: what was written of a job that was complete counts no more, whatever cuts this run off. */
 export async function reopenOutputs(folder: string, job: JobFile, records: JobRecords): Promise<void> {
   if ((await readSummary(folder))?.state !== 'complete') return;
+  // They lack what is computed now, and would pass for written once the job is complete again.
+  for (const file of [...Object.values(formatFiles), cocoImages]) await rm(join(folder, file), { force: true });
   await writeSummary(folder, { state: 'stopped', ...(await countsOf(folder, job, records)) });
 }
 

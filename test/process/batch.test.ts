@@ -410,6 +410,12 @@ describe('cornernet batch', function () {
     assert.equal((await cornernet(['batch', '--output', job, '--format', 'coco'])).code, 2);
     assert.deepEqual(ids(), coco.map(({ image_id }) => image_id)); // prettier-ignore
     assert.ok(existsSync(join(job, 'results.coco.images.json')));
+
+    // What was written before a picture was tried again with success lacks it.
+    copyFileSync(photos[7] as string, inputs.at(-1) as string);
+    assert.equal((await cornernet(['batch', '--output', job, '--retry-errors'])).code, 0);
+    assert.equal((await cornernet(['batch', '--output', job, '--format', 'coco'])).code, 0);
+    assert.ok(ids().includes(7));
   });
 
   it('leaves a report that reads offline in a browser', async function () {
