@@ -3,6 +3,7 @@ import { open, rename, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 
+import pLimit from 'p-limit';
 import type { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
@@ -215,7 +216,7 @@ export async function readWhole<T>(path: string, schema: z.ZodType<T>, take: (va
 
 /** Appends lines in the order of the calls. */
 export class GrowingFile {
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #inTurn = pLimit(1);
   #failure: CornerNetError | undefined;
 
   private constructor(
@@ -262,12 +263,11 @@ export class GrowingFile {
   }
 
   async close(): Promise<void> {
-    await this.#last;
-    await this.file.close();
+    await this.#inTurn(() => this.file.close());
   }
 
   #next(work: () => Promise<void>): Promise<void> {
-    const done = this.#last.then(async () => {
+    return this.#inTurn(async () => {
       if (this.#failure) throw this.#failure;
       try {
         await work();
@@ -275,7 +275,5 @@ export class GrowingFile {
         throw (this.#failure = unwritable(this.path, error));
       }
     });
-    this.#last = done.catch(() => undefined);
-    return done;
   }
 }

@@ -9,6 +9,7 @@ import { open, readFile, readdir, rm, writeFile, type FileHandle } from 'node:fs
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
+import pLimit from 'p-limit';
 import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
@@ -140,7 +141,7 @@ export class FolderLock {
   #counted = performance.now();
   /** Kept: the clock may have stood still while others took the folder, a suspended machine's does. */
   #lost: CornerNetError | undefined;
-  #counting: Promise<void> = Promise.resolve();
+  readonly #inTurn = pLimit(1);
 
   private constructor(
     private readonly folder: string,
@@ -193,7 +194,7 @@ export class FolderLock {
 
   /** Counts on in the file, if that is still this process's. */
   #count(): Promise<void> {
-    const counting = this.#counting.then(async () => {
+    return this.#inTurn(async () => {
       try {
         // Opened anew each time: on a network's file system that alone asks the server.
         await using file = await open(this.#file, 'r+');
@@ -205,8 +206,6 @@ export class FolderLock {
       }
       this.#counted = performance.now();
     });
-    this.#counting = counting.catch(() => undefined);
-    return counting;
   }
 
   #loss(): CornerNetError {
