@@ -9,7 +9,8 @@ import { pack } from 'tar-stream';
 
 import { fixtures, root } from '../environment.js';
 import { assertComplete, errorsOf, partsOf, photos, resultsOf } from '../support/batch.js';
-import { cornernet } from '../support/child.js';
+import { cornernet, startCornernet } from '../support/child.js';
+import { RedisServer } from '../support/redis.js';
 import { eachInAFolder } from '../support/scratch.js';
 
 /** More than a process of Node's has that holds no picture whole. */
@@ -85,6 +86,37 @@ describe('what changes under a job', function () {
     utimesSync(third, 1_000_000, 1_000_000);
     const verified = await batch('--verify', '--progress', 'json');
     assert.deepEqual([verified.code, (JSON.parse(verified.stdout) as { changed: number }).changed], [2, 2], verified.stderr);
+  });
+
+  it('with a queue the batch looks itself: what changed, or lies where looking hangs, is an error, the others are computed', async function () {
+    const paths = copies(6);
+    assert.equal((await batch(...paths)).code, 0);
+    forget(5);
+    copyFileSync(photos[7] as string, paths[1] as string);
+    const preload = join(folder, 'hang.cjs');
+    writeFileSync(
+      preload,
+      `const fs = require('node:fs');
+       const { stat } = fs.promises;
+       fs.promises.stat = (path, ...others) => (/pictures.[23]/.test(path) ? new Promise(() => undefined) : stat(path, ...others));`,
+    );
+    const redis = await RedisServer.start(this, folder);
+    try {
+      const shared = ['--queue', redis.url, '--root', folder];
+      const worker = startCornernet(['worker', ...shared]);
+      const env = { ...process.env, NODE_OPTIONS: `--require=${preload}` };
+      const args = ['batch', '--output', job, '--timeout', '1', ...shared];
+      const { code, stderr } = await cornernet(args, { env });
+      assert.equal(code, 2, stderr);
+      assertComplete(job, paths, paths.slice(1, 4));
+      const messages = errorsOf(job).map(({ error }) => error.message).sort(); // prettier-ignore
+      assert.match(messages[0] ?? '', /1\.jpg has changed since/);
+      for (const late of messages.slice(1)) assert.match(late, /[23]\.jpg takes longer than the 1 s that timeout allows/);
+      worker.child.kill('SIGKILL');
+      await worker.ended;
+    } finally {
+      await redis.down('SIGKILL');
+    }
   });
 
   it('with --hash-inputs bytes count, and nothing else', async () => {
