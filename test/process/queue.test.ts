@@ -165,6 +165,31 @@ describe('cornernet batch --queue', function () {
     assert.equal(errorsOf(job)[0]?.error.code, 'ERR_CRASHED');
   });
 
+  it("weights that can't be read when the detector's process is started again are the worker's failure, and no picture's", async function () {
+    const { url } = await server(this);
+    const [preload, counter] = [join(folder, 'unreadable.cjs'), join(folder, 'started')];
+    // The first process dies of a picture, the second can't read the weights, the others can.
+    writeFileSync(
+      preload,
+      `if (process.send) {
+         const fs = require('node:fs');
+         fs.appendFileSync(${JSON.stringify(counter)}, 'x');
+         const start = fs.statSync(${JSON.stringify(counter)}).size;
+         if (start === 1) process.on('message', ({ type }) => { if (type === 'detect') process.abort(); });
+         const { open } = fs.promises;
+         if (start === 2) fs.promises.open = (path, ...how) =>
+           /pth$/.test(path) ? Promise.reject(new Error('EIO: i/o error')) : open(path, ...how);
+       }`,
+    );
+    const one = worker(url, fixtures, [], { ...process.env, NODE_OPTIONS: `--require=${preload}` });
+    const said = heard(one.child);
+    const inputs = photos.slice(0, 40);
+    const { code, stderr } = await start(['batch', ...inputs, '--output', job, '--queue', url, '--root', fixtures]).ended;
+    assert.equal(code, 0, stderr);
+    assertComplete(job, inputs);
+    assert.match(said(), /given back: .*can't be read: EIO/);
+  });
+
   it('reads nothing outside the root, whatever the queue says', async function () {
     const { url } = await server(this);
     const root = join(folder, 'root');

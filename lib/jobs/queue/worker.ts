@@ -34,13 +34,14 @@ const ownJobOptions = {
 };
 
 async function detectPicture(entry: Chunk['entries'][number], root: QueueRoot, engine: SupervisedDetector): Promise<PictureOutcome> {
-  let outcome: PictureOutcome;
-  try {
-    outcome = await engine.submit(await root.localEntry(entry));
-  } catch (error) {
-    if (!(error instanceof CornerNetError) || error.code !== 'ERR_INPUT') throw error;
-    outcome = failedOutcome(entry, error);
-  }
+  // What submit() rejects with is the engine's failure and no picture's, whatever its code.
+  const outcome = await root.localEntry(entry).then(
+    (local) => engine.submit(local),
+    (error: unknown) => {
+      if (!(error instanceof CornerNetError) || error.code !== 'ERR_INPUT') throw error;
+      return failedOutcome(entry, error);
+    },
+  );
   if (!('error' in outcome)) return { ...outcome, image: entry.path };
   const { code, message } = outcome.error;
   return { image: entry.path, error: { code, message: root.outward(message).slice(0, longestSentence) } };
