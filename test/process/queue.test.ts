@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Presence } from '../../lib/jobs/queue/presence.js';
 import { fixtures, orSkip, root } from '../environment.js';
 import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
-import { cornernet, runNode, heard } from '../support/child.js';
+import { cornernet, heard, runNode, runScript } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { QueueBed, type Running } from '../support/queue.js';
 import { makeCertificate } from '../support/scratch.js';
@@ -267,6 +267,52 @@ describe('cornernet batch --queue', function () {
     assert.equal((await batch.ended).code, 130);
     const { code, stderr } = await one.ended;
     assert.equal(code, 0, stderr);
+  });
+
+  it("a worker of the API ends within the abort's time, and nothing of it keeps the process", async function () {
+    const { url } = await server(this);
+    const [preload, here] = [join(folder, 'hang.cjs'), join(folder, 'here')];
+    writeFileSync(
+      preload,
+      `if (process.send) process.on('message', ({ type }) => {
+         if (type !== 'detect') return;
+         require('node:fs').writeFileSync(${JSON.stringify(here)}, '');
+         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+       });`,
+    );
+    start(['batch', photos[0] as string, '--output', job, '--queue', url, '--root', fixtures]);
+    for (const [controls, env] of [
+      [['abort'], { ...process.env, NODE_OPTIONS: `--require=${preload}` }],
+      [['finish', 'abort'], { ...process.env, NODE_OPTIONS: `--require=${preload}` }],
+      [['finish'], process.env],
+    ] as const) {
+      const { code, stdout, stderr } = await runScript(
+        `
+        const [abort, finish] = [new AbortController(), new AbortController()];
+        const working = jobs.runWorker({
+          ...{ queue: ${JSON.stringify({ url, root: fixtures })}, options: { threads: 1 } },
+          ...{ signal: abort.signal, finish: finish.signal, onMessage: console.error },
+        });
+        const { existsSync } = require('node:fs');
+        const { setTimeout: sleep } = require('node:timers/promises');
+        while (!existsSync(${JSON.stringify(env === process.env ? job : here)})) await sleep(20);
+        let began;
+        for (const control of ${JSON.stringify(controls)}) {
+          await sleep(500);
+          began = Date.now();
+          ({ abort, finish })[control].abort();
+        }
+        await working;
+        console.log(Date.now() - began);
+        process.on('exit', () => console.log(Date.now() - began));`,
+        { env },
+      );
+      assert.equal(code, 0, stderr);
+      const [settled = 0, ended = 0] = stdout.trim().split('\n').map(Number);
+      assert.ok(controls.at(-1) === 'finish' || settled < 2_500, `${controls.join()}: after ${settled} ms`); // a goodbye has three seconds
+      assert.ok(ended - settled < 2_500, `${controls.join()}: the process ended ${ended - settled} ms later`);
+      rmSync(here, { force: true });
+    }
   });
 
   it('a password is used, a wrong one and no server are clear errors', async function () {

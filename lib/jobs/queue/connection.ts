@@ -1,4 +1,5 @@
 // The way to Redis: checked before it is used, so that a wrong address or password is a sentence and not silence.
+import type { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
 
 import type { Queue } from 'bullmq';
@@ -69,8 +70,18 @@ export function queueFailure(error: unknown, where = 'the queue'): CornerNetErro
   return new CornerNetError('ERR_QUEUE', `${where} can't be used: ${sentenceOf(error)}`, { cause: error });
 }
 
+/** ioredis leaves the timer of a request that a disconnect cuts off: it would keep the process for a while, or cut the next connection off. */
+export function clearTimerAtClose(client: unknown): void {
+  const timed = client as EventEmitter & { socketTimeoutTimer?: NodeJS.Timeout | undefined };
+  timed.on('close', () => {
+    clearTimeout(timed.socketTimeoutTimer);
+    timed.socketTimeoutTimer = undefined;
+  });
+}
+
 async function reach(url: URL, redis: RedisOptions, { Redis }: Packages): Promise<void> {
   const probe = new Redis({ ...redis, lazyConnect: true, connectTimeout: connectMs, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  clearTimerAtClose(probe);
   let cause: unknown;
   probe.on('error', (error) => (cause ??= error));
   const late = setTimeout(() => {
@@ -128,10 +139,12 @@ export async function openQueue(options: QueueOptions, say: (text: string) => vo
   const queue = new packages.Queue(name, { connection });
   const onError = sayErrors(say);
   queue.on('error', onError);
-  await queue.waitUntilReady().catch(async (error: unknown) => {
-    await queue.close();
-    throw queueFailure(error, `the queue at ${shown(url)}`);
-  });
+  clearTimerAtClose(
+    await queue.waitUntilReady().catch(async (error: unknown) => {
+      await queue.close();
+      throw queueFailure(error, `the queue at ${shown(url)}`);
+    }),
+  );
   return { queue, seal, connection, packages, onError };
 }
 

@@ -10,7 +10,7 @@ import type { Metrics } from '../metrics.js';
 import { checkWorker } from '../options.js';
 import { failedOutcome, type PictureOutcome } from '../outcome.js';
 import type { SupervisedDetector } from '../supervisor.js';
-import { chunksIn, openQueue, queueFailure, sayGoodbye, type OpenQueue } from './connection.js';
+import { chunksIn, clearTimerAtClose, openQueue, queueFailure, sayGoodbye, type OpenQueue } from './connection.js';
 import { ChunkFailure, Engines } from './engines.js';
 import { patientWorker } from './patient-worker.js';
 import { livingWorkers, Presence } from './presence.js';
@@ -156,17 +156,24 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   });
   worker.on('error', open.onError);
   const running = worker.run().catch((error: unknown) => failure.abort(queueFailure(error)));
+  /** Pauses first: BullMQ's first close() decides for all later ones whether chunks are waited for, and an abort may still come. */
+  const leave = async (): Promise<void> => {
+    if (!failure.signal.aborted) await worker.pause().catch(() => undefined); // it connects anew at last, to a server that may be gone
+    await worker.close(failure.signal.aborted);
+    await running;
+  };
   try {
     say(`working on ${queue.name}, reading below ${root.folder}`);
     try {
-      await worker.waitUntilReady(); // BullMQ throws at nobody what becomes of a connection that is closed before
+      // BullMQ throws at nobody what becomes of a connection that is closed before it is ready.
+      for (const client of await Promise.all([worker.waitUntilReady(), worker.client])) clearTimerAtClose(client);
       await Promise.all([livingWorkers(queue, true), presence.tell()]);
     } catch (error) {
       await worker.close(true);
       throw queueFailure(error);
     }
     await anyAborted(finish, signal, failure.signal);
-    await Promise.race([worker.close(failure.signal.aborted).then(() => running), anyAborted(signal)]);
+    if (signal?.aborted !== true) await Promise.race([leave(), anyAborted(signal)]);
     if (signal?.aborted === true)
       await sayGoodbye(
         () => worker.close(true),
