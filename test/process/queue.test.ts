@@ -4,6 +4,8 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, sym
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import type { Redis } from 'ioredis';
+
 import { Presence } from '../../lib/jobs/queue/presence.js';
 import { fixtures, orSkip, root } from '../environment.js';
 import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
@@ -313,6 +315,29 @@ describe('cornernet batch --queue', function () {
       assert.ok(ended - settled < 2_500, `${controls.join()}: the process ended ${ended - settled} ms later`);
       rmSync(here, { force: true });
     }
+  });
+
+  it('a batch ends and takes its chunks back whatever else is in the queue, and a worker of the API that may not take its line back', async function () {
+    const { url } = await server(this);
+    const queue = bed.queue();
+    const client = (await queue.client) as unknown as Redis;
+    await client.hset(queue.toKey('damaged'), { name: 'chunk', data: '{' });
+    await client.zadd(queue.toKey('failed'), 1, 'damaged');
+    const batch = start(['batch', ...photos, '--output', job, '--queue', url, '--root', fixtures]);
+    await until(async () => (await queue.getWaitingCount()) > 0, 'chunks wait');
+    batch.child.kill('SIGINT');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    batch.child.kill('SIGINT');
+    assert.equal((await batch.ended).code, 130);
+    assert.equal(await queue.getWaitingCount(), 0);
+
+    await client.acl('SETUSER', 'default', '-hdel');
+    const script = `
+      const finish = new AbortController();
+      const onMessage = () => setTimeout(() => finish.abort(), 500);
+      await jobs.runWorker({ queue: ${JSON.stringify({ url, root: fixtures })}, finish: finish.signal, onMessage });`;
+    const { code, stderr } = await runScript(script);
+    assert.equal(code, 0, stderr);
   });
 
   it('a password is used, a wrong one and no server are clear errors', async function () {

@@ -156,12 +156,8 @@ export function chunksIn(queue: Queue): Promise<Record<string, number>> {
 /** How long an end waits for a server that may be away. */
 const goodbyeMs = 3_000;
 
-/** Does the last things with a server, and leaves when it doesn't answer. */
+/** Does the last things with a server, and leaves when it refuses them or doesn't answer. */
 export async function sayGoodbye(last: () => Promise<unknown>, disconnect: () => Promise<unknown>): Promise<void> {
   const leave = (): void => void disconnect().catch(() => undefined);
-  await orLate(
-    last().catch(() => undefined),
-    goodbyeMs,
-    leave,
-  ); // what is left behind, Redis deletes in time
+  await orLate(last().catch(leave), goodbyeMs, leave); // what is left behind, Redis deletes in time
 }

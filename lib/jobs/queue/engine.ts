@@ -227,9 +227,10 @@ export class QueueEngine implements Engine {
     return parseMessage(replySchemaOf(this.#common, pictures), message, 'it');
   }
 
+  /** By their names: what is damaged in the queue of others is not read. */
   async #removeOwn(): Promise<void> {
-    const waiting = await this.#queue.getJobs(['waiting', 'delayed', 'completed', 'failed']);
-    await Promise.all(waiting.filter(({ id }) => id?.startsWith(this.#run) === true).map((job) => job.remove().catch(() => undefined)));
+    const ids = await this.#queue.getRanges(['waiting', 'paused', 'delayed', 'completed', 'failed'], 0, -1);
+    await Promise.all(ids.filter((id) => id.startsWith(this.#run)).map((id) => this.#queue.remove(id).catch(() => undefined)));
   }
 
   /** @param others that are not out at the moment. */
