@@ -4,6 +4,7 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { checkLoadOptions } from '../options/check.js';
+import type { LoadOptions } from '../options/interfaces.js';
 import { bool, callTable, headed, loadTable, number, option, shapeOf, text, word } from '../options/table.js';
 import { defaultMaxPixels } from '../options/values.js';
 import { validated } from '../validation.js';
@@ -102,6 +103,8 @@ export const batchTable = headed('Job', {
 
 const { device, threads, batchSize } = loadTable;
 const { timeout } = callTable;
+/** Each worker's own. */
+const workersRows = { device, threads, batchSize, timeout };
 
 /** What a queue's messages may ask of a worker, unless its own options say otherwise. */
 export const workerLimits = { maxPixels: defaultMaxPixels, maxPerImage: 10_000, cornerTopk: 1_000 } as const;
@@ -113,7 +116,7 @@ function limitRow(name: keyof typeof workerLimits) {
 export const workerTable = headed('Queue', {
   queue: option(queueSchema, 'QueueOptions', 'where the work comes from', '', { required: true }),
   options: option(
-    z.strictObject(shapeOf({ device, threads, batchSize, timeout })),
+    z.strictObject(shapeOf(workersRows)),
     "Pick<LoadOptions, 'device' | 'threads' | 'batchSize' | 'timeout'>",
     'where this machine computes, and how long a picture may take',
     'as in `Detector.load`',
@@ -137,7 +140,18 @@ export function checkJob(job: unknown): BatchJob {
   const checked = validated(batchSchema, job, { code: 'ERR_OPTION', what: 'batch option' });
   if (checked.annotations !== undefined && checked.format !== 'coco')
     throw new CornerNetError('ERR_OPTION', "batch option annotations is for the format 'coco' only");
-  return { ...checked, options: checkLoadOptions(checked.options ?? {}) };
+  const options = checkLoadOptions(checked.options ?? {});
+  if (checked.queue) refuseUnsent(options);
+  return { ...checked, options };
+}
+
+/** What goes through no queue, and would be given in vain. */
+function refuseUnsent(options: LoadOptions): void {
+  const unsent = [...(Object.keys(workersRows) as (keyof typeof workersRows)[]), 'deterministic', 'cudaGraphs'] as const;
+  const name = unsent.find((one) => options[one] !== undefined);
+  if (name === undefined) return;
+  const place = Object.hasOwn(workersRows, name) ? "it belongs to each worker's command (runWorker)" : 'no worker takes it';
+  throw new CornerNetError('ERR_OPTION', `option ${name} goes through no queue: ${place}`);
 }
 
 /** As {@link checkJob}, of a queue by itself. */

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 
 import { Presence } from '../../lib/jobs/queue/presence.js';
+import { runBatch } from '../../lib/jobs/run.js';
 import { fixtures, orSkip, root } from '../environment.js';
 import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { cornernet, heard, runNode, runScript } from '../support/child.js';
@@ -392,6 +393,27 @@ it('a queue whose name can not be one is refused', async () => {
     assert.equal(code, 1, stderr);
     assert.match(stderr, /^ERR_OPTION: (batch|queue|worker) option (queue\.)?name is 'a:b': must have no colon/m);
   }
+});
+
+it('options that go through no queue, and those of a queue without one, are refused', async () => {
+  const batch = ['batch', photos[0] as string, '--output', 'none'];
+  for (const [args, sentence] of [
+    ...['--device=cpu', '--threads=1', '--batch-size=1', '--timeout=1'].map(
+      (flag) =>
+        [['--queue', 'redis://127.0.0.1:1', flag], /^ERR_OPTION: option \w+ goes through no queue: it belongs to each worker's/m] as const,
+    ),
+    ...['--deterministic', '--no-cuda-graphs'].map(
+      (flag) => [['--queue', 'redis://127.0.0.1:1', flag], /^ERR_OPTION: option \w+ goes through no queue: no worker takes it/m] as const,
+    ),
+    [['--queue-key-file', 'key'], /^ERR_OPTION: queue option keyFile is for a queue, and none is named: --queue redis:/m],
+    [['--root', '.'], /^ERR_OPTION: queue option root is for a queue, and none is named: --queue redis:/m],
+  ] as const) {
+    const { code, stderr } = await cornernet([...batch, ...args]);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, sentence);
+  }
+  const queue = { url: 'redis://127.0.0.1:1' };
+  await assert.rejects(runBatch({ inputs: photos, output: 'none', queue, options: { threads: 1 } }), { code: 'ERR_OPTION' });
 });
 
 describe("the queue's packages", () => {
