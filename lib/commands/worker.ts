@@ -1,6 +1,7 @@
 // cornernet worker: computes pictures that a `cornernet batch --queue` elsewhere hands out.
 import type { Command } from 'commander';
 
+import { isAtWork } from '../images/deadline.js';
 import { queueTable, workerTable } from '../jobs/options.js';
 import { runWorker } from '../jobs/queue/worker.js';
 import { addDetectorOptions, addTableOptions, loadOptionsOf, tableOptionsOf, type DetectorFlags } from '../options/flags.js';
@@ -15,7 +16,9 @@ export function register(command: Command): void {
   addTableOptions(command, queueTable);
   addTableOptions(command, workerTable);
   addDetectorOptions(command, ['device', 'threads', 'batchSize', 'timeout']).action(async (flags: WorkerFlags) => {
-    process.exit(await work(flags)); // connections to a server that is away would go on trying
+    process.exitCode = await work(flags);
+    // Connections to a server that is away would go on trying. This would wait for a thread that hangs: there the command line ends by a signal.
+    if (!isAtWork()) process.exit();
   });
 }
 

@@ -253,4 +253,43 @@ describe('processes under a job', function () {
       await redis.down('SIGKILL');
     }
   });
+
+  it("a mount that hangs a worker's own look at a picture costs that picture; where it costs all threads, others take the chunk", async function () {
+    const fifo = join(folder, 'fifo');
+    spawnSync('mkfifo', [fifo]);
+    const preload = join(folder, 'preload.cjs');
+    writeFileSync(
+      preload,
+      `const { promises } = require('node:fs');
+       const { open, realpath } = promises;
+       if (!process.send) promises.realpath = (path, how) => (/hung/.test(path) ? open(${JSON.stringify(fifo)}) : realpath(path, how));`,
+    );
+    const paths = copies(['a.jpg', 'hung1.jpg', 'hung2.jpg', 'hung3.jpg', 'hung4.jpg', 'hung5.jpg', 'z.jpg']);
+    const redis = await RedisServer.start(this, folder);
+    const shared = ['--queue', redis.url, '--root', folder];
+    try {
+      const worker = startCornernet(['worker', ...shared, '--timeout', '1'], { ...process.env, NODE_OPTIONS: `--require=${preload}` });
+      const said = heard(worker.child);
+      const [a = '', hung = ''] = paths;
+      const { code, stderr } = await cornernet(['batch', a, hung, '--output', job, ...shared]);
+      assert.equal(code, 2, stderr);
+      assertComplete(job, [a, hung], [hung]);
+      assert.match(errorsOf(job)[0]?.error.message ?? '', /^pictures\/hung1\.jpg takes longer than the 1 s that timeout allows$/);
+
+      const all = join(folder, 'all');
+      const batch = startCornernet(['batch', ...paths, '--output', all, ...shared]);
+      await until(() => /given back: .*every thread that reads and decodes hangs/.test(said()), 'the chunk comes back');
+      const other = startCornernet(['worker', ...shared]);
+      const ended = await batch.ended;
+      assert.equal(ended.code, 0, ended.stderr);
+      assertComplete(all, paths);
+
+      worker.child.kill('SIGTERM');
+      assert.equal((await worker.ended).signal, 'SIGINT'); // by itself, since the threads are never back
+      other.child.kill('SIGTERM');
+      assert.equal((await other.ended).code, 0);
+    } finally {
+      await redis.down('SIGKILL');
+    }
+  });
 });

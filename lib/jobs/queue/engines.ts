@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
+import { within } from '../../images/deadline.js';
 import { checkLoadOptions } from '../../options/check.js';
 import type { LoadOptions } from '../../options/interfaces.js';
-import { defaultMaxPixels } from '../../options/values.js';
+import { defaultMaxPixels, defaultTimeout } from '../../options/values.js';
 import { findWeights, resolveWeights, sha256 } from '../../weights/weights.js';
 import type { WorkerOptions } from '../interfaces.js';
 import { workerLimits } from '../options.js';
@@ -140,8 +141,9 @@ export class Engines {
   }
 
   async #digestOf(path: string): Promise<string> {
-    const key = await stateOf(path);
-    const digest = this.#digests.get(key) ?? (await sha256(path));
+    const key = await within(this.options.options?.timeout ?? defaultTimeout, path, () => stateOf(path));
+    // As long as it takes, and known to go on: the end of the process doesn't wait for it.
+    const digest = this.#digests.get(key) ?? (await within(0, path, () => sha256(path)));
     this.#digests.set(key, digest);
     return digest;
   }

@@ -3,16 +3,24 @@ import { realpathSync } from 'node:fs';
 import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
+import { within } from '../../images/deadline.js';
 import { mapPaths, type Entry } from '../../inputs/entry.js';
 import { isBelow, realPath } from '../../inputs/file-names.js';
+import { defaultTimeout } from '../../options/values.js';
 
 export class QueueRoot {
   /** Behind all links. */
   readonly folder: string;
   readonly #given: string;
 
-  /** @throws {CornerNetError} `ERR_INPUT` when there is no such folder. */
-  constructor(folder = '.') {
+  /**
+   * @param seconds that a look at a path may take: a mount may hang.
+   * @throws {CornerNetError} `ERR_INPUT` when there is no such folder.
+   */
+  constructor(
+    folder = '.',
+    private readonly seconds: number = defaultTimeout,
+  ) {
     this.#given = resolve(folder);
     try {
       this.folder = realpathSync(folder);
@@ -54,11 +62,12 @@ export class QueueRoot {
     return below.replace(/(?<![^\s'"`(=:,])\/[^\s'"`):,;]+/g, '(a path)');
   }
 
-  /** @throws {CornerNetError} `ERR_INPUT` when a relative path, or what it links to, is outside. */
+  /** @throws {CornerNetError} `ERR_INPUT` when a relative path, or what it links to, is outside, or can't be looked at in time. */
   async check(path: string): Promise<string> {
     const absolute = resolve(this.folder, path);
     if (isAbsolute(path) || !isBelow(this.folder, absolute)) throw this.#outside(path);
-    const real = await realPath(absolute).catch(() => absolute); // what isn't there fails where it is read
+    // What isn't there fails where it is read.
+    const real = await within(this.seconds, path, () => realPath(absolute).catch(() => absolute));
     if (!isBelow(this.folder, real)) throw this.#outside(path);
     return absolute;
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Job, Queue } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
+import { AllBlocked } from '../../images/deadline.js';
 import type { WorkerOptions } from '../interfaces.js';
 import type { Metrics } from '../metrics.js';
 import { checkWorker } from '../options.js';
@@ -34,11 +35,11 @@ const ownJobOptions = {
 };
 
 async function detectPicture(entry: Chunk['entries'][number], root: QueueRoot, engine: SupervisedDetector): Promise<PictureOutcome> {
-  // What submit() rejects with is the engine's failure and no picture's, whatever its code.
+  // What submit() rejects with is the engine's failure and no picture's, whatever its code; that no thread is left is this process's.
   const outcome = await root.localEntry(entry).then(
     (local) => engine.submit(local),
     (error: unknown) => {
-      if (!(error instanceof CornerNetError) || error.code !== 'ERR_INPUT') throw error;
+      if (!(error instanceof CornerNetError) || error.code !== 'ERR_INPUT' || error instanceof AllBlocked) throw error;
       return failedOutcome(entry, error);
     },
   );
@@ -135,7 +136,7 @@ async function anyAborted(...signals: (AbortSignal | undefined)[]): Promise<void
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const checked = checkWorker(options);
   const { signal, finish, onMessage: say = () => undefined } = checked;
-  const root = new QueueRoot(checked.queue.root);
+  const root = new QueueRoot(checked.queue.root, checked.options?.timeout);
   const open = await openQueue(checked.queue, say);
   const { queue } = open;
   const presence = new Presence(queue);
