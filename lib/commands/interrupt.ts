@@ -28,6 +28,7 @@ export interface Interrupt extends Disposable {
 function endAtOnce(): void {
   process.removeAllListeners('SIGINT');
   process.kill(process.pid, 'SIGINT');
+  process.abort(); // nobody gets here but a container's first process, which the kernel keeps from such signals
 }
 
 /** Call it when all is done: a read or a decoder that hangs does not keep the process. */

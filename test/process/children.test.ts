@@ -213,6 +213,21 @@ describe('processes under a job', function () {
     assert.ok(!existsSync(asked));
   });
 
+  it("a read that hangs keeps no container's first process either", async function () {
+    const apart = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+    if (spawnSync(apart[0] as string, [...apart.slice(1), 'true']).status !== 0) {
+      console.log('      skipped: name spaces of its own are not allowed to this user (unshare --pid)');
+      this.skip();
+    }
+    const { paths, hung, env } = await hanging(this, 'cli.js');
+    const { child, ended } = startCornernet(['detect', paths[0] as string, hung[0] as string, '--timeout', '1'], env, apart);
+    const said = heard(child);
+    await until(() => said().includes('the process is ended by a signal'), 'the last word');
+    const [first = 0] = childrenOf(child.pid as number);
+    await until(() => gone(first), 'its end', 10);
+    assert.notEqual((await ended).code, 0);
+  });
+
   it('a read that hangs without a deadline ends with the signals', async function () {
     const { paths, hung, env } = await hanging(this, '.js');
     const start = { detect: ['detect', ...hung], batch: ['batch', ...paths, '--output', job] };
