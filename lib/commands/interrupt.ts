@@ -16,6 +16,8 @@ const signals = ['SIGINT', 'SIGTERM'] as const;
 const longestHangMs = 5_000;
 /** Giving up takes no longer unless something hangs, all that a supervisor grants its processes and a worker its chunk included; then the process is ended. */
 const longestGivingUpMs = 15_000;
+/** What comes so soon after another is the same Ctrl-C: npx forwards what the terminal has sent to both. */
+const sameMs = 30;
 
 export interface Interrupt extends Disposable {
   /** Aborts at the first: begin nothing new. */
@@ -43,7 +45,11 @@ export function endThoughBlocked(): void {
 export function onInterrupt(say: (text: string) => void): Interrupt {
   const finish = new AbortController();
   const abort = new AbortController();
+  let last = -Infinity;
   const listener = (): void => {
+    const before = last;
+    last = performance.now();
+    if (last - before < sameMs) return;
     if (abort.signal.aborted) {
       endAtOnce();
     } else if (finish.signal.aborted) {

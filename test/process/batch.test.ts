@@ -310,7 +310,7 @@ describe('cornernet batch', function () {
     const list = writeList(join(folder, 'list.txt'), inputs);
     const first = startCornernet(['batch', list, '--output', job]);
     await until(() => existsSync(join(job, 'results-000000.jsonl')), 'the first result');
-    first.child.kill('SIGINT');
+    for (const one of ['SIGINT', 'SIGTERM'] as const) first.child.kill(one); // at once they count as one
     const gentle = await first.ended;
     assert.equal(gentle.code, 130, gentle.stderr);
     assert.match(gentle.stderr, /stopped with \d+ of 300 pictures to do; go on with: cornernet batch --output/);
@@ -321,7 +321,7 @@ describe('cornernet batch', function () {
     await until(() => childrenOf(second.child.pid as number).length > 0, 'a start');
     await new Promise((resolve) => setTimeout(resolve, 300));
     second.child.kill('SIGINT');
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 50));
     second.child.kill('SIGINT');
     const hard = await second.ended;
     assert.equal(hard.code, 130, hard.stderr);

@@ -313,7 +313,7 @@ describe('cornernet', function () {
             const timer = setInterval(() => {
               if (!readdirSync(folder).some((name) => name.endsWith('.part'))) return;
               clearInterval(timer);
-              for (let i = 0; i < times; i++) child.kill(stop);
+              for (let i = 0; i < times; i++) setTimeout(() => child.kill(stop), 50 * i);
             }, 50);
           },
         });
