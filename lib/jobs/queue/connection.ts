@@ -31,6 +31,16 @@ function parseUrl({ url }: QueueOptions): URL {
   );
 }
 
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    throw new CornerNetError('ERR_OPTION', "the queue's user and password must be percent-encoded in its URL: a % is %25", {
+      cause: error,
+    });
+  }
+}
+
 function redisOptions(url: URL, authority: string | undefined): RedisOptions {
   let ca: Buffer | undefined;
   try {
@@ -42,8 +52,8 @@ function redisOptions(url: URL, authority: string | undefined): RedisOptions {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port === '' ? 6379 : Number(url.port),
     db: Number(url.pathname.slice(1) || '0'),
-    ...(url.username !== '' && { username: decodeURIComponent(url.username) }),
-    ...(url.password !== '' && { password: decodeURIComponent(url.password) }),
+    ...(url.username !== '' && { username: decoded(url.username) }),
+    ...(url.password !== '' && { password: decoded(url.password) }),
     ...(url.protocol === 'rediss:' && { tls: ca ? { ca } : {} }),
     maxRetriesPerRequest: null, // a server that restarts is waited for
     retryStrategy: (times) => Math.min(3_000, 200 * times),
