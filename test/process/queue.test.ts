@@ -318,12 +318,17 @@ describe('cornernet batch --queue', function () {
     }
   });
 
-  it('a batch ends and takes its chunks back whatever else is in the queue, and a worker of the API that may not take its line back', async function () {
+  it('a status is shown and a batch takes its chunks back whatever else is in the queue; a worker that may not take its line back ends', async function () {
     const { url } = await server(this);
     const queue = bed.queue();
     const client = (await queue.client) as unknown as Redis;
     await client.hset(queue.toKey('damaged'), { name: 'chunk', data: '{' });
     await client.zadd(queue.toKey('failed'), 1, 'damaged');
+    assert.equal((await status(url)).failed, 1);
+    await client.acl('SETUSER', 'default', '-hgetall');
+    const refused = await cornernet(['status', '--queue', url]);
+    assert.match(refused.stderr, /^ERR_QUEUE: the queue can't be used: NOPERM [^\n]*hgetall[^\n]*\n$/);
+    await client.acl('SETUSER', 'default', '+hgetall');
     const batch = start(['batch', ...photos, '--output', job, '--queue', url, '--root', fixtures]);
     await until(async () => (await queue.getWaitingCount()) > 0, 'chunks wait');
     batch.child.kill('SIGINT');
@@ -353,6 +358,7 @@ describe('cornernet batch --queue', function () {
       ['status', 'redis://127.0.0.1:1', /^ERR_QUEUE: .*ECONNREFUSED/m],
       ['worker', `${good}/99`, /^ERR_QUEUE: .*DB index is out of range/m],
       ['status', 'redis://127.0.0.1/one', /^ERR_OPTION: the queue must be a redis:\/\/ or rediss:\/\/ URL .*number of a database/m],
+      ['status', url('100%right'), /^ERR_OPTION: the queue's user and password must be percent-encoded in its URL: a % is %25$/m],
       ['status', 'http://127.0.0.1', /^ERR_OPTION: the queue must be a redis:\/\/ or rediss:\/\/ URL/m],
     ] as const) {
       const { code, stderr } = await cornernet([command, '--queue', wrong]);

@@ -2,7 +2,7 @@
 import type { QueueOptions } from '../interfaces.js';
 import type { QueueStatus, WorkerState } from '../types.js';
 import { checkQueue } from '../options.js';
-import { chunksIn, openQueue } from './connection.js';
+import { chunksIn, openQueue, queueFailure } from './connection.js';
 import { livingWorkers } from './presence.js';
 
 /** @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`. */
@@ -11,7 +11,10 @@ export async function queueStatus(options: QueueOptions): Promise<QueueStatus> {
   try {
     const counts = await chunksIn(queue);
     const workers = await livingWorkers(queue);
-    const returned = await queue.getJobs(['delayed', 'failed'], 0, 9);
+    // The reasons alone: anybody may have put a damaged chunk there.
+    const returned = await queue.getRanges(['delayed', 'failed'], 0, 9);
+    const client = await queue.client;
+    const reasons = await Promise.all(returned.map((id) => client.hget(queue.toKey(id), 'failedReason')));
     const sum = (of: (worker: WorkerState) => number): number => workers.reduce((total, worker) => total + of(worker), 0);
     return {
       waiting: counts['waiting'] ?? 0,
@@ -21,8 +24,10 @@ export async function queueStatus(options: QueueOptions): Promise<QueueStatus> {
       workers,
       rate: sum(({ rate }) => rate),
       errors: sum(({ errors }) => errors),
-      reasons: [...new Set(returned.map(({ failedReason }) => failedReason).filter(Boolean))],
+      reasons: [...new Set(reasons.filter((reason) => typeof reason === 'string' && reason !== ''))] as string[],
     };
+  } catch (error) {
+    throw queueFailure(error);
   } finally {
     await queue.close();
   }
