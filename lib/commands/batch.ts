@@ -1,4 +1,7 @@
 // cornernet batch: any number of pictures into a job folder, going on where it was cut off.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
 import type { Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
@@ -85,7 +88,10 @@ async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
   } catch (error) {
     progress.stop();
     if (!interrupt.signal.aborted) throw error;
-    say(`given up at once; what is recorded stays; go on with: cornernet batch --output ${flags.output}`);
+    const begun = existsSync(join(flags.output, 'job.json'));
+    say(
+      `given up at once${begun ? `; what is recorded stays; go on with: cornernet batch --output ${flags.output}` : ', and no job was begun'}`,
+    );
     return exitCodes.interrupted;
   }
 }

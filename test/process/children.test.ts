@@ -73,6 +73,18 @@ describe('processes under a job', function () {
     }
   });
 
+  it('a batch that is given up before its job was begun does not say how to go on', async () => {
+    const env = inChildren('Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);');
+    const { child, ended } = startCornernet(['batch', photos[0] as string, '--output', job], env);
+    await until(() => childrenOf(child.pid as number).length > 0, 'a start');
+    child.kill('SIGINT');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    child.kill('SIGINT');
+    const { code, stderr } = await ended;
+    assert.equal(code, 130, stderr);
+    assert.match(stderr, /given up at once, and no job was begun$/m);
+  });
+
   it('one that dies whenever it starts is not started for ever', async () => {
     const counter = join(folder, 'started');
     const env = inChildren(`
