@@ -151,6 +151,38 @@ describe('cornernet batch --queue', function () {
     }
   });
 
+  it('a worker asks a server that is away for the time but once, and one that may not be written to any more by a new connection', async function () {
+    const { url, port } = await server(this);
+    const queue = bed.queue();
+    const client = (await queue.client) as unknown as Redis;
+    const presence = new Presence(queue);
+    try {
+      await bed.redis?.down();
+      await new Promise((resolve) => setTimeout(resolve, 7_000)); // three times that it would tell
+      await bed.redis?.up();
+      const asked = async (): Promise<number> => Number(/^cmdstat_time:calls=(\d+)/m.exec(await client.info('commandstats'))?.[1] ?? 0);
+      await until(async () => (await asked()) > 0, 'it tells');
+      assert.ok((await asked()) <= 2);
+    } finally {
+      presence.end();
+    }
+    worker(url, fixtures);
+    const connections = async (): Promise<string[]> => {
+      const mine = new RegExp(`^id=${await client.client('ID')} `);
+      const lines = String(await client.client('LIST'))
+        .trim()
+        .split('\n');
+      return lines.filter((line) => !mine.test(line)).map((line) => line.split(' ')[0] as string);
+    };
+    await until(async () => (await status(url)).workers.length === 1, 'the worker');
+    const before = await connections();
+    await client.replicaof('127.0.0.1', 1);
+    await until(async () => !(await connections()).some((id) => before.includes(id)), `new connections to ${port}`);
+    await client.replicaof('NO', 'ONE');
+    const { code, stderr } = await start(['batch', photos[0] as string, '--output', job, '--queue', url, '--root', fixtures]).ended;
+    assert.equal(code, 0, stderr);
+  });
+
   it('a picture that kills its process is found in its chunk; the others are computed', async function () {
     const { url } = await server(this);
     const root = join(folder, 'root');

@@ -58,6 +58,7 @@ function redisOptions(url: URL, authority: string | undefined): RedisOptions {
     maxRetriesPerRequest: null, // a server that restarts is waited for
     retryStrategy: (times) => Math.min(3_000, 200 * times),
     socketTimeout: silentMs,
+    reconnectOnError: ({ message }) => message.includes('READONLY'), // the address may have another server by now
   };
 }
 

@@ -51,10 +51,15 @@ export class Presence {
   readonly #field: string = randomUUID();
   readonly #recent = new RecentRate();
   #ended = false;
+  #telling: Promise<void> | undefined;
   readonly #timer: NodeJS.Timeout;
 
   constructor(private readonly queue: Queue) {
-    this.#timer = setInterval(() => void this.tell().catch(() => undefined), tellMs);
+    // One at a time: a server that is away would have all of them to answer when it is back.
+    this.#timer = setInterval(() => {
+      const telling = this.#telling ?? this.tell().catch(() => undefined);
+      this.#telling = telling.finally(() => (this.#telling = undefined));
+    }, tellMs);
   }
 
   count({ outcomes }: Reply): void {
