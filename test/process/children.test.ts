@@ -270,6 +270,7 @@ describe('processes under a job', function () {
       const below = childrenOf(worker.child.pid as number);
       worker.child.kill('SIGTERM');
       await until(() => said().includes('press Ctrl-C again'), 'the first signal');
+      await new Promise((resolve) => setTimeout(resolve, 50)); // or it would count as the same
       worker.child.kill('SIGTERM');
       const { code, stderr } = await worker.ended;
       assert.equal(code, 0, stderr);

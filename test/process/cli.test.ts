@@ -306,7 +306,7 @@ describe('cornernet', function () {
       const list = Array.from({ length: 3000 }, () => scene).join('\n');
       for (const times of [1, 2]) {
         const output = join(folder, `results-${times}.jsonl`);
-        const { code, signal, stderr } = await cornernet(['detect', '-', '-o', output], {
+        const { code, signal, stderr } = await cornernet(['detect', '-', '-o', output, '--batch-size', '16'], {
           input: list,
           during: (child) => {
             // The partial file shows that results are coming.
