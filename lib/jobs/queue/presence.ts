@@ -51,14 +51,17 @@ export class Presence {
   readonly #field: string = randomUUID();
   readonly #recent = new RecentRate();
   #ended = false;
-  #telling: Promise<void> | undefined;
   readonly #timer: NodeJS.Timeout;
 
   constructor(private readonly queue: Queue) {
     // One at a time: a server that is away would have all of them to answer when it is back.
+    let telling = false;
     this.#timer = setInterval(() => {
-      const telling = this.#telling ?? this.tell().catch(() => undefined);
-      this.#telling = telling.finally(() => (this.#telling = undefined));
+      if (telling) return;
+      telling = true;
+      void this.tell()
+        .catch(() => undefined)
+        .finally(() => (telling = false));
     }, tellMs);
   }
 
