@@ -286,8 +286,6 @@ void check_all() {
   constexpr int kPack = 16 / sizeof(typename Element<kScalar>::Raw);
   check_pair<kScalar, typename Tiles::Wide>(kViews, kHeight, kWidth, kChannels / 2);
   check_pair<kScalar, typename Tiles::Narrow>(kViews, kHeight, kWidth, kChannels / 2);
-  check_pair<kScalar, typename Tiles::Plane>(3, kHeight, kWidth, 1);
-  check_pair<kScalar, typename Tiles::PlaneLoose>(3, kHeight - 1, kWidth - 1, 1);
   check_scans<kScalar, 1>(kHeight - 1, kWidth - 1, 9);
   check_scans<kScalar, 2>(kHeight, kWidth, 64);
   check_scans<kScalar, 4>(kHeight, kWidth, 64);
