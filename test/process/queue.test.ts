@@ -436,7 +436,7 @@ it('a queue whose name can not be one is refused', async () => {
 it('options that go through no queue, and those of a queue without one, are refused', async () => {
   const batch = ['batch', photos[0] as string, '--output', 'none'];
   for (const [args, sentence] of [
-    ...['--device=cpu', '--threads=1', '--batch-size=1', '--timeout=1'].map(
+    ...['--device=cpu', '--threads=1', '--batch-size=1'].map(
       (flag) =>
         [['--queue', 'redis://127.0.0.1:1', flag], /^ERR_OPTION: option \w+ goes through no queue: it belongs to each worker's/m] as const,
     ),
