@@ -45,11 +45,12 @@ export function endThoughBlocked(): void {
 export function onInterrupt(say: (text: string) => void): Interrupt {
   const finish = new AbortController();
   const abort = new AbortController();
-  let last = -Infinity;
+  let heard = false;
   const listener = (): void => {
-    const before = last;
-    last = performance.now();
-    if (last - before < sameMs) return;
+    if (heard) return;
+    heard = true;
+    // From when what the first one sets off is done: until then a second one may wait to be heard.
+    setImmediate(() => setTimeout(() => (heard = false), sameMs).unref());
     if (abort.signal.aborted) {
       endAtOnce();
     } else if (finish.signal.aborted) {

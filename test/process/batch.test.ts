@@ -321,7 +321,7 @@ describe('cornernet batch', function () {
     await until(() => childrenOf(second.child.pid as number).length > 0, 'a start');
     await new Promise((resolve) => setTimeout(resolve, 300));
     second.child.kill('SIGINT');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 200));
     second.child.kill('SIGINT');
     const hard = await second.ended;
     assert.equal(hard.code, 130, hard.stderr);

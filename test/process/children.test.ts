@@ -165,7 +165,7 @@ describe('processes under a job', function () {
       const [below = 0] = childrenOf(child.pid as number);
       for (const signal of signals) {
         child.kill(signal);
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await new Promise((resolve) => setTimeout(resolve, 200));
       }
       const { code, signal, stderr } = await ended;
       assert.deepEqual([code, signal], signals[0] === 'SIGKILL' ? [null, 'SIGKILL'] : [130, null], stderr);
@@ -270,7 +270,7 @@ describe('processes under a job', function () {
       const below = childrenOf(worker.child.pid as number);
       worker.child.kill('SIGTERM');
       await until(() => said().includes('press Ctrl-C again'), 'the first signal');
-      await new Promise((resolve) => setTimeout(resolve, 50)); // or it would count as the same
+      await new Promise((resolve) => setTimeout(resolve, 200)); // or it would count as the same
       worker.child.kill('SIGTERM');
       const { code, stderr } = await worker.ended;
       assert.equal(code, 0, stderr);

@@ -313,7 +313,7 @@ describe('cornernet', function () {
             const timer = setInterval(() => {
               if (!readdirSync(folder).some((name) => name.endsWith('.part'))) return;
               clearInterval(timer);
-              for (let i = 0; i < times; i++) setTimeout(() => child.kill(stop), 50 * i);
+              for (let i = 0; i < times; i++) setTimeout(() => child.kill(stop), 200 * i);
             }, 50);
           },
         });
