@@ -324,7 +324,7 @@ describe('cornernet batch', function () {
     await new Promise((resolve) => setTimeout(resolve, 200));
     second.child.kill('SIGINT');
     const hard = await second.ended;
-    assert.equal(hard.code, 130, hard.stderr);
+    assert.ok(hard.code === 130 || hard.signal === 'SIGINT', hard.stderr); // by the signal itself where all was finished by then
     assert.ok(resultsOf(job).length >= kept);
     assert.equal((await cornernet(['batch', '--output', job])).code, 0);
     assertComplete(job, inputs);

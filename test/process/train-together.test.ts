@@ -165,7 +165,7 @@ describe('cornernet train, several processes', function () {
     const said: string[] = [];
     const end = await trainOn(['cpu', 'cpu'], optionsOf('devices'), { onMessage: (text) => said.push(text) });
     assert.equal(end.state, 'complete');
-    assert.deepEqual(said, ['waiting for all 2 that train together', `going on after step ${iteration} of 12`]);
+    assert.deepEqual(said, ['waiting for all 2 that train together', 'training on cpu in fp32', `going on after step ${iteration} of 12`]);
     assert.equal(linesOf('devices'), few.iterations);
     assert.equal(await digestOf(join(scratch, 'devices')), await digestOf(join(scratch, 'processes')));
   });
