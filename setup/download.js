@@ -159,19 +159,20 @@ async function download({ sha256 = '', pin = false, stallMs = STALL_MS, pauseMs 
   const part = await claimPart(file);
   const { fetch, end } = proxied();
   let failure;
-  for (let tries = 0; tries < ATTEMPTS; tries++) {
-    if (tries > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs * 2 ** (tries - 1)));
-    try {
-      signal?.throwIfAborted();
-      const digest = await fetchOnce({ ...request, part, sha256, pin, fetch, stallMs });
-      await end();
-      return digest;
-    } catch (error) {
-      failure = error;
-      if (error instanceof FinalError || signal?.aborted) break;
+  try {
+    for (let tries = 0; tries < ATTEMPTS; tries++) {
+      if (tries > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs * 2 ** (tries - 1)));
+      try {
+        signal?.throwIfAborted();
+        return await fetchOnce({ ...request, part, sha256, pin, fetch, stallMs });
+      } catch (error) {
+        failure = error;
+        if (error instanceof FinalError || signal?.aborted) break;
+      }
     }
+  } finally {
+    await end();
   }
-  await end();
   await leavePart(file, part);
   signal?.throwIfAborted();
   throw Object.assign(new Error(`${url} could not be fetched: ${reasonOf(failure)}`, { cause: failure }), { code: 'ERR_DOWNLOAD' });

@@ -166,12 +166,9 @@ class TrainRun {
         freezeNorms: freeze === 'norms',
       }),
     );
-    const hasGpu =
-      begun.device === 'cpu' &&
-      loadNative()
-        .gpuInfo()
-        .devices.some(({ hasCode }) => hasCode);
-    if (this.#leads) this.#say(`training on ${begun.device} in ${precision}${hasGpu ? ' (`device: cuda` would train on the GPU)' : ''}`);
+    // What the build has, and no look at the GPUs, which would take memory of one.
+    const hint = begun.device === 'cpu' && loadNative().buildInfo().cuda ? ' (`device: cuda` trains on a GPU)' : '';
+    if (this.#leads) this.#say(`training on ${begun.device} in ${precision}${hint}`);
     if (this.#leads && begun.sums !== '') this.#say(`the GPUs' gradients are added up over ${begun.sums}`);
     if (!goesOn) {
       if (from !== undefined && this.#leads) this.#say(takenOver(from, begun));
@@ -222,8 +219,10 @@ class TrainRun {
         },
       );
       if (!result) return;
-      for (const warning of result.warnings) if (!warned.has(warning)) this.#say(`validation: ${warning}`);
-      for (const warning of result.warnings) warned.add(warning);
+      for (const warning of result.warnings.filter((one) => !warned.has(one))) {
+        warned.add(warning);
+        this.#say(`validation: ${warning}`);
+      }
       const { AP, AP50, AP75 } = result.stats;
       const best = log.validations.every((earlier) => earlier.AP < AP);
       if (best) await this.#save(this.#files.best, done, epochLength, rate, false);
