@@ -1,5 +1,5 @@
 // What tests need beyond Node: a Python environment with torch, the full-size checkpoint it draws (made once, kept in the cache), and a GPU.
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -39,6 +39,13 @@ export async function orSkip<T>(context: Mocha.Context, make: () => Promise<T>):
 export function skipWithoutGpu(context: Mocha.Context): void {
   if (loadNative().gpuInfo().devices[0]?.hasCode === true) return;
   console.log('      skipped: no CUDA device, or a build without code for it');
+  context.skip();
+}
+
+/** Skips the running test with a printed reason where this user may not run `true` so, in name spaces of its own; under CORNERNET_REQUIRE=1 too. */
+export function skipUnlessAllowed(context: Mocha.Context, [program = '', ...args]: readonly string[], reason: string): void {
+  if (spawnSync(program, [...args, 'true']).status === 0) return;
+  console.log(`      skipped: ${reason}`);
   context.skip();
 }
 

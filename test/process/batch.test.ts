@@ -1,6 +1,5 @@
 // Batch jobs: one record a picture, whatever happens.
 import { strict as assert } from 'node:assert';
-import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   copyFileSync,
@@ -17,7 +16,7 @@ import { basename, join } from 'node:path';
 import sharp from 'sharp';
 import { pack } from 'tar-stream';
 
-import { fixtures, orSkip, root } from '../environment.js';
+import { fixtures, orSkip, root, skipUnlessAllowed } from '../environment.js';
 import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { openInBrowser } from '../support/browser.js';
 import { cornernet, runScript, startCornernet } from '../support/child.js';
@@ -255,10 +254,7 @@ describe('cornernet batch', function () {
 
   it('is one process’s between name spaces and with clocks that are minutes apart; no picture is recorded twice', async function () {
     const apart = ['unshare', '--net', '--pid', '--fork', '--mount-proc', '--kill-child'];
-    if (spawnSync(apart[0] as string, [...apart.slice(1), 'true']).status !== 0) {
-      console.log('      skipped: name spaces of its own are not allowed to this user (unshare --net --pid)');
-      this.skip();
-    }
+    skipUnlessAllowed(this, apart, 'name spaces of its own are not allowed to this user (unshare --net --pid)');
     const inputs = Array<string[]>(5).fill(few).flat();
     const list = writeList(join(folder, 'list.txt'), inputs);
     // The first has work for longer than the others watch it, however fast the machine is.

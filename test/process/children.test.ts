@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { orSkip, root } from '../environment.js';
+import { orSkip, root, skipUnlessAllowed } from '../environment.js';
 import { cornernet, heard, startCornernet } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { RedisServer } from '../support/redis.js';
@@ -227,10 +227,7 @@ describe('processes under a job', function () {
 
   it("a read that hangs keeps no container's first process either", async function () {
     const apart = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
-    if (spawnSync(apart[0] as string, [...apart.slice(1), 'true']).status !== 0) {
-      console.log('      skipped: name spaces of its own are not allowed to this user (unshare --pid)');
-      this.skip();
-    }
+    skipUnlessAllowed(this, apart, 'name spaces of its own are not allowed to this user (unshare --pid)');
     const { paths, hung, env } = await hanging(this, 'cli.js');
     const { child, ended } = startCornernet(['detect', paths[0] as string, hung[0] as string, '--timeout', '1'], env, apart);
     const said = heard(child);

@@ -1,13 +1,13 @@
 // The lock of a job's folder: one owner at a time, whatever the machines' names, clocks and name spaces say.
 import { strict as assert } from 'node:assert';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { root } from '../environment.js';
+import { root, skipUnlessAllowed } from '../environment.js';
 import { FolderLock } from '../../lib/jobs/lock.js';
 import { thisProcess, type Owner } from '../../lib/jobs/owner.js';
 import { until } from '../support/batch.js';
@@ -86,10 +86,7 @@ describe('the lock of a job', () => {
     // What mounting /proc with hidepid does.
     const hide = `mount -t tmpfs none /proc/${process.pid} && exec setpriv ${as.join(' ')} "$@"`;
     const hidden = ['--mount', 'sh', '-c', hide, 'sh'];
-    if (spawnSync('unshare', [...hidden, 'true']).status !== 0) {
-      console.log('      skipped: this user may neither mount nor become another (unshare, setpriv)');
-      this.skip();
-    }
+    skipUnlessAllowed(this, ['unshare', ...hidden], 'this user may neither mount nor become another (unshare, setpriv)');
     chmodSync(folder, 0o777);
     const lock = await FolderLock.take(folder, { times });
     chmodSync(file, 0o666);
