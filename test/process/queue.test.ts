@@ -166,6 +166,7 @@ describe('cornernet batch --queue', function () {
     } finally {
       presence.end();
     }
+    await presence.leave(); // or its line would count as the worker's
     worker(url, fixtures);
     const connections = async (): Promise<string[]> => {
       const mine = new RegExp(`^id=${await client.client('ID')} `);
