@@ -13,6 +13,7 @@ import {
   type TurnsResult,
 } from './schema.js';
 import { median, relativeSpread } from './statistics.js';
+import { countedWindows } from './windows.js';
 
 type Judgement = 'faster' | 'slower' | 'same' | 'only before' | 'only after';
 
@@ -48,9 +49,9 @@ export interface Figure {
 /** Below it nothing is called a change, however quiet the windows: two starts of one program differ by as much. */
 export const leastChange = 0.02;
 
-/** Half the spread of the windows' medians. */
-function noiseOfWindows({ windows }: Series): number {
-  return relativeSpread(windows.map((window) => window.median)) / 2;
+/** Half the spread of the windows' medians, of those that count. */
+function noiseOfWindows(series: Series): number {
+  return relativeSpread(countedWindows(series).map(({ median }) => median)) / 2;
 }
 
 /** How far the ninetieth of a hundred rounds lies from the middle one. */

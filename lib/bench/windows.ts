@@ -40,13 +40,23 @@ export function toSeries(
   };
 }
 
+function counts({ undisturbed }: Series, { disturbance }: Series['windows'][number]): boolean {
+  return !undisturbed || disturbance.reasons.length === 0;
+}
+
+/** What the summary is made of. */
+export function countedWindows(series: Series): Series['windows'] {
+  return series.windows.filter((window) => counts(series, window));
+}
+
 /** Which calls, warming up included, the summary is made of. */
-export function countedCalls({ windows, undisturbed, warmUpCalls }: Series): number[] {
+export function countedCalls(series: Series): number[] {
+  const { windows, warmUpCalls } = series;
   const counted: number[] = [];
   let first = warmUpCalls;
-  for (const { count, disturbance } of windows) {
-    if (!undisturbed || disturbance.reasons.length === 0) for (let i = 0; i < count; i++) counted.push(first + i);
-    first += count;
+  for (const window of windows) {
+    if (counts(series, window)) for (let i = 0; i < window.count; i++) counted.push(first + i);
+    first += window.count;
   }
   return counted;
 }

@@ -189,11 +189,13 @@ describe('cornernet bench', function () {
     const report = JSON.parse(readFileSync(a, 'utf8')) as {
       results: { latency: { summary: { p50: number }; windows: { median: number }[] } }[];
     };
-    for (const { latency } of report.results) {
-      latency.summary.p50 *= 10;
-      for (const window of latency.windows) window.median *= 10;
+    for (const path of [a, b]) {
+      for (const { latency } of report.results) {
+        if (path === b) latency.summary.p50 *= 10;
+        for (const window of latency.windows) window.median = latency.summary.p50;
+      }
+      writeFileSync(path, JSON.stringify(report));
     }
-    writeFileSync(b, JSON.stringify(report));
     const compared = await cornernet(['bench', 'compare', a, b, '--json', out, '--fail-if-slower']);
     assert.deepEqual([compared.code, compared.stderr], [2, '']);
     assert.match(compared.stdout, /0\.10x .* slower/);
@@ -217,7 +219,7 @@ describe('cornernet bench', function () {
       ['node', 'cornernet', 'cornernet/jobs', 'cornernet/coco'],
     );
     for (const { candidate, figures, seconds } of report.results) {
-      assert.ok(seconds.summary.p50 > (figures['requireSeconds']?.[0] ?? NaN));
+      assert.ok(seconds.values.every((all, i) => all > (figures['requireSeconds']?.[i] ?? NaN)));
       assert.equal(figures['modules']?.[0] === 0, candidate === 'node');
     }
     assert.ok(report.ratios.every(({ ratio, peer }) => ratio !== null && peer === 'node'));

@@ -406,6 +406,14 @@ describe('bench compare', () => {
     const narrow = [100, 101, 99];
     const [other] = compareReports(modelReport(narrow), modelReport(narrow.map((value) => value * 0.85))).changes;
     assert.deepEqual([other?.judgement, other?.before, other?.after], ['faster', 100, 85]);
+    // What the figure leaves out says nothing of how sure it is.
+    const disturbed = (values: readonly number[]): ModelReport => {
+      const window = { seconds: 1, median: 1000, count: 1, disturbance: { ...quiet, reasons: ['steal'] } };
+      const one = (median: number) => ({ window: { ...window, median, disturbance: quiet }, values: [median] });
+      return modelReport(values, { latency: toSeries([{ window, values: [1000] }, ...values.map(one)], rule, 3) });
+    };
+    const [slower] = compareReports(disturbed(narrow), disturbed(narrow.map((value) => value / 0.85))).changes;
+    assert.equal(slower?.judgement, 'slower');
   });
 
   it('says what is in one report only, and how the machines differ', () => {
