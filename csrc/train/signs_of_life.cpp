@@ -18,32 +18,38 @@ std::string text_of(const std::vector<uint8_t>& bytes) { return {bytes.begin(), 
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 /// Who keeps the store, in words.
 std::string keeper_of(const Membership& self) {
   return (self.hosted ? "the store of who started them" : rank_of(0, self.processes)) + ", through which the processes hear of each other,";
 }
 
+/// What was last heard of a process.
+struct Heard {
+  std::string beat;
+  int64_t round = 0;
+};
+
 /// The signs of life, this process's and the others', through a store of their own. With their end the store is silent, or has ended too.
+/// Others are dead after so many rounds of this process, which are a beat or longer: the clock also runs while a whole training is stopped, of which
+/// one goes on first.
 void show_life(Bell& bell, const Membership& self, c10d::Store& store) {
   const std::string own = "beat/" + std::to_string(self.rank);
   const std::vector<std::string> beats = key_of_each("beat", self.processes), gone = key_of_each("gone", self.processes);
-  std::vector<std::pair<std::string, Clock::time_point>> heard(beats.size(), {"", Clock::now()});
+  std::vector<Heard> heard(beats.size());
   try {
     while (!bell.ending) {
       store.set(own, bytes_of(std::to_string(bell.rounds + 1)));
       if (store.check({"ended"})) bell.say(text_of(store.get("ended")));
-      const auto now = Clock::now();
       const auto values = store.multiGet(beats);
       for (size_t rank = 0; rank < values.size(); ++rank) {
         const std::string beat = text_of(values[rank]);
-        if (beat != heard[rank].first) heard[rank] = {beat, now};
+        if (beat != heard[rank].beat) heard[rank] = {beat, bell.rounds};
         // Who has left is done, unless it said why it ended.
-        if (now - heard[rank].second > self.dead && !store.check({gone[rank]})) bell.say(rank_of(static_cast<int>(rank), self.processes) + kNoLife);
+        const bool silent = (bell.rounds - heard[rank].round) * kBeat > self.dead;
+        if (silent && !store.check({gone[rank]})) bell.say(rank_of(static_cast<int>(rank), self.processes) + kNoLife);
       }
       ++bell.rounds;
-      for (const auto from = Clock::now(); !bell.ending && Clock::now() - from < kBeat;) std::this_thread::sleep_for(kLook);
+      for (int looks = 0; !bell.ending && looks * kLook < kBeat; ++looks) std::this_thread::sleep_for(kLook);
     }
   } catch (const std::exception&) {
     if (!bell.ending) bell.say(keeper_of(self) + " has ended");

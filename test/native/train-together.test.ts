@@ -5,9 +5,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deserialize } from 'node:v8';
 
 import { fixtures, root } from '../environment.js';
+import { until } from '../support/batch.js';
 import { runNode, type Ended, type RunOptions } from '../support/child.js';
 import { freePort } from '../../lib/free-port.js';
 import { trainAs, type TrainedAs, type TrainPictures, type TrainSetting } from '../support/train-as.js';
@@ -77,7 +79,7 @@ describe('training together', function () {
       const ends = [0, 1].map((rank) =>
         part(
           setting([[0], [1], [2]], {
-            membership: { rank, processes: 2, port, dead: 4 },
+            membership: { rank, processes: 2, port, dead: 8 },
             stoppedAt: rank === victim ? 1 : undefined,
           }),
           rank === victim ? (child) => (stopped = child) : undefined,
@@ -93,6 +95,22 @@ describe('training together', function () {
       }
     });
   }
+
+  it('stopped and gone on with, one after the other, blame nobody', async () => {
+    const port = await freePort();
+    const children: ChildProcess[] = [];
+    const ends = [0, 1].map((rank) =>
+      part(setting([[0], [1], [2]], { membership: { rank, processes: 2, port, dead: 4 }, stoppedAt: 1 }), (child) => children.push(child)),
+    );
+    const isStopped = ({ pid }: ChildProcess): boolean => /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    await until(() => children.every(isStopped), 'both are stopped');
+    await sleep(6_000); // longer than either may be silent
+    for (const child of children) {
+      child.kill('SIGCONT');
+      await sleep(1_000);
+    }
+    for (const { code, stderr } of await Promise.all(ends)) assert.equal(code, 0, stderr);
+  });
 
   function same(ranks: readonly Trained[]): void {
     for (const other of ranks.slice(1)) {
