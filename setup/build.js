@@ -12,7 +12,7 @@ const { must, run } = require('./run.js');
 const BYTES_PER_COMPILER = 1.5e9;
 /** CMake's own, so that the other ways in, which build in build/, have theirs. */
 const tree = join(root, 'build', 'cmake');
-/** What it was last configured with; missing after a failure. */
+/** What it was last configured with; missing where the next build begins anew. */
 const configured = join(tree, 'configured');
 /** How the addon that is there came to be. */
 const record = join(root, 'build', 'addon.json');
@@ -107,8 +107,9 @@ async function buildAddon(libtorch, { cuda, nvcc, testing = false }) {
   // What came another way is as good as old: linking it anew must not seem needless.
   if (addonRecord()?.made !== 'built' && existsSync(addonPath('cornernet'))) utimesSync(addonPath('cornernet'), 0, 0);
   forgetAddon();
-  const key = keyOf(settings, testing); // before the build: what is edited meanwhile is built the next time
+  const key = keyOf(settings, testing); // before the build: what is edited meanwhile is built the next time,
   await makeTarget(libtorch, settings, { CORNERNET_TESTING: testing ? 'ON' : 'OFF' }, 'all');
+  if (keyOf(settings, testing) !== key) rmSync(configured); // whole: what was edited while it was compiled is older than its object
   writeRecord('built', key, libtorch, ['cornernet', ...(testing ? ['cornernet_testing'] : [])]);
   return true;
 }

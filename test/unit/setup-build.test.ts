@@ -82,11 +82,19 @@ describe('building the addon', function () {
     assert.equal(await build(), true);
   });
 
-  it('a source that is edited during a build is built the next time', async () => {
+  it('a source that is edited while it is compiled is built the next time, be its object as new', async () => {
     const file = join(project, 'csrc', 'addon.cpp');
     const edited = join(machine.folder, 'edited.cpp');
     writeFileSync(edited, source.replace('built', 'edited and built'));
-    machine.program('c++-beside-an-editor', `c++ "$@" || exit 1\ncase "$*" in *" -c ${file}"*) cp ${edited} ${file};; esac`);
+    machine.program(
+      'c++-beside-an-editor',
+      `
+      c++ "$@" || exit 1
+      case "$*" in *" -c ${file}"*) cp ${edited} ${file};; *) exit;; esac
+      sleep 0.1
+      for word; do [ "$before" = -o ] && touch "$word"; before=$word; done`,
+    );
+    machine.env['CMAKE_GENERATOR'] = 'Unix Makefiles'; // Ninja's log knows when it began
     machine.env['CXX'] = join(machine.folder, 'bin', 'c++-beside-an-editor');
     assert.equal(await build(), true);
     assert.match(addon(), /^(?![^]*edited)[^]*built with/);
