@@ -16,8 +16,8 @@ const signals = ['SIGINT', 'SIGTERM'] as const;
 const longestHangMs = 5_000;
 /** Giving up takes no longer unless something hangs, all that a supervisor grants its processes and a worker its chunk included; then the process is ended. */
 const longestGivingUpMs = 15_000;
-/** What comes so soon after another is the same Ctrl-C: npx forwards what the terminal has sent to both. */
-const sameMs = 30;
+/** What comes so soon after another is the same Ctrl-C: npx forwards what the terminal has sent to both, late where the machine is busy. */
+const sameMs = 100;
 
 export interface Interrupt extends Disposable {
   /** Aborts at the first: begin nothing new. */
