@@ -24,7 +24,7 @@ export async function abortable<T>(signal: AbortSignal | undefined, work: () => 
 }
 
 /** What `work` comes to; after so many milliseconds what `late` gives, or throws, and the work goes on by itself. */
-export async function orLate<T, L>(work: Promise<T>, ms: number, late: () => L): Promise<T | L> {
+export async function orLate<T, L>(work: Promise<T>, ms: number, late: () => L | Promise<L>): Promise<T | L> {
   let timer: NodeJS.Timeout | undefined;
   const alarm = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms))).then(late);
   try {

@@ -45,15 +45,20 @@ function send(message: FromChild, sent?: () => void): void {
   process.send?.(message, undefined, undefined, sent);
 }
 
-let telling = false;
+const blocked = { telling: false, certain: false };
 
-/** Decoding that is late most often ends by itself a little later. */
-function tellWhenBlocked(): void {
-  if (telling) return;
-  telling = true;
+/**
+ * Decoding that is late most often ends by itself a little later; and from then on nothing is heard of this process: what comes of pictures
+ * behind one that found no thread must be told before.
+ * @param certain whatever ends by itself: a picture has no outcome from here.
+ */
+function tellWhenBlocked(certain = false): void {
+  blocked.certain ||= certain;
+  if (blocked.telling) return;
+  blocked.telling = true;
   setTimeout(() => {
-    telling = false;
-    if (isBlocked()) send({ type: 'blocked' });
+    blocked.telling = false;
+    if (blocked.certain || isBlocked()) send({ type: 'blocked' });
   }, graceMs);
 }
 
@@ -76,7 +81,7 @@ async function serve(detector: Detector, messages: Messages): Promise<void> {
     // A CUDA device that failed stays failed for its process: another one starts anew.
     if ('error' in result && result.error.code === 'ERR_DEVICE') throw result.error;
     if ('error' in result && result.error instanceof AllBlocked) {
-      send({ type: 'blocked' });
+      tellWhenBlocked(true);
       continue;
     }
     const outcome: PictureOutcome = 'error' in result ? failedOutcome(entry, result.error) : { ...result, image: entry.path };

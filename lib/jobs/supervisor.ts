@@ -1,6 +1,7 @@
 // A detector in a process of its own, started again whenever it dies, and the picture found that it dies of.
 import { abortable } from '../abort.js';
 import { CornerNetError, type CornerNetErrorCode } from '../errors.js';
+import { poolSize } from '../images/deadline.js';
 import type { Entry } from '../inputs/entry.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { ChildInfo, FromChild } from './child.js';
@@ -48,7 +49,8 @@ interface Submission {
   readonly settle: (outcome: PictureOutcome) => void;
   readonly fail: (error: CornerNetError) => void;
   deaths: number;
-  suspect: boolean;
+  /** How many may be in hand with it, itself included. */
+  company: number;
 }
 
 export class SupervisedDetector implements Engine {
@@ -123,7 +125,7 @@ export class SupervisedDetector implements Engine {
         fail(this.#failure);
         return;
       }
-      const task: Submission = { id: this.#nextId++, entry, listed, settle, fail, deaths: 0, suspect: false };
+      const task: Submission = { id: this.#nextId++, entry, listed, settle, fail, deaths: 0, company: Infinity };
       this.#tasks.set(task.id, task);
       this.#feed();
     });
@@ -172,9 +174,10 @@ export class SupervisedDetector implements Engine {
     }
   }
 
-  /** By another process, at no picture's fault. */
+  /** By another process. Where each picture has a thread of its own, only one that hangs is late. */
   #replace(): void {
     this.say("a read or a decoder hangs in the detector's process: another one goes on");
+    for (const task of this.#sent) task.company = Math.min(task.company, poolSize);
     const hanging = this.#process;
     this.#process = undefined;
     this.#ready = false;
@@ -184,15 +187,15 @@ export class SupervisedDetector implements Engine {
     });
   }
 
-  /** Sends everything that waits; suspects one at a time, alone, before all others. */
+  /** Sends everything that waits; suspects before all others, a few at a time or alone. */
   #feed(): void {
     if (!this.#ready) return;
-    const suspect = [...this.#tasks.values()].find((task) => task.suspect);
-    if (suspect) {
-      if (this.#sent.size === 0) this.#sendTask(suspect);
-      return;
+    const tasks = [...this.#tasks.values()];
+    const most = Math.min(...tasks.map(({ company }) => company));
+    for (const task of tasks) {
+      if (this.#sent.size >= most) return;
+      if (!this.#sent.has(task) && (most === Infinity || task.company < Infinity)) this.#sendTask(task);
     }
-    for (const task of this.#tasks.values()) if (!this.#sent.has(task)) this.#sendTask(task);
   }
 
   #sendTask(task: Submission): void {
@@ -207,7 +210,7 @@ export class SupervisedDetector implements Engine {
     this.#tasks.delete(id);
     this.#sent.delete(task);
     task.settle(outcome);
-    if (task.suspect) this.#feed();
+    if (task.company < Infinity) this.#feed();
   }
 
   #died(death: Death): void {
@@ -226,7 +229,7 @@ export class SupervisedDetector implements Engine {
   }
 
   #blame(inHand: readonly Submission[], { code, how }: Death): void {
-    for (const task of inHand) task.suspect = true;
+    for (const task of inHand) task.company = 1;
     const [alone] = inHand;
     if (!alone || inHand.length > 1 || ++alone.deaths < deathsOfPoison) return;
     const sentence = `the detector's process died of it ${deathsOfPoison} times (${how})`;

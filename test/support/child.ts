@@ -1,8 +1,11 @@
 // Programs in processes of their own: the command line, and scripts that use the package's sources.
 import { spawn, type ChildProcess } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { root } from '../environment.js';
+import { until } from './batch.js';
 
 const running = new Set<ChildProcess>();
 
@@ -78,6 +81,26 @@ export function heard({ stderr }: ChildProcess): () => string {
   let said = '';
   stderr?.on('data', (text: Buffer) => (said += text.toString()));
   return () => said;
+}
+
+/** Ctrl-C, and again once the first was heard and for so long that it counts as another. */
+export async function pressTwice(child: ChildProcess, signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
+  const said = heard(child);
+  child.kill(signal);
+  await until(() => said().includes('press Ctrl-C again') || child.exitCode !== null, 'the first signal');
+  await sleep(300);
+  child.kill(signal);
+}
+
+/** An environment in which every process under a job or a worker runs this first. @param file where it is written. */
+export function inChildren(file: string, body: string): NodeJS.ProcessEnv {
+  writeFileSync(file, `const fs = require('node:fs'); if (process.send) { ${body} }`);
+  return { ...process.env, NODE_OPTIONS: `--require=${file}` };
+}
+
+/** For {@link inChildren}: holds the process until there is such a file. */
+export function waitingFor(file: string): string {
+  return `while (!fs.existsSync(${JSON.stringify(file)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);`;
 }
 
 /** A script against the compiled package, whose exports are in scope as `cornernet`; `picture(i)` makes a small raw picture. */
