@@ -1,11 +1,12 @@
 // A queue whose network and server misbehave: a proxy that delays, cuts, drops and duplicates, and a Redis that is full.
 import { strict as assert } from 'node:assert';
+import { writeFileSync } from 'node:fs';
 
 import type { Redis } from 'ioredis';
 
 import { fixtures } from '../environment.js';
 import { assertComplete, photos, resultsOf, until, writeList } from '../support/batch.js';
-import { cornernet, heard } from '../support/child.js';
+import { cornernet, heard, inChildren, pressTwice, waitingFor } from '../support/child.js';
 import { QueueBed } from '../support/queue.js';
 
 describe('a queue over a network that misbehaves', function () {
@@ -67,7 +68,9 @@ describe('a queue over a network that misbehaves', function () {
     const far = await bed.proxy();
     const inputs = pictures(20);
     const batch = bed.start(batchOf(inputs, url));
-    const silent = bed.worker(far.url, fixtures);
+    const go = `${bed.folder}/go`;
+    const held = `process.on('message', ({ type }) => { if (type === 'detect') ${waitingFor(go)} });`;
+    const silent = bed.worker(far.url, fixtures, [], inChildren(`${bed.folder}/held.cjs`, held));
     const said = heard(silent.child);
     const queue = bed.queue();
     // A chunk is active before its worker has heard of it: it has both when it waits for a third.
@@ -76,6 +79,7 @@ describe('a queue over a network that misbehaves', function () {
     await until(async () => (await queue.getActiveCount()) === 2 && (await waitsForMore()), 'both chunks are in hand');
     far.deaf = true;
     far.drop();
+    writeFileSync(go, '');
     bed.worker(url, fixtures);
     const { code, stderr } = await batch.ended;
     assert.equal(code, 0, stderr);
@@ -138,11 +142,7 @@ describe('a queue over a network that misbehaves', function () {
       assert.equal(code, 1, stderr);
       assert.match(stderr, /^ERR_QUEUE: the queue at redis:\/\/127\.0\.0\.1:\d+ can't be used: it does not answer within 5 s$/m);
     }
-    for (const { child } of [batch, one]) {
-      child.kill('SIGINT');
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      child.kill('SIGINT');
-    }
+    await Promise.all([batch, one].map(({ child }) => pressTwice(child)));
     for (const { code, signal } of [await batch.ended, await one.ended]) {
       assert.ok(signal === 'SIGINT' || code === 130 || code === 0, `${code} ${signal}`); // by itself, or by the signal where a timer is left
     }

@@ -22,13 +22,12 @@ export const photos = readdirSync(join(fixtures, 'digits', 'val'))
   .sort()
   .map((name) => join(fixtures, 'digits', 'val', name));
 
+/** Without a line that is just being written. */
 function linesOf<T>(file: string): T[] {
   if (!existsSync(file)) return [];
-  const text = readFileSync(file, 'utf8');
-  assert.ok(text === '' || text.endsWith('\n'), `${file} ends in the middle of a line`);
-  return text
+  return readFileSync(file, 'utf8')
     .split('\n')
-    .filter((line) => line !== '')
+    .slice(0, -1)
     .map((line) => JSON.parse(line) as T);
 }
 
@@ -50,6 +49,8 @@ export function errorsOf(job: string): ErrorLine[] {
 
 /** Every picture of `inputs` has exactly one record, as often as it was named. */
 export function assertComplete(job: string, inputs: readonly string[], failing: readonly string[] = []): void {
+  for (const file of [...partsOf(job), join(job, 'errors.jsonl')])
+    assert.match(existsSync(file) ? readFileSync(file, 'utf8') : '', /^$|\n$/, `${file} ends in the middle of a line`);
   const named = [...resultsOf(job), ...errorsOf(job)].map(({ image }) => image).sort();
   assert.deepEqual(named, [...inputs].sort());
   const errors = errorsOf(job).map(({ image, error }) => `${image} ${error.code}: ${error.message}`);

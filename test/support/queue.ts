@@ -1,4 +1,5 @@
 // A folder with a Redis server and what uses it: batches, workers, proxies. All of them end with it.
+import { strict as assert } from 'node:assert';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,7 +51,9 @@ export class QueueBed {
   }
 
   async status(url: string, env = process.env): Promise<QueueStatus> {
-    return JSON.parse((await cornernet(['status', '--queue', url, '--format', 'json'], { env })).stdout) as QueueStatus;
+    const { code, stdout, stderr } = await cornernet(['status', '--queue', url, '--format', 'json'], { env });
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout) as QueueStatus;
   }
 
   async end(): Promise<void> {

@@ -61,6 +61,7 @@ export class RedisProxy implements AsyncDisposable {
     const before = this.#keptBack;
     this.#mute = true;
     await sleep(ms);
+    for (let more = 0; more < 5_000 && this.#keptBack === before; more += ms) await sleep(ms); // nobody has asked for anything yet
     this.cut();
     this.#mute = false;
     return this.#keptBack - before;

@@ -107,6 +107,7 @@ export class QueueEngine implements Engine {
 
   submit(entry: Entry): Promise<PictureOutcome> {
     return new Promise((settle, fail) => {
+      if (this.#closed) throw new CornerNetError('ERR_CLOSED', 'the batch was ended'); // looks at pictures may outlast it
       const sent = sentEntrySchema.safeParse(this.#root.relativeEntry(entry));
       if (!sent.success) {
         settle(failedOutcome(entry, new CornerNetError('ERR_INPUT', `${entry.path} can't be sent through a queue: no path is like this`)));
