@@ -7,22 +7,22 @@ import { join } from 'node:path';
 import { root, runQuietly } from '../environment.js';
 
 /** A command of the clone's, begun by the first call; where the tests want all cores, little is left to it. */
-function beside(niceness: number, args: () => string[]): () => Promise<string> {
+function beside(args: () => string[]): () => Promise<string> {
   let begun: Promise<string> | undefined;
   return () => {
     if (begun === undefined) {
-      begun = runQuietly('nice', ['-n', String(niceness), process.execPath, ...args()]);
+      begun = runQuietly('nice', [process.execPath, ...args()]);
       begun.catch(() => undefined); // whoever waits hears of it
     }
     return begun;
   };
 }
 
-/** A tenth of a core at least: its inputs take milliseconds, and ten seconds are a hang. */
-export const fuzzing = beside(10, () => [join(root, 'scripts', 'fuzz.js'), '--minutes', '10', '--jobs', '1']);
+/** A twentieth of a core at least: its inputs take milliseconds, and a minute is a hang. */
+export const fuzzing = beside(() => [join(root, 'scripts', 'fuzz.js'), '--minutes', '10', '--jobs', '1']);
 
 /** Ten of the hundred epochs, with the schedule of ten. */
-export const trainingOfDigits = beside(19, () => [
+export const trainingOfDigits = beside(() => [
   ...[join(root, 'dist', 'cli.js'), 'train', '--config', join(root, 'scripts', 'train-digits.json')],
   ...['--epochs', '10', '--val-every', '10', '--threads', '1', '--progress', 'json'],
   ...['--output', mkdtempSync(join(tmpdir(), 'cornernet-digits-'))],

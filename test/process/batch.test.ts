@@ -19,7 +19,7 @@ import { pack } from 'tar-stream';
 import { fixtures, orSkip, root, skipUnlessAllowed } from '../environment.js';
 import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { openInBrowser } from '../support/browser.js';
-import { cornernet, runScript, startCornernet } from '../support/child.js';
+import { cornernet, inChildren, pressTwice, runScript, startCornernet, waitingFor } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { eachInAFolder } from '../support/scratch.js';
 
@@ -207,8 +207,12 @@ describe('cornernet batch', function () {
           () => {
             // Mostly the whole command, now and then the process under it that runs the addon.
             const [below] = next() < 0.3 ? childrenOf(child.pid as number) : [];
-            process.kill(below ?? (child.pid as number), 'SIGKILL');
-            kills++;
+            try {
+              process.kill(below ?? (child.pid as number), 'SIGKILL');
+              kills++;
+            } catch {
+              // it has just ended by itself
+            }
           },
           kills < 50 ? 100 + next() * 900 : 600_000,
         );
@@ -241,6 +245,7 @@ describe('cornernet batch', function () {
     const list = writeList(join(folder, 'list.txt'), Array<string[]>(25).fill(few).flat());
     const first = startCornernet(['batch', list, '--output', busy]);
     await until(() => existsSync(join(busy, 'results-000000.jsonl')), 'the first result');
+    first.child.kill('SIGSTOP'); // or it may be done before the other asks
     const second = await cornernet(['batch', list, '--output', busy]);
     assert.equal(second.code, 1);
     assert.match(
@@ -258,7 +263,7 @@ describe('cornernet batch', function () {
     const inputs = Array<string[]>(5).fill(few).flat();
     const list = writeList(join(folder, 'list.txt'), inputs);
     // The first has work for longer than the others watch it, however fast the machine is.
-    const slow = { process: 'child.js', path: 'digits/val', rules: ['read:slow=200'] };
+    const slow = { process: 'child.js', path: 'digits/val', rules: ['read:slow=1500'] };
     const [ahead, behind] = await orSkip(this, async () => [
       await withFaults({ clock: '120', ...slow }),
       await withFaults({ clock: '-120' }),
@@ -278,8 +283,12 @@ describe('cornernet batch', function () {
   it('two that begin at once: one works, the other is told so, and no picture is recorded twice', async () => {
     const list = writeList(join(folder, 'list.txt'), Array<string[]>(10).fill(few).flat());
     for (let round = 0; round < 2; round++) {
-      const here = join(folder, `job-${round}`);
-      const both = await Promise.all([0, 1].map(() => startCornernet(['batch', list, '--output', here]).ended));
+      const [here, go] = [join(folder, `job-${round}`), join(folder, `go-${round}`)];
+      const env = inChildren(join(folder, 'held.cjs'), waitingFor(go));
+      const starts = [0, 1].map(() => startCornernet(['batch', list, '--output', here], env).ended);
+      await Promise.race(starts);
+      writeFileSync(go, '');
+      const both = await Promise.all(starts);
       const codes = both.map(({ code }) => code).sort();
       assert.deepEqual(codes, [0, 1], both.map(({ stderr }) => stderr).join('\n'));
       assert.ok(
@@ -316,9 +325,7 @@ describe('cornernet batch', function () {
     const second = startCornernet(['batch', '--output', job]);
     await until(() => childrenOf(second.child.pid as number).length > 0, 'a start');
     await new Promise((resolve) => setTimeout(resolve, 300));
-    second.child.kill('SIGINT');
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    second.child.kill('SIGINT');
+    await pressTwice(second.child);
     const hard = await second.ended;
     assert.ok(hard.code === 130 || hard.signal === 'SIGINT', hard.stderr); // by the signal itself where all was finished by then
     assert.ok(resultsOf(job).length >= kept);
@@ -464,7 +471,13 @@ describe('cornernet batch', function () {
     const [preload, hung] = [join(folder, 'hang.cjs'), join(folder, 'hung')];
     writeFileSync(
       preload,
-      `if (process.send) { require('node:fs').writeFileSync(${JSON.stringify(hung)}, String(process.pid)); setInterval(() => 0, 1e6); process.on = () => process; }`,
+      `if (process.send) {
+         const { renameSync, writeFileSync } = require('node:fs');
+         writeFileSync(${JSON.stringify(`${hung}.new`)}, String(process.pid));
+         renameSync(${JSON.stringify(`${hung}.new`)}, ${JSON.stringify(hung)});
+         setInterval(() => 0, 1e6);
+         process.on = () => process;
+       }`,
     );
     const { code, stdout, stderr } = await runScript(
       `

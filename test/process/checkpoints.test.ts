@@ -189,10 +189,12 @@ describe('A checkpoint', function () {
       const env = await orSkip(this, () => withFaults({ path: 'weights.pth', rules: ['read:slow=3'] }));
       const { stdout, stderr } = await runScript(
         `
-        const { openSync, statSync, truncateSync, writeSync } = require('node:fs');
+        const { openSync, readdirSync, readlinkSync, truncateSync, writeSync } = require('node:fs');
         const file = ${JSON.stringify(file)};
+        const isOpen = (fd) => { try { return readlinkSync('/proc/self/fd/' + fd) === file; } catch { return false; } };
         const loading = Detector.load(file, { device: 'cpu', precision: 'fp32' }).catch((reason) => reason);
-        setTimeout(() => ${change}, 300);
+        while (!readdirSync('/proc/self/fd').some(isOpen)) await new Promise((resolve) => setTimeout(resolve, 10));
+        setTimeout(() => ${change}, 100);
         const { code, message } = await loading;
         console.log(code, message);
       `,

@@ -198,6 +198,7 @@ describe('cornernet eval', function () {
             clearInterval(timer);
             child.kill(stop);
           }, 20);
+          child.once('close', () => clearInterval(timer));
         },
       });
       assert.deepEqual([code, signal, stdout], [130, null, '']);

@@ -105,13 +105,13 @@ describe('what changes under a job', function () {
       const shared = ['--queue', redis.url, '--root', folder];
       const worker = startCornernet(['worker', ...shared]);
       const env = { ...process.env, NODE_OPTIONS: `--require=${preload}` };
-      const args = ['batch', '--output', job, '--timeout', '1', ...shared];
+      const args = ['batch', '--output', job, '--timeout', '3', ...shared];
       const { code, stderr } = await cornernet(args, { env });
       assert.equal(code, 2, stderr);
       assertComplete(job, paths, paths.slice(1, 4));
       const messages = errorsOf(job).map(({ error }) => error.message).sort(); // prettier-ignore
       assert.match(messages[0] ?? '', /1\.jpg has changed since/);
-      for (const late of messages.slice(1)) assert.match(late, /[23]\.jpg takes longer than the 1 s that timeout allows/);
+      for (const late of messages.slice(1)) assert.match(late, /[23]\.jpg takes longer than the 3 s that timeout allows/);
       worker.child.kill('SIGKILL');
       await worker.ended;
     } finally {

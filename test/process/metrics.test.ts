@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { assertComplete, childrenOf, photos, until, writeList } from '../support/batch.js';
 import { root } from '../environment.js';
 import { Metrics } from '../../lib/jobs/metrics.js';
-import { cornernet, runNode, startCornernet } from '../support/child.js';
+import { cornernet, inChildren, runNode, startCornernet, waitingFor } from '../support/child.js';
 import { RedisServer } from '../support/redis.js';
 
 type Running = ReturnType<typeof startCornernet>;
@@ -35,8 +35,8 @@ describe('--metrics', function () {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  async function start(args: readonly string[]): Promise<Running & { readonly url: string }> {
-    const one = startCornernet([...args, '--metrics', '0']);
+  async function start(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Running & { readonly url: string }> {
+    const one = startCornernet([...args, '--metrics', '0'], env);
     running.push(one);
     let said = '';
     one.child.stderr?.on('data', (text: Buffer) => (said += text.toString()));
@@ -54,11 +54,9 @@ describe('--metrics', function () {
   }
 
   async function scrapeUntil(url: string, condition: (values: Map<string, number>) => boolean): Promise<Map<string, number>> {
-    for (;;) {
-      const values = await scrape(url);
-      if (condition(values)) return values;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    let values = new Map<string, number>();
+    await until(async () => condition((values = await scrape(url))), 'such metrics');
+    return values;
   }
 
   it('says of a batch what is done and failed, what waits, how fast, in how much memory and on which device', async () => {
@@ -95,7 +93,16 @@ describe('--metrics', function () {
   });
 
   it('is unwell while the process with the detector is down, and well again afterwards', async () => {
-    const { url, child, ended } = await start(['batch', writeList(join(folder, 'list.txt'), photos), '--output', job, '--device', 'cpu']);
+    const many = Array<string[]>(20).fill(photos).flat();
+    const [started, go] = [join(folder, 'started'), join(folder, 'go')];
+    const second = `
+      const begun = fs.existsSync(${JSON.stringify(started)});
+      fs.writeFileSync(${JSON.stringify(started)}, '');
+      if (begun) ${waitingFor(go)}`;
+    const { url, child, ended } = await start(
+      ['batch', writeList(join(folder, 'list.txt'), many), '--output', job, '--device', 'cpu'],
+      inChildren(join(folder, 'second.cjs'), second),
+    );
     await scrapeUntil(url, (now) => (now.get('cornernet_pictures_done_total') ?? 0) >= 1);
     for (const pid of childrenOf(child.pid ?? 0)) process.kill(pid, 'SIGKILL');
     let reason = '';
@@ -106,6 +113,7 @@ describe('--metrics', function () {
     }
     assert.match(reason, /the detector's process is being started/);
     assert.equal((await scrape(url)).get('cornernet_device_in_service{device="cpu"}'), 0);
+    writeFileSync(go, '');
     await scrapeUntil(url, (now) => now.get('cornernet_device_in_service{device="cpu"}') === 1);
     assert.equal((await fetch(`${url}/health`)).status, 200);
     child.kill('SIGTERM');

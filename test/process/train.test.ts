@@ -16,6 +16,7 @@ import { withFaults } from '../support/faults.js';
 import {
   digestOf,
   logOf as linesIn,
+  slowSteps,
   smallAnnotations,
   smallFlags,
   smallPictures as data,
@@ -100,14 +101,15 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     await promisify(execFile)(python, ['-c', program, join(scratch, 'whole', 'last.pth')]);
   });
 
-  it('comes to the same weights when it is killed, stopped and gone on with', async () => {
+  it('comes to the same weights when it is killed, stopped and gone on with', async function () {
+    const slow = await orSkip(this, () => slowSteps('cut'));
     const whole = await train('uncut', steps);
     assert.equal(whole.code, 0, whole.stderr);
 
-    const killed = await train('cut', steps, { lines: 8, signal: 'SIGKILL' });
+    const killed = await train('cut', steps, { lines: 8, signal: 'SIGKILL' }, slow);
     assert.equal(killed.signal, 'SIGKILL');
     assert.ok(existsSync(join(scratch, 'cut', 'last.pth')));
-    const stopped = await train('cut', steps, { lines: logOf('cut').length + 3, signal: 'SIGINT' });
+    const stopped = await train('cut', steps, { lines: logOf('cut').length + 3, signal: 'SIGINT' }, slow);
     assert.equal(stopped.code, 130, stopped.stderr);
     assert.match(stopped.stderr, /going on after step \d+ of 60/);
     assert.match(stopped.stderr, /saved after step \d+ of 60; the same command goes on/);

@@ -54,7 +54,7 @@ export function fileWithoutRanges(content: Buffer): Handler {
 export function cutAfter(content: Buffer, bytes: number): Handler {
   return (_, response) => {
     response.writeHead(200, { 'content-length': content.length });
-    response.write(content.subarray(0, bytes), () => setTimeout(() => response.destroy(), 50));
+    response.write(content.subarray(0, bytes), () => setTimeout(() => response.destroy(), 500));
   };
 }
 

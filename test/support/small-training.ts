@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { fixtures } from '../environment.js';
+import { withFaults } from './faults.js';
 
 /** Where the pictures are. */
 export const smallPictures = join(fixtures, 'training');
@@ -34,6 +35,11 @@ export async function writeSmallAnnotations(folder: string): Promise<string> {
 /** Of `cornernet`, one step of which takes some 30 ms. @param output the training's folder. */
 export function smallFlags(output: string, annotations: string): string[] {
   return ['train', '--images', smallPictures, '--annotations', annotations, '--output', output, '--crop', '64', '--threads', '1'];
+}
+
+/** For a training that is to be met in its midst: each line of its log takes a while. @throws {Unavailable} */
+export function slowSteps(output: string): Promise<NodeJS.ProcessEnv> {
+  return withFaults({ rules: ['write:slow=150'], path: `${output}/log.jsonl`, process: 'cli.js' });
 }
 
 /** Of the last checkpoint in a training's folder. */

@@ -325,7 +325,7 @@ describe('Detector', function () {
 
   it('closing lets the running call finish, drops the waiting ones, refuses new ones, and is idempotent', async () => {
     const closing = await Detector.load('digits', { device: 'cpu' });
-    const calls = Array.from({ length: 6 }, (_, i) => closing.detect(raw(700, 700, i)));
+    const calls = [1500, 700, 700, 700, 700, 700].map((side, i) => closing.detect(raw(side, side, i)));
     const outcomes = Promise.allSettled(calls);
     await new Promise((resolve) => setTimeout(resolve, 30));
     const first = closing.close();

@@ -5,7 +5,6 @@ import { chmodSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { setTimeout as pause } from 'node:timers/promises';
 
 import { root, skipUnlessAllowed } from '../environment.js';
 import { FolderLock } from '../../lib/jobs/lock.js';
@@ -122,13 +121,15 @@ describe('the lock of a job', () => {
 
   it('one who judged late takes nothing from who came between', async () => {
     writeFileSync(file, claim({}));
-    const late = FolderLock.take(folder, { times: { beat: 2_000, dead: 300 } }); // looks once more after 200 ms
-    late.catch(() => undefined);
-    await pause(50);
+    let late: Promise<FolderLock> | undefined;
+    await new Promise<void>((resolve) => {
+      late = FolderLock.take(folder, { times: { beat: 2_000, dead: 300 }, say: () => resolve() }); // looks once more after 200 ms
+      late.catch(() => undefined);
+    });
     // Meanwhile the owner was followed by another, which left, and a third came.
     rmSync(file);
     const third = await FolderLock.take(folder, { times });
-    await assert.rejects(late, { code: 'ERR_LOCKED' });
+    await assert.rejects(late as Promise<FolderLock>, { code: 'ERR_LOCKED' });
     await third.held(true);
     await third.release();
   });

@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path';
 
 import { unzip } from '../../lib/unzip.js';
 import { root } from '../environment.js';
-import { cornernet } from '../support/child.js';
+import { until } from '../support/batch.js';
+import { cornernet, untilTestEnds } from '../support/child.js';
 import { fakeMachine, type FakeMachine } from '../support/fake-machine.js';
 import { file, serve, stallAfter } from '../support/flaky-server.js';
 
@@ -32,15 +33,12 @@ describe('fetching LibTorch', function () {
     const halfway = Math.floor(archive.length / 2);
     await using stalling = await serve(stallAfter(archive, halfway));
     machine.env['CORNERNET_LIBTORCH_URL'] = `${stalling.url}/libtorch.zip`;
-    const child = spawn(process.execPath, ['-e', `require('./setup/fetch.js').fetchLibtorch('cpu')`], {
-      cwd: root,
-      env: machine.env,
-      stdio: 'ignore',
-    });
+    const script = `require('./setup/fetch.js').fetchLibtorch('cpu')`;
+    const child = untilTestEnds(spawn(process.execPath, ['-e', script], { cwd: root, env: machine.env, stdio: 'ignore' }));
     const partial = join(machine.folder, 'cache', 'partial', '2.13.0+cpu');
     const came = (): number =>
       Math.max(0, ...(existsSync(partial) ? readdirSync(partial) : []).map((name) => statSync(join(partial, name)).size));
-    while (came() < halfway) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => came() >= halfway, 'half of it');
     child.kill('SIGKILL');
     await new Promise((resolve) => child.on('close', resolve));
     assert.deepEqual(kept(), []);
