@@ -385,10 +385,10 @@ describe('images', () => {
     });
     try {
       await assert.rejects(decodeImage(path, many, { timeout: 0.05 }), { message: /late\.png takes longer than the 0\.05 s/ });
+      give();
+      await until(() => files[0]?.fd === -1, 'the file is closed');
     } finally {
-      late.mock.restore();
+      late.mock.restore(); // not before: it may be late to open it, too
     }
-    give();
-    await until(() => files[0]?.fd === -1, 'the file is closed');
   });
 });
