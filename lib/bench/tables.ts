@@ -12,6 +12,7 @@ import {
   type TurnsReport,
 } from './schema.js';
 import { median, relativeSpread } from './statistics.js';
+import { countedWindows } from './windows.js';
 
 interface ResultTable {
   readonly head: readonly string[];
@@ -29,12 +30,13 @@ export function short(value: number): string {
 }
 
 /** What is to be known before believing a figure. */
-export function remarks({ stable, undisturbed, windows }: Series): string {
-  const disturbed = windows.filter(({ disturbance }) => disturbance.reasons.length > 0);
+export function remarks(series: Series): string {
+  const { stable, undisturbed, windows } = series;
+  const leftOut = windows.length - countedWindows(series).length;
   const notes = [];
   if (!stable) notes.push('not stable');
   if (!undisturbed) notes.push('disturbed');
-  else if (disturbed.length > 0) notes.push(`${disturbed.length} of ${windows.length} windows left out`);
+  else if (leftOut > 0) notes.push(`${leftOut} of ${windows.length} windows left out`);
   return notes.join(', ');
 }
 

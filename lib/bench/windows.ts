@@ -18,13 +18,17 @@ export function agree(medians: readonly number[], within: number): boolean {
   return medians.length >= windowsThatAgree && relativeSpread(medians.slice(-windowsThatAgree)) <= within;
 }
 
+function isClean({ disturbance }: Window): boolean {
+  return disturbance.reasons.length === 0;
+}
+
 /** What counts of windows and their values. */
 export function toSeries(
   measured: readonly { window: Window; values: readonly number[] }[],
   rule: Pick<Rule, 'stableWithin'>,
   warmUpCalls: number,
 ): Series {
-  const clean = measured.filter(({ window }) => window.disturbance.reasons.length === 0);
+  const clean = measured.filter(({ window }) => isClean(window));
   const counted = clean.length > 0 ? clean : measured;
   const values = counted.flatMap((one) => one.values);
   return {
@@ -40,12 +44,12 @@ export function toSeries(
   };
 }
 
-function counts({ undisturbed }: Series, { disturbance }: Series['windows'][number]): boolean {
-  return !undisturbed || disturbance.reasons.length === 0;
+function counts({ undisturbed }: Series, window: Window): boolean {
+  return !undisturbed || isClean(window);
 }
 
 /** What the summary is made of. */
-export function countedWindows(series: Series): Series['windows'] {
+export function countedWindows(series: Series): Window[] {
   return series.windows.filter((window) => counts(series, window));
 }
 

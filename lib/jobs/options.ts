@@ -148,7 +148,8 @@ export function checkJob(job: unknown): BatchJob {
 /** What goes through no queue, and would be given in vain. */
 function refuseUnsent(options: LoadOptions): void {
   // The batch looks at pictures itself, for which it has its own timeout.
-  const unsent = ['device', 'threads', 'batchSize', 'deterministic', 'cudaGraphs'] as const;
+  const ofWorkers = (Object.keys(workersRows) as (keyof typeof workersRows)[]).filter((name) => name !== 'timeout');
+  const unsent = [...ofWorkers, 'deterministic', 'cudaGraphs'] as const;
   const name = unsent.find((one) => options[one] !== undefined);
   if (name === undefined) return;
   const place = Object.hasOwn(workersRows, name) ? "it belongs to each worker's command (runWorker)" : 'no worker takes it';

@@ -73,7 +73,8 @@ export class QueueEngine implements Engine {
   #next = 0;
   #fill: NodeJS.Timeout | undefined;
   #polling: Promise<void> | undefined;
-  #closed = false;
+  /** Why nothing is taken any more. */
+  #end: CornerNetError | undefined;
   #classes: readonly string[] | undefined;
 
   private constructor({ queue, seal }: OpenQueue, root: QueueRoot, common: Omit<Chunk, 'entries'>, say: (text: string) => void) {
@@ -107,7 +108,7 @@ export class QueueEngine implements Engine {
 
   submit(entry: Entry): Promise<PictureOutcome> {
     return new Promise((settle, fail) => {
-      if (this.#closed) throw new CornerNetError('ERR_CLOSED', 'the batch was ended'); // looks at pictures may outlast it
+      if (this.#end) throw this.#end; // looks at pictures may outlast it
       const sent = sentEntrySchema.safeParse(this.#root.relativeEntry(entry));
       if (!sent.success) {
         settle(failedOutcome(entry, new CornerNetError('ERR_INPUT', `${entry.path} can't be sent through a queue: no path is like this`)));
@@ -120,9 +121,9 @@ export class QueueEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#end = new CornerNetError('ERR_CLOSED', 'the batch was ended');
     clearTimeout(this.#fill);
-    this.#failAll(new CornerNetError('ERR_CLOSED', 'the batch was ended'));
+    this.#failAll(this.#end);
     await sayGoodbye(
       async () => {
         await this.#polling;
@@ -159,7 +160,7 @@ export class QueueEngine implements Engine {
   /** Looks for what has ended. Events alone would not do: a server that restarts loses them, and with them perhaps its last second. */
   async #poll(): Promise<void> {
     try {
-      for (let looks = 0; this.#out.size > 0 && !this.#closed; looks++) {
+      for (let looks = 0; this.#out.size > 0 && !this.#end; looks++) {
         if (looks % looksAWrite === 0) await this.#write();
         await Promise.all([...this.#out].map(([id, chunk]) => this.#look(id, chunk)));
         await new Promise((resolve) => setTimeout(resolve, pollMs));
@@ -180,7 +181,7 @@ export class QueueEngine implements Engine {
     const client = await this.#queue.client;
     const longest = 2 * longestReply(this.#common); // as JSON in JSON
     const [exists, finished, reply, reason] = (await client.runCommand(lookName, [this.#queue.toKey(id), longest])) as Look;
-    if (this.#closed) return;
+    if (this.#end) return;
     if (exists === null) await this.#add(id, chunk);
     else if (finished !== null && reply !== null) await this.#take(id, chunk, reply);
     else if (finished !== null)
