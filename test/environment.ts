@@ -21,14 +21,19 @@ const cpuIndex = 'https://download.pytorch.org/whl/cpu';
 /** Thrown where something a test needs can't be had on this machine: the test is skipped with the reason, or fails under CORNERNET_REQUIRE=1. */
 export class Unavailable extends Error {}
 
-/** Skips the running test (or hook) with a printed reason when `make` finds something missing. */
+/** Skips the running test (or hook) with a printed reason: the one place where tests are left out. */
+export function skipBecause(context: Mocha.Context, reason: string): never {
+  console.log(`      skipped: ${reason}`);
+  return context.skip();
+}
+
+/** {@link skipBecause} when `make` finds something missing. */
 export async function orSkip<T>(context: Mocha.Context, make: () => Promise<T>): Promise<T> {
   try {
     return await make();
   } catch (error) {
     if (!(error instanceof Unavailable) || process.env['CORNERNET_REQUIRE'] === '1') throw error;
-    console.log(`      skipped: ${error.message}`);
-    return context.skip();
+    return skipBecause(context, error.message);
   }
 }
 
@@ -37,16 +42,12 @@ export async function orSkip<T>(context: Mocha.Context, make: () => Promise<T>):
  * learn it: from the addon, which asks the same function as the native tests (test/native/op_cases.h).
  */
 export function skipWithoutGpu(context: Mocha.Context): void {
-  if (loadNative().gpuInfo().devices[0]?.hasCode === true) return;
-  console.log('      skipped: no CUDA device, or a build without code for it');
-  context.skip();
+  if (loadNative().gpuInfo().devices[0]?.hasCode !== true) skipBecause(context, 'no CUDA device, or a build without code for it');
 }
 
 /** Skips the running test with a printed reason where this user may not run `true` so, in name spaces of its own; under CORNERNET_REQUIRE=1 too. */
 export function skipUnlessAllowed(context: Mocha.Context, [program = '', ...args]: readonly string[], reason: string): void {
-  if (spawnSync(program, [...args, 'true']).status === 0) return;
-  console.log(`      skipped: ${reason}`);
-  context.skip();
+  if (spawnSync(program, [...args, 'true']).status !== 0) skipBecause(context, reason);
 }
 
 async function installEnvironment(folder: string): Promise<void> {

@@ -4,7 +4,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { root, runQuietly } from '../environment.js';
+import { root, runQuietly, skipBecause } from '../environment.js';
 
 /** A command of the clone's, begun by the first call; where the tests want all cores, little is left to it. */
 function beside(args: () => string[]): () => Promise<string> {
@@ -32,9 +32,9 @@ export const trainingOfDigits = beside(() => [
 export const asked = process.env['CORNERNET_REQUIRE'] === '1';
 
 export function skipUnlessAsked(context: Mocha.Context): void {
-  if (asked) return;
-  console.log(
-    '    skipped: takes some ten minutes; CORNERNET_REQUIRE=1, npm run fuzz, npm run test:sanitize and npm run train:digits run it',
-  );
-  context.skip();
+  if (!asked)
+    skipBecause(
+      context,
+      'takes some ten minutes; CORNERNET_REQUIRE=1, npm run fuzz, npm run test:sanitize and npm run train:digits run it',
+    );
 }

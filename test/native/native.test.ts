@@ -2,23 +2,21 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
+import { root, skipBecause } from '../environment.js';
+
 interface NativeTests {
   names(): string[];
   /** The reason when the test was skipped. */
   run(name: string): string | undefined;
 }
 
-const root = join(__dirname, '..', '..');
 const tests = createRequire(__filename)(join(root, 'build', 'Release', 'cornernet_testing.node')) as NativeTests;
 
 describe('native', () => {
   for (const name of tests.names()) {
     it(name, function () {
       const reason = tests.run(name);
-      if (reason !== undefined) {
-        console.log(`      skipped: ${reason}`);
-        this.skip();
-      }
+      if (reason !== undefined) skipBecause(this, reason);
     });
   }
 });

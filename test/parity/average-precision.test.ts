@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { detectInputs } from '../../lib/commands/detect.js';
 import { expandInputs } from '../../lib/inputs/expand.js';
 import { loadNative } from '../../lib/native.js';
-import { fixtures, orSkip, pythonWithTorch, root, runQuietly } from '../environment.js';
+import { fixtures, orSkip, pythonWithTorch, root, runQuietly, skipBecause } from '../environment.js';
 
 const pictures = join(fixtures, 'digits', 'val');
 const annotations = join(pictures, 'annotations.json');
@@ -63,10 +63,8 @@ describe('average precision', function () {
     });
 
     it(`${view}: bf16 keeps it`, async function () {
-      if (!loadNative().buildInfo().cpuFeatures.includes('avx512f')) {
-        console.log('      skipped: this CPU has no AVX-512, without which oneDNN has no bf16');
-        return this.skip();
-      }
+      if (!loadNative().buildInfo().cpuFeatures.includes('avx512f'))
+        skipBecause(this, 'this CPU has no AVX-512, without which oneDNN has no bf16');
       const [ap = NaN] = await averagePrecision('bf16', view === 'flip');
       assert.ok(Math.abs(ap - (fp32[view] ?? NaN)) <= slack, `${ap} against ${fp32[view] ?? NaN} in fp32`);
     });

@@ -9,7 +9,7 @@ import { detectSet } from '../../lib/coco/detect.js';
 import { evaluateDetections, type CocoAnnotations } from '../../lib/coco.js';
 import { Detector, type DetectionResult, type LoadOptions } from '../../lib/index.js';
 import { loadNative } from '../../lib/native.js';
-import { fixtures, hourglass104, orSkip, root, skipWithoutGpu } from '../environment.js';
+import { fixtures, hourglass104, orSkip, root, skipBecause, skipWithoutGpu } from '../environment.js';
 import { runScript } from '../support/child.js';
 import { assertSameDetections, assertSameHeads, assertSameResults, readReference, tolerance } from './reference.js';
 
@@ -87,10 +87,8 @@ describe('the detector on a GPU', function () {
   it('fp16 keeps it', () => assertAveragePrecision('fp16'));
 
   it('bf16 keeps it', async function () {
-    if ((loadNative().gpuInfo().devices[0]?.major ?? 0) < 8) {
-      console.log('      skipped: this GPU has no bf16, which begins with compute capability 8.0');
-      return this.skip();
-    }
+    if ((loadNative().gpuInfo().devices[0]?.major ?? 0) < 8)
+      skipBecause(this, 'this GPU has no bf16, which begins with compute capability 8.0');
     await assertAveragePrecision('bf16');
   });
 

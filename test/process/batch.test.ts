@@ -468,16 +468,13 @@ describe('cornernet batch', function () {
   });
 
   it('an abort ends a job whose process is still being started, and that process', async () => {
-    const [preload, hung] = [join(folder, 'hang.cjs'), join(folder, 'hung')];
-    writeFileSync(
-      preload,
-      `if (process.send) {
-         const { renameSync, writeFileSync } = require('node:fs');
-         writeFileSync(${JSON.stringify(`${hung}.new`)}, String(process.pid));
-         renameSync(${JSON.stringify(`${hung}.new`)}, ${JSON.stringify(hung)});
-         setInterval(() => 0, 1e6);
-         process.on = () => process;
-       }`,
+    const hung = join(folder, 'hung');
+    const env = inChildren(
+      join(folder, 'hang.cjs'),
+      `fs.writeFileSync(${JSON.stringify(`${hung}.new`)}, String(process.pid));
+       fs.renameSync(${JSON.stringify(`${hung}.new`)}, ${JSON.stringify(hung)});
+       setInterval(() => 0, 1e6);
+       process.on = () => process;`,
     );
     const { code, stdout, stderr } = await runScript(
       `
@@ -490,7 +487,7 @@ describe('cornernet batch', function () {
       console.log(await run.catch((error) => error === reason));
       console.log(existsSync('/proc/' + readFileSync(${JSON.stringify(hung)}, 'utf8')));
     `,
-      { env: { ...process.env, NODE_OPTIONS: `--require=${preload}` } },
+      { env },
     );
     assert.deepEqual([code, stdout, stderr], [0, 'true\nfalse\n', '']);
   });

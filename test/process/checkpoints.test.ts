@@ -180,6 +180,15 @@ describe('A checkpoint', function () {
     assert.doesNotMatch((await runScript(loadWatched(file), { env })).stdout, /"code"/); // short reads are gone on with
   });
 
+  /** For scripts: `file`, and `until(open)`, which waits until they have it open, or have it no more. */
+  const watching = (): string => `
+      const { readdirSync, readlinkSync } = require('node:fs');
+      const file = ${JSON.stringify(file)};
+      const linkOf = (fd) => { try { return readlinkSync('/proc/self/fd/' + fd); } catch { return ''; } };
+      const until = async (open) => {
+        while (readdirSync('/proc/self/fd').some((fd) => linkOf(fd) === file) !== open) await new Promise((resolve) => setTimeout(resolve, 10));
+      };`;
+
   it('that is cut off or overwritten while it is read is refused', async function () {
     for (const [change, sentence] of [
       ['truncateSync(file, 300_000)', /cut off while it was read|changed while it was read/],
@@ -189,11 +198,10 @@ describe('A checkpoint', function () {
       const env = await orSkip(this, () => withFaults({ path: 'weights.pth', rules: ['read:slow=3'] }));
       const { stdout, stderr } = await runScript(
         `
-        const { openSync, readdirSync, readlinkSync, truncateSync, writeSync } = require('node:fs');
-        const file = ${JSON.stringify(file)};
-        const isOpen = (fd) => { try { return readlinkSync('/proc/self/fd/' + fd) === file; } catch { return false; } };
+        const { openSync, truncateSync, writeSync } = require('node:fs');
+        ${watching()}
         const loading = Detector.load(file, { device: 'cpu', precision: 'fp32' }).catch((reason) => reason);
-        while (!readdirSync('/proc/self/fd').some(isOpen)) await new Promise((resolve) => setTimeout(resolve, 10));
+        await until(true);
         setTimeout(() => ${change}, 100);
         const { code, message } = await loading;
         console.log(code, message);
@@ -210,13 +218,8 @@ describe('A checkpoint', function () {
     const env = await orSkip(this, () => withFaults({ path: 'weights.pth', rules: ['read:slow=1000'] })); // some ten minutes for all of it
     const { code, stdout, stderr } = await runScript(
       `
-      const { readdirSync, readlinkSync } = require('node:fs');
       const native = require(${JSON.stringify(join(root, 'build', 'Release', 'cornernet.node'))});
-      const file = ${JSON.stringify(file)};
-      const linkOf = (fd) => { try { return readlinkSync('/proc/self/fd/' + fd); } catch { return ''; } };
-      const until = async (open) => {
-        while (readdirSync('/proc/self/fd').some((fd) => linkOf(fd) === file) !== open) await new Promise((resolve) => setTimeout(resolve, 10));
-      };
+      ${watching()}
       const detector = new native.Detector();
       const loading = detector.load({ path: file, device: 'cpu', precision: 'fp32' }).catch((error) => error.code);
       await until(true);

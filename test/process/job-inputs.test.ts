@@ -9,7 +9,7 @@ import { pack } from 'tar-stream';
 
 import { fixtures, root } from '../environment.js';
 import { assertComplete, errorsOf, partsOf, photos, resultsOf } from '../support/batch.js';
-import { cornernet, startCornernet } from '../support/child.js';
+import { cornernet, inChildren, startCornernet } from '../support/child.js';
 import { RedisServer } from '../support/redis.js';
 import { eachInAFolder } from '../support/scratch.js';
 
@@ -45,17 +45,14 @@ describe('what changes under a job', function () {
   it('another checkpoint at the path is refused when the process starts again in mid-job', async () => {
     const weights = join(folder, 'weights.pth');
     copyFileSync(join(root, 'weights', 'digits.pth'), weights);
-    const preload = join(folder, 'swap.cjs');
-    writeFileSync(
-      preload,
-      `const fs = require('node:fs');
-       if (process.send) process.on('message', (message) => {
+    const env = inChildren(
+      join(folder, 'swap.cjs'),
+      `process.on('message', (message) => {
          if (message.type !== 'detect') return;
          fs.copyFileSync(${JSON.stringify(join(fixtures, 'hourglass52_tiny.pth'))}, ${JSON.stringify(weights)});
          process.abort();
        });`,
     );
-    const env = { ...process.env, NODE_OPTIONS: `--require=${preload}` };
     const args = ['batch', ...photos.slice(0, 3), '--output', job, '--weights', weights];
     const { code, stderr } = await cornernet(args, { env });
     assert.equal(code, 1, stderr);

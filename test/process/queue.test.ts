@@ -11,7 +11,7 @@ import { Presence } from '../../lib/jobs/queue/presence.js';
 import { runBatch } from '../../lib/jobs/run.js';
 import { fixtures, orSkip, root } from '../environment.js';
 import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
-import { cornernet, heard, pressTwice, runNode, runScript } from '../support/child.js';
+import { cornernet, heard, inChildren, pressTwice, runNode, runScript } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { QueueBed, type Running } from '../support/queue.js';
 import { makeCertificate } from '../support/scratch.js';
@@ -195,9 +195,8 @@ describe('cornernet batch --queue', function () {
       copyFileSync(photos[i] as string, join(root, name));
       return join(root, name);
     });
-    const preload = join(folder, 'die.cjs');
-    writeFileSync(preload, `process.send && process.on('message', (m) => { if (/poison/.test(m.entry?.path)) process.abort(); });`);
-    worker(url, root, [], { ...process.env, NODE_OPTIONS: `--require=${preload}` });
+    const poisoned = `process.on('message', (m) => { if (/poison/.test(m.entry?.path)) process.abort(); });`;
+    worker(url, root, [], inChildren(join(folder, 'die.cjs'), poisoned));
     const { code, stderr } = await start(['batch', root, '--output', job, '--queue', url, '--root', root]).ended;
     assert.equal(code, 2, stderr);
     assertComplete(job, paths, [join(root, 'poison.jpg')]);
@@ -206,21 +205,16 @@ describe('cornernet batch --queue', function () {
 
   it("weights that can't be read when the detector's process is started again are the worker's failure, and no picture's", async function () {
     const { url } = await server(this);
-    const [preload, counter] = [join(folder, 'unreadable.cjs'), join(folder, 'started')];
+    const counter = join(folder, 'started');
     // The first process dies of a picture, the second can't read the weights, the others can.
-    writeFileSync(
-      preload,
-      `if (process.send) {
-         const fs = require('node:fs');
-         fs.appendFileSync(${JSON.stringify(counter)}, 'x');
-         const start = fs.statSync(${JSON.stringify(counter)}).size;
-         if (start === 1) process.on('message', ({ type }) => { if (type === 'detect') process.abort(); });
-         const { open } = fs.promises;
-         if (start === 2) fs.promises.open = (path, ...how) =>
-           /pth$/.test(path) ? Promise.reject(new Error('EIO: i/o error')) : open(path, ...how);
-       }`,
-    );
-    const one = worker(url, fixtures, [], { ...process.env, NODE_OPTIONS: `--require=${preload}` });
+    const unreadable = `
+      fs.appendFileSync(${JSON.stringify(counter)}, 'x');
+      const start = fs.statSync(${JSON.stringify(counter)}).size;
+      if (start === 1) process.on('message', ({ type }) => { if (type === 'detect') process.abort(); });
+      const { open } = fs.promises;
+      if (start === 2) fs.promises.open = (path, ...how) =>
+        /pth$/.test(path) ? Promise.reject(new Error('EIO: i/o error')) : open(path, ...how);`;
+    const one = worker(url, fixtures, [], inChildren(join(folder, 'unreadable.cjs'), unreadable));
     const said = heard(one.child);
     const inputs = photos.slice(0, 40);
     const { code, stderr } = await start(['batch', ...inputs, '--output', job, '--queue', url, '--root', fixtures]).ended;
@@ -315,12 +309,12 @@ describe('cornernet batch --queue', function () {
 
   it("a worker of the API ends within the abort's time, and nothing of it keeps the process", async function () {
     const { url } = await server(this);
-    const [preload, here] = [join(folder, 'hang.cjs'), join(folder, 'here')];
-    writeFileSync(
-      preload,
-      `if (process.send) process.on('message', ({ type }) => {
+    const here = join(folder, 'here');
+    const hanging = inChildren(
+      join(folder, 'hang.cjs'),
+      `process.on('message', ({ type }) => {
          if (type !== 'detect') return;
-         require('node:fs').writeFileSync(${JSON.stringify(here)}, '');
+         fs.writeFileSync(${JSON.stringify(here)}, '');
          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
        });`,
     );
@@ -353,7 +347,6 @@ describe('cornernet batch --queue', function () {
       const [settled = NaN, ended = NaN] = stdout.trim().split('\n').map(Number);
       return [settled, ended - settled];
     };
-    const hanging = { ...process.env, NODE_OPTIONS: `--require=${preload}` };
     for (const [controls, env] of [
       [['abort'], hanging],
       [['finish', 'abort'], hanging],

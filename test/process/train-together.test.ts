@@ -12,7 +12,7 @@ import { CornerNetError } from '../../lib/errors.js';
 import { loadNative } from '../../lib/native.js';
 import { devicesOf } from '../../lib/train/membership.js';
 import { trainOn } from '../../lib/train/run.js';
-import { orSkip, pythonWithTorch, root, skipWithoutGpu } from '../environment.js';
+import { orSkip, pythonWithTorch, root, skipBecause, skipWithoutGpu } from '../environment.js';
 import { until } from '../support/batch.js';
 import { cornernet, runScript, type Ended } from '../support/child.js';
 import { freePort } from '../../lib/free-port.js';
@@ -268,10 +268,7 @@ describe('cornernet train, several processes', function () {
     const usable = loadNative()
       .gpuInfo()
       .devices.filter(({ hasCode }) => hasCode).length;
-    if (usable < 2) {
-      console.log('      skipped: this machine has one GPU');
-      return this.skip();
-    }
+    if (usable < 2) skipBecause(this, 'this machine has one GPU');
     const { code, stderr } = await cornernet(argumentsOf('gpus', [...fewFlags, '--device', 'cuda:*']));
     assert.equal(code, 0, stderr);
     for (const { code, stderr } of await together('many', usable, fewFlags)) assert.equal(code, 0, stderr);

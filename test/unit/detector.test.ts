@@ -18,7 +18,7 @@ import {
   type ImageSource,
   type RawImage,
 } from '../../lib/index.js';
-import { fixtures } from '../environment.js';
+import { fixtures, skipBecause } from '../environment.js';
 
 const photo = join(fixtures, 'digits', 'val', '0002.jpg');
 const missing = join(fixtures, 'missing.jpg');
@@ -392,10 +392,7 @@ describe('Detector', function () {
   it('what can not fit says what it would need', async function () {
     // In fp32 this network takes 90 bytes a padded pixel and more, so this is half as much again as the whole machine has.
     const side = Math.ceil(Math.sqrt(totalmem() / 60));
-    if (3 * side * side > constants.MAX_LENGTH) {
-      console.log('      skipped: this machine has memory for any picture that this Node can hold');
-      return this.skip();
-    }
+    if (3 * side * side > constants.MAX_LENGTH) skipBecause(this, 'this machine has memory for any picture that this Node can hold');
     const huge: RawImage = { width: side, height: side, channels: 3, data: new Uint8Array(side * side * 3) };
     await using exact = await Detector.load('digits', { device: 'cpu', precision: 'fp32', maxPixels: side * side });
     const error: unknown = await exact.detect(huge).catch((reason: unknown) => reason);

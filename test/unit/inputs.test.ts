@@ -22,7 +22,7 @@ import { sourceOf } from '../../lib/inputs/entry.js';
 import { expandInputs, listInputs, PassedOver } from '../../lib/inputs/expand.js';
 import { changeOf, look, seenSchema } from '../../lib/inputs/seen.js';
 import { sortNames } from '../../lib/inputs/walk.js';
-import { root } from '../environment.js';
+import { root, skipBecause } from '../environment.js';
 import { random, until } from '../support/batch.js';
 import { eachInAFolder } from '../support/scratch.js';
 
@@ -215,10 +215,7 @@ describe('inputs', () => {
       const path = join(here, 'far.jpg');
       writeFileSync(path, '');
       utimesSync(path, 1e13, 1e13);
-      if (statSync(path).mtimeMs < Number.MAX_SAFE_INTEGER) {
-        console.log('      skipped: no file system here keeps such a time');
-        this.skip();
-      }
+      if (statSync(path).mtimeMs < Number.MAX_SAFE_INTEGER) skipBecause(this, 'no file system here keeps such a time');
       const seen = seenSchema.parse(await look({ path }, false));
       assert.equal(await changeOf({ path }, seen, true), undefined);
       writeFileSync(path, 'longer');

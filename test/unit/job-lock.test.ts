@@ -121,15 +121,15 @@ describe('the lock of a job', () => {
 
   it('one who judged late takes nothing from who came between', async () => {
     writeFileSync(file, claim({}));
-    let late: Promise<FolderLock> | undefined;
-    await new Promise<void>((resolve) => {
-      late = FolderLock.take(folder, { times: { beat: 2_000, dead: 300 }, say: () => resolve() }); // looks once more after 200 ms
-      late.catch(() => undefined);
-    });
+    let heard: () => void = () => undefined;
+    const judged = new Promise<void>((resolve) => (heard = resolve));
+    const late = FolderLock.take(folder, { times: { beat: 2_000, dead: 300 }, say: () => heard() }); // looks once more after 200 ms
+    late.catch(() => undefined);
+    await judged;
     // Meanwhile the owner was followed by another, which left, and a third came.
     rmSync(file);
     const third = await FolderLock.take(folder, { times });
-    await assert.rejects(late as Promise<FolderLock>, { code: 'ERR_LOCKED' });
+    await assert.rejects(late, { code: 'ERR_LOCKED' });
     await third.held(true);
     await third.release();
   });
