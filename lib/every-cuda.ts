@@ -4,9 +4,11 @@ import { loadNative } from './native.js';
 
 /** @throws {CornerNetError} `ERR_DEVICE` when there is none. */
 export function everyCuda(): `cuda:${number}`[] {
-  const usable = loadNative()
-    .gpuInfo()
-    .devices.flatMap(({ hasCode }, index) => (hasCode ? [`cuda:${index}` as const] : []));
-  if (usable.length === 0) throw new CornerNetError('ERR_DEVICE', "device 'cuda:*' asks for every usable CUDA device, but there is none");
+  const { devices } = loadNative().gpuInfo();
+  const usable = devices.flatMap(({ obstacle }, index) => (obstacle === '' ? [`cuda:${index}` as const] : []));
+  if (usable.length === 0) {
+    const why = devices.map(({ obstacle }) => `; ${obstacle}`).join('');
+    throw new CornerNetError('ERR_DEVICE', `device 'cuda:*' asks for every usable CUDA device, but there is none${why}`);
+  }
   return usable;
 }

@@ -209,6 +209,8 @@ export interface NativeStep {
   gradientNorm: number;
   /** Of all processes. */
   pictures: number;
+  /** The most that a GPU's memory held so far for this training; 0 on the CPU. */
+  deviceBytes: number;
   /** Whether any process wants to end after this step. */
   stop: boolean;
 }
@@ -266,14 +268,17 @@ export interface NativeBuildInfo {
 }
 
 export interface NativeGpuInfo {
-  /** The CUDA devices that this process sees: their compute capability's first number, and whether this build holds kernels for them. */
-  devices: { major: number; hasCode: boolean }[];
+  /**
+   * The CUDA devices that this process sees: their compute capability's first number, whether this build holds kernels for them, and why they
+   * can't be used, which is empty where they can.
+   */
+  devices: { major: number; hasCode: boolean; obstacle: string }[];
   /** Of the cuDNN that LibTorch found, 91002 for 9.10.2; 0 without. */
   cudnnVersion: number;
 }
 
 /** Of the boundary that this file describes; csrc/addon/addon.cpp has the same number. */
-const boundary = 14;
+const boundary = 15;
 
 export interface NativeAddon {
   boundary: number;

@@ -106,7 +106,7 @@ step_build() {
   node -e '
     const addon = require("./build/Release/cornernet.node"), gpus = addon.gpuInfo();
     console.log(JSON.stringify({ ...addon.buildInfo(), ...gpus }));
-    if (process.env.device === "cuda" && !gpus.devices[0]?.hasCode) throw new Error("the build sees no GPU that it has code for");
+    if (process.env.device === "cuda" && gpus.devices[0]?.obstacle !== "") throw new Error(gpus.devices[0]?.obstacle ?? "the build sees no GPU");
   '
 }
 
@@ -115,6 +115,8 @@ step_test() {
   node node_modules/mocha/bin/mocha.js --no-config --import=tsx --reporter scripts/mocha-reporter.cjs --timeout 60000 \
     test/native/native.test.ts test/parity/cuda.test.ts test/unit/detector.test.ts test/unit/replicas.test.ts \
     test/process/exit.test.ts test/process/event-loop.test.ts test/process/memory.test.ts
+  node node_modules/mocha/bin/mocha.js --no-config --import=tsx --reporter scripts/mocha-reporter.cjs --timeout 60000 \
+    --grep GPU test/process/train-together.test.ts
 }
 
 # with TOOL ARGUMENT...: one of CUDA's tools, which look at nothing on the CPU and are not everywhere.

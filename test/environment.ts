@@ -42,7 +42,8 @@ export async function orSkip<T>(context: Mocha.Context, make: () => Promise<T>):
  * learn it: from the addon, which asks the same function as the native tests (test/native/op_cases.h).
  */
 export function skipWithoutGpu(context: Mocha.Context): void {
-  if (loadNative().gpuInfo().devices[0]?.hasCode !== true) skipBecause(context, 'no CUDA device, or a build without code for it');
+  const obstacle = loadNative().gpuInfo().devices[0]?.obstacle ?? 'no CUDA device';
+  if (obstacle !== '') skipBecause(context, obstacle);
 }
 
 /** Skips the running test with a printed reason where this user may not run `true` so, in name spaces of its own; under CORNERNET_REQUIRE=1 too. */

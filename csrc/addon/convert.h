@@ -68,7 +68,9 @@ void fields(Is<Work> auto& work, auto&& field) {
        work.width, "kernel", work.kernel, "stride", work.stride, "relu", work.relu, "residual", work.residual, "flops", work.flops, "bytes",
        work.bytes, "layer", work.layer, "int8", work.int8);
 }
-void fields(Is<CudaDevice> auto& device, auto&& field) { each(field, "major", device.major, "hasCode", device.has_code); }
+void fields(Is<CudaDevice> auto& device, auto&& field) {
+  each(field, "major", device.major, "hasCode", device.has_code, "obstacle", device.obstacle);
+}
 void fields(Is<BuildInfo> auto& info, auto&& field) {
   each(field, "libtorchVersion", info.libtorch_version, "cuda", info.cuda, "cudaVersion", info.cuda_version, "cpuFeatures", info.cpu_features,
        "cores", info.cores);

@@ -35,7 +35,7 @@ void fields(Is<Augmentation> auto& augmentation, auto&& field) {
 }
 void fields(Is<StepReport> auto& report, auto&& field) {
   each(field, "det", report.det, "pull", report.pull, "push", report.push, "off", report.off, "total", report.total, "gradientNorm",
-       report.gradient_norm, "pictures", report.pictures, "stop", report.stop);
+       report.gradient_norm, "pictures", report.pictures, "deviceBytes", report.device_bytes, "stop", report.stop);
 }
 void fields(Is<SaveOptions> auto& options, auto&& field) {
   each(field, "path", options.path, "iteration", options.iteration, "epoch", options.epoch, "learningRate", options.learning_rate, "optimizer",

@@ -204,9 +204,9 @@ class CudaRuntime final : public DeviceRuntime {
     return {static_cast<int64_t>(free), stats.reserved_bytes[kAll].current, stats.allocated_bytes[kAll].current, stats.allocated_bytes[kAll].peak};
   }
   void count_peak_anew() override { allocator::resetPeakStats(device_.index()); }
-  void release_idle() override {
-    const Guard guard(device_);
-    allocator::emptyCache();
+  // LibTorch goes through every device's memory: one that failed is no reason to give up this one.
+  void release_idle() noexcept override {
+    at_best([] { allocator::emptyCache(); });
   }
 
  private:

@@ -132,9 +132,9 @@ struct BuildInfo {
 BuildInfo build_info();
 
 struct CudaDevice {
-  std::string name;
-  int major = 0, minor = 0;
+  int major = 0;          // of its compute capability
   bool has_code = false;  // whether this build holds kernels for it
+  std::string obstacle;   // why it can't be used; empty where it can
 };
 struct GpuInfo {
   std::vector<CudaDevice> devices;

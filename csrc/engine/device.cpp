@@ -36,14 +36,15 @@ bool own_code_runs_on(int major, int minor) {
   return false;
 }
 
-/// LibTorch doesn't tell in C++ which architectures it was compiled for; "no kernel image" at the first kernel does. A device that is full
-/// says so to whoever uses it.
-bool libtorch_runs_on(int index) {
+/// What LibTorch's first kernel meets, empty where it runs. LibTorch doesn't tell in C++ which architectures it was compiled for: this does. A device
+/// that is full says so to whoever uses it.
+std::string first_failure_on(int index) {
   try {
-    const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
-    return at::ones({1}, at::TensorOptions().device(device)).cpu().item<float>() == 1.f;
+    (void)at::ones({1}, at::TensorOptions().device(at::kCUDA, static_cast<c10::DeviceIndex>(index))).cpu();
+    return "";
   } catch (const c10::Error& error) {
-    return failure_of(error.what_without_backtrace()) == Failure::Memory;
+    const std::string what = error.what_without_backtrace();
+    return failure_of(what) == Failure::Memory ? "" : what.substr(0, what.find('\n'));
   }
 }
 
@@ -80,7 +81,16 @@ cudaDeviceProp properties_of(int index) {
 
 CudaDevice cuda_device(int index) {
   const cudaDeviceProp properties = properties_of(index);
-  return {properties.name, properties.major, properties.minor, own_code_runs_on(properties.major, properties.minor) && libtorch_runs_on(index)};
+  const auto [major, minor] = std::pair(properties.major, properties.minor);
+  const bool own_code = own_code_runs_on(major, minor);
+  const std::string failure = own_code ? first_failure_on(index) : "";
+  if (!own_code || failure.find("no kernel image") != std::string::npos) {
+    return {major, false,
+            std::string(properties.name) + " has compute capability " + std::to_string(major) + "." + std::to_string(minor) +
+                ", for which this build of LibTorch or of the addon holds no code (7.0 is the oldest there can be; a V100, which has it, needs a "
+                "cu126 build)"};
+  }
+  return {major, true, failure.empty() ? "" : std::string(properties.name) + " can't be used: " + failure};
 }
 
 std::string cuda_card(int index) {
@@ -118,13 +128,7 @@ std::string cuda_obstacle(int index) {
   const int count = cuda_device_count();
   if (count == 0) return "no CUDA device was found (is the NVIDIA driver installed and a GPU visible?)";
   if (index >= count) return "cuda:" + std::to_string(index) + " was asked for, but this process sees " + std::to_string(count) + " CUDA device(s)";
-  const CudaDevice device = cuda_device(index);
-  if (!device.has_code) {
-    return device.name + " has compute capability " + std::to_string(device.major) + "." + std::to_string(device.minor) +
-           ", for which this build of LibTorch or of the addon holds no code (7.0 is the oldest there can be; a V100, which has it, needs a cu126 "
-           "build)";
-  }
-  return "";
+  return cuda_device(index).obstacle;
 }
 
 }  // namespace

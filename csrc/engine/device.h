@@ -15,7 +15,7 @@ std::string cuda_version();
 /// Of the cuDNN that LibTorch found, 91002 for 9.10.2; 0 without.
 int cudnn_version();
 int cuda_device_count();
-/// The device's properties; `has_code` is proven by running one of LibTorch's kernels and looking up ours, which costs a CUDA context.
+/// Proven by running one of LibTorch's kernels and looking up ours, which costs a CUDA context.
 CudaDevice cuda_device(int index);
 /// By which a device is known on every machine.
 std::string cuda_card(int index);

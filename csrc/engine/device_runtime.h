@@ -83,7 +83,7 @@ class DeviceRuntime {
   virtual Memory memory() = 0;
   virtual void count_peak_anew() = 0;
   /// Gives what LibTorch's allocator holds unused back to the device.
-  virtual void release_idle() = 0;
+  virtual void release_idle() noexcept = 0;
 
   /// What the host does with pinned memory, and where one of its threads hands work to another: nothing to CUDA, all to whoever checks the order.
   virtual void host_touches(const void* /*memory*/, size_t /*bytes*/, bool /*writes*/) {}

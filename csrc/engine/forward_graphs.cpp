@@ -67,8 +67,8 @@ std::string ForwardGraphs::record(const at::Tensor& input, const Forward& forwar
 
 void ForwardGraphs::clear() {
   graphs_.clear();
-  calls_.runtime()->release_idle();
   count(0);
+  calls_.runtime()->release_idle();
 }
 
 }  // namespace cornernet

@@ -217,7 +217,7 @@ void Predictor::record_if_due(const Sizes& sizes) {
 
 int64_t Predictor::choose(int64_t pictures, int64_t views_a_picture, int64_t height_px, int64_t width_px) {
   const ForwardPolicy::Forward next = policy_.next(pictures, views_a_picture, height_px, width_px);
-  searched_ = next.searched;
+  searched_ = next.searched && !rules_.deterministic;
   if (!next.search || dtype_ == at::kFloat || rules_.deterministic) return next.pictures;
   // Runs by itself once more, and is recorded anew afterwards, with what is found.
   const Sizes sizes{next.pictures * views_a_picture, network_.input_channels(), height_px, width_px};
@@ -345,6 +345,7 @@ Predictor::Candidates Predictor::start_on_device(const std::vector<PictureView>&
 HeadMaps Predictor::maps(const PictureView& picture, const DetectOptions& options) {
   const auto on_this_stream = on_stream();
   const at::ScalarType dtype = dtype_for(options);
+  searched_ = false;  // not for one picture
   views_that_fit(1, padded_size_px(picture.height_px), padded_size_px(picture.width_px), dtype);
   const InputPlan plan = this->plan({picture}, /*flip=*/false, options);
   if (!runtime_) {

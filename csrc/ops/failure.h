@@ -13,8 +13,10 @@ inline Failure failure_of(std::string_view what) {
   const auto has_one_of = [what](std::initializer_list<std::string_view> words) {
     return std::ranges::any_of(words, [what](std::string_view word) { return what.find(word) != std::string_view::npos; });
   };
-  // The CPU's allocator has no error class of its own; cuBLAS and cuDNN name a status; oneDNN says so when it has no memory for a primitive's code.
-  if (has_one_of({"DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED", "ALLOCATION_FAILED", "could not create a primitive"}) &&
+  // The CPU's allocator has no error class of its own; cuBLAS and cuDNN name a status, another one where a full device leaves no memory for their
+  // handles; oneDNN says so when it has no memory for a primitive's code.
+  if (has_one_of({"DefaultCPUAllocator", "out of memory", "STATUS_ALLOC_FAILED", "ALLOCATION_FAILED", "STATUS_NOT_INITIALIZED",
+                  "could not create a primitive"}) &&
       !has_one_of({"could not create a primitive descriptor"}))
     return Failure::Memory;
   if (has_one_of({"nable to find an engine", "CUDNN_STATUS_NOT_SUPPORTED", "No valid engine configs"})) return Failure::NoEngine;

@@ -75,6 +75,7 @@ struct Trainer::Impl {
   CornerNetConfig config;
   DetectOptions tested;  // how the checkpoint's configuration has it tested
   at::Device device = at::kCPU;
+  std::shared_ptr<DeviceRuntime> runtime;  // null on the CPU
   at::ScalarType precision = at::kFloat;
   std::shared_ptr<ProcessGroup> group;  // outlives the learner, which uses it
   std::optional<Learner> learner;
@@ -90,6 +91,8 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
   check_classes(options.classes);
   const std::string on = options.device == "auto" ? "cpu" : options.device;
   device = resolve_device(on);
+  runtime = runtime_of(device);
+  if (runtime) runtime->count_peak_anew();
   use_threads(options.threads);
   precision = options.precision == "auto" ? at::kFloat : resolve_precision(options.precision, device);
   std::vector<std::string> classes = options.classes;
@@ -117,7 +120,7 @@ void Trainer::Impl::begin(const TrainerOptions& options) {
   learner->set_recompute(options.recompute);
   learner->adam().set_moments(std::move(beginning.moments));
   if (group && device.is_cuda()) {
-    const std::string why = group->use_card(runtime_of(device), cuda_card(device.index()));
+    const std::string why = group->use_card(runtime, cuda_card(device.index()));
     info.sums = why.empty() ? "NCCL" : "the host's memory (" + why + ")";
   }
   LossScaling scaling = beginning.loss_scaling.value_or(LossScaling{});
@@ -163,7 +166,11 @@ Trainer::Trainer(const TrainerOptions& options, std::shared_ptr<ProcessGroup> gr
   guarded([&] { impl_->begin(options); }, /*inference=*/false);
 }
 
-Trainer::~Trainer() = default;
+Trainer::~Trainer() {
+  const std::shared_ptr<DeviceRuntime> runtime = impl_->runtime;
+  impl_.reset();
+  if (runtime) runtime->release_idle();
+}
 
 const TrainerInfo& Trainer::info() const { return impl_->info; }
 
@@ -186,6 +193,7 @@ StepReport Trainer::step(const PreparedBatch& batch, double learning_rate, bool 
         }
         impl_->memory.release();  // Adam's moments stay for good: none of them comes between maps
         impl_->learner->update(learning_rate);
+        if (impl_->runtime) report.device_bytes = impl_->runtime->memory().peak_allocated;
         return report;
       },
       /*inference=*/false);
@@ -206,6 +214,7 @@ void Trainer::save(const SaveOptions& options) const {
         content.adam.learning_rate = options.learning_rate;
         content.parameters = static_cast<int64_t>(learner.parameters().size());
         write_checkpoint(options.path, content);
+        if (impl_->runtime) impl_->runtime->release_idle();  // a validation follows, whose handles and kernels take theirs from the device itself
       },
       /*inference=*/false);
 }

@@ -48,6 +48,7 @@ struct StepReport {
   double total = 0;
   double gradient_norm = 0;  // before clipping; infinite where fp16 could not hold the gradients, and nothing was learned
   int64_t pictures = 0;      // of all processes
+  int64_t device_bytes = 0;  // the most that a GPU's memory held so far for this training; 0 on the CPU
   bool stop = false;         // whether any process wants to end after this step
 };
 

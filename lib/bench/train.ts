@@ -1,9 +1,10 @@
 // Training's benchmark: one step of a network that begins with drawn weights, and the memory that it takes.
 import { fromNative } from '../errors.js';
 import { loadNative, type NativeSample, type NativeTrainer } from '../native.js';
+import { memoryOf } from '../proc.js';
 import { presets } from '../train/presets.js';
 import { watchMachine } from './disturbance.js';
-import { describeMachine, forgetPeak, peakBytes } from './machine.js';
+import { describeMachine, forgetPeak } from './machine.js';
 import { noisePicture } from './model.js';
 import { reportHead, type TrainPrecision, type TrainReport, type TrainResult } from './schema.js';
 import { measure, type Rule } from './windows.js';
@@ -29,7 +30,7 @@ export interface TrainBenchOptions {
 export const insideTheClock =
   'a step from the call with decoded RGB pictures in memory to the learned weights: bringing the pictures to their size (no augmentation), targets, ' +
   'forward, losses, backward, clipping, Adam. Decoding files, drawing the weights and warm-up are outside. ' +
-  'Memory: the most that the process held of it (VmHWM), with weights, optimizer and activations.';
+  'Memory: the most that the process held of it (VmHWM), on a GPU of its memory (as LibTorch gives it out), with weights, optimizer and activations.';
 
 /** COCO's number of classes. */
 const classCount = 80;
@@ -63,9 +64,10 @@ export class BenchTrainer {
     return new BenchTrainer(trainer, one, info);
   }
 
-  async step(): Promise<void> {
+  /** The most bytes of a GPU's memory so far; 0 on the CPU. */
+  async step(): Promise<number> {
     const batch = await fromNative(this.trainer.prepare(++this.#calls, this.#samples, { enabled: false, size: this.one.size }));
-    await fromNative(this.trainer.step(++this.#calls, batch, 1e-4));
+    return (await fromNative(this.trainer.step(++this.#calls, batch, 1e-4))).deviceBytes;
   }
 
   close(): Promise<void> {
@@ -77,11 +79,12 @@ async function measureOne(one: TrainCase, rule: Rule): Promise<TrainResult> {
   forgetPeak();
   const trainer = await BenchTrainer.begin(one);
   const { device, threads, parameters } = trainer.info;
+  let deviceBytes = 0;
   try {
     const step = await measure(
       async () => {
         const begin = performance.now();
-        await trainer.step();
+        deviceBytes = await trainer.step();
         return performance.now() - begin;
       },
       rule,
@@ -90,7 +93,7 @@ async function measureOne(one: TrainCase, rule: Rule): Promise<TrainResult> {
     return {
       ...{ ...one, device, threads, parameters, step },
       picturesPerSecond: (1000 * one.batch) / step.summary.p50,
-      peakMemoryBytes: peakBytes(),
+      peakMemoryBytes: deviceBytes > 0 ? deviceBytes : memoryOf('self', 'VmHWM'),
     };
   } finally {
     await trainer.close();

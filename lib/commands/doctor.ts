@@ -88,7 +88,10 @@ export function gpuFinding(
   if (unseen && hidden) return { subject: 'GPU', found: `${found}; not used: CUDA_VISIBLE_DEVICES is '${left}'` };
   const obstacle = cudnnObstacle(info?.cudnnVersion ?? 0, computeCapability);
   if (obstacle !== undefined) return { subject: 'GPU', found, remedy: obstacle };
-  if (seen.length > 0 && seen.every(({ hasCode }) => hasCode)) return { subject: 'GPU', found: `${found}; the addon has code for it` };
+  if (seen.length > 0 && seen.every(({ hasCode }) => hasCode)) {
+    const remedy = seen.find(({ obstacle }) => obstacle !== '')?.obstacle;
+    return remedy === undefined ? { subject: 'GPU', found: `${found}; the addon has code for it` } : { subject: 'GPU', found, remedy };
+  }
   if (plan?.unused !== undefined) return { subject: 'GPU', found, remedy: plan.unused };
   if (unseen) {
     const remedy = 'CUDA does not see it: look at the rights of /dev/nvidia*, and whether the driver was updated without a restart';

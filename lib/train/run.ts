@@ -294,7 +294,7 @@ class TrainRun {
         learningRate: rate,
         gradientNorm: Number.isFinite(step.gradientNorm) ? step.gradientNorm : null,
         picturesPerSecond: meter.count(iteration + 1, step.pictures, loss, rate),
-        memory: process.memoryUsage.rss(),
+        memory: step.deviceBytes > 0 ? step.deviceBytes : process.memoryUsage.rss(),
         ...(failures.length > 0 && { failed: [...failures] }),
       };
       return { stop: step.stop, line };
@@ -317,8 +317,8 @@ class TrainRun {
 /**
  * Teaches CornerNet the objects of annotated pictures, as mmdetection does, and leaves checkpoints that `Detector.load` and mmdetection read. The
  * folder gets `last.pth` (with the optimizer's state), `best.pth` (of the best average precision on the validation's pictures), `log.jsonl` (a line a
- * step), `report.html` and `config.json`. Called again on the same folder it goes on after the last step saved, whatever cut it off, and comes to the
- * same weights.
+ * step), `report.html` and `config.json`. Called again on the same folder it goes on after the last step saved, whatever cut it off, and comes on a
+ * CPU with as many threads to the same weights.
  *
  * With `RANK`, `WORLD_SIZE`, `MASTER_ADDR` and `MASTER_PORT` in the environment, as torchrun sets them, the processes train one network together: each
  * learns from its part of every batch, and the first alone keeps the folder and measures. With the device `cuda:*` every GPU of a process does so.
@@ -328,8 +328,8 @@ class TrainRun {
  * const { best, bestAP } = await train({ images: 'train/', annotations: 'train.json', valImages: 'val/', valAnnotations: 'val.json', output: 'run' });
  * ```
  * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (annotations or pictures that can't be used, a loss that is not finite), `ERR_JOB` (the folder
- * is another training's), `ERR_LOCKED`, `ERR_PEER`, `ERR_WRITE`, `ERR_CHECKPOINT`, `ERR_WEIGHTS`, `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`; an abort rejects with the
- * signal's reason.
+ * is another training's), `ERR_LOCKED`, `ERR_PEER`, `ERR_WRITE`, `ERR_CHECKPOINT`, `ERR_WEIGHTS`, `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`,
+ * `ERR_LIBTORCH`; an abort rejects with the signal's reason.
  */
 export async function train(options: TrainOptions, controls: TrainControls = {}): Promise<TrainSummary> {
   const checked = checkTrainOptions(options);

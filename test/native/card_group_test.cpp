@@ -8,7 +8,7 @@
 #include <condition_variable>
 #include <future>
 
-#include "engine/device.h"
+#include "op_cases.h"
 #include "stand_in.h"
 #include "test.h"
 
@@ -189,7 +189,7 @@ const Registration failures("cards: who is lost shows in a sum's failure, and in
 });
 
 const Registration real("cards: NCCL itself, of one GPU alone", [] {
-  if (cuda_device_count() == 0) skip("no CUDA device, or a build without its side");
+  skip_without_gpu();
   const Nccl* const nccl = find_nccl();
   check(nccl != nullptr, "LibTorch's CUDA side brings no NCCL");
   Nccl::Id id{};

@@ -53,7 +53,8 @@ inline void check_same(const at::Tensor& got, const at::Tensor& expected, const 
 
 /// The one place where native tests learn whether there is a GPU: what the engine itself would say of 'cuda'.
 inline void skip_without_gpu() {
-  if (cuda_device_count() == 0 || !cuda_device(0).has_code) skip("no CUDA device, or a build without code for it");
+  if (cuda_device_count() == 0) skip("no CUDA device");
+  if (const std::string obstacle = cuda_device(0).obstacle; !obstacle.empty()) skip(obstacle);
 }
 
 /// Where a CPU's sums of 8-bit products saturate.

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { cudnnObstacle, gpuFinding } from '../../lib/commands/doctor.js';
 import { root } from '../environment.js';
 import { cornernet } from '../support/child.js';
-import { builtAgainst, fakeLibtorch, fakeMachine, type FakeMachine } from '../support/fake-machine.js';
+import { builtAgainst, eachOnAMachine, fakeLibtorch, type FakeMachine } from '../support/fake-machine.js';
 
 interface Probe {
   gpus: { name: string; computeCapability: number }[];
@@ -64,12 +64,7 @@ describe('the set-up', function () {
   before(async () => {
     libtorch = await builtAgainst();
   });
-  beforeEach(() => {
-    machine = fakeMachine();
-  });
-  afterEach(() => {
-    machine[Symbol.dispose]();
-  });
+  eachOnAMachine((made) => (machine = made));
 
   const cache = (name: string): string => fakeLibtorch(libtorch, machine.cached(name), '2.13.0', name.split('+')[1]);
 
@@ -190,12 +185,17 @@ describe('the set-up', function () {
     });
 
     it('doctor knows a GPU among those that CUDA sees by its generation, and leaves alone what is hidden from it', () => {
-      const of = (computeCapability: number, devices: { major: number; hasCode: boolean }[], left?: string): string => {
+      const of = (computeCapability: number, devices: { major: number; hasCode: boolean; obstacle: string }[], left?: string): string => {
         const { found, remedy = '' } = gpuFinding({ gpu: { name: 'a GPU', computeCapability }, cuda: 13 }, { cuda: true, cudnnVersion: 91_900, devices }, {}, left); // prettier-ignore
         return `${found} -> ${remedy}`;
       };
-      const devices = [{ major: 9, hasCode: true }, { major: 8, hasCode: false }]; // prettier-ignore
+      const devices = [
+        { major: 12, hasCode: true, obstacle: "a GPU can't be used: CUDA error: CUDA-capable device(s) is/are busy or unavailable" },
+        { major: 9, hasCode: true, obstacle: '' },
+        { major: 8, hasCode: false, obstacle: 'no code' },
+      ];
       assert.match(of(9, devices), /the addon has code for it -> $/);
+      assert.match(of(12, devices), /for CUDA 13\.0 -> a GPU can't be used: CUDA error: .* busy or unavailable$/);
       assert.match(of(8.6, devices), /-> the addon has no code for it: run/);
       assert.match(of(7.5, devices), /-> CUDA does not see it/);
       assert.match(of(7.5, [], '0'), /-> CUDA does not see it/);
