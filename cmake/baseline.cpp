@@ -5,8 +5,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <clocale>
+#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
@@ -32,12 +34,16 @@ HIDDEN void __wrap__ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE(std
 /// GCC 11, for chars_format::general.
 HIDDEN std::from_chars_result __wrap__ZSt10from_charsPKcS0_RdSt12chars_format(const char* first, const char* last, double* value, std::chars_format) {
   static const locale_t classic = newlocale(LC_ALL_MASK, "C", nullptr);
+  // The number alone: strtod would read hexadecimal ones, too, and white space and a plus sign before any; and copying all that follows a number would
+  // make the reading of a long list of them quadratic.
   const std::string_view range(first, static_cast<size_t>(last - first));
-  const std::string text(range.substr(0, range.find_first_of("xX")));  // strtod would read hexadecimal numbers,
+  const std::string text(range.substr(0, range.find_first_not_of("0123456789.eE+-infatyINFATY")));
+  if (text.starts_with('+')) return {first, std::errc::invalid_argument};
   char* end = nullptr;
-  const bool skips = text.find_first_of(" \t\n\v\f\r+") == 0;  // and white space and a plus sign before any
-  const double number = skips ? 0 : strtod_l(text.c_str(), &end, classic);
-  if (end == nullptr || end == text.c_str()) return {first, std::errc::invalid_argument};
+  errno = 0;
+  const double number = strtod_l(text.c_str(), &end, classic);
+  if (end == text.c_str()) return {first, std::errc::invalid_argument};
+  if (errno == ERANGE && (number == 0 || std::isinf(number))) return {first + (end - text.c_str()), std::errc::result_out_of_range};
   *value = number;
   return {first + (end - text.c_str()), std::errc()};
 }

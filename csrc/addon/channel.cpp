@@ -201,6 +201,8 @@ void Channel::end() {
   const std::shared_ptr<Channel> held = shared_from_this();
   worker_.stop();
   worker_.interrupt();
+  worker_.join();
+  finisher_.stop();  // first: its next call would not know that it is to end
   finisher_.interrupt();
   join();
   napi_remove_env_cleanup_hook(env_, &Channel::on_environment_end, this);

@@ -40,8 +40,10 @@ class FileOnDisk {
     while (size > 0 && failure_ == 0) {
       const ssize_t written = ::write(file_, bytes, size);
       if (written < 0 && errno == EINTR) continue;
-      if (written < 0) failure_ = errno;
-      if (written <= 0) break;
+      if (written <= 0) {
+        failure_ = written < 0 ? errno : EIO;
+        break;
+      }
       bytes += written;
       size -= static_cast<size_t>(written);
     }
