@@ -26,7 +26,7 @@ void BiCornerPool::merge() { aftpool_conv_.take_bias_of(conv1_); }
 
 at::Tensor BiCornerPool::forward(const at::Tensor& x) const {
   const at::Tensor pooled = pool_and_add(direction1_conv_.forward(x), vertical_, direction2_conv_.forward(x), horizontal_, pooled_);
-  return conv2_.forward(aftpool_conv_.forward_add_relu_over(pooled, conv1_.forward(x)));
+  return conv2_.forward(aftpool_conv_.forward_add_relu(pooled, conv1_.forward(x), /*over=*/true));
 }
 
 Branch::Branch(int64_t in_channels, int64_t branch_channels, int64_t out_channels)

@@ -123,7 +123,7 @@ void HourglassNet::forward_each(const at::Tensor& x, size_t stacks, const std::f
   for (size_t i = 0; i < stacks; ++i) {
     at::Tensor features = out_convs_[i].forward(hourglass_modules_[i].forward(inter));
     if (i + 1 < stacks) {
-      inter = conv1x1s_[i].forward_add_relu_over(inter, remap_convs_[i].forward(features));
+      inter = conv1x1s_[i].forward_add_relu(inter, remap_convs_[i].forward(features), /*over=*/true);
       inter = inters_[i].forward(inter);
     }
     take(i, std::move(features));

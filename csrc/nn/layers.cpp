@@ -131,20 +131,12 @@ at::Tensor NormedConv::forward(const at::Tensor& x) const {
   return unfused(x, {}, relu_);
 }
 
-at::Tensor NormedConv::forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const {
+at::Tensor NormedConv::forward_add_relu(const at::Tensor& x, const at::Tensor& residual, bool over) const {
   if (x.is_meta()) return noted(x, /*residual=*/true);
   output_.reads(x);
-  if (int8_.defined() && x.is_quantized()) return int8_add_relu(x, residual, /*over=*/false);
-  if (packed_.defined()) return output_.kept(packed_.forward_add_relu(output_.widened(x), output_.widened(residual)));
+  if (int8_.defined() && x.is_quantized()) return int8_add_relu(x, residual, over);
+  if (packed_.defined()) return output_.kept(packed_.forward_add_relu(output_.widened(x), output_.widened(residual), over));
   return unfused(x, residual, /*relu=*/true);
-}
-
-at::Tensor NormedConv::forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const {
-  if (x.is_meta()) return noted(x, /*residual=*/true);
-  output_.reads(x);
-  if (int8_.defined() && x.is_quantized()) return int8_add_relu(x, residual, /*over=*/true);
-  if (packed_.defined()) return output_.kept(packed_.forward_add_relu_over(output_.widened(x), output_.widened(residual)));
-  return forward_add_relu(x, residual);
 }
 
 at::Tensor NormedConv::int8_add_relu(const at::Tensor& x, const at::Tensor& residual, bool over) const {
@@ -176,8 +168,8 @@ void BasicBlock::merge() {
 at::Tensor BasicBlock::forward(const at::Tensor& x, bool last) const {
   check_interrupted();  // between two blocks is often enough, and nothing is lost there
   const at::Tensor inner = conv1_.forward(x);
-  if (downsample_) return conv2_.forward_add_relu_over(inner, downsample_->forward(x));
-  return last ? conv2_.forward_add_relu_over(inner, x) : conv2_.forward_add_relu(inner, x);
+  if (downsample_) return conv2_.forward_add_relu(inner, downsample_->forward(x), /*over=*/true);
+  return conv2_.forward_add_relu(inner, x, /*over=*/last);
 }
 
 ResLayer::ResLayer(int64_t in_channels, int64_t out_channels, int64_t num_blocks, int64_t stride, bool change_last) {

@@ -89,10 +89,8 @@ class NormedConv {
 
   /// x: [N, in, H, W]. Before prepare() the layers run one by one and can be differentiated; weights are cast to x's type for the convolution.
   at::Tensor forward(const at::Tensor& x) const;
-  /// relu(norm(conv(x)) + residual).
-  at::Tensor forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const;
-  /// The same where nobody else needs `residual`, which may be written over.
-  at::Tensor forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const;
+  /// relu(norm(conv(x)) + residual), which may be written `over` where nobody else needs it.
+  at::Tensor forward_add_relu(const at::Tensor& x, const at::Tensor& residual, bool over = false) const;
 
   int64_t weight_bytes() const { return packed_.weight_bytes() + int8_.weight_bytes(); }
   const Dimensions& dimensions() const { return dimensions_; }

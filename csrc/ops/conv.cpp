@@ -125,14 +125,10 @@ at::Tensor PackedConv::forward(const at::Tensor& x, bool relu) const {
   return plain(x, relu, nullptr);
 }
 
-at::Tensor PackedConv::forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const {
-  if (by_onednn(x)) return onednn_conv_add_relu(x, residual, weight_for(x), bias_, padding(), stride());
-  return x.is_cpu() ? plain(x, true, &residual) : on_cudnn(x, &residual);
-}
-
-at::Tensor PackedConv::forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const {
-  if (!by_onednn(x)) return forward_add_relu(x, residual);
-  return onednn_conv_add_relu_over(x, residual, weight_for(x), bias_, padding(), stride());
+at::Tensor PackedConv::forward_add_relu(const at::Tensor& x, at::Tensor residual, bool over) const {
+  if (!by_onednn(x)) return x.is_cpu() ? plain(x, true, &residual) : on_cudnn(x, &residual);
+  if (over) return onednn_conv_add_relu_over(x, residual, weight_for(x), bias_, padding(), stride());
+  return onednn_conv_add_relu(x, residual, weight_for(x), bias_, padding(), stride());
 }
 
 }  // namespace cornernet

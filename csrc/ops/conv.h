@@ -34,10 +34,8 @@ class PackedConv {
   /// x: [N, in, H, W], channels-last, of this dtype and device; channels-last out. Where the dtype is fp16, x may be fp32, and so is what comes out:
   /// computed with the rounded weights, operator by operator.
   at::Tensor forward(const at::Tensor& x, bool relu) const;
-  /// relu(conv(x) + bias + residual).
-  at::Tensor forward_add_relu(const at::Tensor& x, const at::Tensor& residual) const;
-  /// The same, written over `residual`, which nobody else may need: one map less to allocate and to read.
-  at::Tensor forward_add_relu_over(const at::Tensor& x, at::Tensor residual) const;
+  /// relu(conv(x) + bias + residual); where nobody else needs `residual`, it may be written `over`: one map less to allocate and to read.
+  at::Tensor forward_add_relu(const at::Tensor& x, at::Tensor residual, bool over = false) const;
   int64_t in_channels() const { return in_channels_; }
   int64_t weight_bytes() const { return weight_bytes_; }
 

@@ -102,9 +102,8 @@ const Registration counted("bench: the counted network has the shapes of the com
 
 const Registration given_up("bench: measuring a peak can be given up", [] {
   const std::atomic<bool> interrupted{true};
-  interrupt_flag = &interrupted;
+  const Meanwhile asked(interrupt_flag, &interrupted);
   refused(ErrorCode::Closed, [] { bench::measure_peak("copy", {"cpu", "fp32", 1, 0.01}); });
-  interrupt_flag = nullptr;
 });
 
 const OnEveryDevice operators("bench: an operator's verification passes what is right and notices what is wrong", check_operators);

@@ -36,7 +36,7 @@ const Registration plain("conv: operator by operator the same comes out, in fp16
       near(conv.forward(half, false), y, "a convolution");
       near(conv.forward(half, true), at::relu(y), "one with a ReLU");
       near(conv.forward_add_relu(half, added), at::relu(at::add(y, exact(residual))), "one with a residual");
-      near(conv.forward_add_relu_over(half, added.clone()), at::relu(at::add(y, exact(residual))), "one over its residual");
+      near(conv.forward_add_relu(half, added.clone(), /*over=*/true), at::relu(at::add(y, exact(residual))), "one over its residual");
     }
   }
 });
@@ -80,6 +80,7 @@ const Registration meanings("errors: LibTorch's words are told apart in one plac
   const auto code_of = [](const std::string& what) { return error_of(what).code(); };
   check(code_of("CUDA out of memory. Tried to allocate 20.00 MiB") == ErrorCode::OutOfMemory, "CUDA's memory");
   check(code_of("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`") == ErrorCode::OutOfMemory, "cuBLAS' memory");
+  check(code_of("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`") == ErrorCode::OutOfMemory, "cuBLAS' handle");
   check(code_of("cuDNN error: CUDNN_STATUS_ALLOC_FAILED") == ErrorCode::OutOfMemory, "cuDNN's memory");
   check(code_of("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED") == ErrorCode::OutOfMemory, "cuDNN 9's memory");
   check(code_of("[enforce fail] DefaultCPUAllocator: can't allocate memory") == ErrorCode::OutOfMemory, "the CPU's memory");

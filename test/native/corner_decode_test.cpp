@@ -22,6 +22,7 @@
 #include "gpu_calls.h"
 #include "host_block.h"
 #include "op_cases.h"
+#include "ops/cuda/corner_decode.h"
 #include "ops/cuda/corner_decode_body.cuh"
 #include "runtime/interrupt.h"
 #include "test.h"
@@ -203,27 +204,6 @@ void check_same(const std::string& name, const std::vector<Candidate>& got, cons
   }
 }
 
-cuda::DecodeJob describe(const Case& c) {
-  cuda::DecodeJob job{};
-  const auto strided = [](const at::Tensor& map) {
-    return cuda::StridedMap{map.const_data_ptr(), map.stride(0), static_cast<uint32_t>(map.stride(1)), static_cast<uint32_t>(map.stride(3))};
-  };
-  const auto of_side = [&](const CornerMaps& maps) { return cuda::StridedMaps{strided(maps.heat), strided(maps.emb), strided(maps.off)}; };
-  job.side[0] = of_side(c.maps.tl);
-  job.side[1] = of_side(c.maps.br);
-  job.views = static_cast<int>(c.maps.tl.heat.size(0));
-  job.classes = static_cast<int>(c.maps.tl.heat.size(1));
-  job.height = static_cast<int>(c.maps.tl.heat.size(2));
-  job.width = static_cast<int>(c.maps.tl.heat.size(3));
-  job.channels_last = c.maps.tl.heat.stride(1) == 1;
-  job.topk = static_cast<int>(std::min<int64_t>(c.options.corner_topk, int64_t{job.elements()}));
-  job.radius = c.options.local_maximum_kernel / 2;
-  job.max_candidates = c.options.max_candidates;
-  job.distance_threshold = c.options.distance_threshold;
-  job.geometry = c.views.data();
-  return job;
-}
-
 /// What a launch's blocks had to do.
 struct BodyWork {
   int64_t collect_blocks = 0, collect_syncs = 0, boxes_syncs = 0;
@@ -232,7 +212,8 @@ struct BodyWork {
 /// As decode_corners launches them, with at most so many blocks of the first kernel.
 template <cuda::Scalar kScalar, int kLanes>
 DecodedViews run_bodies(const Case& c, int most_blocks, LaneOrder order, BodyWork* work = nullptr) {
-  cuda::DecodeJob job = describe(c);
+  cuda::DecodeJob job = cuda::decode_job(c.maps, c.options);
+  job.geometry = c.views.data();
   job.blocks = cuda::collecting_blocks(job, most_blocks);
   const auto maps = static_cast<unsigned>(2 * job.views);
   std::vector<uint64_t> memory(static_cast<size_t>(cuda::scratch_keys(job)), ~uint64_t{0});
@@ -333,15 +314,14 @@ const Registration on_gpu("corner_decode: every layout, type and content gives w
 });
 
 const Registration threads("corner_decode: results do not depend on the number of threads", [] {
-  const int before = at::get_num_threads();
   for (const Case& c : cases()) {
-    at::set_num_threads(1);
-    const auto one = decode_corners(c.maps, c.views, c.options);
-    at::set_num_threads(3);
-    const auto three = decode_corners(c.maps, c.views, c.options);
+    const auto on_threads = [&](int count) {
+      const Threads threads(count);
+      return decode_corners(c.maps, c.views, c.options);
+    };
+    const auto one = on_threads(1), three = on_threads(3);
     for (size_t v = 0; v < one.size(); ++v) check_same(c.name, three[v].candidates, one[v].candidates, 0);
   }
-  at::set_num_threads(before);
 });
 
 const Registration wrong("corner_decode: wrong input is refused with a code", [] {
@@ -373,9 +353,8 @@ const Registration large("corner_decode: ten thousand corners a side are paired 
   check(decoded[0].candidates.size() == 1000 && growth < 50'000'000, decoded[0].candidates.size(), " candidates took ", growth, " bytes");
 
   const std::atomic<bool> given_up{true};
-  interrupt_flag = &given_up;
+  const Meanwhile asked(interrupt_flag, &given_up);
   const std::string sentence = refused(ErrorCode::Closed, [&] { decode_corners(maps, geometry_of(1), options); });
-  interrupt_flag = nullptr;
   check(contains(sentence, "given up"), sentence);
 });
 

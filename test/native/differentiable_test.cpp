@@ -185,20 +185,16 @@ const Registration slopes("training: the gradients of pooling, upsampling and no
 
 const Registration scaled("training: scaled losses teach the same, and a step that fp16 could not hold is left out", [] {
   const Threads one(1);  // the maps are so small that a second one only waits
-  const Beginning beginning = draw_beginning({1, 8, 16, {16, 16}, {1, 1}, 8, 16}, 2, 5);
+  const auto drawn = [] { return draw_beginning({1, 8, 16, {16, 16}, {1, 1}, 8, 16}, 2, 5); };
   at::manual_seed(3);
   const at::Tensor x = at::randn({1, 3, 64, 64});
-  const auto fresh = [&] {
-    NamedTensors tensors;
-    for (const auto& [name, tensor] : beginning.tensors) tensors.emplace_back(name, tensor.clone());
-    return tensors;
-  };
   const auto step = [&](Learner& learner) {
     const StepReport report = learner.differentiate(x, {{{10, 10, 40, 40, 1}}});
     learner.update(1e-3);
     return report;
   };
-  Learner plain(beginning.config, fresh(), {}), scaled(beginning.config, fresh(), {});
+  const Beginning one_of = drawn(), other = drawn();
+  Learner plain(one_of.config, one_of.tensors, {}), scaled(other.config, other.tensors, {});
   scaled.scale_losses({std::ldexp(1.0, 126)});  // fp32's own largest is beside it
   const at::Tensor before = scaled.parameters().front().detach().clone();
   check(std::isinf(step(scaled).gradient_norm) && at::equal(scaled.parameters().front(), before), "an infinite gradient taught something");
@@ -212,16 +208,16 @@ const Registration scaled("training: scaled losses teach the same, and a step th
 const Registration on_gpu("training: a step on the GPU is the CPU's (GPU)", [] {
   skip_without_gpu();
   at::globalContext().setAllowTF32CuDNN(false);
-  const Beginning beginning = draw_beginning({2, 8, 16, {16, 16, 24}, {1, 2, 1}, 8, 16}, 2, 5);
+  const auto drawn = [] { return draw_beginning({2, 8, 16, {16, 16, 24}, {1, 2, 1}, 8, 16}, 2, 5); };
   at::manual_seed(3);
   const at::Tensor x = at::randn({2, 3, 64, 64});
   std::vector<StepReport> reports;
   for (const auto& [device, type] : {std::pair(at::Device(at::kCPU), at::kFloat), std::pair(at::Device(at::kCUDA, 0), at::kFloat),
                                      std::pair(at::Device(at::kCUDA, 0), at::kHalf)}) {
     for (const bool recompute : {false, true}) {
-      NamedTensors tensors;
-      for (const auto& [name, tensor] : beginning.tensors) tensors.emplace_back(name, tensor.clone().to(device));
-      Learner learner(beginning.config, tensors, {});
+      Beginning beginning = drawn();
+      for (auto& [name, tensor] : beginning.tensors) tensor = tensor.to(device);
+      Learner learner(beginning.config, beginning.tensors, {});
       learner.set_recompute(recompute);
       if (type == at::kHalf) learner.scale_losses({1024});
       reports.push_back(learner.differentiate(x.to(device, type), {{{10, 10, 40, 40, 1}}, {{5, 5, 60, 30, 0}}}));
@@ -236,15 +232,14 @@ const Registration on_gpu("training: a step on the GPU is the CPU's (GPU)", [] {
 
 const Registration again("training: activations computed again give the same bits, and statistics are measured once", [] {
   const Threads one(1);  // the maps are so small that a second one only waits
-  const Beginning beginning = draw_beginning({2, 8, 16, {16, 16, 24}, {1, 2, 1}, 8, 16}, 2, 5);
+  const auto drawn = [] { return draw_beginning({2, 8, 16, {16, 16, 24}, {1, 2, 1}, 8, 16}, 2, 5); };
   at::manual_seed(3);
   const at::Tensor x = at::randn({2, 3, 64, 64});
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     std::vector<NamedTensors> learned;
     for (const bool recompute : {false, true}) {
-      NamedTensors tensors;
-      for (const auto& [name, tensor] : beginning.tensors) tensors.emplace_back(name, tensor.clone());
-      Learner learner(beginning.config, tensors, {});
+      const Beginning beginning = drawn();
+      Learner learner(beginning.config, beginning.tensors, {});
       learner.set_recompute(recompute);
       for (int i = 0; i < 2; ++i) {
         learner.differentiate(x.to(type), {{{10, 10, 40, 40, 1}}, {{5, 5, 60, 30, 0}}});

@@ -239,9 +239,10 @@ const Registration around("nn: each stack's way around takes the second stream w
     check(relative_difference(alone, network.forward(x)) == 0, "the maps are others");
     check(!beside.open && beside.begun == config.backbone.num_stacks, beside.begun, " times begun");
     const std::atomic<bool> given_up{true};
-    interrupt_flag = &given_up;
-    refused(ErrorCode::Closed, [&] { network.forward(x); });
-    interrupt_flag = nullptr;
+    {
+      const Meanwhile asked(interrupt_flag, &given_up);
+      refused(ErrorCode::Closed, [&] { network.forward(x); });
+    }
     check(!beside.open, "work was left behind");
     network.forward(x);
     check(beside.begun >= 2 * config.backbone.num_stacks, "it was not given back");

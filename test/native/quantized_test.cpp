@@ -49,10 +49,9 @@ void at_every_width(const Body& body) {
   const cpu::VectorLevel best = cpu::vector_level();
   for (const auto level : {cpu::VectorLevel::Portable, cpu::VectorLevel::Avx2, cpu::VectorLevel::Avx512}) {
     if (level > best) break;
-    cpu::vector_level() = level;
+    const Meanwhile narrower(cpu::vector_level(), level);
     body();
   }
-  cpu::vector_level() = best;
 }
 
 /// The kernels' own arithmetic: two products in fp32 and their sum, each rounded once, and a rounding to a byte. Nothing is fused.

@@ -5,6 +5,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -54,6 +55,20 @@ std::string refused(ErrorCode code, Body body) {
   check(false, "nothing was refused");
   return "";
 }
+
+/// Gives a variable of the whole process another value for as long as it lives: a test that fails leaves nothing behind.
+template <typename T>
+class Meanwhile {
+ public:
+  Meanwhile(T& variable, std::type_identity_t<T> value) : variable_(variable), before_(std::exchange(variable, value)) {}
+  ~Meanwhile() { variable_ = before_; }
+  Meanwhile(const Meanwhile&) = delete;
+  Meanwhile& operator=(const Meanwhile&) = delete;
+
+ private:
+  T& variable_;
+  T before_;
+};
 
 /// Bytes that the process's memory peaks at above where it stands.
 template <typename Body>

@@ -2,8 +2,6 @@
 import { strict as assert } from 'node:assert';
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deserialize } from 'node:v8';
@@ -12,6 +10,7 @@ import { fixtures, root } from '../environment.js';
 import { until } from '../support/batch.js';
 import { runNode, type Ended, type RunOptions } from '../support/child.js';
 import { freePort } from '../../lib/free-port.js';
+import { allInAFolder } from '../support/scratch.js';
 import { trainAs, type TrainedAs, type TrainPictures, type TrainSetting } from '../support/train-as.js';
 
 type Trained = Pick<TrainedAs, 'steps' | 'gradients' | 'tensors'>;
@@ -41,8 +40,7 @@ function nearGradients(got: Trained, wanted: Record<string, Float64Array>): void
 describe('training together', function () {
   this.timeout(300_000);
   let scratch: string;
-  before(async () => (scratch = await mkdtemp(join(tmpdir(), 'cornernet-together-'))));
-  after(() => rm(scratch, { recursive: true, force: true }));
+  allInAFolder('together', (made) => (scratch = made));
 
   const setting = (batches: number[][], more: Partial<TrainSetting> = {}): TrainSetting => ({
     ...{ folder, reference, fp64: true, gradients: 1 },

@@ -312,9 +312,8 @@ const Registration given_up("checkpoint: writing that is given up leaves nothing
     interrupted = true;
     pipe.ignore(std::numeric_limits<std::streamsize>::max());
   });
-  interrupt_flag = &interrupted;
+  const Meanwhile asked(interrupt_flag, &interrupted);
   const std::string sentence = refused(ErrorCode::Closed, [&] { write_checkpoint(path, content); });
-  interrupt_flag = nullptr;
   reader.join();
   check(!std::filesystem::exists(path), "something is left");
 });
@@ -387,14 +386,13 @@ const Registration unbearable("training: a gradient that no scale makes finite e
 });
 
 const Registration sixteen("training: activations in bf16 give gradients near those of fp32", [] {
-  const Beginning beginning = draw_beginning({1, 8, 16, {16, 16}, {1, 1}, 8, 16}, 2, 5);
+  const auto drawn = [] { return draw_beginning({1, 8, 16, {16, 16}, {1, 1}, 8, 16}, 2, 5); };
   std::vector<double> totals;
   at::manual_seed(3);
   const at::Tensor x = at::randn({2, 3, 64, 64});
   for (const at::ScalarType type : precisions_on(at::kCPU)) {
-    NamedTensors tensors;
-    for (const auto& [name, tensor] : beginning.tensors) tensors.emplace_back(name, tensor.clone());
-    Learner learner(beginning.config, tensors, {});
+    const Beginning beginning = drawn();
+    Learner learner(beginning.config, beginning.tensors, {});
     const StepReport report = learner.differentiate(x.to(type), {{{10, 10, 40, 40, 1}}, {{5, 5, 60, 30, 0}}});
     for (const at::Tensor& parameter : learner.parameters()) {
       if (parameter.grad().defined()) check(parameter.grad().scalar_type() == at::kFloat, "a gradient is not fp32");
