@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-import { forgetPeak, peakBytes } from '../lib/bench/machine.js';
+import { forgetPeak } from '../lib/bench/machine.js';
 import { packageRoot } from '../lib/native.js';
+import { memoryOf } from '../lib/proc.js';
 import type { Candidate, Turn } from './harness.js';
 
 interface Ready {
@@ -89,8 +90,8 @@ export function newEachTurn(...child: Parameters<typeof Child.start>): Candidate
       try {
         candidate.version = (await process.ready()).version;
         forgetPeak(process.pid);
-        const before = peakBytes(process.pid);
-        return { ...(await process.turn()), peakBytes: peakBytes(process.pid) - before };
+        const before = memoryOf(process.pid, 'VmHWM');
+        return { ...(await process.turn()), peakBytes: memoryOf(process.pid, 'VmHWM') - before };
       } finally {
         await process.close();
       }

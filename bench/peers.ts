@@ -5,11 +5,11 @@ import { join } from 'node:path';
 
 import sharp from 'sharp';
 
-import { peakBytes } from '../lib/bench/machine.js';
 import { total } from '../lib/bench/model.js';
 import { computePeak, measurePeak } from '../lib/bench/peaks.js';
 import type { FixedPrecision, Peak } from '../lib/bench/schema.js';
 import { loadNative } from '../lib/native.js';
+import { memoryOf } from '../lib/proc.js';
 import { quantize } from '../lib/quantize/quantize.js';
 import { fixtures, hourglass104 } from '../test/environment.js';
 import { random } from '../test/support/batch.js';
@@ -126,7 +126,7 @@ async function start(peer: string, settings: DetectSettings, { calibrated, pytho
   const child = await Child.start('detect', { ...settings, file, ...(ours ? { precision } : { runner: peer }) }, ours ? undefined : python);
   const close = () => child.close();
   const { version, sample = [] } = await child.ready().catch((error: unknown) => close().then(() => Promise.reject(error as Error)));
-  const held = peakBytes(child.pid);
+  const held = memoryOf(child.pid, 'VmHWM');
   samples.set(peer, sample);
   const turn = async (): Promise<Turn> => {
     const reference = samples.get('eager') ?? samples.get('eager-both-heads');

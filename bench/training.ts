@@ -2,9 +2,9 @@
 import { availableParallelism } from 'node:os';
 
 import { cpuSecondsOf } from '../lib/bench/disturbance.js';
-import { peakBytes } from '../lib/bench/machine.js';
 import { insideTheClock, type TrainCase } from '../lib/bench/train.js';
 import type { FixedPrecision } from '../lib/bench/schema.js';
+import { memoryOf } from '../lib/proc.js';
 import { Child } from './child.js';
 import { install, peerPython } from './environment.js';
 import { run, wholeNumber, type Against, type Candidate, type Turn } from './harness.js';
@@ -37,7 +37,7 @@ async function start(peer: string, setting: Omit<TrainCase, 'precision' | 'recom
   const turn = async (): Promise<Turn> => {
     const before = await cpuSecondsOf(child.pid);
     const { seconds } = await child.turn();
-    return { seconds, cpuSeconds: (await cpuSecondsOf(child.pid)) - before, peakBytes: peakBytes(child.pid) };
+    return { seconds, cpuSeconds: (await cpuSecondsOf(child.pid)) - before, peakBytes: memoryOf(child.pid, 'VmHWM') };
   };
   return { version, turn, close };
 }

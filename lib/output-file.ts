@@ -17,9 +17,20 @@ export interface TextOutput {
   discard(): Promise<void>;
 }
 
+/** Whether the system refused to make or to write a file. */
+export const isUnwritable = (error: unknown): boolean =>
+  /^E(ACCES|PERM|ROFS|NOSPC|DQUOT|NOTDIR|EXIST)$/.test((error as NodeJS.ErrnoException | undefined)?.code ?? '');
+
 /** What becomes of any failure to write `path`. */
 export function unwritable(path: string, error: unknown): CornerNetError {
   return new CornerNetError('ERR_WRITE', `${path} can't be written: ${sentenceOf(error)}`, { cause: error });
+}
+
+/** What the work that writes `path` comes to; any failure of it is {@link unwritable}. */
+export function orUnwritable<T>(path: string, work: Promise<T>): Promise<T> {
+  return work.catch((error: unknown) => {
+    throw unwritable(path, error);
+  });
 }
 
 async function writeTo(stream: Writable, text: string | Uint8Array): Promise<void> {
@@ -229,10 +240,11 @@ async function checkFolder(folder: string): Promise<void> {
   await access(folder, constants.W_OK | constants.X_OK);
 }
 
-async function orUnwritable(path: string, check: () => Promise<void>): Promise<void> {
-  await check().catch((error: unknown) => {
-    throw unwritable(path, error);
-  });
+async function checkFile(path: string): Promise<void> {
+  const { file, aside } = await targetOf(path);
+  if (Buffer.byteLength(basename(file)) > longestName) throw new Error(`its name has more than ${longestName} bytes`);
+  if (await statIfThere(file)) await access(file, constants.W_OK);
+  if (aside !== undefined) await checkFolder(dirname(file));
 }
 
 /**
@@ -240,17 +252,12 @@ async function orUnwritable(path: string, check: () => Promise<void>): Promise<v
  * @throws {CornerNetError} `ERR_WRITE`.
  */
 export function checkOutputFile(path: string): Promise<void> {
-  return orUnwritable(path, async () => {
-    const { file, aside } = await targetOf(path);
-    if (Buffer.byteLength(basename(file)) > longestName) throw new Error(`its name has more than ${longestName} bytes`);
-    if (await statIfThere(file)) await access(file, constants.W_OK);
-    if (aside !== undefined) await checkFolder(dirname(file));
-  });
+  return orUnwritable(path, checkFile(path));
 }
 
 /** As {@link checkOutputFile}, of a folder for files. */
 export function checkOutputFolder(path: string): Promise<void> {
-  return orUnwritable(path, () => checkFolder(resolve(path)));
+  return orUnwritable(path, checkFolder(resolve(path)));
 }
 
 /**

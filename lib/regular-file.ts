@@ -1,7 +1,8 @@
 // Files from outside are opened only when they are regular ones: anything else (a FIFO, a socket, a device) may never give a byte, or do something.
-import { constants, type Stats } from 'node:fs';
+import { constants, readFileSync, statSync, type Stats } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 
+import { CornerNetError, sentenceOf } from './errors.js';
 import { onDisk } from './inputs/file-names.js';
 
 function kindOf(stats: Stats): string {
@@ -34,12 +35,30 @@ export async function openRegular(path: string): Promise<{ readonly file: FileHa
 }
 
 /**
+ * At once, for the small files that a start needs.
+ * @throws {Error} as {@link openRegular}.
+ */
+export function readRegular(path: string): Buffer {
+  checkRegular(statSync(onDisk(path)));
+  return readFileSync(onDisk(path));
+}
+
+/**
  * The whole of a text file that somebody else may have put there.
  * @throws {Error} as {@link openRegular}.
  */
 export async function readText(path: string): Promise<string> {
   await using file = (await openRegular(path)).file;
   return await file.readFile('utf8');
+}
+
+/** @throws {CornerNetError} `ERR_INPUT`. */
+export async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readText(path)) as unknown;
+  } catch (error) {
+    throw new CornerNetError('ERR_INPUT', `${path} can't be read as JSON: ${sentenceOf(error)}`, { cause: error });
+  }
 }
 
 /** So many bytes from `offset`, or as many as there are. */

@@ -1,8 +1,8 @@
 // What else happened on the machine while something was measured: stolen time, other processes, a throttled GPU.
-import { execFile } from 'node:child_process';
-import { readFile, readdir } from 'node:fs/promises';
-import { promisify } from 'node:util';
+import { readdir } from 'node:fs/promises';
 
+import { readOrNothing, statOf } from '../proc.js';
+import { askGpus } from './machine.js';
 import type { Disturbance } from './schema.js';
 
 /** Seconds since boot, over all cores. */
@@ -52,20 +52,19 @@ interface GpuState {
   readonly reasons: string[];
 }
 
+const gpuStateQuery = 'uuid,name,clocks.sm,clocks_throttle_reasons.active';
+
 /**
  * Of CUDA's device `index`. nvidia-smi lists all GPUs by their place on the bus, CUDA those that it is left, by default the fastest first: where that may
  * be another order, nothing is said.
- * @param csv `uuid, name, clocks.sm, clocks_throttle_reasons.active` of nvidia-smi without units, a line a GPU.
+ * @param lines nvidia-smi's of `gpuStateQuery`.
  */
 export function parseGpuState(
-  csv: string,
+  lines: readonly string[],
   index: number,
   { CUDA_VISIBLE_DEVICES: left, CUDA_DEVICE_ORDER: order }: NodeJS.ProcessEnv = process.env,
 ): GpuState {
-  const gpus = csv
-    .trim()
-    .split('\n')
-    .map((line) => line.split(', '));
+  const gpus = lines.map((line) => line.split(', '));
   const named = left === undefined ? String(index) : (left.split(',')[index] ?? '').trim();
   const inOrder = order === 'PCI_BUS_ID' || new Set(gpus.map(([, name]) => name)).size === 1;
   const byPlace = /^\d+$/.test(named) && inOrder ? gpus[Number(named)] : undefined;
@@ -75,29 +74,15 @@ export function parseGpuState(
   return { mhz: /^\d/.test(mhz) ? Number(mhz) : null, reasons };
 }
 
-async function gpuState(index: number): Promise<GpuState> {
-  const query = ['--query-gpu=uuid,name,clocks.sm,clocks_throttle_reasons.active', '--format=csv,noheader,nounits'];
-  try {
-    return parseGpuState((await promisify(execFile)('nvidia-smi', query)).stdout, index);
-  } catch {
-    return { mhz: null, reasons: [] };
-  }
-}
-
-async function readCpuTimes(): Promise<CpuTimes | undefined> {
-  return parseCpuTimes(await readOrNothing('/proc/stat'));
-}
-
-async function readOrNothing(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch(() => '');
+function readCpuTimes(): CpuTimes | undefined {
+  return parseCpuTimes(readOrNothing('/proc/stat'));
 }
 
 /** CPU seconds of a process and of all that it started, those that have ended included. */
 export async function cpuSecondsOf(process: number): Promise<number> {
-  const stat = await readOrNothing(`/proc/${process}/stat`); // a name in brackets that may hold anything comes second
-  const jiffies = stat.slice(stat.lastIndexOf(')')).split(' ').slice(12, 16); // utime, stime, and those of waited-for children
+  const jiffies = statOf(process).slice(11, 15); // utime, stime, and those of waited-for children
   const tasks = await readdir(`/proc/${process}/task`).catch(() => []);
-  const lists = await Promise.all(tasks.map((task) => readOrNothing(`/proc/${process}/task/${task}/children`)));
+  const lists = tasks.map((task) => readOrNothing(`/proc/${process}/task/${task}/children`));
   const children = await Promise.all((lists.join(' ').match(/\d+/g) ?? []).map((child) => cpuSecondsOf(Number(child))));
   return [...jiffies.map((count) => Number(count) / 100), ...children].reduce((sum, seconds) => sum + seconds, 0);
 }
@@ -117,12 +102,12 @@ export async function undisturbed<T>(device: string, body: () => Promise<T>): Pr
 
 /** Begins to watch; the returned function ends it. `device` is 'cpu' or 'cuda:N'. */
 export async function watchMachine(device: string): Promise<() => Promise<Disturbance>> {
-  const [before, oursBefore] = [await readCpuTimes(), await cpuSecondsOf(process.pid)];
+  const [before, oursBefore] = [readCpuTimes(), await cpuSecondsOf(process.pid)];
   return async () => {
-    const cpu = cpuDisturbance(before, await readCpuTimes(), (await cpuSecondsOf(process.pid)) - oursBefore);
+    const cpu = cpuDisturbance(before, readCpuTimes(), (await cpuSecondsOf(process.pid)) - oursBefore);
     const index = /^cuda:(\d+)/.exec(device)?.[1];
     if (index === undefined) return cpu;
-    const gpu = await gpuState(Number(index));
+    const gpu = parseGpuState(await askGpus(gpuStateQuery), Number(index));
     return { ...cpu, gpuMhz: gpu.mhz, reasons: [...cpu.reasons, ...gpu.reasons] };
   };
 }

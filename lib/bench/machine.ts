@@ -1,19 +1,12 @@
 // The machine and the software that figures belong to.
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { loadavg, release, totalmem } from 'node:os';
 import { promisify } from 'node:util';
 
 import { loadNative, packageVersion } from '../native.js';
+import { readOrNothing } from '../proc.js';
 import type { Gpu, Machine } from './schema.js';
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
 
 /** Every value of a field of /proc/cpuinfo. */
 export function cpuField(cpuinfo: string, field: string): string[] {
@@ -29,7 +22,7 @@ function cpuName(cpuinfo: string): string {
 }
 
 function cpuClocks(): Machine['cpuClocks'] {
-  const [least, most] = ['scaling_min_freq', 'scaling_max_freq'].map((name) => read(`/sys/devices/system/cpu/cpu0/cpufreq/${name}`).trim());
+  const [least, most] = ['min', 'max'].map((end) => readOrNothing(`/sys/devices/system/cpu/cpu0/cpufreq/scaling_${end}_freq`).trim());
   if (!least || !most) return 'unknown';
   return least === most ? 'locked' : 'floating';
 }
@@ -44,13 +37,11 @@ export function parseGpu(line: string): Gpu {
   return { name, driver, memoryBytes: (mhz(memory) ?? 0) * 2 ** 20, clockMhz: mhz(clock), maxClockMhz: mhz(maxClock), clocks };
 }
 
-async function findGpus(): Promise<Gpu[]> {
-  const query = [`--query-gpu=${gpuQuery}`, '--format=csv,noheader,nounits'];
-  try {
-    return (await promisify(execFile)('nvidia-smi', query)).stdout.trim().split('\n').map(parseGpu);
-  } catch {
-    return []; // no driver
-  }
+/** What nvidia-smi says of the GPUs, a line each without units; none without a driver. */
+export async function askGpus(fields: string): Promise<string[]> {
+  const query = [`--query-gpu=${fields}`, '--format=csv,noheader,nounits'];
+  const { stdout } = await promisify(execFile)('nvidia-smi', query).catch(() => ({ stdout: '' }));
+  return stdout.split('\n').filter((line) => line !== '');
 }
 
 /** A process's peak of resident memory begins anew, at what is resident now; where the system refuses that, it stays what it has been. */
@@ -62,15 +53,10 @@ export function forgetPeak(process: number | 'self' = 'self'): void {
   }
 }
 
-/** The most memory that a process has had resident (VmHWM). */
-export function peakBytes(process: number | 'self' = 'self'): number {
-  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${process}/status`, 'utf8'))?.[1]) * 1024;
-}
-
 /** Needs the addon. */
 export async function describeMachine(): Promise<Machine> {
   const build = loadNative().buildInfo();
-  const cpuinfo = read('/proc/cpuinfo');
+  const cpuinfo = readOrNothing('/proc/cpuinfo');
   const mhz = cpuField(cpuinfo, 'cpu MHz').map(Number);
   return {
     cpu: cpuName(cpuinfo),
@@ -85,6 +71,6 @@ export async function describeMachine(): Promise<Machine> {
     cornernet: packageVersion(),
     libtorch: build.libtorchVersion,
     cuda: build.cuda ? build.cudaVersion : null,
-    gpus: await findGpus(),
+    gpus: (await askGpus(gpuQuery)).map(parseGpu),
   };
 }

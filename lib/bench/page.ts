@@ -143,13 +143,11 @@ function rooflinePlot(peaks: readonly Peak[], placed: readonly Placed[]): string
 function modelSections(report: ModelReport): Section[] {
   const { results, peaks } = report;
   const placed = results.map((r) => ({ ...r, group: `${r.precision} network`, name: withBatch(r), doubts: remarks(r.latency) }));
+  const measured = results.map((r) => [withBatch(r), r.latency] as const);
   return [
     { title: 'Throughput', html: throughputPlot(report) },
     { title: 'Latency', html: latencyPlot(report) },
-    windowsSection(
-      results.map((r) => [withBatch(r), r.latency]),
-      'milliseconds a call',
-    ),
+    windowsSection(measured, 'milliseconds a call'),
     { title: 'Stages', text: 'Medians; rest: copying in, handing over, objects.', html: stagesPlot(report) },
     { title: 'Roofline', text: 'The network as a whole.', html: rooflinePlot(peaks, placed) },
   ];
@@ -205,40 +203,24 @@ function pipelineSections(report: PipelineReport): Section[] {
   const { results } = report;
   const bars = results.flatMap((r) => r.stages.map(({ stage, busy }) => [`${r.precision} ${stage}`, 100 * busy, percent(busy)] as const));
   const occupancy = barChart('Occupancy of each stage', '% of the time busy', bars) + furtherTables(report).map(htmlTable).join('');
+  const measured = results.map((r) => [r.precision, r.throughput] as const);
   return [
     { title: 'Occupancy', text: 'Busy: at least one picture was in the stage.', html: occupancy },
-    windowsSection(
-      results.map((r) => [r.precision, r.throughput]),
-      'pictures a second',
-    ),
+    windowsSection(measured, 'pictures a second'),
     { title: 'Timeline', text: 'The first pictures after warming up; where nothing is drawn, they waited.', html: timelinePlot(report) },
   ];
 }
 
 function trainSections({ results }: TrainReport): Section[] {
-  const named = results.map((r) => [trainName(r), r] as const);
-  const bars = (of: (r: TrainReport['results'][number]) => number) => named.map(([name, r]) => [name, of(r), short(of(r))] as const);
+  const bars = (label: string, unit: string, of: (r: TrainReport['results'][number]) => number): string => {
+    const named = results.map((r) => [trainName(r), of(r), short(of(r))] as const);
+    return barChart(label, unit, named);
+  };
+  const measured = results.map((r) => [trainName(r), r.step] as const);
   return [
-    {
-      title: 'Steps',
-      html: barChart(
-        'The median of each configuration’s steps',
-        'milliseconds',
-        bars((r) => r.step.summary.p50),
-      ),
-    },
-    {
-      title: 'Memory',
-      html: barChart(
-        'The most memory of each',
-        'MB',
-        bars((r) => r.peakMemoryBytes / 1e6),
-      ),
-    },
-    windowsSection(
-      named.map(([name, r]) => [name, r.step]),
-      'milliseconds a step',
-    ),
+    { title: 'Steps', html: bars('The median of each configuration’s steps', 'milliseconds', (r) => r.step.summary.p50) },
+    { title: 'Memory', html: bars('The most memory of each', 'MB', (r) => r.peakMemoryBytes / 1e6) },
+    windowsSection(measured, 'milliseconds a step'),
   ];
 }
 

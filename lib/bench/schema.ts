@@ -1,9 +1,7 @@
 // The benchmark's JSON: what is in it, and reading it back with every field checked.
-import { readFile } from 'node:fs/promises';
-
 import { z } from 'zod';
 
-import { CornerNetError, sentenceOf } from '../errors.js';
+import { readJson } from '../regular-file.js';
 import { validated } from '../validation.js';
 
 const count = z.int().min(0);
@@ -324,20 +322,11 @@ export function reportHead(): { format: 'cornernet-bench'; version: 1; date: str
 }
 
 /** @throws {CornerNetError} `ERR_INPUT` naming the field that isn't what it should be. */
-export function parseReport(text: string, name: string): Report {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `${name} is not JSON: ${sentenceOf(error)}`, { cause: error });
-  }
+export function checkReport(value: unknown, name: string): Report {
   return validated(reportSchema, value, { code: 'ERR_INPUT', what: `${name} is not a report of cornernet bench:` });
 }
 
-/** As {@link parseReport}, of a file. */
+/** As {@link checkReport}, of a file. */
 export async function readReport(file: string): Promise<Report> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new CornerNetError('ERR_INPUT', `${file} can't be read: ${sentenceOf(error)}`, { cause: error });
-  });
-  return parseReport(text, file);
+  return checkReport(await readJson(file), file);
 }

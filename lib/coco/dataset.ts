@@ -1,9 +1,9 @@
 // COCO annotations and results, read and checked.
 import { z } from 'zod';
 
-import { CornerNetError, sentenceOf } from '../errors.js';
+import { CornerNetError } from '../errors.js';
 import type { Detection } from '../detector/result.js';
-import { readText } from '../regular-file.js';
+import { readJson } from '../regular-file.js';
 import { validated } from '../validation.js';
 
 /** Left, top, width, height in pixels. */
@@ -110,14 +110,6 @@ export function checkNames(value: unknown, what: string): CocoNames {
 /** @throws {CornerNetError} `ERR_INPUT` naming the first thing that is wrong. */
 export function checkDetections(value: unknown, what: string): CocoDetection[] {
   return checked(detectionsSchema, value, what);
-}
-
-async function readJson(file: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readText(file)) as unknown;
-  } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `${file} can't be read as JSON: ${sentenceOf(error)}`, { cause: error });
-  }
 }
 
 export async function readAnnotations(file: string): Promise<CocoAnnotations> {

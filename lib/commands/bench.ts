@@ -16,6 +16,7 @@ import { CornerNetError } from '../errors.js';
 import type { Size } from '../images/image.js';
 import { expandInputs } from '../inputs/expand.js';
 import { loadNative } from '../native.js';
+import { checkLoadOptions } from '../options/check.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { Precision } from '../options/values.js';
 import { checkOutputFile, writeText } from '../output-file.js';
@@ -89,14 +90,19 @@ function sizesOf(text: string): Size[] {
   });
 }
 
-function ruleOf({ window, stableWithin, duration }: CommonFlags): Rule {
-  const within = (name: string, value: number, least: number, most: number): void => {
-    if (!(value >= least && value <= most)) throw new CornerNetError('ERR_OPTION', `${name} must be ${least} to ${most}, not ${value}`);
+function within(flag: string, value: number, least: number, most: number): number {
+  if (value >= least && value <= most) return value;
+  throw new CornerNetError('ERR_OPTION', `${flag} must be ${least} to ${most}, not ${value}`);
+}
+
+const durationOf = ({ duration }: Pick<CommonFlags, 'duration'>): number => within('--duration', duration, 0.01, 86_400);
+
+function ruleOf(flags: CommonFlags): Rule {
+  return {
+    windowSeconds: within('--window', flags.window, 0.01, 600),
+    stableWithin: within('--stable-within', flags.stableWithin, 0.1, 100) / 100,
+    limitSeconds: durationOf(flags),
   };
-  within('--window', window, 0.01, 600);
-  within('--stable-within', stableWithin, 0.1, 100);
-  within('--duration', duration, 0.01, 86_400);
-  return { windowSeconds: window, stableWithin: stableWithin / 100, limitSeconds: duration };
 }
 
 function weightsOf(chosen: string | undefined): { weights: string; weightsName: string } {
@@ -123,7 +129,7 @@ function say({ quiet }: Pick<CommonFlags, 'quiet'>, text: string): void {
 
 /** One device: figures of several would be nobody's. */
 function loadOf(flags: Pick<DetectorFlags, 'device' | 'threads' | 'precision'>): LoadOptions {
-  const load = loadOptionsOf(flags);
+  const load = checkLoadOptions(loadOptionsOf(flags));
   if (typeof load.device === 'object')
     throw new CornerNetError('ERR_OPTION', `--device takes one device to measure, not ${shown(flags.device?.join())}`);
   return load;
@@ -178,7 +184,7 @@ async function runPipeline(inputs: string[], flags: PipelineFlags): Promise<void
 
 /** 'auto' as Detector.load resolves it. */
 function kernelDevice(device: string): string {
-  if (device === 'auto') return loadNative().gpuInfo().devices[0]?.hasCode === true ? 'cuda:0' : 'cpu';
+  if (device === 'auto') return loadNative().gpuInfo().devices[0]?.obstacle === '' ? 'cuda:0' : 'cpu';
   return device === 'cuda' ? 'cuda:0' : device;
 }
 
@@ -204,11 +210,11 @@ async function runKernels(flags: KernelsFlags): Promise<void> {
   await publish(flags, () =>
     benchKernels({
       device,
-      threads: flags.threads ?? 0,
+      threads: loadOf({ threads: flags.threads }).threads ?? 0,
       precisions: kernelPrecisions(flags.precision, device),
       sizes: sizesOf(flags.sizes),
-      views: flags.views,
-      seconds: flags.duration,
+      views: wholeNumbers(String(flags.views), '--views', 64)[0] as number,
+      seconds: durationOf(flags),
       operators,
       tell: (r) => say(flags, `${r.precision} ${r.name} ${r.shape}: ${(1e6 * r.ours.backToBack.p50).toFixed(0)} us`),
     }),
@@ -225,7 +231,7 @@ interface TrainBenchFlags extends CommonFlags {
 
 async function runTrain(flags: TrainBenchFlags): Promise<void> {
   const { network } = flags;
-  const { device = 'cpu' } = loadOf({ device: flags.device });
+  const { device = 'cpu', threads = 0 } = loadOf({ device: flags.device, threads: flags.threads });
   const small = network === 'small';
   const [sizes, batches] = [
     wholeNumbers(flags.size ?? (small ? '255' : '511'), '--size', 4096),
@@ -239,7 +245,7 @@ async function runTrain(flags: TrainBenchFlags): Promise<void> {
     sizes.flatMap((size) =>
       batches.flatMap((batch) =>
         again.map((recompute): TrainCase => {
-          return { network, device: device as string, precision, threads: flags.threads ?? 0, size, batch, recompute };
+          return { network, device: device as string, precision, threads, size, batch, recompute };
         }),
       ),
     ),

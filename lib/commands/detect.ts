@@ -12,7 +12,7 @@ import { sourceOf, type Entry } from '../inputs/entry.js';
 import { expandEntries, PassedOver } from '../inputs/expand.js';
 import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
 import { checkOutputFile, checkOutputFolder, writeText } from '../output-file.js';
-import { renderBoxes } from '../render/boxes.js';
+import { ofDetections, renderBoxes } from '../render/boxes.js';
 import { DrawingFolder } from '../render/folder.js';
 import { renderHeatmaps } from '../render/heatmaps.js';
 import { say, tell, whenOutputFails } from './terminal.js';
@@ -91,7 +91,7 @@ function drawerFor(flags: DetectFlags, detector: Detector): (entry: Entry, detec
   const save = async (drawing: Sharp, file: string): Promise<void> => writeText(file, await drawing.toBuffer(), false);
   return async (entry, detections) => {
     const picture = sourceOf(entry);
-    if (boxes) await save(await renderBoxes(picture, detections, maxPixels), boxes.fileFor(entry.path));
+    if (boxes) await save(await renderBoxes(picture, ofDetections(detections), maxPixels), boxes.fileFor(entry.path));
     if (!heatmaps) return;
     await save(await renderHeatmaps(picture, await detector.heads(picture), detections, maxPixels), heatmaps.fileFor(entry.path));
   };

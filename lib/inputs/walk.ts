@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
-import { unwritable } from '../output-file.js';
+import { orUnwritable } from '../output-file.js';
 import { isBelow, onDisk, realPath, textOfName } from './file-names.js';
 
 /** scene2 before scene10, the same on every machine. */
@@ -65,12 +65,6 @@ async function* mergeRuns(files: readonly string[]): AsyncGenerator<Name, void> 
   }
 }
 
-async function orUnwritable<T>(writing: Promise<T>): Promise<T> {
-  return writing.catch((error: unknown) => {
-    throw unwritable(tmpdir(), error);
-  });
-}
-
 /**
  * In natural order; exported for its test, which makes the runs short.
  * @throws {CornerNetError} `ERR_WRITE` when a run can't be written, and what the names throw.
@@ -83,9 +77,9 @@ export async function* sortNames(names: AsyncIterable<Name>, length = runLength)
     for await (const name of names) {
       run.push(name);
       if (run.length < length) continue;
-      spill ??= await orUnwritable(mkdtemp(join(tmpdir(), 'cornernet-')));
+      spill ??= await orUnwritable(tmpdir(), mkdtemp(join(tmpdir(), 'cornernet-')));
       const file = join(spill, `run-${files.length}.jsonl`);
-      await orUnwritable(writeFile(file, run.sort(byName).map(lineOf)));
+      await orUnwritable(tmpdir(), writeFile(file, run.sort(byName).map(lineOf)));
       files.push(file);
       run = [];
     }
@@ -95,7 +89,7 @@ export async function* sortNames(names: AsyncIterable<Name>, length = runLength)
       return;
     }
     const last = join(spill, 'run-last.jsonl');
-    await orUnwritable(writeFile(last, run.map(lineOf)));
+    await orUnwritable(tmpdir(), writeFile(last, run.map(lineOf)));
     yield* mergeRuns([...files, last]);
   } finally {
     if (spill !== undefined) await rm(spill, { recursive: true, force: true });

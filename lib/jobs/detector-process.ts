@@ -1,9 +1,9 @@
 // One process that runs the addon for a job: its messages, its end and what it died of.
 import { fork, type ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 
 import { sentenceOf } from '../errors.js';
+import { readOrNothing } from '../proc.js';
 import type { FromChild, ToChild } from './child.js';
 
 export interface Death {
@@ -17,11 +17,7 @@ const longestDyingMs = 5_000;
 
 /** How many processes of this machine the kernel has killed for want of memory; undefined where it doesn't say. */
 function memoryKills(): string | undefined {
-  try {
-    return /^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'utf8'))?.[1];
-  } catch {
-    return undefined;
-  }
+  return /^oom_kill (\d+)$/m.exec(readOrNothing('/proc/vmstat'))?.[1];
 }
 
 export class DetectorProcess {

@@ -7,7 +7,7 @@ import pLimit from 'p-limit';
 import type { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
-import { syncFolder, unwritable } from '../output-file.js';
+import { orUnwritable, syncFolder, unwritable } from '../output-file.js';
 import { openRegular, readBytes } from '../regular-file.js';
 
 interface Line {
@@ -166,28 +166,23 @@ interface Stretch {
 /** Moves the stretches to the damaged file. Those that are cut off from it by a kill are moved twice, none is lost. */
 async function moveAside(path: string, stretches: readonly Stretch[], length: number): Promise<void> {
   const aside = `${path}.part`;
-  try {
-    await using from = await open(path);
-    const copy = async (to: FileHandle, begin: number, end: number): Promise<void> => {
-      if (begin === end) return;
-      for await (const chunk of from.createReadStream({ start: begin, end: end - 1, autoClose: false }))
-        await to.appendFile(chunk as Buffer);
-    };
-    await using damaged = await open(damagedFile(path), 'a');
-    for (const { begin, end } of stretches) await copy(damaged, begin, end);
-    await damaged.sync();
-    await using whole = await open(aside, 'w');
-    let kept = 0;
-    for (const { begin, end } of [...stretches, { begin: length, end: length }]) {
-      await copy(whole, kept, begin);
-      kept = end;
-    }
-    await whole.sync();
-    await rename(aside, path);
-    await syncFolder(dirname(path));
-  } catch (error) {
-    throw unwritable(path, error);
+  await using from = await open(path);
+  const copy = async (to: FileHandle, begin: number, end: number): Promise<void> => {
+    if (begin === end) return;
+    for await (const chunk of from.createReadStream({ start: begin, end: end - 1, autoClose: false })) await to.appendFile(chunk as Buffer);
+  };
+  await using damaged = await open(damagedFile(path), 'a');
+  for (const { begin, end } of stretches) await copy(damaged, begin, end);
+  await damaged.sync();
+  await using whole = await open(aside, 'w');
+  let kept = 0;
+  for (const { begin, end } of [...stretches, { begin: length, end: length }]) {
+    await copy(whole, kept, begin);
+    kept = end;
   }
+  await whole.sync();
+  await rename(aside, path);
+  await syncFolder(dirname(path));
 }
 
 /**
@@ -210,7 +205,7 @@ export async function readWhole<T>(path: string, schema: z.ZodType<T>, take: (va
     if (last?.end === begin) last.end = end;
     else stretches.push({ begin, end });
   }
-  if (repair && stretches.length > 0) await moveAside(path, stretches, length);
+  if (repair && stretches.length > 0) await orUnwritable(path, moveAside(path, stretches, length));
   return { bytes, lines, damaged };
 }
 

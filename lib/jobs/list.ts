@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { CornerNetError } from '../errors.js';
 import { entrySchema, mapPaths, type Entry } from '../inputs/entry.js';
 import { look, looksAtOnce, seenSchema, type Seen } from '../inputs/seen.js';
-import { syncFolder, unwritable } from '../output-file.js';
+import { orUnwritable, syncFolder } from '../output-file.js';
 import { lineOf, readValues } from './lines.js';
 import type { Shard } from './types.js';
 
@@ -80,10 +80,7 @@ async function linesOf(entries: readonly Entry[], { hash = false, signal }: Free
 export async function freezeList(folder: string, entries: AsyncIterable<Entry>, options: FreezeOptions = {}): Promise<number> {
   const aside = join(folder, 'list.part');
   const final = join(folder, 'list');
-  const disk = <T>(work: Promise<T>): Promise<T> =>
-    work.catch((error: unknown) => {
-      throw unwritable(final, error);
-    });
+  const disk = <T>(work: Promise<T>): Promise<T> => orUnwritable(final, work);
   for (const former of [aside, final]) await disk(rm(former, { recursive: true, force: true }));
   await disk(mkdir(aside));
   let [part, taken] = [0, 0];

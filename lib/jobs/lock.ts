@@ -87,7 +87,7 @@ async function awaitDeath(folder: string, generation: number, here: Owner, optio
   const first = await readIfThere(file);
   if (first === undefined) return undefined;
   const owner = claimOf(first);
-  const alive = owner === undefined ? undefined : await isAlive(owner); // no owner while it is being written
+  const alive = owner === undefined ? undefined : isAlive(owner); // no owner while it is being written
   if (alive === true) throw refused(folder, owner, here);
   if (alive === false) return first;
   const who = owner ? `process ${owner.pid} on ${owner.host}` : 'another process';
@@ -159,7 +159,7 @@ export class FolderLock {
    * @throws {CornerNetError} `ERR_LOCKED` when another process has it; `ERR_WRITE` when it can't be made or written to.
    */
   static async take(folder: string, options: LockOptions = {}): Promise<FolderLock> {
-    const claim: Claim = { ...(await thisProcess()), token: randomUUID(), count: 0 };
+    const claim: Claim = { ...thisProcess(), token: randomUUID(), count: 0 };
     try {
       await makeFolder(folder);
       for (;;) {

@@ -1,5 +1,4 @@
 // A job or a worker, watched: numbers in Prometheus's text format and a health check, over HTTP on the loopback, while it runs.
-import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,6 +11,7 @@ import type { Entry } from '../inputs/entry.js';
 import { onDisk } from '../inputs/file-names.js';
 import type { Seen } from '../inputs/seen.js';
 import { packageVersion } from '../native.js';
+import { memoryOf } from '../proc.js';
 import { RecentRate } from '../recent-rate.js';
 import type { PictureOutcome } from './outcome.js';
 import type { EngineHealth } from './supervisor.js';
@@ -27,16 +27,6 @@ export interface Watched {
   readonly pending?: () => number | undefined;
   /** Chunks in the queue by their state. */
   readonly chunks?: () => Promise<Readonly<Record<string, number>>> | undefined;
-}
-
-/** Bytes of memory that a process has, 0 for one that is gone. */
-function residentBytes(pid: number | undefined): number {
-  try {
-    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid ?? 0}/status`, 'utf8'))?.[1];
-    return 1024 * Number(kilobytes ?? 0);
-  } catch {
-    return 0;
-  }
 }
 
 /** 0 where that isn't known of a picture that failed: it may lie where a look hangs. */
@@ -63,7 +53,10 @@ export class Metrics {
     this.#rate.add(0);
     this.#gauge('pictures_per_second', 'Pictures that ended a second, in the last half minute', () => ({ '': this.#perSecond() }));
     this.#gauge('pictures', 'Pictures in hand, and those of the job that have no record yet', () => ({ in_hand: this.#inHand, pending: pending?.() }), 'state'); // prettier-ignore
-    const memory = (): Record<string, number> => ({ supervisor: process.memoryUsage().rss, detector: residentBytes(health()?.processId) });
+    const memory = (): Record<string, number> => ({
+      supervisor: process.memoryUsage().rss,
+      detector: memoryOf(health()?.processId ?? 0, 'VmRSS'),
+    });
     this.#gauge('resident_memory_bytes', 'Memory of this process and of the one with the detector', memory, 'process');
     const devices = (): Record<string, number> => Object.fromEntries((health()?.devices ?? []).map(({ device, inService }) => [device, Number(inService)])); // prettier-ignore
     this.#gauge(

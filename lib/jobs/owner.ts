@@ -1,9 +1,10 @@
 // Who a process is to others that share a folder with it: names of machines and process numbers alone are given twice.
 import { readFileSync, readlinkSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 
 import { z } from 'zod';
+
+import { statOf } from '../proc.js';
 
 export const ownerSchema = z.object({
   host: z.string(),
@@ -16,12 +17,10 @@ export const ownerSchema = z.object({
 
 export type Owner = z.infer<typeof ownerSchema>;
 
-/** State and start of a process, from Linux's /proc; undefined where there is no such process. */
-async function readProcess(pid: number | 'self'): Promise<{ state: string; started: string } | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  // Behind the command's name, which may hold anything: the state is the third field, the start the 22nd.
-  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');
-  return fields && { state: fields[0] ?? '', started: fields[19] ?? '' };
+/** State and start of a process, undefined where there is no such process: the third field of its `stat` and the 22nd. */
+function readProcess(pid: number | 'self'): Record<'state' | 'started', string | undefined> {
+  const { 0: state, 19: started } = statOf(pid);
+  return { state, started };
 }
 
 /** Whether the system says that no process has the number. */
@@ -41,14 +40,14 @@ function processSpace(): string | undefined {
   }
 }
 
-export async function thisProcess(): Promise<Owner> {
-  return { host: hostname(), pid: process.pid, space: processSpace(), started: (await readProcess('self'))?.started };
+export function thisProcess(): Owner {
+  return { host: hostname(), pid: process.pid, space: processSpace(), started: readProcess('self').started };
 }
 
 /** Whether it runs; undefined when that can't be told from here. */
-export async function isAlive(owner: Owner): Promise<boolean | undefined> {
+export function isAlive(owner: Owner): boolean | undefined {
   if (owner.space === undefined || owner.started === undefined || owner.space !== processSpace()) return undefined;
-  const found = await readProcess(owner.pid);
-  if (!found) return isNoProcess(owner.pid) ? false : undefined; // those of other users may be hidden
-  return found.started === owner.started && !/[ZX]/.test(found.state);
+  const { state, started } = readProcess(owner.pid);
+  if (state === undefined) return isNoProcess(owner.pid) ? false : undefined; // those of other users may be hidden
+  return started === owner.started && !/[ZX]/.test(state);
 }

@@ -1,7 +1,7 @@
 // A job's report.html: what was found, how fast, and pictures to judge it by.
 import { sourceOf } from '../inputs/entry.js';
 import { writeText } from '../output-file.js';
-import { renderBoxes } from '../render/boxes.js';
+import { ofDetections, renderBoxes } from '../render/boxes.js';
 import { barChart, chart, type Point } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
@@ -17,7 +17,7 @@ function thumbnail({ entry, outcome }: Shown): Thumbnail {
   const { image, detections } = outcome;
   return {
     caption: `${image}: ${detections.length === 0 ? 'nothing' : `${detections.length} found`}`,
-    draw: () => renderBoxes(sourceOf(entry), detections.slice(0, sheetMaxBoxes), sheetMaxPixels, thumbnailPx),
+    draw: () => renderBoxes(sourceOf(entry), ofDetections(detections.slice(0, sheetMaxBoxes)), sheetMaxPixels, thumbnailPx),
   };
 }
 

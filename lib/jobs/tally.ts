@@ -1,5 +1,6 @@
 // What a job's outcomes add up to, and which of its pictures the report shows.
 import type { Entry } from '../inputs/entry.js';
+import { seedOf } from '../random.js';
 import type { PictureOutcome, ResultRecord } from './outcome.js';
 
 /** Pictures of a kind that are shown at most. */
@@ -16,7 +17,6 @@ export interface Shown {
 class Reservoir {
   readonly chosen: Shown[] = [];
   #seen = 0;
-  #state = 0x2545f491;
 
   offer(one: Shown): void {
     this.#seen++;
@@ -24,16 +24,8 @@ class Reservoir {
       this.chosen.push(one);
       return;
     }
-    const place = this.#random(this.#seen);
+    const place = seedOf(this.#seen) % this.#seen;
     if (place < sheetLength) this.chosen[place] = one;
-  }
-
-  /** 0 to below `limit` (xorshift). */
-  #random(limit: number): number {
-    this.#state ^= this.#state << 13;
-    this.#state ^= this.#state >>> 17;
-    this.#state ^= this.#state << 5;
-    return (this.#state >>> 0) % limit;
   }
 }
 

@@ -63,8 +63,13 @@ function elements(boxes: readonly LabelledBox[], canvas: Canvas): string {
   return drawn.map(({ box }) => box).join('') + drawn.map(({ label }) => label).join('');
 }
 
+/** Each with its label and score, in its class's colour. */
+export function ofDetections(detections: readonly Detection[]): LabelledBox[] {
+  return detections.map(({ label, score, box, classId }) => ({ text: `${label} ${score.toFixed(2)}`, box, colour: classColour(classId) }));
+}
+
 /** Boxes over their picture, the first on top. `sidePx`, errors: see {@link openCanvas}. */
-export async function renderLabelledBoxes(
+export async function renderBoxes(
   source: ImageSource,
   boxes: readonly LabelledBox[],
   maxPixels: number,
@@ -73,20 +78,4 @@ export async function renderLabelledBoxes(
 ): Promise<Sharp> {
   const canvas = await openCanvas(source, maxPixels, sidePx, format);
   return finishCanvas(canvas, elements(boxes, canvas));
-}
-
-/** Detections over their picture, the surest on top. */
-export function renderBoxes(
-  source: ImageSource,
-  detections: readonly Detection[],
-  maxPixels: number,
-  sidePx?: number,
-  format?: DrawingFormat,
-): Promise<Sharp> {
-  const boxes = detections.map(({ label: name, score, box, classId }) => ({
-    text: `${name} ${score.toFixed(2)}`,
-    box,
-    colour: classColour(classId),
-  }));
-  return renderLabelledBoxes(source, boxes, maxPixels, sidePx, format);
 }

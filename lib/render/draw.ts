@@ -54,9 +54,10 @@ export async function draw(
     const sizes = `${picture.width}x${picture.height} pixels, the result is of a picture of ${width}x${height}`;
     throw new CornerNetError('ERR_INPUT', `the picture has ${sizes}`);
   }
-  const { renderBoxes } = await import('./boxes.js'); // with sharp and the font
+  const { ofDetections, renderBoxes } = await import('./boxes.js'); // with sharp and the font
   const sidePx = scale === undefined ? undefined : scale * Math.max(width, height);
-  const encoded = await (await renderBoxes({ ...picture, channels: 3 }, detections, maxPixels, sidePx, format)).toBuffer();
+  const drawing = await renderBoxes({ ...picture, channels: 3 }, ofDetections(detections), maxPixels, sidePx, format);
+  const encoded = await drawing.toBuffer();
   if (file !== undefined) await writeText(file, encoded, false); // a drawing can be made again
   return encoded;
 }

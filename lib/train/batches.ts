@@ -1,7 +1,7 @@
 // The batches of a run in their order, decoded and prepared ahead of the network.
 import { sentenceOf } from '../errors.js';
 import type { NativeSample } from '../native.js';
-import { permutation, seedOf } from './random.js';
+import { permutation, seedOf } from '../random.js';
 import { decodeSample, type DecodedSample, type TrainPicture } from './samples.js';
 
 /** Batches that are decoded and prepared while the network works. */

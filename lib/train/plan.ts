@@ -7,7 +7,7 @@ import { difference, refuseDifferences } from '../begun-otherwise.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { packageVersion } from '../native.js';
 import { writeText } from '../output-file.js';
-import { readText } from '../regular-file.js';
+import { readJson, readText } from '../regular-file.js';
 import { validated } from '../validation.js';
 import { sha256, resolveWeights } from '../weights/weights.js';
 import type { TrainOptions } from './interfaces.js';
@@ -112,12 +112,7 @@ export async function readConfig(file: string): Promise<TrainConfig> {
 
 /** The options of a configuration file, be it a run's config.json or options alone, without those that say where a run is. */
 export async function optionsIn(file: string): Promise<Partial<TrainOptions>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await readText(file));
-  } catch (error) {
-    throw new CornerNetError('ERR_INPUT', `${file} can't be read as JSON: ${sentenceOf(error)}`, { cause: error });
-  }
+  const value = await readJson(file);
   const options = configSchema.safeParse(value).success ? (value as TrainConfig).options : value;
   const stated = validated(z.record(z.string(), z.unknown()), options, { code: 'ERR_INPUT', what: `${file}:` });
   const checked = checkTrainOptions({ images: '-', annotations: '-', output: '-', ...stated });

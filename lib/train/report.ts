@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Detector } from '../detector/detector.js';
 import type { Detection } from '../detector/result.js';
 import { writeText } from '../output-file.js';
-import { classColour, renderLabelledBoxes, type LabelledBox } from '../render/boxes.js';
+import { ofDetections, renderBoxes, type LabelledBox } from '../render/boxes.js';
 import { chart, type PlotSeries } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
 import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
@@ -140,8 +140,10 @@ async function found(weights: string, pictures: readonly TrainPicture[], signal:
 
 function thumbnail(caption: string, { file, objects }: TrainPicture, detections: readonly Detection[]): Thumbnail {
   const there = objects.map(({ box, category }): LabelledBox => ({ text: category, box, colour: '#3b4754', dashed: true }));
-  const finds = detections.map(({ label, score, box, classId }): LabelledBox => ({ text: `${label} ${score.toFixed(2)}`, box, colour: classColour(classId) })); // prettier-ignore
-  return { caption, draw: () => renderLabelledBoxes(file, [...finds, ...there].slice(0, sheetMaxBoxes), sheetMaxPixels, thumbnailPx) };
+  return {
+    caption,
+    draw: () => renderBoxes(file, [...ofDetections(detections), ...there].slice(0, sheetMaxBoxes), sheetMaxPixels, thumbnailPx),
+  };
 }
 
 async function pictureSection(

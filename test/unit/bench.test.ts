@@ -11,11 +11,10 @@ import { cpuDisturbance, cpuSecondsOf, parseCpuTimes, parseGpuState } from '../.
 import { distinct, nameOf } from '../../lib/bench/kernels.js';
 import { cpuField, parseGpu } from '../../lib/bench/machine.js';
 import { roof } from '../../lib/bench/peaks.js';
-import { parseReport, readReport, type ModelReport, type Report, type Window } from '../../lib/bench/schema.js';
+import { checkReport, readReport, type ModelReport, type Report, type Window } from '../../lib/bench/schema.js';
 import { clip, covered, spansOf } from '../../lib/bench/spans.js';
 import { median, percentile, relativeSpread, summarize } from '../../lib/bench/statistics.js';
 import { agree, countedCalls, measure, toSeries, type Rule } from '../../lib/bench/windows.js';
-import { CornerNetError } from '../../lib/index.js';
 import { loadNative } from '../../lib/native.js';
 import { fixtures, root } from '../environment.js';
 
@@ -174,7 +173,7 @@ describe('bench disturbance', () => {
   });
 
   it('reads a throttled GPU off nvidia-smi', () => {
-    const one = (state: string): unknown => parseGpuState(`GPU-1, H100, ${state}\n`, 0, {});
+    const one = (state: string): unknown => parseGpuState([`GPU-1, H100, ${state}`], 0, {});
     assert.deepEqual(one('1455, 0x0000000000000024'), { mhz: 1455, reasons: ['GPU: thermal slowdown'] }); // and its power limit
     assert.deepEqual(one('1980, 0x0000000000000001'), { mhz: 1980, reasons: [] }); // idle is no slowdown
     assert.deepEqual(one('[N/A], [N/A]'), { mhz: null, reasons: [] });
@@ -182,7 +181,7 @@ describe('bench disturbance', () => {
 
   it('finds the GPU that CUDA means, or says nothing', () => {
     const lines = ['GPU-a1, T4, 300, 0x0', 'GPU-b2, H100, 1980, 0x0', 'GPU-c3, H100, 1455, 0x0'];
-    const mhz = (gpus: string[], index: number, env: NodeJS.ProcessEnv): number | null => parseGpuState(gpus.join('\n'), index, env).mhz;
+    const mhz = (gpus: string[], index: number, env: NodeJS.ProcessEnv): number | null => parseGpuState(gpus, index, env).mhz;
     const alike = lines.slice(1);
     assert.deepEqual([mhz(alike, 0, {}), mhz(alike, 1, {}), mhz(alike, 2, {})], [1980, 1455, null]);
     assert.equal(mhz(alike, 0, { CUDA_VISIBLE_DEVICES: '1' }), 1455);
@@ -513,18 +512,9 @@ describe('bench turns', () => {
 });
 
 describe('bench reports', () => {
-  const code = (text: string): CornerNetError => {
-    try {
-      parseReport(text, 'a.json');
-    } catch (error) {
-      return error as CornerNetError;
-    }
-    throw new Error('it was taken');
-  };
-
   it('come back as they were written', () => {
     const report = modelReport([100, 101, 102]);
-    assert.deepEqual(parseReport(JSON.stringify(report), 'a.json'), report);
+    assert.deepEqual(checkReport(JSON.parse(JSON.stringify(report)), 'a.json'), report);
   });
 
   it('of runs that were made are kept, and are read back', async () => {
@@ -544,13 +534,16 @@ describe('bench reports', () => {
     }
   });
 
-  it('are refused with the field that is wrong', () => {
+  it('are refused with the field that is wrong', async () => {
     const report = modelReport([100, 101, 102]);
-    assert.match(code('{').message, /^a\.json is not JSON/);
-    assert.match(code('{}').message, /not a report of cornernet bench/);
-    assert.match(code(JSON.stringify({ ...report, version: 2 })).message, /version/);
-    assert.match(code(JSON.stringify({ ...report, machine: { ...report.machine, cores: 'two' } })).message, /machine\.cores/);
-    assert.match(code(JSON.stringify({ ...report, extra: 1 })).message, /extra/);
-    assert.equal(code('[]').code, 'ERR_INPUT');
+    const refused = (value: unknown, message: RegExp): void =>
+      assert.throws(() => checkReport(value, 'a.json'), { code: 'ERR_INPUT', message });
+    refused({}, /^a\.json is not a report of cornernet bench/);
+    refused({ ...report, version: 2 }, /version/);
+    refused({ ...report, machine: { ...report.machine, cores: 'two' } }, /machine\.cores/);
+    refused({ ...report, extra: 1 }, /extra/);
+    refused([], /not a report/);
+    const unread = { code: 'ERR_INPUT', message: /^\/.* can't be read as JSON: / };
+    for (const file of [join(root, 'LICENSE'), '/dev/null']) await assert.rejects(readReport(file), unread);
   });
 });

@@ -46,7 +46,7 @@ describe('the lock of a job', () => {
   });
 
   it('of a process that ended is taken at once; a number that was given again is not that process', async () => {
-    const here = await thisProcess();
+    const here = thisProcess();
     writeFileSync(file, claim({ ...here, started: '1' }));
     const never = { beat: 60_000, dead: 600_000 };
     await (await FolderLock.take(folder, { times: never })).release();
