@@ -5,6 +5,7 @@ const { createReadStream } = require('node:fs');
 const { mkdir, open, rename, rm } = require('node:fs/promises');
 const { dirname } = require('node:path');
 const { pipeline } = require('node:stream/promises');
+const { setTimeout: sleep } = require('node:timers/promises');
 
 const { claimPart, leavePart, sizeOf } = require('./part.js');
 const { holdPin } = require('./pin.js');
@@ -161,8 +162,8 @@ async function download({ sha256 = '', pin = false, stallMs = STALL_MS, pauseMs 
   let failure;
   try {
     for (let tries = 0; tries < ATTEMPTS; tries++) {
-      if (tries > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs * 2 ** (tries - 1)));
       try {
+        if (tries > 0) await sleep(pauseMs * 2 ** (tries - 1), undefined, { signal });
         signal?.throwIfAborted();
         return await fetchOnce({ ...request, part, sha256, pin, fetch, stallMs });
       } catch (error) {

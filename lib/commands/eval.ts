@@ -123,6 +123,7 @@ interface Compared {
 /** The precision that was asked for, else each floating-point one that the device has, with flip and without. */
 async function compare(flags: EvalFlags, annotations: CocoAnnotations): Promise<void> {
   const rows: Compared[] = [];
+  let lack: CornerNetError | undefined;
   const precisions = flags.precision === undefined || flags.precision === 'auto' ? (['fp32', 'bf16', 'fp16'] as const) : [flags.precision];
   for (const precision of precisions) {
     for (const flip of [true, false]) {
@@ -133,11 +134,13 @@ async function compare(flags: EvalFlags, annotations: CocoAnnotations): Promise<
         rows.push({ precision, flip, device: set.device, stats });
       } catch (error) {
         if (!(error instanceof CornerNetError) || error.code !== 'ERR_DEVICE' || precisions.length === 1) throw error;
+        lack = error;
         tell(`${precision} is left out: ${error.message}`);
         break;
       }
     }
   }
+  if (rows.length === 0 && lack) throw lack;
   const { entry } = resolveWeights(flags.weights ?? defaultWeights());
   const published = entry && { ap: entry.ap / 100, flip: entry.flip };
   if (flags.format === 'json') {

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
-import { unwritable } from '../output-file.js';
+import { isUnwritable, unwritable } from '../output-file.js';
 import { script, type SetupOptions } from '../setup.js';
 import { print } from './terminal.js';
 
@@ -23,8 +23,8 @@ CORNERNET_LIBTORCH_URL and CORNERNET_LIBTORCH_SHA256 name another place and chec
         print((await script('setup.js').setUp(options)) ?? 'Everything is in place');
       } catch (error) {
         if (error instanceof CornerNetError) throw error;
-        const { path, code } = error as NodeJS.ErrnoException;
-        if (path !== undefined && /^E(ACCES|PERM|ROFS|NOSPC|DQUOT|NOTDIR|EXIST)$/.test(code ?? '')) throw unwritable(path, error);
+        const { path } = error as NodeJS.ErrnoException;
+        if (path !== undefined && isUnwritable(error)) throw unwritable(path, error);
         throw new CornerNetError('ERR_LIBTORCH', sentenceOf(error), { cause: error });
       }
     });

@@ -32,6 +32,7 @@ export class Meter {
   readonly #timer: NodeJS.Timeout;
   readonly #recent = new RecentRate();
   #sampled: number;
+  /** The first failure of a tick, which close() throws. */
   #trouble: Error | undefined;
 
   private constructor(
@@ -68,8 +69,8 @@ export class Meter {
   async close(done: number, failed: number): Promise<void> {
     clearInterval(this.#timer);
     this.update(done, failed);
-    this.report?.(this.#progress());
     try {
+      this.report?.(this.#progress());
       await this.timeline.append(this.#sample());
       if (this.#trouble) throw this.#trouble;
     } finally {
@@ -84,7 +85,11 @@ export class Meter {
   #tick(): void {
     const now = performance.now();
     this.#recent.add(this.done + this.failed);
-    this.report?.(this.#progress());
+    try {
+      this.report?.(this.#progress());
+    } catch (error) {
+      this.#trouble ??= error as Error; // from a timer it would end the process
+    }
     if (now - this.#sampled < sampleMs) return;
     this.#sampled = now;
     this.timeline.append(this.#sample()).catch((error: unknown) => (this.#trouble ??= error as Error));

@@ -78,6 +78,7 @@ export class JobRecords {
   #errors: GrowingFile | undefined;
   #seals: GrowingFile | undefined;
   #unsynced = 0;
+  #closed = false;
 
   private constructor(
     private readonly folder: string,
@@ -132,10 +133,10 @@ export class JobRecords {
     }
   }
 
-  /** Keeps what came of a picture; a second outcome of one picture is dropped. */
+  /** Keeps what came of a picture; a second outcome of one picture is dropped, and what comes when the records are closed. */
   async write({ position, image, entry }: Position, outcome: PictureOutcome): Promise<void> {
     await this.options.held?.();
-    if (this.#has(position)) return;
+    if (this.#closed || this.#has(position)) return;
     const part = Math.floor(position / partLength);
     // JSON has no such numbers: what isn't finite would come back as another record.
     const kept =
@@ -160,6 +161,7 @@ export class JobRecords {
 
   /** Has everything on the disk and lets go of the files. */
   async close(): Promise<void> {
+    this.#closed = true;
     const open = await Promise.allSettled(this.#open.values());
     const parts = open.flatMap((one) => (one.status === 'fulfilled' ? [one.value.file] : []));
     const files = [...parts, this.#errors, this.#seals].filter((file) => file !== undefined);

@@ -1,5 +1,6 @@
 // Fetching: the resuming downloader of the set-up, whose failures become CornerNetErrors.
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { isUnwritable, unwritable } from '../output-file.js';
 import { script } from '../setup.js';
 
 /** How far a download is. */
@@ -29,13 +30,15 @@ export interface DownloadRequest {
 /**
  * Downloads aside over https, verifies, renames.
  * @returns the sha256.
- * @throws {CornerNetError} `ERR_DOWNLOAD`; an abort rejects with the signal's reason.
+ * @throws {CornerNetError} `ERR_DOWNLOAD`, `ERR_WRITE`; an abort rejects with the signal's reason.
  */
 export async function download(request: DownloadRequest): Promise<string> {
   try {
     return await script('download.js').download(request);
   } catch (error) {
     request.signal?.throwIfAborted();
+    const lack = [error, (error as Error).cause].find(isUnwritable);
+    if (lack !== undefined) throw unwritable(request.file, lack);
     throw new CornerNetError('ERR_DOWNLOAD', sentenceOf(error), { cause: error });
   }
 }

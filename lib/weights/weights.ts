@@ -9,6 +9,7 @@ import { weightsFolder } from './cache.js';
 import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { packageRoot } from '../native.js';
+import { unwritable } from '../output-file.js';
 import { openRegular } from '../regular-file.js';
 import { script } from '../setup.js';
 import { suggestion } from '../validation.js';
@@ -152,7 +153,12 @@ async function isFetched(file: string, entry: WeightsEntry): Promise<boolean> {
   if (!existsSync(file)) return false;
   const digest = await sha256(file);
   if (!digest.startsWith(entry.sha256)) return false;
-  const change = script('pin.js').holdPin(file, digest);
+  let change: string | undefined;
+  try {
+    change = script('pin.js').holdPin(file, digest);
+  } catch (error) {
+    throw unwritable(`${file}.sha256`, error);
+  }
   if (change !== undefined) throw new CornerNetError('ERR_CHECKPOINT', `${file}: ${change}`);
   return true;
 }

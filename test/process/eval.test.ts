@@ -1,13 +1,13 @@
 // cornernet eval as its users meet it: formats, warnings, errors, the page.
 import { strict as assert } from 'node:assert';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { CocoAnnotations, CocoStats } from '../../lib/coco.js';
 import { fixtures } from '../environment.js';
 import { openInBrowser } from '../support/browser.js';
 import { cornernet } from '../support/child.js';
+import { allInAFolder } from '../support/scratch.js';
 
 const set = join(fixtures, 'digits', 'val');
 const { stats: expected } = JSON.parse(readFileSync(join(fixtures, 'digits', 'expected_ap.json'), 'utf8')) as {
@@ -29,15 +29,12 @@ describe('cornernet eval', function () {
   /** The first pictures of the set, so that a test takes seconds. */
   let some: string;
   let annotations: CocoAnnotations;
-  before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-eval-'));
+  allInAFolder('eval', (made) => {
+    folder = made;
     const all = JSON.parse(readFileSync(join(set, 'annotations.json'), 'utf8')) as CocoAnnotations;
     const images = all.images.slice(0, 12);
     annotations = { ...all, images, annotations: all.annotations.filter(({ image_id }) => images.some(({ id }) => id === image_id)) };
     some = write('some.json', annotations);
-  });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   function write(name: string, value: unknown): string {
@@ -151,6 +148,7 @@ describe('cornernet eval', function () {
       ],
       [['--annotations', some, '--images', folder], /^ERR_INPUT: 12 of 12 annotated pictures are not in .*, the first: 0000\.jpg/],
       [['--annotations', some], /^ERR_OPTION: name the pictures/],
+      [['--annotations', some, '--images', set, '--reference', '--device', 'cuda:63'], /fp16 is left out[^]*^ERR_DEVICE: /m],
       ...[['--detections', one], ['--html', 'p.html'], ['--save-detections', 'd.json'], ['--flip'], ['--no-flip']].map(
         (left): [string[], RegExp] => [
           ['--annotations', some, '--images', set, '--reference', ...left],

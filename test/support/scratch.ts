@@ -1,4 +1,4 @@
-// A folder for each test of a suite, deleted after it; and what several suites put into one.
+// A folder for each test of a suite, or one for all of them, deleted afterwards; and what several suites put into one.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,16 +7,28 @@ import { join } from 'node:path';
 
 import { orSkip, Unavailable } from '../environment.js';
 
-/** To be called where a suite is described; `use` is told before each test. */
-export function eachInAFolder(name: string, use: (folder: string) => void): void {
+/** `use` is told of the folder; what it promises is waited for. */
+type Use = (folder: string) => unknown;
+
+function inAFolder(begin: Mocha.HookFunction, end: Mocha.HookFunction, name: string, use: Use): void {
   let folder = '';
-  beforeEach(() => {
+  begin(() => {
     folder = mkdtempSync(join(tmpdir(), `cornernet-${name}-`));
-    use(folder);
+    return use(folder);
   });
-  afterEach(() => {
+  end(() => {
     rmSync(folder, { recursive: true, force: true });
   });
+}
+
+/** To be called where a suite is described: before each test, a folder for that one. */
+export function eachInAFolder(name: string, use: Use): void {
+  inAFolder(beforeEach, afterEach, name, use);
+}
+
+/** To be called where a suite is described: before its tests, a folder for all of them. */
+export function allInAFolder(name: string, use: Use): void {
+  inAFolder(before, after, name, use);
 }
 
 /** A self-signed certificate and its key; skips the test where openssl is missing, which makes them. */

@@ -1,12 +1,12 @@
 // The records of a job over several parts: what is done is what the files say.
 import { strict as assert } from 'node:assert';
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, existsSync, readFileSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mock } from 'node:test';
 
 import { root } from '../environment.js';
 import { runScript } from '../support/child.js';
+import { allInAFolder, eachInAFolder } from '../support/scratch.js';
 import { GrowingFile, lineOf } from '../../lib/jobs/lines.js';
 import { FrozenList, partLength, freezeList, type Position } from '../../lib/jobs/list.js';
 import type { PictureOutcome } from '../../lib/jobs/outcome.js';
@@ -27,13 +27,13 @@ describe('job records', function () {
   this.timeout(60_000);
   let folder: string;
   let list: FrozenList;
-  before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
+  allInAFolder('records', async (made) => {
+    folder = made;
     list = new FrozenList(folder, await freezeList(folder, entries(), {}));
   });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
+  /** For what one test writes. */
+  let here: string;
+  eachInAFolder('records', (made) => (here = made));
 
   async function pendingOf(records: JobRecords): Promise<Position[]> {
     const positions: Position[] = [];
@@ -53,14 +53,9 @@ describe('job records', function () {
   });
 
   it('limits and shards choose', async () => {
-    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
-    try {
-      assert.equal(await freezeList(here, entries(), { limit: 3, shard: { index: 2, count: 4 } }), 3);
-      const paths = (await new FrozenList(here, 3).read(0)).map(({ entry }) => entry.path);
-      assert.deepEqual(paths, ['picture-1.jpg', 'picture-5.jpg', 'picture-9.jpg']);
-    } finally {
-      rmSync(here, { recursive: true, force: true });
-    }
+    assert.equal(await freezeList(here, entries(), { limit: 3, shard: { index: 2, count: 4 } }), 3);
+    const paths = (await new FrozenList(here, 3).read(0)).map(({ entry }) => entry.path);
+    assert.deepEqual(paths, ['picture-1.jpg', 'picture-5.jpg', 'picture-9.jpg']);
   });
 
   it('every third fails, all are written out of order, and nothing is pending when it is read again', async () => {
@@ -86,34 +81,29 @@ describe('job records', function () {
   });
 
   it('outcomes are read in their order without a part of them in memory, however they were recorded', async () => {
-    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
-    try {
-      const count = 500;
-      await freezeList(here, entries(), { limit: count });
-      const detections = Array.from({ length: 1000 }, (_, i) => ({ label: 'a', classId: 0, score: 0.5, box: [i, 0, i + 1, 1] }));
-      const part = join(here, resultsFile(0));
-      // The first is tried again, and comes last.
-      for (const position of [...Array(count).keys(), 0].slice(1)) {
-        appendFileSync(part, lineOf({ image: `picture-${position}.jpg`, width: 4, height: 3, detections, position }));
-      }
-      const { code, stdout, stderr } = await runScript(
-        `
-        const { JobRecords } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'records.ts'))});
-        const { FrozenList } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'list.ts'))});
-        const here = ${JSON.stringify(here)};
-        const records = await JobRecords.open(here, new FrozenList(here, ${count}), { readOnly: true });
-        let expected = 0;
-        for await (const { position, outcome } of records.outcomes()) {
-          if (position !== expected++ || outcome.image !== 'picture-' + position + '.jpg') throw new Error(position + ' is ' + outcome.image);
-        }
-        console.log(expected);
-        `,
-        { flags: ['--import', 'tsx', '--max-old-space-size=80'] },
-      );
-      assert.deepEqual([code, Number(stdout)], [0, count], stderr);
-    } finally {
-      rmSync(here, { recursive: true, force: true });
+    const count = 500;
+    await freezeList(here, entries(), { limit: count });
+    const detections = Array.from({ length: 1000 }, (_, i) => ({ label: 'a', classId: 0, score: 0.5, box: [i, 0, i + 1, 1] }));
+    const part = join(here, resultsFile(0));
+    // The first is tried again, and comes last.
+    for (const position of [...Array(count).keys(), 0].slice(1)) {
+      appendFileSync(part, lineOf({ image: `picture-${position}.jpg`, width: 4, height: 3, detections, position }));
     }
+    const { code, stdout, stderr } = await runScript(
+      `
+      const { JobRecords } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'records.ts'))});
+      const { FrozenList } = require(${JSON.stringify(join(root, 'lib', 'jobs', 'list.ts'))});
+      const here = ${JSON.stringify(here)};
+      const records = await JobRecords.open(here, new FrozenList(here, ${count}), { readOnly: true });
+      let expected = 0;
+      for await (const { position, outcome } of records.outcomes()) {
+        if (position !== expected++ || outcome.image !== 'picture-' + position + '.jpg') throw new Error(position + ' is ' + outcome.image);
+      }
+      console.log(expected);
+      `,
+      { flags: ['--import', 'tsx', '--max-old-space-size=80'] },
+    );
+    assert.deepEqual([code, Number(stdout)], [0, count], stderr);
   });
 
   it('a part that lost its end is pending to that extent, the other parts are not read', async () => {
@@ -135,13 +125,8 @@ describe('job records', function () {
     const signal = AbortSignal.abort(reason);
     await assert.rejects(JobRecords.open(folder, list, { thorough: true, readOnly: true, signal }), reason);
     await assert.rejects(JobRecords.open(folder, list, { signal }), reason);
-    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
-    try {
-      await assert.rejects(freezeList(here, entries(), { limit: 2, signal }), reason);
-      assert.deepEqual(readdirSync(join(here, 'list.part')), []);
-    } finally {
-      rmSync(here, { recursive: true, force: true });
-    }
+    await assert.rejects(freezeList(here, entries(), { limit: 2, signal }), reason);
+    assert.deepEqual(readdirSync(join(here, 'list.part')), []);
   });
 
   it('failures that are forgotten are pending', async () => {
@@ -152,43 +137,32 @@ describe('job records', function () {
   });
 
   it('a result that is none, with a number that is not finite, is an error and no record', async () => {
-    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
-    try {
-      const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
-      const records = await JobRecords.open(here, few);
-      const [first, second] = (await pendingOf(records)) as [Position, Position];
-      const detections = [{ label: 'a', classId: 0, score: 0.5, box: [0, NaN, 1, 1] as const }];
-      await records.write(first, { image: first.entry.path, width: 4, height: 3, detections });
-      await records.write(second, result(second.entry.path));
-      await records.close();
-      const again = await JobRecords.open(here, few);
-      assert.deepEqual([again.done, again.failed, again.damaged], [1, 1, []]);
-      const outcomes = [];
-      for await (const { outcome } of again.outcomes()) outcomes.push('error' in outcome ? outcome.error.code : outcome.image);
-      assert.deepEqual(outcomes, ['ERR_INTERNAL', 'picture-1.jpg']);
-      await again.close();
-    } finally {
-      rmSync(here, { recursive: true, force: true });
-    }
+    const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
+    const records = await JobRecords.open(here, few);
+    const [first, second] = (await pendingOf(records)) as [Position, Position];
+    const detections = [{ label: 'a', classId: 0, score: 0.5, box: [0, NaN, 1, 1] as const }];
+    await records.write(first, { image: first.entry.path, width: 4, height: 3, detections });
+    await records.write(second, result(second.entry.path));
+    await records.close();
+    const again = await JobRecords.open(here, few);
+    assert.deepEqual([again.done, again.failed, again.damaged], [1, 1, []]);
+    const outcomes = [];
+    for await (const { outcome } of again.outcomes()) outcomes.push('error' in outcome ? outcome.error.code : outcome.image);
+    assert.deepEqual(outcomes, ['ERR_INTERNAL', 'picture-1.jpg']);
+    await again.close();
   });
 
   it('a picture with a failure and a result, which a power cut may leave, has the result', async () => {
-    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
-    try {
-      const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
-      const line = { position: 1, ...failure('picture-1.jpg') };
-      writeFileSync(join(here, 'errors.jsonl'), lineOf(line));
-      writeFileSync(join(here, resultsFile(0)), lineOf({ ...result('picture-1.jpg'), position: 1 }));
-      const records = await JobRecords.open(here, few);
-      assert.deepEqual([records.done, records.failed, (await pendingOf(records)).map(({ position }) => position)], [1, 0, [0]]);
-      await records.close();
-    } finally {
-      rmSync(here, { recursive: true, force: true });
-    }
+    const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
+    const line = { position: 1, ...failure('picture-1.jpg') };
+    writeFileSync(join(here, 'errors.jsonl'), lineOf(line));
+    writeFileSync(join(here, resultsFile(0)), lineOf({ ...result('picture-1.jpg'), position: 1 }));
+    const records = await JobRecords.open(here, few);
+    assert.deepEqual([records.done, records.failed, (await pendingOf(records)).map(({ position }) => position)], [1, 0, [0]]);
+    await records.close();
   });
 
   it('a part that is sealed while another is being opened is not written to any more', async () => {
-    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
     const open = GrowingFile.open.bind(GrowingFile);
     let give: () => void = () => undefined;
     const given = new Promise<void>((resolve) => (give = resolve));
@@ -212,23 +186,28 @@ describe('job records', function () {
       await records.close();
     } finally {
       slow.mock.restore();
-      rmSync(here, { recursive: true, force: true });
     }
   });
 
+  it("what comes when the records are closed is not written: the folder may be another process's by then", async () => {
+    const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
+    const records = await JobRecords.open(here, few);
+    const [first] = (await pendingOf(records)) as [Position];
+    await records.close();
+    await records.write(first, result(first.entry.path));
+    const again = await JobRecords.open(here, few);
+    assert.deepEqual([again.done, again.failed], [0, 0]);
+    await again.close();
+  });
+
   it('an owner that lost the folder seals no part', async () => {
-    const here = mkdtempSync(join(tmpdir(), 'cornernet-records-'));
-    try {
-      const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
-      const lost = new Error('another process has taken it');
-      const records = await JobRecords.open(here, few, { held: (anew) => (anew === true ? Promise.reject(lost) : Promise.resolve()) });
-      const [first, second] = (await pendingOf(records)) as [Position, Position];
-      await records.write(first, result(first.entry.path));
-      await assert.rejects(records.write(second, result(second.entry.path)), (error) => error === lost);
-      await records.close();
-      assert.equal(readFileSync(join(here, 'complete.jsonl'), 'utf8'), '');
-    } finally {
-      rmSync(here, { recursive: true, force: true });
-    }
+    const few = new FrozenList(here, await freezeList(here, entries(), { limit: 2 }));
+    const lost = new Error('another process has taken it');
+    const records = await JobRecords.open(here, few, { held: (anew) => (anew === true ? Promise.reject(lost) : Promise.resolve()) });
+    const [first, second] = (await pendingOf(records)) as [Position, Position];
+    await records.write(first, result(first.entry.path));
+    await assert.rejects(records.write(second, result(second.entry.path)), (error) => error === lost);
+    await records.close();
+    assert.equal(readFileSync(join(here, 'complete.jsonl'), 'utf8'), '');
   });
 });

@@ -1,12 +1,12 @@
 // The way to Redis: checked before it is used, so that a wrong address or password is a sentence and not silence.
 import type { EventEmitter } from 'node:events';
-import { readFileSync } from 'node:fs';
 
 import type { Queue } from 'bullmq';
 import type { RedisOptions } from 'ioredis';
 
 import { orLate } from '../../abort.js';
 import { CornerNetError, sentenceOf } from '../../errors.js';
+import { readRegular } from '../../regular-file.js';
 import type { QueueOptions } from '../interfaces.js';
 import { MessageSeal } from './seal.js';
 
@@ -44,7 +44,7 @@ function decoded(text: string): string {
 function redisOptions(url: URL, authority: string | undefined): RedisOptions {
   let ca: Buffer | undefined;
   try {
-    ca = authority === undefined ? undefined : readFileSync(authority);
+    ca = authority === undefined ? undefined : readRegular(authority);
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `the authority's file ${authority} can't be read: ${sentenceOf(error)}`, { cause: error });
   }

@@ -1,10 +1,11 @@
 // Messages of a queue as texts, signed when both sides share a key: for one queue, one direction and one chunk of one job.
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 
 import { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
+import { readRegular } from '../../regular-file.js';
 import { parseLine } from '../lines.js';
 import { parseMessage } from './protocol.js';
 
@@ -27,8 +28,7 @@ type Direction = 'chunk' | 'reply';
 
 function readKey(file: string, say: (text: string) => void): Buffer {
   try {
-    if (!statSync(file).isFile()) throw new Error('it is no file');
-    const key = Buffer.from(readFileSync(file, 'latin1').trimEnd(), 'latin1'); // an editor's last line break is no part of it
+    const key = Buffer.from(readRegular(file).toString('latin1').trimEnd(), 'latin1'); // an editor's last line break is no part of it
     if (key.length < shortestKey) throw new Error(`it has ${key.length} bytes, a key has at least ${shortestKey}`);
     if ((statSync(file).mode & 0o007) !== 0) say(`the queue's key ${file} is open to everybody on this machine: chmod o= it`);
     return key;
