@@ -20,7 +20,8 @@ type BatchFlags = DetectorFlags & { readonly output: string; readonly progress: 
 
 const help = `
 The job's folder holds job.json (what the job is), results-*.jsonl (a line a picture, as \`cornernet detect\` writes), errors.jsonl,
-summary.json and report.html. The same command goes on where a job was cut off; without inputs and options it goes on as it was begun.
+summary.json and report.html. The same command goes on where a job was cut off; its inputs, weights and settings need not
+be named again; what belongs to a start (--device, --threads, --batch-size, --timeout, --format, --annotations, --metrics, --max-errors, the queue) does.
 
 Examples:
   $ cornernet batch photos/ --output job --weights 10x5
@@ -30,7 +31,8 @@ Examples:
   $ cornernet batch 'archive/*.tar' --output job-2 --shard 2/8
   $ cornernet batch photos/ --output job --queue redis://host    with \`cornernet worker --queue redis://host\` on other machines
 
-Exit codes: 0 all done, 1 wrong usage or not begun, 2 some pictures failed, 130 after Ctrl-C; the job can go on after all of them.
+Exit codes: 0 all done; 2 some pictures failed, or --max-errors stopped it; 1 it could not begin or go on, as the sentence says; 130 after Ctrl-C.
+The job can go on after all of them; the state in summary.json says whether pictures are left.
 With --verify: 0 the job is whole, 2 it isn't (the same command without --verify mends what can be), 1 it can't be told.`;
 
 export function register(command: Command): void {
@@ -48,7 +50,7 @@ export function register(command: Command): void {
 function ending(summary: BatchSummary, flags: BatchFlags): string {
   const { state, total, done, failed, pending } = summary;
   if (state === 'complete') return `${done} of ${total} pictures have a result, ${failed} failed; see ${flags.output}/report.html`;
-  return `stopped with ${pending} of ${total} pictures to do; go on with: cornernet batch --output ${flags.output}`;
+  return `stopped with ${pending} of ${total} pictures to do; the same command goes on`;
 }
 
 /** What isn't as it should be, as far as there is any. */
@@ -89,9 +91,7 @@ async function batch(inputs: string[], flags: BatchFlags): Promise<number> {
     progress.stop();
     if (!interrupt.signal.aborted) throw error;
     const begun = existsSync(join(flags.output, 'job.json'));
-    say(
-      `given up at once${begun ? `; what is recorded stays; go on with: cornernet batch --output ${flags.output}` : ', and no job was begun'}`,
-    );
+    say(`given up at once${begun ? '; what is recorded stays, and the same command goes on' : ', and no job was begun'}`);
     return exitCodes.interrupted;
   }
 }

@@ -20,7 +20,8 @@ interface TrainFlags {
 
 const help = `
 The folder gets last.pth (after the last step saved, with the optimizer's state), best.pth (of the best average precision), log.jsonl (a line a
-step), report.html and config.json. The same command goes on where a training was cut off, and comes to the same weights.
+step), report.html and config.json. The same command goes on where a training was cut off, and comes on a
+CPU with as many threads to the same weights.
 
 Examples:
   $ cornernet train --images train/ --annotations train.json --val-images val/ --val-annotations val.json --output run

@@ -70,7 +70,8 @@ export class Detector implements AsyncDisposable {
    * Loads weights: an id that `cornernet weights list` shows, or the path of an mmdetection `.pth`.
    * Nothing in the file is executed.
    * @param weights default: the small digits checkpoint that comes with the package.
-   * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (no such file), `ERR_CHECKPOINT`, `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`, `ERR_LIBTORCH`.
+   * @throws {CornerNetError} `ERR_OPTION`, `ERR_WEIGHTS` (no such file, or not fetched), `ERR_INPUT` (it can't be read), `ERR_CHECKPOINT`,
+   * `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`, `ERR_LIBTORCH`.
    */
   static async load(weights: string = defaultWeights(), options: LoadOptions & Abortable = {}): Promise<Detector> {
     return new Detector(await loadDetectors(weights, options));

@@ -47,7 +47,8 @@ export interface DetectorStats {
   readonly views: number;
   /**
    * A sentence each: devices that failed and were taken out of service, whose calls went to other replicas; the first picture that was far larger
-   * than what the weights were trained on.
+   * than what the weights were trained on; the first whose maps left fp16's range and were computed again in fp32, or were not finite; what a device
+   * has to do in a slower way.
    */
   readonly warnings: readonly string[];
   /** Devices that failed and were taken out of service. */

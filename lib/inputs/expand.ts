@@ -68,7 +68,7 @@ async function* walkPictures(folder: string, passOver: (path: string) => void): 
 
 export interface ListOptions {
   readonly stdin?: Readable;
-  /** Whether lists of paths (.txt, .lst, .list) and tar files are opened; else they are taken for pictures. Default true. */
+  /** Whether lists of paths (.txt, .lst, .list) and tar files, and globs that end so, are opened; else they are taken for pictures. Default true. */
   readonly openLists?: boolean;
   /** Whether standard input may be a picture instead of a list. Default false. */
   readonly takePicture?: boolean;
@@ -81,11 +81,18 @@ async function* listOne(input: string, options: ListOptions): AsyncGenerator<Ent
   if (input === '-') return yield* readStandardInput(stdin, takePicture);
   const found = await stat(onDisk(input)).catch(() => undefined);
   if (found?.isDirectory()) return yield* refuseNone(walkPictures(input, onPassedOver), `the folder ${input} holds no pictures`);
-  if (found && openLists && isList(input)) return yield* refuseNone(readList(input), `the list ${input} is empty`);
-  if (found && openLists && isTar(input)) return yield* refuseNone(readTar(input, onPassedOver), `the tar file ${input} holds no pictures`);
+  const opens = openLists && (isList(input) || isTar(input));
+  if (found && opens && isList(input)) return yield* refuseNone(readList(input), `the list ${input} is empty`);
+  if (found && opens) return yield* refuseNone(readTar(input, onPassedOver), `the tar file ${input} holds no pictures`);
   // A file that isn't there fails by itself, the others go on.
-  if (found || !picomatch.scan(input).isGlob) yield { path: input };
-  else yield* refuseNone(matchGlob(input), `no file matches ${input}`);
+  if (found || !picomatch.scan(input).isGlob) {
+    yield { path: input };
+    return;
+  }
+  for await (const match of refuseNone(matchGlob(input), `no file matches ${input}`)) {
+    if (opens) yield* listOne(match.path, options);
+    else yield match;
+  }
 }
 
 async function* refuseNone<T>(all: AsyncIterable<T>, sentence: string): AsyncGenerator<T, void> {

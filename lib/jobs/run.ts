@@ -286,7 +286,8 @@ class JobRun {
  * console.log(summary.done, summary.failed);
  * ```
  * @throws {CornerNetError} `ERR_OPTION`, `ERR_JOB` (the folder holds another job, or the same with other settings), `ERR_LOCKED` (another process
- * has it), `ERR_INPUT` (no pictures), `ERR_WRITE`, `ERR_QUEUE`, and what `Detector.load` throws; an abort rejects with the signal's reason.
+ * has it), `ERR_INPUT` (no pictures), `ERR_WRITE`, `ERR_QUEUE`, `ERR_CRASHED` (its process dies whenever it
+ * starts), and what `Detector.load` throws; an abort rejects with the signal's reason.
  */
 export async function runBatch(job: BatchJob, options: RunBatchOptions = {}): Promise<BatchSummary> {
   const checked = checkJob(job);

@@ -8,11 +8,12 @@ import { JobRecords } from './records.js';
 import type { BatchVerification, VerifyBatchOptions } from './types.js';
 
 /**
- * Reads a job's list and all its records, and looks at each picture again: whether every picture has exactly one record, which is as it was
- * written, and whose picture is as it was listed. What isn't whole is mended by `runBatch` on the same folder, changed pictures apart.
+ * Reads a job's list and all its records, and looks again at each picture that has a result: whether every picture has exactly one record, which
+ * is as it was written, and whose picture is as it was listed (one that is gone counts as unchanged). What isn't whole is mended by `runBatch` on the same folder, changed pictures apart.
  *
  * @param output the job's folder.
- * @throws {CornerNetError} `ERR_JOB` when it holds no job or the job's list is damaged, `ERR_LOCKED`, `ERR_INPUT` (it can't be read).
+ * @throws {CornerNetError} `ERR_JOB` when it holds no job or the job's list is damaged, `ERR_LOCKED`, `ERR_WRITE` (nobody can
+ * lock the folder), `ERR_INPUT` (it can't be read).
  */
 export async function verifyBatch(output: string, { signal, onMessage }: VerifyBatchOptions = {}): Promise<BatchVerification> {
   const job = await readJob(output);

@@ -3,13 +3,13 @@ import type { Abortable, Device, Numerics, Precision } from './values.js';
 
 /** Soft non-maximum suppression, as mmcv computes it. */
 export interface SoftNmsOptions {
-  /** How scores decay: gaussian, linear or naive. Default: gaussian. */
+  /** How scores decay: gaussian, linear or naive. Default: the checkpoint's, else gaussian. */
   readonly method?: 'gaussian' | 'linear' | 'naive' | undefined;
-  /** Overlap from which linear and naive act. Default: 0.5. */
+  /** Overlap from which linear and naive act. Default: the checkpoint's, else 0.5. */
   readonly iouThreshold?: number | undefined;
-  /** Width of gaussian. Default: 0.5. */
+  /** Width of gaussian. Default: the checkpoint's, else 0.5. */
   readonly sigma?: number | undefined;
-  /** Drop boxes that decay below it. Default: 0.001. */
+  /** Drop boxes that decay below it. Default: the checkpoint's, else 0.001. */
   readonly minScore?: number | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface DetectOptions {
   readonly timings?: boolean | undefined;
   /** Refuse pictures with more pixels. Default: 50,000,000. */
   readonly maxPixels?: number | undefined;
-  /** Seconds that reading a picture may take, and decoding it; it fails when they are over; 0 for any time. Default: 60. */
+  /** Seconds that each step of reading a picture may take, and each of decoding it; it fails when they are over; 0 for any time. Default: 60. */
   readonly timeout?: number | undefined;
   /** Scale larger pictures down so that their longer side has so many pixels; boxes stay in the picture's own pixels. Default: off. */
   readonly maxSide?: number | false | undefined;

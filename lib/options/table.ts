@@ -101,10 +101,10 @@ export const threadsRow = number(whole(1024), 'CPU threads', 'the cores this pro
 
 /** `softNms`: soft non-maximum suppression, as mmcv computes it. */
 export const softNmsTable = headed('Results', {
-  method: word(['gaussian', 'linear', 'naive'], 'how scores decay: gaussian, linear or naive', 'gaussian'),
-  iouThreshold: number(z.number().min(0).max(1), 'overlap from which linear and naive act', '0.5'),
-  sigma: number(z.number().min(1e-6).max(1e30), 'width of gaussian', '0.5'),
-  minScore: number(z.number().min(0).max(1e30), 'drop boxes that decay below it', '0.001'),
+  method: word(['gaussian', 'linear', 'naive'], 'how scores decay: gaussian, linear or naive', "the checkpoint's, else gaussian"),
+  iouThreshold: number(z.number().min(0).max(1), 'overlap from which linear and naive act', "the checkpoint's, else 0.5"),
+  sigma: number(z.number().min(1e-6).max(1e30), 'width of gaussian', "the checkpoint's, else 0.5"),
+  minScore: number(z.number().min(0).max(1e30), 'drop boxes that decay below it', "the checkpoint's, else 0.001"),
 });
 
 /** `tiles`: a large picture in overlapping squares. */
@@ -177,7 +177,7 @@ export const callTable = {
     maxPixels: number(z.int().min(1), 'refuse pictures with more pixels', '50,000,000'),
     timeout: number(
       z.number().min(0).max(3600),
-      'seconds that reading a picture may take, and decoding it; it fails when they are over; 0 for any time',
+      'seconds that each step of reading a picture may take, and each of decoding it; it fails when they are over; 0 for any time',
       '60',
       { placeholder: 's' },
     ),

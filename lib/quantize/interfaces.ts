@@ -4,7 +4,7 @@
 export interface QuantizeOptions {
   /** What to calibrate: an id of `cornernet weights list` or an mmdetection .pth. Default: the digits. */
   readonly weights?: string | undefined;
-  /** Pictures of the kind that it will see, without labels: a folder, a glob or a list. */
+  /** Pictures of the kind that it will see, without labels: a folder, a glob, or - for a list of paths on standard input. */
   readonly images: string;
   /** The calibrated checkpoint, a .pth. */
   readonly output: string;

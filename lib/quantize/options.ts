@@ -11,7 +11,7 @@ export const quantizeTable = headed('Calibration', {
     short: 'w',
     placeholder: 'id|file',
   }),
-  images: text('pictures of the kind that it will see, without labels: a folder, a glob or a list', '', {
+  images: text('pictures of the kind that it will see, without labels: a folder, a glob, or - for a list of paths on standard input', '', {
     required: true,
     placeholder: 'folder',
   }),

@@ -78,10 +78,10 @@ async function compare(
 
 /**
  * Calibrates weights for `precision: 'int8'` on the CPU: looks at what the fp32 network makes of the pictures, tries ways to compute in 8 bits on the
- * first of them, keeps sensitive layers in 16 bits, and writes a checkpoint that has the original's weights, class names and settings and beside them
+ * first of them, keeps in 16 bits what `wideShare` allows, and writes a checkpoint that has the original's weights, class names and settings and beside them
  * what 8 bits need. The file is loaded as any other, in any precision; 'auto' is int8 where the CPU has VNNI or AMX.
- * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (no picture can be read), `ERR_CHECKPOINT`, `ERR_DEVICE` (a CPU without VNNI and AMX),
- * `ERR_WRITE`, `ERR_OUT_OF_MEMORY`; an abort rejects with the signal's reason and leaves nothing.
+ * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (no picture can be read), `ERR_WEIGHTS`, `ERR_CHECKPOINT`, `ERR_DEVICE` (a CPU without
+ * VNNI and AMX), `ERR_WRITE`, `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`, `ERR_LIBTORCH`; an abort rejects with the signal's reason and leaves nothing.
  */
 export async function quantize(options: QuantizeOptions, controls: QuantizeControls = {}): Promise<QuantizeReport> {
   const { weights = defaultWeights(), images, output, pictures = usualPictures, wideShare, threads } = checkQuantizeOptions(options);

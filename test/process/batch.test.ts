@@ -1,23 +1,13 @@
 // Batch jobs: one record a picture, whatever happens.
 import { strict as assert } from 'node:assert';
-import {
-  appendFileSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, copyFileSync, existsSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 import sharp from 'sharp';
 import { pack } from 'tar-stream';
 
 import { fixtures, orSkip, root, skipUnlessAllowed } from '../environment.js';
-import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
+import { assertComplete, childrenOf, copiesIn, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { openInBrowser } from '../support/browser.js';
 import { cornernet, inChildren, pressTwice, runScript, startCornernet, waitingFor } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
@@ -34,15 +24,7 @@ describe('cornernet batch', function () {
     job = join(folder, 'job');
   });
 
-  /** Paths of copies, so that a test may change the pictures. */
-  function copies(names: readonly string[]): string[] {
-    mkdirSync(join(folder, 'pictures'), { recursive: true });
-    return names.map((name, i) => {
-      const path = join(folder, 'pictures', name);
-      copyFileSync(photos[i] as string, path);
-      return path;
-    });
-  }
+  const copies = (names: readonly string[]): string[] => copiesIn(join(folder, 'pictures'), names);
 
   it('writes the records that detect writes; done already is done', async () => {
     const { code, stderr } = await cornernet(['batch', ...few, '--output', job]);
@@ -84,7 +66,7 @@ describe('cornernet batch', function () {
     assert.equal(stopped.code, 2);
     const failed = errorsOf(join(folder, 'other')).length;
     assert.ok(failed > 3 && failed < 500, `${failed} failed`);
-    assert.match(stopped.stderr, /stopped with \d+ of 500 pictures to do; go on with: cornernet batch --output/);
+    assert.match(stopped.stderr, /stopped with \d+ of 500 pictures to do; the same command goes on/);
   });
 
   it('says when a picture is far larger than what the weights were trained on; refuses ids that no format would use', async () => {
@@ -318,7 +300,7 @@ describe('cornernet batch', function () {
     for (const one of ['SIGINT', 'SIGTERM'] as const) first.child.kill(one); // at once they count as one
     const gentle = await first.ended;
     assert.equal(gentle.code, 130, gentle.stderr);
-    assert.match(gentle.stderr, /stopped with \d+ of 300 pictures to do; go on with: cornernet batch --output/);
+    assert.match(gentle.stderr, /stopped with \d+ of 300 pictures to do; the same command goes on/);
     const kept = resultsOf(job).length;
     assert.ok(kept > 0 && kept < inputs.length);
 

@@ -1,5 +1,6 @@
 // From what a user names to pictures: order, folders, globs, lists, tar files, and folders too large to sort in memory.
 import { strict as assert } from 'node:assert';
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -16,7 +17,6 @@ import {
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
-import { CornerNetError } from '../../lib/index.js';
 import type { BlobLike } from '../../lib/images/source.js';
 import { sourceOf } from '../../lib/inputs/entry.js';
 import { expandInputs, listInputs, PassedOver } from '../../lib/inputs/expand.js';
@@ -24,6 +24,7 @@ import { changeOf, look, seenSchema } from '../../lib/inputs/seen.js';
 import { sortNames } from '../../lib/inputs/walk.js';
 import { root, skipBecause } from '../environment.js';
 import { random, until } from '../support/batch.js';
+import { refusalText } from '../support/refusal.js';
 import { eachInAFolder } from '../support/scratch.js';
 
 async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
@@ -39,12 +40,6 @@ function linkOf(path: string): string {
   } catch {
     return '';
   }
-}
-
-async function refusal(attempt: Promise<unknown>): Promise<string> {
-  const error: unknown = await attempt.then(() => undefined, (reason: unknown) => reason); // prettier-ignore
-  assert.ok(error instanceof CornerNetError, String(error));
-  return `${error.code}: ${error.message}`;
 }
 
 describe('inputs', () => {
@@ -111,6 +106,17 @@ describe('inputs', () => {
     assert.deepEqual(await expandInputs([join(folder, 'b', 'l?', '*.jpg')]), below(['b/l1/s.jpg', 'b/l2/s.jpg']));
   });
 
+  it('a glob that ends as lists or tar files do opens what it matches, another takes it for pictures', async () => {
+    writeFileSync(join(folder, '1.txt'), 'one.jpg');
+    writeFileSync(join(folder, '2.txt'), 'two.jpg');
+    const tars = [1, 2].map((i) => join(folder, `${i}.tar`));
+    for (const tar of tars) execFileSync('tar', ['-cf', tar, '-C', folder, 'a10.jpg']);
+    const named = async (glob: string): Promise<string[]> => (await all(listInputs([join(folder, glob)]))).map(({ path }) => path);
+    assert.deepEqual(await named('*.txt'), ['one.jpg', 'two.jpg']);
+    assert.deepEqual(await named('[12].tar'), tars.map((tar) => `${tar}/a10.jpg`)); // prettier-ignore
+    assert.deepEqual(await named('1.*'), below(['1.tar', '1.txt']));
+  });
+
   it('lists and standard input name files as they are; missing ones fail later, by themselves', async () => {
     const list = join(folder, 'list.txt');
     writeFileSync(list, 'one.jpg\r\n\n two.jpg \nlast.jpg');
@@ -142,14 +148,14 @@ describe('inputs', () => {
       const pieces = [bytes.subarray(0, 3), bytes.subarray(3, 9000), bytes.subarray(9000)];
       const stdin = (): Readable => Readable.from(pieces);
       assert.deepEqual(await all(listInputs(['-'], { stdin: stdin(), takePicture: true })), [{ path: '-', bytes }]);
-      assert.match(await refusal(all(listInputs(['-'], { stdin: stdin() }))), /^ERR_INPUT: standard input is a picture/);
+      assert.match(await refusalText(all(listInputs(['-'], { stdin: stdin() }))), /^ERR_INPUT: standard input is a picture/);
       await assert.rejects(
         all(listInputs(['-'], { stdin: Readable.from([bytes.subarray(400)]), takePicture: true })),
         /is no list of paths/,
       );
     }
     await assert.rejects(all(listInputs(['-'], { stdin: Readable.from(['x'.repeat(70_000), '\n']) })), /is no list of paths/);
-    assert.match(await refusal(all(listInputs(['-'], { stdin: Readable.from([]) }))), /^ERR_INPUT: no pictures were named/);
+    assert.match(await refusalText(all(listInputs(['-'], { stdin: Readable.from([]) }))), /^ERR_INPUT: no pictures were named/);
   });
 
   it('closes what it has read in part, or refused', async () => {
@@ -168,7 +174,7 @@ describe('inputs', () => {
     writeFileSync(join(folder, 'no.txt'), '\x01'.repeat(500_000));
     await first(listInputs([join(folder, 'long.txt')]));
     await until(() => opened().length === 0, 'the list is closed');
-    assert.match(await refusal(all(listInputs([join(folder, 'no.txt')]))), /is no list of paths/);
+    assert.match(await refusalText(all(listInputs([join(folder, 'no.txt')]))), /is no list of paths/);
     await until(() => opened().length === 0, 'what is no list is closed');
     const names = Array.from({ length: 20_000 }, (_, i) => ({ name: `${i}`.padStart(40, 'a'), folder: false }));
     await first(sortNames(Readable.from(names), 10_000));
@@ -192,11 +198,11 @@ describe('inputs', () => {
     mkdirSync(join(folder, 'empty'));
     writeFileSync(join(folder, 'no.tar'), 'x'.repeat(2000));
     writeFileSync(join(folder, 'no.list'), '\n');
-    assert.match(await refusal(expandInputs([join(folder, 'empty')])), /^ERR_INPUT: the folder .*empty holds no pictures/);
-    assert.match(await refusal(expandInputs([join(folder, '*.gif')])), /^ERR_INPUT: no file matches/);
-    assert.match(await refusal(all(listInputs([join(folder, 'no.list')]))), /^ERR_INPUT: the list .* is empty/);
-    assert.match(await refusal(all(listInputs([join(folder, 'no.tar')]))), /^ERR_INPUT: .*no\.tar can't be read as a tar file/);
-    assert.match(await refusal(expandInputs([])), /^ERR_INPUT: no pictures were named/);
+    assert.match(await refusalText(expandInputs([join(folder, 'empty')])), /^ERR_INPUT: the folder .*empty holds no pictures/);
+    assert.match(await refusalText(expandInputs([join(folder, '*.gif')])), /^ERR_INPUT: no file matches/);
+    assert.match(await refusalText(all(listInputs([join(folder, 'no.list')]))), /^ERR_INPUT: the list .* is empty/);
+    assert.match(await refusalText(all(listInputs([join(folder, 'no.tar')]))), /^ERR_INPUT: .*no\.tar can't be read as a tar file/);
+    assert.match(await refusalText(expandInputs([])), /^ERR_INPUT: no pictures were named/);
   });
 
   it('a member of a tar file is read by its place, and fails when that ends before', async () => {
@@ -206,7 +212,7 @@ describe('inputs', () => {
     const read = (offset: number): Promise<ArrayBuffer> =>
       (sourceOf({ ...entry, member: { tar, offset, size: 3 } }) as BlobLike).arrayBuffer();
     assert.equal(Buffer.from(await read(2)).toString(), 'cde');
-    assert.match(await refusal(read(6)), /^ERR_INPUT: .*x\.jpg can't be read from .*it ends before 9 bytes/);
+    assert.match(await refusalText(read(6)), /^ERR_INPUT: .*x\.jpg can't be read from .*it ends before 9 bytes/);
   });
 
   it('a file of a time that no calendar has is known by it, and what changes it is said', async function () {
@@ -235,7 +241,7 @@ describe('inputs', () => {
     const { TMPDIR } = process.env;
     process.env['TMPDIR'] = join(folder, 'missing');
     try {
-      assert.match(await refusal(all(sortNames(Readable.from(names), 64))), /^ERR_WRITE: .*missing can't be written: .*ENOENT/);
+      assert.match(await refusalText(all(sortNames(Readable.from(names), 64))), /^ERR_WRITE: .*missing can't be written: .*ENOENT/);
     } finally {
       if (TMPDIR === undefined) delete process.env['TMPDIR'];
       else process.env['TMPDIR'] = TMPDIR;
