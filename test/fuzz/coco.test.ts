@@ -1,17 +1,14 @@
 // A file of COCO's, as each of the three things that it may be taken for.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { readAnnotations, readDetections, readNames } from '../../lib/coco/dataset.js';
 import { CornerNetError } from '../../lib/errors.js';
+import { allInAFolder } from '../support/scratch.js';
 import { holds } from './property.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'cornernet-fuzz-'));
-const file = join(folder, 'coco.json');
-after(() => {
-  rmSync(folder, { recursive: true, force: true });
-});
+let file: string;
+allInAFolder('fuzz', (folder) => (file = join(folder, 'coco.json')));
 
 const images = [
   { id: 1, file_name: 'a.jpg', width: 10, height: 20 },

@@ -1,17 +1,17 @@
 // The files of a job's folder that a later run reads: the records of its results, its failures and its complete parts.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { CornerNetError } from '../../lib/errors.js';
 import { FrozenList, freezeList } from '../../lib/jobs/list.js';
 import { JobRecords, resultsFile } from '../../lib/jobs/records.js';
+import { allInAFolder } from '../support/scratch.js';
 import { holds } from './property.js';
 
 const names = ['a.jpg', 'b.jpg', 'c.jpg'];
 const files = [resultsFile(0), 'errors.jsonl', 'complete.jsonl'];
-const folder = mkdtempSync(join(tmpdir(), 'cornernet-fuzz-'));
 const seeds: Buffer[] = [];
+let folder: string;
 let list: FrozenList;
 
 async function* entries() {
@@ -22,7 +22,8 @@ function clear(): void {
   for (const file of files) rmSync(join(folder, file), { force: true });
 }
 
-before(async () => {
+allInAFolder('fuzz', async (made) => {
+  folder = made;
   list = new FrozenList(folder, await freezeList(folder, entries(), {}));
   const records = await JobRecords.open(folder, list);
   for await (const one of records.pending()) {
@@ -35,9 +36,6 @@ before(async () => {
   }
   await records.close();
   seeds.push(...files.map((file) => readFileSync(join(folder, file))));
-});
-after(() => {
-  rmSync(folder, { recursive: true, force: true });
 });
 
 /** As one of the files, the others being as they were. */

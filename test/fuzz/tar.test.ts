@@ -1,6 +1,5 @@
 // A tar file as an input: its pictures are listed, and read.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 
@@ -9,6 +8,7 @@ import { pack } from 'tar-stream';
 import { sourceOf } from '../../lib/inputs/entry.js';
 import type { BlobLike } from '../../lib/images/source.js';
 import { listInputs } from '../../lib/inputs/expand.js';
+import { allInAFolder } from '../support/scratch.js';
 import { holds } from './property.js';
 
 function tarOf(names: readonly string[]): Promise<Buffer> {
@@ -18,11 +18,8 @@ function tarOf(names: readonly string[]): Promise<Buffer> {
   return buffer(tar);
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'cornernet-fuzz-'));
-const file = join(folder, 'pictures.tar');
-after(() => {
-  rmSync(folder, { recursive: true, force: true });
-});
+let file: string;
+allInAFolder('fuzz', (folder) => (file = join(folder, 'pictures.tar')));
 
 const seeds: Buffer[] = [];
 before(async () => {

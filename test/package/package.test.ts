@@ -1,13 +1,13 @@
 // The packed package as its users get it: installed into an empty folder, built there, and used from every module system.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 
 import { root } from '../environment.js';
 import { runNode } from '../support/child.js';
 import { builtAgainst, fakeMachine } from '../support/fake-machine.js';
+import { allInAFolder } from '../support/scratch.js';
 
 interface Packed {
   readonly filename: string;
@@ -39,17 +39,14 @@ describe('the package', function () {
   let packed: Packed;
   let app: string;
   let home: string;
-  before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-package-'));
+  allInAFolder('package', (made) => {
+    folder = made;
     const { stdout } = npm(['pack', '--json', '--foreground-scripts=false', '--pack-destination', folder], root);
     packed = (JSON.parse(stdout) as [Packed])[0];
     app = join(folder, 'app');
     home = join(app, 'node_modules', 'cornernet');
     mkdirSync(app);
     writeFileSync(join(app, 'package.json'), '{ "name": "app", "version": "1.0.0", "private": true }');
-  });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   it('is under 8 MB and holds sources, types and the demo weights, and no tests', () => {

@@ -1,13 +1,13 @@
 // AP on 200 pictures of digits, by pycocotools, against mmdetection's; and what bf16 costs.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { detectInputs } from '../../lib/commands/detect.js';
 import { expandInputs } from '../../lib/inputs/expand.js';
 import { loadNative } from '../../lib/native.js';
 import { fixtures, orSkip, pythonWithTorch, root, runQuietly, skipBecause } from '../environment.js';
+import { allInAFolder } from '../support/scratch.js';
 
 const pictures = join(fixtures, 'digits', 'val');
 const annotations = join(pictures, 'annotations.json');
@@ -22,12 +22,9 @@ describe('average precision', function () {
   this.timeout(600_000);
   let python: string;
   let folder: string;
+  allInAFolder('ap', (made) => (folder = made));
   before(async function () {
     python = await orSkip(this, pythonWithTorch);
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-ap-'));
-  });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
   });
 
   async function averagePrecision(precision: 'fp32' | 'bf16', flip: boolean): Promise<number[]> {

@@ -1,12 +1,12 @@
 // COCO's evaluation against pycocotools: its recorded numbers, and its own run on hundreds of drawn cases.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { evaluateDetections, type CocoAnnotation, type CocoAnnotations, type CocoDetection, type CocoEvaluation } from '../../lib/coco.js';
 import { fixtures, orSkip, pythonWithTorch, root, runQuietly } from '../environment.js';
 import { random } from '../support/batch.js';
+import { allInAFolder } from '../support/scratch.js';
 
 /** Both add the same doubles, in another order in places: a few units in the sixteenth digit. */
 const tolerance = 1e-9;
@@ -72,6 +72,8 @@ function draw(seed: number): Case {
 
 describe('COCO evaluation', function () {
   this.timeout(600_000);
+  let folder: string;
+  allInAFolder('eval', (made) => (folder = made));
 
   it("equals pycocotools' recorded numbers", () => {
     const read = (name: string): unknown => JSON.parse(readFileSync(join(fixtures, 'coco_eval', name), 'utf8')) as unknown;
@@ -85,24 +87,19 @@ describe('COCO evaluation', function () {
 
   it('equals pycocotools on 300 drawn cases', async function () {
     const python = await orSkip(this, pythonWithTorch);
-    const folder = mkdtempSync(join(tmpdir(), 'cornernet-eval-'));
-    try {
-      const cases = Array.from({ length: 300 }, (_, seed) => draw(seed + 1));
-      writeFileSync(join(folder, 'cases.json'), JSON.stringify(cases));
-      const said = await runQuietly(python, [join(root, 'test', 'parity', 'coco_cases.py'), join(folder, 'cases.json')]);
-      const theirs = JSON.parse(said) as { stats: number[]; perClassAP: Record<string, number> }[];
-      cases.forEach(({ annotations, detections }, i) => {
-        const ours = evaluateDetections(annotations, detections);
-        const names = Object.keys(ours.stats);
-        Object.values(ours.stats).forEach((value: number, n) => {
-          assertClose(value, theirs[i]?.stats[n] ?? NaN, `case ${i}, ${names[n] ?? ''}`);
-        });
-        assertSame(ours, theirs[i]?.perClassAP ?? {}, `case ${i}`);
+    const cases = Array.from({ length: 300 }, (_, seed) => draw(seed + 1));
+    writeFileSync(join(folder, 'cases.json'), JSON.stringify(cases));
+    const said = await runQuietly(python, [join(root, 'test', 'parity', 'coco_cases.py'), join(folder, 'cases.json')]);
+    const theirs = JSON.parse(said) as { stats: number[]; perClassAP: Record<string, number> }[];
+    cases.forEach(({ annotations, detections }, i) => {
+      const ours = evaluateDetections(annotations, detections);
+      const names = Object.keys(ours.stats);
+      Object.values(ours.stats).forEach((value: number, n) => {
+        assertClose(value, theirs[i]?.stats[n] ?? NaN, `case ${i}, ${names[n] ?? ''}`);
       });
-      // The cases are worth something: they have numbers of every kind, not only -1, 0 and 1.
-      assert.ok(theirs.filter(({ stats }) => (stats[0] ?? 0) > 0.05 && (stats[0] ?? 0) < 0.95).length > 200);
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+      assertSame(ours, theirs[i]?.perClassAP ?? {}, `case ${i}`);
+    });
+    // The cases are worth something: they have numbers of every kind, not only -1, 0 and 1.
+    assert.ok(theirs.filter(({ stats }) => (stats[0] ?? 0) > 0.05 && (stats[0] ?? 0) < 0.95).length > 200);
   });
 });

@@ -1,7 +1,6 @@
 // Calibrating the digits for int8: AP beside fp32's, what the checkpoint keeps, what is refused.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { readAnnotations } from '../../lib/coco/dataset.js';
@@ -10,6 +9,7 @@ import { evaluateChecked } from '../../lib/coco/evaluate.js';
 import { defaultWeights, Detector, quantize, type QuantizeReport } from '../../lib/index.js';
 import { loadNative } from '../../lib/native.js';
 import { fixtures, orSkip, Unavailable } from '../environment.js';
+import { allInAFolder } from '../support/scratch.js';
 
 /** On which AP is measured; calibration sees others. */
 const pictures = join(fixtures, 'digits', 'val');
@@ -22,18 +22,15 @@ describe('quantize', function () {
   let folder: string;
   let output: string;
   let report: QuantizeReport;
+  allInAFolder('quantize', (made) => (folder = made));
   before(async function () {
     await orSkip(this, () => {
       const { cpuFeatures } = loadNative().buildInfo();
       const computes = ['avx512_vnni', 'avx_vnni', 'amx_int8'].some((feature) => cpuFeatures.includes(feature));
       return computes ? Promise.resolve() : Promise.reject(new Unavailable('this CPU has neither VNNI nor AMX'));
     });
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-quantize-'));
     output = join(folder, 'digits.int8.pth');
     report = await quantize({ images: join(fixtures, 'digits', 'train'), output });
-  });
-  after(() => {
-    if (folder) rmSync(folder, { recursive: true, force: true });
   });
 
   async function averagePrecision(weights: string, precision: 'fp32' | 'int8', flip: boolean): Promise<number> {

@@ -1,14 +1,14 @@
 // The processes under a job: whatever one dies of or hangs in, the job goes on, and none outlives it.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { orSkip, root, skipUnlessAllowed } from '../environment.js';
 import { cornernet, heard, inChildren, pressTwice, startCornernet } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { RedisServer } from '../support/redis.js';
-import { assertComplete, childrenOf, errorsOf, hasOpen, photos, resultsOf, until, writeList } from '../support/batch.js';
+import { assertComplete, childrenOf, copiesIn, errorsOf, hasOpen, photos, resultsOf, until, writeList } from '../support/batch.js';
 import { eachInAFolder } from '../support/scratch.js';
 
 describe('processes under a job', function () {
@@ -22,14 +22,7 @@ describe('processes under a job', function () {
 
   const preloaded = (body: string): NodeJS.ProcessEnv => inChildren(join(folder, 'preload.cjs'), body);
 
-  function copies(names: readonly string[]): string[] {
-    mkdirSync(join(folder, 'pictures'));
-    return names.map((name, i) => {
-      const path = join(folder, 'pictures', name);
-      copyFileSync(photos[i] as string, path);
-      return path;
-    });
-  }
+  const copies = (names: readonly string[]): string[] => copiesIn(join(folder, 'pictures'), names);
 
   const gone = (pid: number): boolean => !existsSync(`/proc/${pid}`);
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { pack } from 'tar-stream';
 
 import { fixtures, root } from '../environment.js';
-import { assertComplete, errorsOf, partsOf, photos, resultsOf } from '../support/batch.js';
+import { assertComplete, copiesIn, errorsOf, partsOf, photos, resultsOf } from '../support/batch.js';
 import { cornernet, inChildren, startCornernet } from '../support/child.js';
 import { RedisServer } from '../support/redis.js';
 import { eachInAFolder } from '../support/scratch.js';
@@ -25,13 +25,11 @@ describe('what changes under a job', function () {
     job = join(folder, 'job');
   });
 
-  function copies(count: number): string[] {
-    mkdirSync(join(folder, 'pictures'));
-    return Array.from({ length: count }, (_, i) => {
-      copyFileSync(photos[i] as string, join(folder, 'pictures', `${i}.jpg`));
-      return join(folder, 'pictures', `${i}.jpg`);
-    });
-  }
+  const copies = (count: number): string[] =>
+    copiesIn(
+      join(folder, 'pictures'),
+      Array.from({ length: count }, (_, i) => `${i}.jpg`),
+    );
 
   /** As if the job had been cut off before its last records. */
   function forget(records: number): void {
@@ -187,8 +185,7 @@ describe('what changes under a job', function () {
 
   it('goes on where everything was moved to', async () => {
     const [tree, moved, names] = [join(folder, 'tree'), join(folder, 'moved'), ['0.jpg', '1.jpg']];
-    mkdirSync(tree);
-    names.forEach((name, i) => copyFileSync(photos[i] as string, join(tree, name)));
+    copiesIn(tree, names);
     const from = (cwd: string, ...inputs: string[]) => cornernet(['batch', ...inputs, '--output', job, '--progress', 'none'], { cwd });
     assert.equal((await from(tree, ...names)).code, 0);
     forget(1);

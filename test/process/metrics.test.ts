@@ -1,9 +1,8 @@
 // Watching a batch and a worker: Prometheus's text and the health check, fetched while real ones run.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { assertComplete, childrenOf, photos, until, writeList } from '../support/batch.js';
@@ -11,6 +10,7 @@ import { root } from '../environment.js';
 import { Metrics } from '../../lib/jobs/metrics.js';
 import { cornernet, inChildren, runNode, startCornernet, waitingFor } from '../support/child.js';
 import { RedisServer } from '../support/redis.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 type Running = ReturnType<typeof startCornernet>;
 
@@ -20,11 +20,7 @@ describe('--metrics', function () {
   let job: string;
   let redis: RedisServer | undefined;
   let running: Running[];
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-metrics-'));
-    job = join(folder, 'job');
-    running = [];
-  });
+  // Above the folder's hooks: it goes when nothing works in it any more.
   afterEach(async () => {
     for (const { child, ended } of running) {
       child.kill('SIGKILL');
@@ -32,7 +28,11 @@ describe('--metrics', function () {
     }
     await redis?.down('SIGKILL');
     redis = undefined;
-    rmSync(folder, { recursive: true, force: true });
+  });
+  eachInAFolder('metrics', (made) => {
+    folder = made;
+    job = join(folder, 'job');
+    running = [];
   });
 
   async function start(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Running & { readonly url: string }> {

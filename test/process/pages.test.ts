@@ -1,7 +1,6 @@
 // Every page in a real browser, made of what is hardest to show: outliers, disturbed windows, failures, many classes, tall pictures.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Page } from 'playwright-core';
@@ -16,6 +15,7 @@ import { evaluationPage } from '../../lib/coco/page.js';
 import { writeReport } from '../../lib/jobs/report.js';
 import { Tally } from '../../lib/jobs/tally.js';
 import { openInBrowser } from '../support/browser.js';
+import { allInAFolder } from '../support/scratch.js';
 
 const rule: Rule = { windowSeconds: 1, stableWithin: 0.05, limitSeconds: 20 };
 
@@ -96,12 +96,7 @@ function pipelineResult(): PipelineResult {
 describe('pages', function () {
   this.timeout(120_000);
   let folder: string;
-  before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-pages-'));
-  });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
+  allInAFolder('pages', (made) => (folder = made));
 
   const report = (page: Page, label: RegExp) => page.locator('figure').filter({ has: page.getByLabel(label) });
 

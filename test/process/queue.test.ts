@@ -1,7 +1,6 @@
 // Batch jobs over many workers: a real Redis, real processes, and accidents to all of them.
 import { strict as assert } from 'node:assert';
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Redis } from 'ioredis';
@@ -10,11 +9,11 @@ import { QueueEngine } from '../../lib/jobs/queue/engine.js';
 import { Presence } from '../../lib/jobs/queue/presence.js';
 import { runBatch } from '../../lib/jobs/run.js';
 import { fixtures, orSkip, root } from '../environment.js';
-import { assertComplete, childrenOf, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
+import { assertComplete, childrenOf, copiesIn, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { cornernet, heard, inChildren, pressTwice, runNode, runScript } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
 import { QueueBed, type Running } from '../support/queue.js';
-import { makeCertificate } from '../support/scratch.js';
+import { eachInAFolder, makeCertificate } from '../support/scratch.js';
 
 describe('cornernet batch --queue', function () {
   this.timeout(300_000);
@@ -35,10 +34,9 @@ describe('cornernet batch --queue', function () {
   it('goes on from any folder: the root is the one that it was begun in', async function () {
     const { url } = await server(this);
     const ours = join(folder, 'ours');
-    mkdirSync(ours);
-    photos.slice(0, 3).forEach((path, i) => copyFileSync(path, join(ours, `${i}.jpg`)));
-    worker(url, ours);
     const names = ['0.jpg', '1.jpg', '2.jpg'];
+    copiesIn(ours, names);
+    worker(url, ours);
     const from = (cwd: string, ...inputs: string[]) => cornernet(['batch', ...inputs, '--output', job, '--queue', url], { cwd });
     assert.equal((await from(ours, ...names)).code, 0);
     const [part] = partsOf(job) as [string];
@@ -190,11 +188,7 @@ describe('cornernet batch --queue', function () {
   it('a picture that kills its process is found in its chunk; the others are computed', async function () {
     const { url } = await server(this);
     const root = join(folder, 'root');
-    mkdirSync(root);
-    const paths = ['a.jpg', 'b.jpg', 'poison.jpg', 'd.jpg'].map((name, i) => {
-      copyFileSync(photos[i] as string, join(root, name));
-      return join(root, name);
-    });
+    const paths = copiesIn(root, ['a.jpg', 'b.jpg', 'poison.jpg', 'd.jpg']);
     const poisoned = `process.on('message', (m) => { if (/poison/.test(m.entry?.path)) process.abort(); });`;
     worker(url, root, [], inChildren(join(folder, 'die.cjs'), poisoned));
     const { code, stderr } = await start(['batch', root, '--output', job, '--queue', url, '--root', root]).ended;
@@ -464,6 +458,9 @@ it('options that go through no queue, and those of a queue without one, are refu
 });
 
 describe("the queue's packages", () => {
+  let home: string;
+  eachInAFolder('queue', (made) => (home = made));
+
   it('are loaded by no door', async () => {
     const script = `
       require(${JSON.stringify(join(root, 'dist', 'jobs.js'))});
@@ -479,22 +476,17 @@ describe("the queue's packages", () => {
 
   it('are named where they are needed and not installed', async function () {
     this.timeout(60_000);
-    const home = mkdtempSync(join(tmpdir(), 'cornernet-queue-'));
-    try {
-      for (const part of ['dist', 'setup']) cpSync(join(root, part), join(home, part), { recursive: true });
-      copyFileSync(join(root, 'package.json'), join(home, 'package.json'));
-      const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object };
-      for (const name of Object.keys(dependencies)) {
-        mkdirSync(join(home, 'node_modules', name, '..'), { recursive: true });
-        symlinkSync(join(root, 'node_modules', name), join(home, 'node_modules', name));
-      }
-      for (const command of ['status', 'worker']) {
-        const { code, stderr } = await runNode([join(home, 'dist', 'cli.js'), command, '--queue', 'redis://127.0.0.1']);
-        const sentence = 'ERR_QUEUE: a queue needs the packages bullmq and ioredis: npm install bullmq ioredis\n';
-        assert.deepEqual([code, stderr], [1, sentence]);
-      }
-    } finally {
-      rmSync(home, { recursive: true, force: true });
+    for (const part of ['dist', 'setup']) cpSync(join(root, part), join(home, part), { recursive: true });
+    copyFileSync(join(root, 'package.json'), join(home, 'package.json'));
+    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object };
+    for (const name of Object.keys(dependencies)) {
+      mkdirSync(join(home, 'node_modules', name, '..'), { recursive: true });
+      symlinkSync(join(root, 'node_modules', name), join(home, 'node_modules', name));
+    }
+    for (const command of ['status', 'worker']) {
+      const { code, stderr } = await runNode([join(home, 'dist', 'cli.js'), command, '--queue', 'redis://127.0.0.1']);
+      const sentence = 'ERR_QUEUE: a queue needs the packages bullmq and ioredis: npm install bullmq ioredis\n';
+      assert.deepEqual([code, stderr], [1, sentence]);
     }
   });
 });

@@ -2,8 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { execFile, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, cp, mkdtemp, readFile, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, cp, readFile, readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -13,6 +12,7 @@ import { hasOpen, until } from '../support/batch.js';
 import { GrowingFile } from '../../lib/jobs/lines.js';
 import { cornernet, type Ended } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
+import { allInAFolder } from '../support/scratch.js';
 import {
   digestOf,
   logOf as linesIn,
@@ -28,11 +28,10 @@ describe('cornernet train', function () {
   let scratch: string;
   let file: string;
 
-  before(async () => {
-    scratch = await mkdtemp(join(tmpdir(), 'cornernet-train-'));
+  allInAFolder('train', async (made) => {
+    scratch = made;
     file = await writeSmallAnnotations(scratch);
   });
-  after(() => rm(scratch, { recursive: true, force: true }));
 
   interface Ending {
     /** Kills when the log has so many lines. */

@@ -1,6 +1,6 @@
 // Job folders as their readers see them, and pictures to fill jobs with.
 import { strict as assert } from 'node:assert';
-import { existsSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { fixtures } from '../environment.js';
@@ -21,6 +21,16 @@ export interface ErrorLine {
 export const photos = readdirSync(join(fixtures, 'digits', 'val'))
   .sort()
   .map((name) => join(fixtures, 'digits', 'val', name));
+
+/** Copies of the first photos under these names, so that a test may change them; their paths. */
+export function copiesIn(folder: string, names: readonly string[]): string[] {
+  mkdirSync(folder, { recursive: true });
+  return names.map((name, i) => {
+    const path = join(folder, name);
+    copyFileSync(photos[i] as string, path);
+    return path;
+  });
+}
 
 /** Without a line that is just being written. */
 function linesOf<T>(file: string): T[] {

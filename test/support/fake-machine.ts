@@ -78,6 +78,18 @@ export function fakeMachine(): FakeMachine {
   };
 }
 
+/** To be called where a suite is described: before each test, a machine for that one. */
+export function eachOnAMachine(use: (machine: FakeMachine) => void): void {
+  let machine: FakeMachine;
+  beforeEach(() => {
+    machine = fakeMachine();
+    use(machine);
+  });
+  afterEach(() => {
+    machine[Symbol.dispose]();
+  });
+}
+
 /** A folder laid out as LibTorch: the headers of `version`, the libraries of `real`, and what looks like a CUDA library for another build than cpu. */
 export function fakeLibtorch(real: string, at: string, version: string, variant = 'cpu'): string {
   const [major = '', minor = '', patch = ''] = version.split('.');

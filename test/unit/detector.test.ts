@@ -19,6 +19,7 @@ import {
   type RawImage,
 } from '../../lib/index.js';
 import { fixtures, skipBecause } from '../environment.js';
+import { refusal } from '../support/refusal.js';
 
 const photo = join(fixtures, 'digits', 'val', '0002.jpg');
 const missing = join(fixtures, 'missing.jpg');
@@ -38,12 +39,7 @@ function collectGarbage(): void {
 }
 
 async function coded(attempt: Promise<unknown>): Promise<string> {
-  const error: unknown = await attempt.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof CornerNetError, String(error));
-  return error.code;
+  return (await refusal(attempt)).code;
 }
 
 describe('Detector', function () {
@@ -313,13 +309,12 @@ describe('Detector', function () {
     async function theCaller(): Promise<unknown> {
       return await detector.heads(photo, { maxPixels: 5 });
     }
-    const error: unknown = await theCaller().catch((reason: unknown) => reason);
-    assert.ok(error instanceof CornerNetError && error.code === 'ERR_TOO_LARGE');
+    assert.equal(await coded(theCaller()), 'ERR_TOO_LARGE');
     async function loading(): Promise<unknown> {
       return await Detector.load(photo);
     }
-    const native: unknown = await loading().catch((reason: unknown) => reason);
-    assert.ok(native instanceof CornerNetError && native.code === 'ERR_CHECKPOINT');
+    const native = await refusal(loading());
+    assert.equal(native.code, 'ERR_CHECKPOINT');
     assert.match(native.stack ?? '', /^CornerNetError: the checkpoint .*\n[^]*loading/);
   });
 
@@ -395,8 +390,8 @@ describe('Detector', function () {
     if (3 * side * side > constants.MAX_LENGTH) skipBecause(this, 'this machine has memory for any picture that this Node can hold');
     const huge: RawImage = { width: side, height: side, channels: 3, data: new Uint8Array(side * side * 3) };
     await using exact = await Detector.load('digits', { device: 'cpu', precision: 'fp32', maxPixels: side * side });
-    const error: unknown = await exact.detect(huge).catch((reason: unknown) => reason);
-    assert.ok(error instanceof CornerNetError && error.code === 'ERR_OUT_OF_MEMORY', String(error));
+    const error = await refusal(exact.detect(huge));
+    assert.equal(error.code, 'ERR_OUT_OF_MEMORY');
     assert.match(error.message, new RegExp(`${side | 127}x${side | 127} pixels needs about \\d+\\.\\d GB`));
     assert.ok((await exact.detect(photo)).detections.length > 0);
   });

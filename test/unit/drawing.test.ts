@@ -1,16 +1,17 @@
 // Drawings of results: their forms, and where their labels go.
 import { strict as assert } from 'node:assert';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import sharp from 'sharp';
 
-import { CornerNetError, Detector, draw, type DetectionResult } from '../../lib/index.js';
+import { Detector, draw, type DetectionResult } from '../../lib/index.js';
 import { renderHeatmaps } from '../../lib/render/heatmaps.js';
 import { overlap, placeLabels, type Labels, type Rectangle } from '../../lib/render/labels.js';
 import { readAnnotations } from '../../lib/coco/dataset.js';
 import { fixtures, root } from '../environment.js';
+import { refusalText } from '../support/refusal.js';
+import { allInAFolder } from '../support/scratch.js';
 
 const scene = join(root, 'pictures', 'scene1.jpg');
 const strip = { data: new Uint8Array(3000), width: 1, height: 1000, channels: 3 } as const;
@@ -29,16 +30,13 @@ describe('drawing', function () {
   let folder: string;
   let detector: Detector;
   let result: DetectionResult;
+  allInAFolder('draw', (made) => (folder = made));
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-draw-'));
     detector = await Detector.load(undefined, { device: 'cpu' });
     result = await detector.detect(scene);
     assert.ok(result.detections.length > 2);
   });
-  after(async () => {
-    await detector.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  after(() => detector.close());
 
   it('draws boxes in the colours of their classes, as JPEG or PNG, and writes the same to a file', async () => {
     const jpeg = await draw(scene, result);
@@ -80,27 +78,22 @@ describe('drawing', function () {
   });
 
   it('refuses what it can not draw, and says why', async () => {
-    const refused = async (attempt: Promise<unknown>): Promise<string> => {
-      const error: unknown = await attempt.then(() => undefined, (reason: unknown) => reason); // prettier-ignore
-      assert.ok(error instanceof CornerNetError, String(error));
-      return `${error.code}: ${error.message}`;
-    };
     assert.match(
-      await refused(draw(scene, result, { formt: 'png' } as object)),
+      await refusalText(draw(scene, result, { formt: 'png' } as object)),
       /^ERR_OPTION: option formt is unknown \(did you mean format/,
     );
-    assert.match(await refused(draw(join(folder, 'none.jpg'), result)), /^ERR_INPUT: .*none\.jpg/);
+    assert.match(await refusalText(draw(join(folder, 'none.jpg'), result)), /^ERR_INPUT: .*none\.jpg/);
     assert.match(
-      await refused(draw(scene, result, { scale: 1000 })),
+      await refusalText(draw(scene, result, { scale: 1000 })),
       /^ERR_TOO_LARGE: .*at scale 1000 has 360000x480000 pixels, more than the 50000000 that maxPixels allows/,
     );
     assert.match(
-      await refused(draw(strip, { ...strip, detections: [] }, { scale: 66 })),
+      await refusalText(draw(strip, { ...strip, detections: [] }, { scale: 66 })),
       /^ERR_TOO_LARGE: .*66x66000 pixels, and a JPEG at most 65535 a side/,
     );
-    assert.match(await refused(draw(scene, result, { file: join(scene, 'x.jpg') })), /^ERR_WRITE: .*x\.jpg can't be written/);
+    assert.match(await refusalText(draw(scene, result, { file: join(scene, 'x.jpg') })), /^ERR_WRITE: .*x\.jpg can't be written/);
     assert.match(
-      await refused(draw(await sharp(scene).resize(100, 100).toBuffer(), result)),
+      await refusalText(draw(await sharp(scene).resize(100, 100).toBuffer(), result)),
       /^ERR_INPUT: .*100x100 pixels, the result is of a picture of 360x480/,
     );
   });

@@ -2,10 +2,9 @@
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { openAsBlob, createReadStream, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { openAsBlob, createReadStream, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
@@ -15,11 +14,13 @@ import { gzipSync } from 'node:zlib';
 
 import sharp from 'sharp';
 
-import { CornerNetError } from '../../lib/errors.js';
+import type { CornerNetError } from '../../lib/errors.js';
 import { isAtWork, isBlocked } from '../../lib/images/deadline.js';
 import { decodeImage } from '../../lib/images/image.js';
 import type { ImageSource } from '../../lib/images/source.js';
 import { until } from '../support/batch.js';
+import { refusal } from '../support/refusal.js';
+import { allInAFolder } from '../support/scratch.js';
 
 const many = 50_000_000;
 
@@ -32,24 +33,13 @@ async function decoded(source: ImageSource): Promise<number[]> {
   return [...(await decodeImage(source, many)).data];
 }
 
-async function refusal(source: ImageSource, maxPixels = many): Promise<CornerNetError> {
-  try {
-    await decodeImage(source, maxPixels);
-  } catch (error) {
-    assert.ok(error instanceof CornerNetError, String(error));
-    return error;
-  }
-  assert.fail('nothing was refused');
+function refused(source: ImageSource, maxPixels = many): Promise<CornerNetError> {
+  return refusal(decodeImage(source, maxPixels));
 }
 
 describe('images', () => {
   let folder: string;
-  before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-image-'));
-  });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
+  allInAFolder('image', (made) => (folder = made));
 
   it('come from a path, a URL object, a Buffer, a Uint8Array, a sharp instance, or pixels', async () => {
     const path = join(folder, 'a picture.png');
@@ -93,11 +83,11 @@ describe('images', () => {
       },
       cancel: (reason: unknown) => void (cancelled = reason),
     });
-    const error = await refusal(endless, 1000);
+    const error = await refused(endless, 1000);
     assert.equal(error.code, 'ERR_TOO_LARGE');
     assert.match(error.message, /more than 1056576 bytes, which no picture has that maxPixels allows/);
     assert.ok(given < 25 && cancelled !== undefined);
-    assert.equal((await refusal(new Blob([new Uint8Array(2e6)]), 1000)).code, 'ERR_TOO_LARGE');
+    assert.equal((await refused(new Blob([new Uint8Array(2e6)]), 1000)).code, 'ERR_TOO_LARGE');
 
     const aborter = new AbortController();
     const silent = new Readable({ read: () => undefined });
@@ -246,10 +236,10 @@ describe('images', () => {
     const bomb = await sharp({ create: { width: 9000, height: 9000, channels: 3, background: 'black' } })
       .png()
       .toBuffer();
-    const error = await refusal(bomb);
+    const error = await refused(bomb);
     assert.equal(error.code, 'ERR_TOO_LARGE');
     assert.match(error.message, /9000x9000 pixels, more than the 50000000 that maxPixels allows/);
-    assert.equal((await refusal({ ...raw, data: pixels }, 5)).code, 'ERR_TOO_LARGE');
+    assert.equal((await refused({ ...raw, data: pixels }, 5)).code, 'ERR_TOO_LARGE');
   });
 
   it('what is no picture is refused with its name', async () => {
@@ -285,11 +275,11 @@ describe('images', () => {
       [42 as unknown as string, /a picture must be a path.*, not 42/],
       [null as unknown as string, /a picture must be a path/],
     ] as [ImageSource, RegExp][]) {
-      const error = await refusal(source);
+      const error = await refused(source);
       assert.equal(error.code, 'ERR_INPUT');
       assert.match(error.message, sentence);
     }
-    assert.match((await refusal(createReadStream(join(folder, 'missing.png')))).message, /the picture can't be read as a picture: ENOENT/);
+    assert.match((await refused(createReadStream(join(folder, 'missing.png')))).message, /the picture can't be read as a picture: ENOENT/);
   });
 
   it('only the documented formats are decoded, known by their bytes: as a file, bytes, a Blob and a stream', async () => {
@@ -312,7 +302,7 @@ describe('images', () => {
       const path = join(folder, `${kind}.jpg`);
       writeFileSync(path, bytes);
       for (const source of [path, bytes, new Blob([new Uint8Array(bytes)]), Readable.from([bytes])] as ImageSource[]) {
-        const error = await refusal(source);
+        const error = await refused(source);
         assert.equal(error.code, 'ERR_INPUT');
         assert.match(error.message, /can't be read as a picture: it is no JPEG, PNG, WebP, TIFF, GIF or AVIF$/, kind);
       }
@@ -338,7 +328,7 @@ describe('images', () => {
       ['/dev/zero', 'a device'],
       [folder, 'a folder'],
     ] as const) {
-      const error = await refusal(path);
+      const error = await refused(path);
       assert.equal(error.code, 'ERR_INPUT');
       assert.ok(error.message.endsWith(`can't be read as a picture: it is ${what}, not a regular file`), error.message);
     }

@@ -2,30 +2,12 @@
 import { strict as assert } from 'node:assert';
 import { join } from 'node:path';
 
-import { CornerNetError } from '../../lib/errors.js';
+import type { CornerNetError } from '../../lib/errors.js';
 import { Detector, type LoadOptions } from '../../lib/index.js';
 import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions, resolveClasses } from '../../lib/options/check.js';
 import { loadOptionsOf } from '../../lib/options/flags.js';
 import { fixtures } from '../environment.js';
-
-function refusal(check: () => unknown): string {
-  try {
-    check();
-  } catch (error) {
-    assert.ok(error instanceof CornerNetError && error.code === 'ERR_OPTION', String(error));
-    return error.message;
-  }
-  assert.fail('nothing was refused');
-}
-
-async function rejection(attempt: Promise<unknown>): Promise<CornerNetError> {
-  const error: unknown = await attempt.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof CornerNetError, String(error));
-  return error;
-}
+import { refusal } from '../support/refusal.js';
 
 describe('options', () => {
   for (const [options, sentence] of [
@@ -71,34 +53,27 @@ describe('options', () => {
     ['digits', /option the whole is 'digits'/],
   ] as [LoadOptions, RegExp][]) {
     it(`${JSON.stringify(options)} is refused`, () => {
-      assert.match(
-        refusal(() => checkLoadOptions(options)),
-        sentence,
-      );
+      assert.throws(() => checkLoadOptions(options), { code: 'ERR_OPTION', message: sentence });
     });
   }
 
   it('each call knows its own options only', () => {
-    assert.match(
-      refusal(() => checkDetectOptions({ device: 'cpu' })),
-      /option device is unknown: it belongs to Detector\.load/,
-    );
-    assert.match(
-      refusal(() => checkDetectOptions({ concurrency: 2 })),
-      /option concurrency is unknown: it belongs to detectAll/,
-    );
+    const refuses = (options: object, message: RegExp): void =>
+      assert.throws(() => checkDetectOptions(options), { code: 'ERR_OPTION', message });
+    refuses({ device: 'cpu' }, /option device is unknown: it belongs to Detector\.load/);
+    refuses({ concurrency: 2 }, /option concurrency is unknown: it belongs to detectAll/);
     assert.equal(checkDetectAllOptions({ concurrency: 2 }).concurrency, 2);
     assert.equal(checkDetectOptions({ flip: undefined }).flip, undefined);
   });
 
   it('what the weights do not fit is refused on loading', async () => {
-    const load = (options: LoadOptions): Promise<CornerNetError> => rejection(Detector.load('digits', { device: 'cpu', ...options }));
+    const load = (options: LoadOptions): Promise<CornerNetError> => refusal(Detector.load('digits', { device: 'cpu', ...options }));
     assert.match((await load({ classes: ['cat'] })).message, /option classes has 'cat', but these weights detect 0, 1, 2.*ids 0 to 9/);
     assert.match((await load({ classes: [10] })).message, /option classes has 10/);
     assert.match((await load({ classNames: ['a', 'b'] })).message, /classNames has 2 names, but the weights detect 10 classes/);
     assert.equal((await load({ precision: 'fp16' })).code, 'ERR_DEVICE');
-    assert.equal((await rejection(Detector.load('nothing.pth'))).code, 'ERR_WEIGHTS');
-    assert.equal((await rejection(Detector.load(join(fixtures, 'photos', 'chelsea.png')))).code, 'ERR_CHECKPOINT');
+    assert.equal((await refusal(Detector.load('nothing.pth'))).code, 'ERR_WEIGHTS');
+    assert.equal((await refusal(Detector.load(join(fixtures, 'photos', 'chelsea.png')))).code, 'ERR_CHECKPOINT');
   });
 
   it('a call counts over the load, the load over the weights; undefined counts nothing', async () => {

@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from
 import { join } from 'node:path';
 
 import { root } from '../environment.js';
-import { builtAgainst, fakeLibtorch, fakeMachine, textOf, type FakeMachine } from '../support/fake-machine.js';
+import { builtAgainst, eachOnAMachine, fakeLibtorch, textOf, type FakeMachine } from '../support/fake-machine.js';
 
 const cmakeLists = `
 cmake_minimum_required(VERSION 3.18)
@@ -35,8 +35,8 @@ describe('building the addon', function () {
   before(async () => {
     real = await builtAgainst();
   });
-  beforeEach(() => {
-    machine = fakeMachine();
+  eachOnAMachine((made) => {
+    machine = made;
     project = join(machine.folder, 'project');
     for (const name of ['setup', 'cmake']) cpSync(join(root, name), join(project, name), { recursive: true });
     for (const name of ['node-api-headers', 'node-addon-api']) mkdirSync(join(project, 'node_modules', name), { recursive: true });
@@ -45,9 +45,6 @@ describe('building the addon', function () {
     writeFileSync(join(project, 'CMakeLists.txt'), cmakeLists);
     writeFileSync(join(project, 'csrc', 'addon.cpp'), source);
     machine.env['LIBTORCH'] = libtorch('first');
-  });
-  afterEach(() => {
-    machine[Symbol.dispose]();
   });
 
   const libtorch = (name: string): string => fakeLibtorch(real, join(machine.folder, name), '2.13.0');

@@ -9,18 +9,13 @@ import { unzip } from '../../lib/unzip.js';
 import { root } from '../environment.js';
 import { until } from '../support/batch.js';
 import { cornernet, untilTestEnds } from '../support/child.js';
-import { fakeMachine, type FakeMachine } from '../support/fake-machine.js';
+import { eachOnAMachine, type FakeMachine } from '../support/fake-machine.js';
 import { file, serve, stallAfter } from '../support/flaky-server.js';
 
 describe('fetching LibTorch', function () {
   this.timeout(120_000);
   let machine: FakeMachine;
-  beforeEach(() => {
-    machine = fakeMachine();
-  });
-  afterEach(() => {
-    machine[Symbol.dispose]();
-  });
+  eachOnAMachine((made) => (machine = made));
 
   const kept = (): string[] => {
     const folder = join(machine.folder, 'cache', 'libtorch');

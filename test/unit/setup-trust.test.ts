@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 import { root } from '../environment.js';
 import { cornernet, type Ended } from '../support/child.js';
-import { builtAgainst, fakeLibtorch, fakeMachine, type FakeMachine } from '../support/fake-machine.js';
+import { builtAgainst, eachOnAMachine, fakeLibtorch, type FakeMachine } from '../support/fake-machine.js';
 import { file, serve } from '../support/flaky-server.js';
 
 const names = ['libc10.so', 'libtorch_cpu.so', 'libtorch.so'];
@@ -22,14 +22,11 @@ describe('what the set-up trusts', function () {
   before(async () => {
     real = await builtAgainst();
   });
-  beforeEach(() => {
-    machine = fakeMachine();
+  eachOnAMachine((made) => {
+    machine = made;
     here = join(machine.folder, 'here');
     mark = join(machine.folder, 'executed');
     mkdirSync(here);
-  });
-  afterEach(() => {
-    machine[Symbol.dispose]();
   });
 
   /** Leaves a mark wherever it is loaded. */

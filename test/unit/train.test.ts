@@ -1,8 +1,7 @@
 // Training's plan: learning rates, orders, which pictures count, options.
 import { strict as assert } from 'node:assert';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import sharp from 'sharp';
@@ -15,16 +14,20 @@ import { openLog } from '../../lib/train/log.js';
 import { membershipOf } from '../../lib/train/membership.js';
 import { checkTrainOptions } from '../../lib/train/options.js';
 import { compareConfig, configOf, optionsIn, planOf } from '../../lib/train/plan.js';
-import { permutation, seedOf } from '../../lib/train/random.js';
+import { permutation, seedOf } from '../../lib/random.js';
 import { LeftOut } from '../../lib/left-out.js';
 import { classesOf, decodeSample, picturesOf } from '../../lib/train/samples.js';
 import { learningRates } from '../../lib/train/schedule.js';
 import { fixtures } from '../environment.js';
+import { eachInAFolder } from '../support/scratch.js';
 
 const folder = join(fixtures, 'training');
 const needed = { images: folder, annotations: 'a.json', output: 'run' };
 
 describe('training', () => {
+  let scratch: string;
+  eachInAFolder('training', (made) => (scratch = made));
+
   it("learning rates are mmengine's to the last digit", async () => {
     const reference = JSON.parse(await readFile(join(folder, 'reference.json'), 'utf8')) as { learning_rates: Record<string, number> };
     const wanted = Object.entries(reference.learning_rates);
@@ -179,39 +182,29 @@ describe('training', () => {
   });
 
   it('pictures turn out too small where the annotations do not say so', async () => {
-    const scratch = await mkdtemp(join(tmpdir(), 'cornernet-narrow-'));
-    try {
-      const file = join(scratch, 'narrow.png');
-      await sharp({ create: { width: 200, height: 31, channels: 3, background: 'white' } }).toFile(file);
-      const objects = [{ box: [1, 1, 20, 20], category: 'a' } as const];
-      await assert.rejects(decodeSample({ name: 'narrow.png', file, objects }, new Map([['a', 0]])), {
-        code: 'ERR_INPUT',
-        message: /narrow.png has 200x31 pixels, less than 32 on a side/,
-      });
-    } finally {
-      await rm(scratch, { recursive: true });
-    }
+    const file = join(scratch, 'narrow.png');
+    await sharp({ create: { width: 200, height: 31, channels: 3, background: 'white' } }).toFile(file);
+    const objects = [{ box: [1, 1, 20, 20], category: 'a' } as const];
+    await assert.rejects(decodeSample({ name: 'narrow.png', file, objects }, new Map([['a', 0]])), {
+      code: 'ERR_INPUT',
+      message: /narrow.png has 200x31 pixels, less than 32 on a side/,
+    });
   });
 
   it('a line of the log that can not be read costs no other', async () => {
-    const scratch = await mkdtemp(join(tmpdir(), 'cornernet-log-'));
-    try {
-      const path = join(scratch, 'log.jsonl');
-      const [first, second, third, later] = [1, 2, 3, 4].map((iteration) => lineOf({ iteration, AP: 0.5, AP50: 1, AP75: 0, best: true }));
-      const damaged = second?.replace('0.5', '0.6') ?? '';
-      const open = async (lines: readonly (string | undefined)[]): Promise<[number[], string[], string]> => {
-        await writeFile(path, lines.join(''));
-        const said: string[] = [];
-        const { validations, file } = await openLog(scratch, 3, (text) => said.push(text));
-        await file.close();
-        return [validations.map(({ iteration }) => iteration), said, await readFile(path, 'utf8')];
-      };
-      const sentence = `passing over 1 line of ${path} that can't be read`;
-      assert.deepEqual(await open([first, damaged, third, later]), [[1, 3], [sentence], [first, damaged, third].join('')]);
-      assert.deepEqual(await open([first, third, damaged, later, 'cut']), [[1, 3], [sentence], [first, third].join('')]);
-    } finally {
-      await rm(scratch, { recursive: true });
-    }
+    const path = join(scratch, 'log.jsonl');
+    const [first, second, third, later] = [1, 2, 3, 4].map((iteration) => lineOf({ iteration, AP: 0.5, AP50: 1, AP75: 0, best: true }));
+    const damaged = second?.replace('0.5', '0.6') ?? '';
+    const open = async (lines: readonly (string | undefined)[]): Promise<[number[], string[], string]> => {
+      await writeFile(path, lines.join(''));
+      const said: string[] = [];
+      const { validations, file } = await openLog(scratch, 3, (text) => said.push(text));
+      await file.close();
+      return [validations.map(({ iteration }) => iteration), said, await readFile(path, 'utf8')];
+    };
+    const sentence = `passing over 1 line of ${path} that can't be read`;
+    assert.deepEqual(await open([first, damaged, third, later]), [[1, 3], [sentence], [first, damaged, third].join('')]);
+    assert.deepEqual(await open([first, third, damaged, later, 'cut']), [[1, 3], [sentence], [first, third].join('')]);
   });
 
   it('a picture with more objects than can be compared with each other is left out', async () => {
@@ -228,21 +221,16 @@ describe('training', () => {
   });
 
   it('what is no regular file is never waited for', async () => {
-    const scratch = await mkdtemp(join(tmpdir(), 'cornernet-fifo-'));
-    try {
-      const fifo = join(scratch, 'fifo');
-      execFileSync('mkfifo', [fifo]);
-      for (const read of [readAnnotations, readDetections, readNames, optionsIn])
-        await assert.rejects(read(fifo), { code: 'ERR_INPUT', message: /a FIFO, not a regular file/ });
-      execFileSync('mkfifo', [join(scratch, 'log.jsonl'), join(scratch, 'job.json')]);
-      await assert.rejects(
-        openLog(scratch, 0, () => undefined),
-        { code: 'ERR_INPUT', message: /log.jsonl can't be read: it is a FIFO/ },
-      );
-      await assert.rejects(readJob(scratch), { code: 'ERR_JOB', message: /it is a FIFO/ });
-    } finally {
-      await rm(scratch, { recursive: true });
-    }
+    const fifo = join(scratch, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    for (const read of [readAnnotations, readDetections, readNames, optionsIn])
+      await assert.rejects(read(fifo), { code: 'ERR_INPUT', message: /a FIFO, not a regular file/ });
+    execFileSync('mkfifo', [join(scratch, 'log.jsonl'), join(scratch, 'job.json')]);
+    await assert.rejects(
+      openLog(scratch, 0, () => undefined),
+      { code: 'ERR_INPUT', message: /log.jsonl can't be read: it is a FIFO/ },
+    );
+    await assert.rejects(readJob(scratch), { code: 'ERR_JOB', message: /it is a FIFO/ });
   });
 
   it('options are checked', () => {
@@ -270,31 +258,26 @@ describe('training', () => {
   });
 
   it('a folder goes on with its own settings only; a configuration file gives its options again', async () => {
-    const scratch = await mkdtemp(join(tmpdir(), 'cornernet-plan-'));
-    try {
-      const plan = await planOf({ ...needed, iterations: 5 }, 10);
-      const config = JSON.parse(JSON.stringify(configOf(plan, ['a']))) as ReturnType<typeof configOf>;
-      compareConfig('run', config, configOf(plan, ['a']));
-      const other = await planOf({ ...needed, iterations: 5, seed: 3 }, 10);
-      assert.throws(() => compareConfig('run', config, configOf(other, ['a'])), {
-        code: 'ERR_JOB',
-        message: /begun otherwise: seed was 0 and is 3;/,
-      });
-      assert.throws(() => compareConfig('run', config, configOf(plan, ['b'])), { code: 'ERR_JOB', message: /the classes was/ });
-      const file = join(scratch, 'config.json');
-      await writeFile(file, JSON.stringify(config));
-      const again = await planOf({ ...needed, ...(await optionsIn(file)) }, 10);
-      assert.deepEqual(JSON.parse(JSON.stringify(again.settings)), config.options);
-      await writeFile(file, '{"epcohs": 3}');
-      await assert.rejects(optionsIn(file), { code: 'ERR_OPTION', message: /epcohs is unknown/ });
-      for (const none of ['null', '[]', '3', '"a"']) {
-        await writeFile(file, none);
-        await assert.rejects(optionsIn(file), { code: 'ERR_INPUT', message: /expected record/ });
-      }
-      await writeFile(file, 'no JSON');
-      await assert.rejects(optionsIn(file), { code: 'ERR_INPUT', message: /can't be read as JSON/ });
-    } finally {
-      await rm(scratch, { recursive: true });
+    const plan = await planOf({ ...needed, iterations: 5 }, 10);
+    const config = JSON.parse(JSON.stringify(configOf(plan, ['a']))) as ReturnType<typeof configOf>;
+    compareConfig('run', config, configOf(plan, ['a']));
+    const other = await planOf({ ...needed, iterations: 5, seed: 3 }, 10);
+    assert.throws(() => compareConfig('run', config, configOf(other, ['a'])), {
+      code: 'ERR_JOB',
+      message: /begun otherwise: seed was 0 and is 3;/,
+    });
+    assert.throws(() => compareConfig('run', config, configOf(plan, ['b'])), { code: 'ERR_JOB', message: /the classes was/ });
+    const file = join(scratch, 'config.json');
+    await writeFile(file, JSON.stringify(config));
+    const again = await planOf({ ...needed, ...(await optionsIn(file)) }, 10);
+    assert.deepEqual(JSON.parse(JSON.stringify(again.settings)), config.options);
+    await writeFile(file, '{"epcohs": 3}');
+    await assert.rejects(optionsIn(file), { code: 'ERR_OPTION', message: /epcohs is unknown/ });
+    for (const none of ['null', '[]', '3', '"a"']) {
+      await writeFile(file, none);
+      await assert.rejects(optionsIn(file), { code: 'ERR_INPUT', message: /expected record/ });
     }
+    await writeFile(file, 'no JSON');
+    await assert.rejects(optionsIn(file), { code: 'ERR_INPUT', message: /can't be read as JSON/ });
   });
 });

@@ -1,30 +1,24 @@
 // The known weights: what the manifest says, fetching them from a mirror, and verifying files.
 import { strict as assert } from 'node:assert';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-import { CornerNetError } from '../../lib/errors.js';
 import { defaultWeights, fetchWeights, listWeights, resolveWeights, verifyWeights, weightsPath } from '../../lib/weights/weights.js';
 import { root } from '../environment.js';
 import { file, serve } from '../support/flaky-server.js';
-
-function fails(code: string, sentence: RegExp): (error: unknown) => boolean {
-  return (error) => error instanceof CornerNetError && error.code === code && sentence.test(error.message);
-}
+import { eachInAFolder } from '../support/scratch.js';
 
 describe('weights', () => {
   let folder: string;
   let cache: string | undefined;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-weights-'));
+  eachInAFolder('weights', (made) => {
+    folder = made;
     cache = process.env['CORNERNET_CACHE'];
     process.env['CORNERNET_CACHE'] = folder;
   });
   afterEach(() => {
     if (cache === undefined) delete process.env['CORNERNET_CACHE'];
     else process.env['CORNERNET_CACHE'] = cache;
-    rmSync(folder, { recursive: true, force: true });
   });
 
   it('the manifest has the published checkpoints, whose names end in their sha256', () => {
@@ -53,8 +47,8 @@ describe('weights', () => {
   });
 
   it('names the command that fetches what is not here yet', () => {
-    assert.throws(() => resolveWeights('10x5'), fails('ERR_WEIGHTS', /cornernet weights fetch 10x5/));
-    assert.throws(() => resolveWeights('nothing.pth'), fails('ERR_WEIGHTS', /nothing\.pth.*10x5, 8x6, 32x3, digits/));
+    assert.throws(() => resolveWeights('10x5'), { code: 'ERR_WEIGHTS', message: /cornernet weights fetch 10x5/ });
+    assert.throws(() => resolveWeights('nothing.pth'), { code: 'ERR_WEIGHTS', message: /nothing\.pth.*10x5, 8x6, 32x3, digits/ });
   });
 
   it('a path is tested as its configuration says', () => {
@@ -65,7 +59,10 @@ describe('weights', () => {
 
   it('refuses from a mirror what has not the published sha256, and keeps nothing', async () => {
     await using mirror = await serve(file(Buffer.from('other weights')));
-    await assert.rejects(fetchWeights('10x5', { mirror: `${mirror.url}/models`, pauseMs: 1 }), fails('ERR_DOWNLOAD', /not 5fefbf1c/));
+    await assert.rejects(fetchWeights('10x5', { mirror: `${mirror.url}/models`, pauseMs: 1 }), {
+      code: 'ERR_DOWNLOAD',
+      message: /not 5fefbf1c/,
+    });
     const entry = listWeights().find(({ id }) => id === '10x5');
     assert.ok(entry);
     assert.equal(mirror.requests[0]?.path, `/models/${basename(weightsPath(entry))}`);
@@ -75,8 +72,8 @@ describe('weights', () => {
   it('verifies a file against the digits in its name', async () => {
     const path = join(folder, 'weights-00000000.pth');
     writeFileSync(path, 'x');
-    await assert.rejects(verifyWeights(path), fails('ERR_CHECKPOINT', /not 00000000/));
-    await assert.rejects(verifyWeights(join(folder, 'missing.pth')), fails('ERR_INPUT', /missing\.pth/));
-    await assert.rejects(fetchWeights('5x5'), fails('ERR_WEIGHTS', /no weights 5x5.*10x5/));
+    await assert.rejects(verifyWeights(path), { code: 'ERR_CHECKPOINT', message: /not 00000000/ });
+    await assert.rejects(verifyWeights(join(folder, 'missing.pth')), { code: 'ERR_INPUT', message: /missing\.pth/ });
+    await assert.rejects(fetchWeights('5x5'), { code: 'ERR_WEIGHTS', message: /no weights 5x5.*10x5/ });
   });
 });

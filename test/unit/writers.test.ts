@@ -1,14 +1,15 @@
 // Results as text: JSON lines, CSV and COCO, from arrays and as they come.
 import { strict as assert } from 'node:assert';
-import { createReadStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createReadStream, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { cocoResults, evaluateDetections, toCocoJson, type CocoAnnotations } from '../../lib/coco.js';
-import { CornerNetError, Detector, toCsv, toJsonLines, type DetectionResult, type FailedResult, type Outcomes } from '../../lib/index.js';
+import { Detector, toCsv, toJsonLines, type DetectionResult, type FailedResult, type Outcomes } from '../../lib/index.js';
 import { fixtures } from '../environment.js';
+import { refusalText } from '../support/refusal.js';
+import { allInAFolder } from '../support/scratch.js';
 
 const set = join(fixtures, 'digits', 'val');
 const annotations = join(set, 'annotations.json');
@@ -25,16 +26,13 @@ describe('writers', function () {
   let folder: string;
   let detector: Detector;
   let results: (DetectionResult | FailedResult)[];
+  allInAFolder('writers', (made) => (folder = made));
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'cornernet-writers-'));
     detector = await Detector.load(undefined, { device: 'cpu' });
     results = [];
     for await (const result of detector.detectAll(paths)) results.push(result);
   });
-  after(async () => {
-    await detector.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  after(() => detector.close());
   const found = (): DetectionResult[] => results.filter((result): result is DetectionResult => !('error' in result));
 
   it('JSON lines have a result or an error a picture, straight from detectAll into a file', async () => {
@@ -97,11 +95,8 @@ describe('writers', function () {
   });
 
   it('says which picture or class annotations lack, and which pictures they have as one', async () => {
-    const refused = async (some: Outcomes, classes: readonly string[]): Promise<string> => {
-      const error: unknown = await cocoResults(some, { classes, annotations }).then(() => undefined, (reason: unknown) => reason); // prettier-ignore
-      assert.ok(error instanceof CornerNetError, String(error));
-      return `${error.code}: ${error.message}`;
-    };
+    const refused = (some: Outcomes, classes: readonly string[]): Promise<string> =>
+      refusalText(cocoResults(some, { classes, annotations }));
     assert.match(await refused(results, detector.classes), /^ERR_INPUT: .*annotations\.json has no picture called missing\.jpg/);
     assert.match(await refused([], ['heron']), /^ERR_INPUT: .*annotations\.json has no category called heron/);
     assert.match(
