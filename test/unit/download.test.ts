@@ -28,7 +28,7 @@ describe('download', () => {
   }
 
   async function assertFails(attempt: Promise<unknown>, message: RegExp): Promise<void> {
-    await assert.rejects(attempt, { code: 'ERR_DOWNLOAD', message });
+    await assert.rejects(attempt, { name: 'CornerNetError', code: 'ERR_DOWNLOAD', message });
     assert.ok(!existsSync(target));
   }
 

@@ -53,13 +53,13 @@ describe('options', () => {
     ['digits', /option the whole is 'digits'/],
   ] as [LoadOptions, RegExp][]) {
     it(`${JSON.stringify(options)} is refused`, () => {
-      assert.throws(() => checkLoadOptions(options), { code: 'ERR_OPTION', message: sentence });
+      assert.throws(() => checkLoadOptions(options), { name: 'CornerNetError', code: 'ERR_OPTION', message: sentence });
     });
   }
 
   it('each call knows its own options only', () => {
     const refuses = (options: object, message: RegExp): void =>
-      assert.throws(() => checkDetectOptions(options), { code: 'ERR_OPTION', message });
+      assert.throws(() => checkDetectOptions(options), { name: 'CornerNetError', code: 'ERR_OPTION', message });
     refuses({ device: 'cpu' }, /option device is unknown: it belongs to Detector\.load/);
     refuses({ concurrency: 2 }, /option concurrency is unknown: it belongs to detectAll/);
     assert.equal(checkDetectAllOptions({ concurrency: 2 }).concurrency, 2);

@@ -47,8 +47,12 @@ describe('weights', () => {
   });
 
   it('names the command that fetches what is not here yet', () => {
-    assert.throws(() => resolveWeights('10x5'), { code: 'ERR_WEIGHTS', message: /cornernet weights fetch 10x5/ });
-    assert.throws(() => resolveWeights('nothing.pth'), { code: 'ERR_WEIGHTS', message: /nothing\.pth.*10x5, 8x6, 32x3, digits/ });
+    assert.throws(() => resolveWeights('10x5'), { name: 'CornerNetError', code: 'ERR_WEIGHTS', message: /cornernet weights fetch 10x5/ });
+    assert.throws(() => resolveWeights('nothing.pth'), {
+      name: 'CornerNetError',
+      code: 'ERR_WEIGHTS',
+      message: /nothing\.pth.*10x5, 8x6, 32x3, digits/,
+    });
   });
 
   it('a path is tested as its configuration says', () => {
@@ -60,6 +64,7 @@ describe('weights', () => {
   it('refuses from a mirror what has not the published sha256, and keeps nothing', async () => {
     await using mirror = await serve(file(Buffer.from('other weights')));
     await assert.rejects(fetchWeights('10x5', { mirror: `${mirror.url}/models`, pauseMs: 1 }), {
+      name: 'CornerNetError',
       code: 'ERR_DOWNLOAD',
       message: /not 5fefbf1c/,
     });
@@ -72,8 +77,12 @@ describe('weights', () => {
   it('verifies a file against the digits in its name', async () => {
     const path = join(folder, 'weights-00000000.pth');
     writeFileSync(path, 'x');
-    await assert.rejects(verifyWeights(path), { code: 'ERR_CHECKPOINT', message: /not 00000000/ });
-    await assert.rejects(verifyWeights(join(folder, 'missing.pth')), { code: 'ERR_INPUT', message: /missing\.pth/ });
-    await assert.rejects(fetchWeights('5x5'), { code: 'ERR_WEIGHTS', message: /no weights 5x5.*10x5/ });
+    await assert.rejects(verifyWeights(path), { name: 'CornerNetError', code: 'ERR_CHECKPOINT', message: /not 00000000/ });
+    await assert.rejects(verifyWeights(join(folder, 'missing.pth')), {
+      name: 'CornerNetError',
+      code: 'ERR_INPUT',
+      message: /missing\.pth/,
+    });
+    await assert.rejects(fetchWeights('5x5'), { name: 'CornerNetError', code: 'ERR_WEIGHTS', message: /no weights 5x5.*10x5/ });
   });
 });
