@@ -1,9 +1,9 @@
 // The evaluation as a page: the numbers, precision over recall, what was taken for what, and the worst pictures.
 import { CornerNetError } from '../errors.js';
-import { renderBoxes, type LabelledBox } from '../render/boxes.js';
+import type { LabelledBox } from '../render/boxes.js';
 import { chart } from '../report/chart.js';
 import { escapeHtml, htmlPage, htmlTable, type Section } from '../report/page.js';
-import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
+import { drawSmall, sheet, type Thumbnail } from '../report/sheet.js';
 import { confuse, isMistake, type PictureMistakes } from './confusion.js';
 import { confusionSection } from './confusion-table.js';
 import type { CocoAnnotations, CocoBox, CocoDetection } from './dataset.js';
@@ -96,7 +96,7 @@ async function worst({ images, annotations }: EvaluationPage, mistakes: readonly
       draw: async () => {
         const path = await pictureBelow(images, { file_name: file });
         if (path === undefined) throw new CornerNetError('ERR_INPUT', `it is not in ${images}`);
-        return renderBoxes(path, boxesOf(pairs, names).slice(0, sheetMaxBoxes), sheetMaxPixels, thumbnailPx);
+        return drawSmall(path, boxesOf(pairs, names));
       },
     };
   });

@@ -87,13 +87,14 @@ async function checkFlags({ format, output, annotations, draw, heatmaps }: Detec
 function drawerFor(flags: DetectFlags, detector: Detector): (entry: Entry, detections: readonly Detection[]) => Promise<void> {
   const boxes = flags.draw === undefined ? undefined : new DrawingFolder(flags.draw);
   const heatmaps = flags.heatmaps === undefined ? undefined : new DrawingFolder(flags.heatmaps);
-  const maxPixels = flags.maxPixels ?? Number.MAX_SAFE_INTEGER; // the detector has checked it already
+  const { maxPixels = Number.MAX_SAFE_INTEGER, timeout } = flags; // the detector has checked them already
   const save = async (drawing: Sharp, file: string): Promise<void> => writeText(file, await drawing.toBuffer(), false);
   return async (entry, detections) => {
     const picture = sourceOf(entry);
-    if (boxes) await save(await renderBoxes(picture, ofDetections(detections), maxPixels), boxes.fileFor(entry.path));
+    if (boxes) await save(await renderBoxes(picture, ofDetections(detections), { maxPixels, timeout }), boxes.fileFor(entry.path));
     if (!heatmaps) return;
-    await save(await renderHeatmaps(picture, await detector.heads(picture), detections, maxPixels), heatmaps.fileFor(entry.path));
+    const drawing = await renderHeatmaps(picture, await detector.heads(picture), detections, { maxPixels, timeout });
+    await save(drawing, heatmaps.fileFor(entry.path));
   };
 }
 

@@ -135,9 +135,10 @@ async function decode(input: Uint8Array | Sharp, decoding: Decoding): Promise<De
 }
 
 async function scaled({ pixels, original }: Decoded, decoding: Decoding): Promise<NativePicture> {
-  const { what, maxPixels, seconds } = decoding;
+  const { what, maxPixels, seconds, hold } = decoding;
   const wanted = scaledSize(what, original, decoding, maxPixels);
   if (pixels.width === wanted.width && pixels.height === wanted.height) return pixels;
+  await hold(pixels.data.length + 3 * wanted.width * wanted.height);
   const sharp = await loadSharp();
   const raw = { width: pixels.width, height: pixels.height, channels: 3 } as const;
   const image = resize(sharp(pixels.data, { raw, limitInputPixels: false }), wanted).raw();

@@ -1,10 +1,10 @@
 // A job's report.html: what was found, how fast, and pictures to judge it by.
 import { sourceOf } from '../inputs/entry.js';
 import { writeText } from '../output-file.js';
-import { ofDetections, renderBoxes } from '../render/boxes.js';
+import { ofDetections } from '../render/boxes.js';
 import { barChart, chart, type Point } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
-import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
+import { drawSmall, sheet, type Thumbnail } from '../report/sheet.js';
 import type { JobFile } from './job.js';
 import type { Sample } from './meter.js';
 import { scoreBins, type Shown, type Tally } from './tally.js';
@@ -17,7 +17,7 @@ function thumbnail({ entry, outcome }: Shown): Thumbnail {
   const { image, detections } = outcome;
   return {
     caption: `${image}: ${detections.length === 0 ? 'nothing' : `${detections.length} found`}`,
-    draw: () => renderBoxes(sourceOf(entry), ofDetections(detections.slice(0, sheetMaxBoxes)), sheetMaxPixels, thumbnailPx),
+    draw: () => drawSmall(sourceOf(entry), ofDetections(detections)),
   };
 }
 

@@ -3,7 +3,7 @@ import type { Sharp } from 'sharp';
 
 import type { Detection } from '../detector/result.js';
 import type { ImageSource } from '../images/source.js';
-import { finishCanvas, openCanvas, type Canvas, type DrawingFormat } from './canvas.js';
+import { finishCanvas, openCanvas, type Canvas, type CanvasOptions } from './canvas.js';
 import { gap, placeLabels, type Rectangle } from './labels.js';
 import { textPath } from './text.js';
 
@@ -68,14 +68,8 @@ export function ofDetections(detections: readonly Detection[]): LabelledBox[] {
   return detections.map(({ label, score, box, classId }) => ({ text: `${label} ${score.toFixed(2)}`, box, colour: classColour(classId) }));
 }
 
-/** Boxes over their picture, the first on top. `sidePx`, errors: see {@link openCanvas}. */
-export async function renderBoxes(
-  source: ImageSource,
-  boxes: readonly LabelledBox[],
-  maxPixels: number,
-  sidePx?: number,
-  format?: DrawingFormat,
-): Promise<Sharp> {
-  const canvas = await openCanvas(source, maxPixels, sidePx, format);
+/** Boxes over their picture, the first on top. Errors: see {@link openCanvas}. */
+export async function renderBoxes(source: ImageSource, boxes: readonly LabelledBox[], options: CanvasOptions): Promise<Sharp> {
+  const canvas = await openCanvas(source, options);
   return finishCanvas(canvas, elements(boxes, canvas));
 }

@@ -26,12 +26,19 @@ export interface Canvas {
   readonly format: DrawingFormat;
 }
 
-/**
- * @param sidePx the longer side in pixels; default: the picture's own, a multiple of it where that is small, as far as `maxPixels` allows.
- * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE` for a picture or a drawing above `maxPixels`, or one that the format can't hold.
- */
-export async function openCanvas(source: ImageSource, maxPixels: number, sidePx?: number, format: DrawingFormat = 'jpeg'): Promise<Canvas> {
-  const picture = await decodeImage(source, maxPixels);
+export interface CanvasOptions {
+  /** Of the picture, and of the drawing. */
+  readonly maxPixels: number;
+  /** Seconds that reading the picture may take, and decoding it; 0 for any time. Default: 60. */
+  readonly timeout?: number | undefined;
+  /** The longer side in pixels. Default: the picture's own, a multiple of it where that is small, as far as `maxPixels` allows. */
+  readonly sidePx?: number | undefined;
+  readonly format?: DrawingFormat | undefined;
+}
+
+/** @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE` for a picture or a drawing above `maxPixels`, or one that the format can't hold. */
+export async function openCanvas(source: ImageSource, { maxPixels, timeout, sidePx, format = 'jpeg' }: CanvasOptions): Promise<Canvas> {
+  const picture = await decodeImage(source, maxPixels, { timeout });
   const own = Math.max(picture.width, picture.height);
   const enlarged = Math.min(Math.ceil(smallestSidePx / own), Math.floor(Math.sqrt(maxPixels / (picture.width * picture.height))));
   const scale = sidePx === undefined ? Math.max(1, enlarged) : sidePx / own;

@@ -20,6 +20,8 @@ export interface DrawOptions {
   readonly scale?: number | undefined;
   /** Refuse pictures, and drawings, with more pixels. A JPEG has at most 65,535 a side, too. Default: 50,000,000. */
   readonly maxPixels?: number | undefined;
+  /** Seconds that reading the picture may take, and decoding it; 0 for any time. Default: 60. */
+  readonly timeout?: number | undefined;
 }
 
 const schema = z.strictObject({
@@ -27,6 +29,7 @@ const schema = z.strictObject({
   file: z.string().min(1).optional(),
   scale: z.number().positive().optional(),
   maxPixels: callTable.maxPixels.schema.optional(),
+  timeout: callTable.timeout.schema.optional(),
 });
 
 /**
@@ -46,17 +49,17 @@ export async function draw(
   result: Pick<DetectionResult, 'width' | 'height' | 'detections'>,
   options: DrawOptions = {},
 ): Promise<Buffer> {
-  const { file, scale, ...chosen } = validated(schema, options, { code: 'ERR_OPTION', what: 'option' });
+  const { file, scale, timeout, ...chosen } = validated(schema, options, { code: 'ERR_OPTION', what: 'option' });
   const { maxPixels = defaultMaxPixels, format = file !== undefined && /\.png$/i.test(file) ? 'png' : 'jpeg' } = chosen;
   const { width, height, detections } = result;
-  const picture = await decodeImage(image, maxPixels);
+  const picture = await decodeImage(image, maxPixels, { timeout });
   if (picture.width !== width || picture.height !== height) {
     const sizes = `${picture.width}x${picture.height} pixels, the result is of a picture of ${width}x${height}`;
     throw new CornerNetError('ERR_INPUT', `the picture has ${sizes}`);
   }
   const { ofDetections, renderBoxes } = await import('./boxes.js'); // with sharp and the font
   const sidePx = scale === undefined ? undefined : scale * Math.max(width, height);
-  const drawing = await renderBoxes({ ...picture, channels: 3 }, ofDetections(detections), maxPixels, sidePx, format);
+  const drawing = await renderBoxes({ ...picture, channels: 3 }, ofDetections(detections), { maxPixels, sidePx, format });
   const encoded = await drawing.toBuffer();
   if (file !== undefined) await writeText(file, encoded, false); // a drawing can be made again
   return encoded;

@@ -5,7 +5,7 @@ import type { HeadMap, Heads } from '../detector/heads.js';
 import type { Detection } from '../detector/result.js';
 import type { ImageSource } from '../images/source.js';
 import { classColour } from './boxes.js';
-import { finishCanvas, openCanvas, type Canvas } from './canvas.js';
+import { finishCanvas, openCanvas, type Canvas, type CanvasOptions } from './canvas.js';
 
 /** Top-left corners glow red, bottom-right ones blue. */
 const tlColour = [255, 40, 0] as const;
@@ -51,9 +51,9 @@ export async function renderHeatmaps(
   source: ImageSource,
   heads: Heads,
   detections: readonly Detection[],
-  maxPixels: number,
+  options: CanvasOptions,
 ): Promise<Sharp> {
-  const canvas = await openCanvas(source, maxPixels);
+  const canvas = await openCanvas(source, options);
   const layers = [await layer(canvas, heads, heads.tlHeat, tlColour), await layer(canvas, heads, heads.brHeat, brColour)];
   return finishCanvas(canvas, detections.map((detection) => joined(canvas, detection)).join(''), layers);
 }

@@ -2,19 +2,26 @@
 import type { Sharp } from 'sharp';
 
 import { sentenceOf } from '../errors.js';
+import type { ImageSource } from '../images/source.js';
+import { renderBoxes, type LabelledBox } from '../render/boxes.js';
 import { escapeHtml, type Section } from './page.js';
 
-/** The longer side of a picture of a sheet; on the page it is somewhat smaller. */
-export const thumbnailPx = 400;
+/** The longer side; on the page it is somewhat smaller. */
+const sidePx = 400;
 /** Pixels of a picture that a sheet still opens; the detector has had its own limit. */
-export const sheetMaxPixels = 100_000_000;
+const maxPixels = 100_000_000;
 /** Boxes that are drawn of a picture, the first ones: of more nobody sees any. */
-export const sheetMaxBoxes = 500;
+const maxBoxes = 500;
 
 export interface Thumbnail {
   readonly caption: string;
   /** Absent where there is nothing to show. */
   readonly draw?: () => Promise<Sharp>;
+}
+
+/** A picture of a sheet with its boxes. */
+export function drawSmall(source: ImageSource, boxes: readonly LabelledBox[]): Promise<Sharp> {
+  return renderBoxes(source, boxes.slice(0, maxBoxes), { maxPixels, sidePx });
 }
 
 async function figure({ caption, draw }: Thumbnail): Promise<string> {

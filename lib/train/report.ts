@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { Detector } from '../detector/detector.js';
 import type { Detection } from '../detector/result.js';
 import { writeText } from '../output-file.js';
-import { ofDetections, renderBoxes, type LabelledBox } from '../render/boxes.js';
+import { ofDetections, type LabelledBox } from '../render/boxes.js';
 import { chart, type PlotSeries } from '../report/chart.js';
 import { htmlPage, htmlTable, type Section } from '../report/page.js';
-import { sheet, sheetMaxBoxes, sheetMaxPixels, thumbnailPx, type Thumbnail } from '../report/sheet.js';
+import { drawSmall, sheet, type Thumbnail } from '../report/sheet.js';
 import { resolveWeights } from '../weights/weights.js';
 import { loggedSteps, type LoggedStep, type TrainLog } from './log.js';
 import type { TrainMaterial, TrainPlan } from './plan.js';
@@ -142,7 +142,7 @@ function thumbnail(caption: string, { file, objects }: TrainPicture, detections:
   const there = objects.map(({ box, category }): LabelledBox => ({ text: category, box, colour: '#3b4754', dashed: true }));
   return {
     caption,
-    draw: () => renderBoxes(file, [...ofDetections(detections), ...there].slice(0, sheetMaxBoxes), sheetMaxPixels, thumbnailPx),
+    draw: () => drawSmall(file, [...ofDetections(detections), ...there]),
   };
 }
 

@@ -133,6 +133,11 @@ describe('a queue over a network that misbehaves', function () {
     await until(async () => (await queue.getWaitingCount()) > 0, 'chunks wait');
     const one = bed.worker(proxy.url, fixtures);
     await until(async () => (await bed.status(url)).workers.length === 1, 'the worker');
+    const mute = await bed.proxy();
+    mute.muteAt = ':presence'; // no request of the connection itself names it
+    const { code, stderr } = await cornernet(['status', '--queue', mute.url]);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^ERR_QUEUE: the queue can't be used: it does not answer within 10 s$/m);
     proxy.deaf = true;
     proxy.drop();
     const deaf = [['status'], ['worker'], batchOf(pictures(4), proxy.url).slice(0, -2)].map((args) =>

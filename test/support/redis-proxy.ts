@@ -27,6 +27,8 @@ export class RedisProxy implements AsyncDisposable {
   readonly toxics: Toxics = {};
   /** New connections are taken and never served. */
   deaf = false;
+  /** From the first request with these bytes on, nothing is answered. */
+  muteAt = '';
   #mute = false;
   #keptBack = 0;
   readonly #server: Server;
@@ -85,6 +87,7 @@ export class RedisProxy implements AsyncDisposable {
       return;
     }
     const server = connect(target, '127.0.0.1').on('error', () => client.destroy());
+    client.on('data', (bytes: Buffer) => (this.#mute ||= this.muteAt !== '' && bytes.includes(this.muteAt)));
     const [to, from] = [new Slow(this.toxics), new Slow(this.toxics)];
     client.pipe(to).pipe(server);
     const answers = new Transform({

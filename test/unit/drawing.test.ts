@@ -2,6 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 
 import sharp from 'sharp';
 
@@ -93,6 +94,10 @@ describe('drawing', function () {
     );
     assert.match(await refusalText(draw(scene, result, { file: join(scene, 'x.jpg') })), /^ERR_WRITE: .*x\.jpg can't be written/);
     assert.match(
+      await refusalText(draw(new Readable({ read: () => undefined }), result, { timeout: 0.05 })),
+      /^ERR_INPUT: the picture's stream takes longer than the 0.05 s/,
+    );
+    assert.match(
       await refusalText(draw(await sharp(scene).resize(100, 100).toBuffer(), result)),
       /^ERR_INPUT: .*100x100 pixels, the result is of a picture of 360x480/,
     );
@@ -146,7 +151,7 @@ describe('drawing', function () {
       const scale = Math.max(1, Math.ceil(640 / Math.max(width, height)));
       for (const drawn of [
         await draw(picture, { width, height, detections }),
-        await (await renderHeatmaps(picture, await detector.heads(picture), detections, 1e6)).toBuffer(),
+        await (await renderHeatmaps(picture, await detector.heads(picture), detections, { maxPixels: 1e6 })).toBuffer(),
       ]) {
         const made = await sharp(drawn).metadata();
         assert.deepEqual([made.width, made.height], [width * scale, height * scale]);

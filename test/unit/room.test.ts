@@ -78,6 +78,13 @@ describe('room for pictures', function () {
     assert.ok(!ahead.isTight);
   });
 
+  it('has a picture and its scaled copy while both are there', async () => {
+    const room = new Room(1e6);
+    const hold = room.open();
+    await decodeImage({ data: new Uint8Array(300), width: 10, height: 10, channels: 3 }, 1e6, { hold, scale: 2 });
+    assert.deepEqual([room.most, hold.bytes], [300 + 1200, 1200]);
+  });
+
   it('is no trap for streams, which have their bytes before their turn to be decoded comes', async () => {
     const noise = { type: 'gaussian', mean: 128, sigma: 60 } as const;
     const png = await sharp({ create: { width: 200, height: 200, channels: 3, background: 'grey', noise } })
