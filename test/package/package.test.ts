@@ -157,10 +157,14 @@ describe('the package', function () {
   for (const [resolution, module] of [
     ['node16', 'node16'],
     ['bundler', 'es2022'],
+    ['node10', 'commonjs'], // TypeScript's own choice for CommonJS up to version 5
   ] as const) {
     it(`type-checks with moduleResolution ${resolution}, from ESM and CommonJS`, async () => {
       const source = `
         import { Detector, CornerNetError, cornerPool, type DetectionResult, type DetectOptions } from 'cornernet';
+        import { runBatch, type BatchSummary } from 'cornernet/jobs';
+        import { evaluateDetections, type CocoStats } from 'cornernet/coco';
+        import { train, type TrainSummary } from 'cornernet/train';
         const options: DetectOptions = { flip: true, scoreThreshold: 0.5 };
         export async function run(signal: AbortSignal): Promise<DetectionResult> {
           await using detector = await Detector.load('digits', { device: ['cpu', 'cpu'], precision: 'auto' });
@@ -172,6 +176,9 @@ describe('the package', function () {
           console.log(pooled.length);
           return detector.detect(new URL('file:///a.jpg'), options);
         }
+        export const batch = (): Promise<BatchSummary> => runBatch({ inputs: ['a.jpg'], output: 'job' });
+        export const ap = (): CocoStats => evaluateDetections({ images: [], annotations: [], categories: [] }, []).stats;
+        export const learn = (output: string): Promise<TrainSummary> => train({ images: 'a', annotations: 'a.json', output });
         // @ts-expect-error: there is no such option
         void Detector.load('digits', { devise: 'cpu' });
       `;
