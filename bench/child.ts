@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { forgetPeak } from '../lib/bench/machine.js';
-import { packageRoot } from '../lib/native.js';
+import { packagePath } from '../lib/package.js';
 import { memoryOf } from '../lib/proc.js';
 import type { Candidate, Turn } from './harness.js';
 
@@ -22,7 +22,7 @@ function compileOurs(): Promise<string> {
   return (compiled ??= (async () => {
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- plain CommonJS, with its library
     const { bundle } = require('../scripts/bundle.js') as { bundle: (input: string, output: { file: string }) => Promise<unknown> };
-    const file = join(packageRoot, 'output', 'ours.js');
+    const file = packagePath('output', 'ours.js');
     await bundle(join(__dirname, 'ours.ts'), { file });
     return file;
   })());

@@ -5,7 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { exitCodes, reportFailure } from './commands/failure.js';
 import { endThoughBlocked, Interrupted } from './commands/interrupt.js';
 import { CornerNetError } from './errors.js';
-import { packageVersion } from './native.js';
+import { packageVersion } from './package.js';
 import { outputFailed, tell } from './commands/terminal.js';
 import { plain } from './terminal.js';
 

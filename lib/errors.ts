@@ -10,7 +10,7 @@
  * - `ERR_TOO_LARGE`: a picture has more pixels than `maxPixels`.
  * - `ERR_CHECKPOINT`: a file isn't a CornerNet checkpoint, or is damaged; or the network computed infinities or NaN from a picture.
  * - `ERR_DOWNLOAD`: weights could not be fetched or don't have their checksum.
- * - `ERR_NOT_BUILT`: the native addon isn't there.
+ * - `ERR_NOT_BUILT`: the native addon isn't there, can't run on this machine, or the package was bundled.
  * - `ERR_LIBTORCH`: the addon is there, but LibTorch can't be loaded.
  * - `ERR_DEVICE`: the device or precision asked for can't be had.
  * - `ERR_OUT_OF_MEMORY`: the device's or the machine's memory doesn't suffice; the detector works on.

@@ -1,13 +1,14 @@
 // The only door to the addon: its typed surface, and finding and loading it.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 
 import type { Heads } from './detector/heads.js';
 import { CornerNetError, sentenceOf } from './errors.js';
 import type { ChosenPrecision } from './options/values.js';
+import { packagePath } from './package.js';
 import type { QuantizeReport, QuantizeTrial } from './quantize/types.js';
 import type { LoadOptions } from './options/interfaces.js';
+import { script } from './setup.js';
 import type { ArchitectureOptions } from './train/interfaces.js';
 
 export interface NativePicture {
@@ -302,40 +303,31 @@ export interface NativeAddon {
   benchPeak(kind: 'matmul' | 'conv' | 'copy', setting: NativeBenchSetting): Promise<{ rates: Float64Array; size: number }>;
 }
 
-/** The folder of this package's package.json, from lib and from dist alike. */
-export const packageRoot = dirname(__dirname);
-
-/** This package's version. */
-export function packageVersion(): string {
-  return (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
-}
-
 /** Where the addon may be, in the order of looking. */
 export function addonPaths(): string[] {
   const chosen = process.env['CORNERNET_ADDON'];
-  return [...(chosen ? [chosen] : []), join(packageRoot, 'build', 'Release', 'cornernet.node')];
+  return [...(chosen ? [chosen] : []), packagePath('build', 'Release', 'cornernet.node')];
 }
 
 const remedy = 'run `npx cornernet setup` (`npx cornernet doctor` says what it finds)';
+
+/** Why no addon can run on this machine; asked where one doesn't load, as the answer takes some milliseconds. */
+function foreign(): string | undefined {
+  return script('platform.js').foreign();
+}
 
 let loaded: NativeAddon | undefined;
 
 /**
  * Loads the addon, once.
- * @throws {CornerNetError} `ERR_NOT_BUILT` with every path that was tried, or when it is another version's; `ERR_LIBTORCH` when the addon is there but LibTorch can't be loaded.
+ * @throws {CornerNetError} `ERR_NOT_BUILT` with every path that was tried, when it is another version's, or in a bundle; `ERR_LIBTORCH` when the addon is there but LibTorch can't be loaded.
  */
 export function loadNative(): NativeAddon {
   if (loaded) return loaded;
-  if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new CornerNetError(
-      'ERR_NOT_BUILT',
-      `cornernet's native addon is built for Linux on x86-64 only; this is ${process.platform} on ${process.arch}`,
-    );
-  }
   const paths = addonPaths();
   const path = paths.find((candidate) => existsSync(candidate));
   if (path === undefined)
-    throw new CornerNetError('ERR_NOT_BUILT', `the native addon is not built: looked for ${paths.join(', ')}; ${remedy}`);
+    throw new CornerNetError('ERR_NOT_BUILT', foreign() ?? `the native addon is not built: looked for ${paths.join(', ')}; ${remedy}`);
   // OpenMP threads that wait spin by default for milliseconds, which on a busy machine starves the one they wait for (a small forward then takes
   // 200 ms instead of 5). Tens of microseconds lose nothing on a quiet one. Read by libgomp when it is loaded; a user's own setting stands.
   if (process.env['OMP_WAIT_POLICY'] === undefined) process.env['GOMP_SPINCOUNT'] ??= '20000';
@@ -346,9 +338,9 @@ export function loadNative(): NativeAddon {
   try {
     addon = createRequire(__filename)(path) as NativeAddon;
   } catch (error) {
-    const sentence = sentenceOf(error);
-    const code = /lib(torch|c10|gomp|cud)/.test(sentence) ? 'ERR_LIBTORCH' : 'ERR_NOT_BUILT';
-    throw new CornerNetError(code, `the native addon ${path} can't be loaded: ${sentence}; ${remedy}`, { cause: error });
+    const [sentence, elsewhere] = [sentenceOf(error), foreign()];
+    const code = elsewhere === undefined && /lib(torch|c10|gomp|cud)/.test(sentence) ? 'ERR_LIBTORCH' : 'ERR_NOT_BUILT';
+    throw new CornerNetError(code, elsewhere ?? `the native addon ${path} can't be loaded: ${sentence}; ${remedy}`, { cause: error });
   }
   if (addon.boundary !== boundary)
     throw new CornerNetError('ERR_NOT_BUILT', `the native addon ${path} was built from another version of cornernet: ${remedy}`);

@@ -1,7 +1,5 @@
 // The set-up scripts as typed functions: plain JavaScript, because a clone runs them before anything is compiled.
-import { join } from 'node:path';
-
-import { packageRoot } from './native.js';
+import { packagePath } from './package.js';
 
 /** A LibTorch that is here. */
 export interface FoundLibtorch {
@@ -56,6 +54,7 @@ interface Scripts {
     holdPin(file: string, digest: string): string | undefined;
   };
   readonly 'plain.js': { plain(text: string): string; spellOut(text: string): string };
+  readonly 'platform.js': { foreign(): string | undefined };
   /** `tell` hears which LibTorch is passed over and why. Rejects with a sentence when there is no way. */
   readonly 'plan.js': { makePlan(options: SetupOptions & { readonly tell: (text: string) => void }): Promise<SetupPlan> };
   /** Finds or fetches a LibTorch and readies the addon for it. Resolves with what was done, undefined when all was in place. */
@@ -65,5 +64,5 @@ interface Scripts {
 /** A script of the set-up. */
 export function script<Name extends keyof Scripts>(name: Name): Scripts[Name] {
   // eslint-disable-next-line @typescript-eslint/no-require-imports
-  return require(join(packageRoot, 'setup', name)) as Scripts[Name];
+  return require(packagePath('setup', name)) as Scripts[Name];
 }

@@ -13,13 +13,14 @@ const { fetchLibtorch } = require('../setup/fetch.js');
 const { root } = require('../setup/paths.js');
 const { makePlan } = require('../setup/plan.js');
 const { packageName } = require('../setup/prebuilt.js');
+const { OLDEST_GLIBC } = require('../setup/platform.js');
 const { must } = require('../setup/run.js');
 const { VARIANTS } = require('../setup/variant.js');
 
 const output = join(root, 'output', 'packages');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 /** The newest versions of its symbols that an addon may need: LibTorch's own builds and Node need no older system. */
-const BASELINE = { GLIBC: [2, 28], GLIBCXX: [3, 4, 25], CXXABI: [1, 3, 11] };
+const BASELINE = { GLIBC: OLDEST_GLIBC, GLIBCXX: [3, 4, 25], CXXABI: [1, 3, 11] };
 
 function isNewer(version, than) {
   const at = version.findIndex((part, index) => part !== (than[index] ?? 0));

@@ -3,12 +3,14 @@
 const { say } = require('./console.js');
 const { isClone } = require('./paths.js');
 const { makePlan } = require('./plan.js');
+const { foreign } = require('./platform.js');
 const { carryOut } = require('./setup.js');
 
 const REMEDY = 'run `npx cornernet setup`, which finds or fetches LibTorch and readies the addon';
 
 async function install() {
-  if (process.platform !== 'linux' || process.arch !== 'x64') return say('cornernet: its native addon is made for Linux on x86-64 only');
+  const elsewhere = foreign();
+  if (elsewhere) return say(`cornernet: ${elsewhere}`);
   // A clone, also one that npm makes to pack it for somebody who installs from git.
   if (isClone) return say('cornernet: the native addon is built by `npm start`, `npm test` or `npx cornernet setup`');
   const plan = await makePlan();

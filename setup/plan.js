@@ -2,6 +2,7 @@
 'use strict';
 const { candidates, flawOf, namedLibtorch } = require('./libtorch.js');
 const { findNvcc, missingTools, probeGpus } = require('./machine.js');
+const { foreign } = require('./platform.js');
 const { packageName, prebuiltFor } = require('./prebuilt.js');
 const { SetupError } = require('./run.js');
 const { chooseVariant, cudaOf, suits, TORCH_VERSION, VARIANTS } = require('./variant.js');
@@ -66,7 +67,8 @@ function offers({ named, found, asked, machine, wanted }, goal) {
  * @returns {Promise<Plan>}
  */
 async function makePlan({ libtorch: given, source = false, tell = () => undefined } = {}) {
-  if (process.platform !== 'linux' || process.arch !== 'x64') throw new SetupError(`the native addon is made for Linux on x86-64 only`);
+  const elsewhere = foreign();
+  if (elsewhere) throw new SetupError(elsewhere);
   const libtorch = given ?? process.env.LIBTORCH;
   const asked = VARIANTS.includes(libtorch) ? libtorch : undefined;
   const machine = { ...(await probeGpus()), nvcc: await findNvcc(), tools: await missingTools() };

@@ -4,7 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { loadavg, release, totalmem } from 'node:os';
 import { promisify } from 'node:util';
 
-import { loadNative, packageVersion } from '../native.js';
+import { loadNative } from '../native.js';
+import { packageVersion } from '../package.js';
 import { readOrNothing } from '../proc.js';
 import type { Gpu, Machine } from './schema.js';
 

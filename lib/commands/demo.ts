@@ -1,17 +1,17 @@
 // cornernet demo: the digits in the project's own pictures.
 import { existsSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 
 import type { Command } from 'commander';
 
 import { CornerNetError } from '../errors.js';
-import { packageRoot } from '../native.js';
+import { packagePath } from '../package.js';
 import { print } from './terminal.js';
 import { detectInputs } from './detect.js';
 
 export function register(command: Command): void {
   command.option('-o, --output <folder>', 'where the drawn pictures go', 'output').action(async ({ output }: { output: string }) => {
-    const pictures = join(packageRoot, 'pictures');
+    const pictures = packagePath('pictures');
     if (!existsSync(pictures)) {
       throw new CornerNetError(
         'ERR_INPUT',

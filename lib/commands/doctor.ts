@@ -19,9 +19,8 @@ interface Finding {
 }
 
 function nodeFinding(): Finding {
-  const found = `${process.version} on ${process.platform} ${process.arch}`;
-  if (process.platform === 'linux' && process.arch === 'x64') return { subject: 'Node', found };
-  return { subject: 'Node', found, remedy: 'the addon is built for Linux on x86-64 only' };
+  const remedy = script('platform.js').foreign();
+  return { subject: 'Node', found: `${process.version} on ${process.platform} ${process.arch}`, ...(remedy !== undefined && { remedy }) };
 }
 
 /** What `setup` would do here, or why it can't. */

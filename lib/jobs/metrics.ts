@@ -10,7 +10,7 @@ import { CornerNetError, sentenceOf } from '../errors.js';
 import type { Entry } from '../inputs/entry.js';
 import { onDisk } from '../inputs/file-names.js';
 import type { Seen } from '../inputs/seen.js';
-import { packageVersion } from '../native.js';
+import { packageVersion } from '../package.js';
 import { memoryOf } from '../proc.js';
 import { RecentRate } from '../recent-rate.js';
 import type { PictureOutcome } from './outcome.js';

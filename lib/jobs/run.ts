@@ -6,7 +6,7 @@ import { CornerNetError } from '../errors.js';
 import { poolSize, within } from '../images/deadline.js';
 import type { Entry } from '../inputs/entry.js';
 import { listInputs, PassedOver } from '../inputs/expand.js';
-import { packageVersion } from '../native.js';
+import { packageVersion } from '../package.js';
 import { defaultTimeout } from '../options/values.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
 import { checkPictures } from '../writers/coco.js';

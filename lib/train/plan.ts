@@ -5,7 +5,7 @@ import { z } from 'zod';
 
 import { difference, refuseDifferences } from '../begun-otherwise.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
-import { packageVersion } from '../native.js';
+import { packageVersion } from '../package.js';
 import { writeText } from '../output-file.js';
 import { readJson, readText } from '../regular-file.js';
 import { validated } from '../validation.js';

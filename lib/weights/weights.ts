@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { weightsFolder } from './cache.js';
 import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
-import { packageRoot } from '../native.js';
+import { packagePath } from '../package.js';
 import { unwritable } from '../output-file.js';
 import { openRegular } from '../regular-file.js';
 import { script } from '../setup.js';
@@ -58,7 +58,7 @@ let manifest: Manifest | undefined;
 
 /** Comes with the package, whose tests check it. */
 function readManifest(): Manifest {
-  return (manifest ??= JSON.parse(readFileSync(join(packageRoot, 'weights', 'manifest.json'), 'utf8')) as Manifest);
+  return (manifest ??= JSON.parse(readFileSync(packagePath('weights', 'manifest.json'), 'utf8')) as Manifest);
 }
 
 /** The weights the package knows by name. */
@@ -75,7 +75,7 @@ export function defaultWeights(): string {
 export function weightsPath(entry: WeightsEntry): string {
   return entry.file === undefined
     ? join(weightsFolder(), basename(new URL(entry.url ?? '').pathname))
-    : join(packageRoot, 'weights', entry.file);
+    : packagePath('weights', entry.file);
 }
 
 /** The known weights of this id or configuration's name. */

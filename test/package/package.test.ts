@@ -108,9 +108,13 @@ describe('the package', function () {
     assert.match(installed.stdout + installed.stderr, /cornernet: no LibTorch was found, .* run `npx cornernet setup`/);
     assert.ok(!existsSync(join(folder, 'empty')), 'something was fetched');
 
-    const loading = await runNode(['-e', "require('cornernet').Detector.load().catch((error) => console.log(error.code, error.message))"], {
-      cwd: app,
-    });
+    const load = "require('cornernet').Detector.load().catch((error) => console.log(error.code, error.message))";
+    const onAlpine = await runNode(['-e', `process.report.getReport = () => ({ header: {} }); ${load}`], { cwd: app });
+    assert.match(
+      onAlpine.stdout,
+      /^ERR_NOT_BUILT the native addon runs on Linux .*: this system has another C library, as Alpine Linux does/,
+    );
+    const loading = await runNode(['-e', load], { cwd: app });
     assert.match(loading.stdout, /^ERR_NOT_BUILT the native addon is not built: looked for .*cornernet\.node; run `npx cornernet setup`/);
     const help = await runNode([join(home, 'dist', 'cli.js'), '--help'], { cwd: app });
     assert.deepEqual([help.code, help.stderr], [0, '']);
@@ -132,6 +136,15 @@ describe('the package', function () {
       .filter(([entry, path]) => entry.isFile() && !path.startsWith(home))
       .reduce((sum, [, path]) => sum + statSync(path).size, 0);
     assert.ok(bytes > 1e6 && bytes <= 30e6, `${(bytes / 1e6).toFixed(1)} MB of packages`);
+  });
+
+  it('says in a bundle, which has none of its files, that it is to be kept out', async () => {
+    cpSync(join(home, 'dist'), join(app, 'bundle', 'out'), { recursive: true });
+    const bundled = "const { Detector, cornerPool } = require('./bundle/out');";
+    const calls = "Promise.allSettled([Detector.load(), Detector.load('a.pth'), cornerPool(Float32Array.of(1), [1, 1], 'top')])";
+    const show = 'for (const { reason } of all) console.log(reason.code, reason.message)';
+    const { stdout } = await runNode(['-e', `${bundled} ${calls}.then((all) => { ${show} })`], { cwd: app });
+    assert.match(stdout, /^(ERR_NOT_BUILT cornernet's own files are not in \S+\/bundle: keep the package out of the bundle \(.*\)\n){3}$/);
   });
 
   it('builds where a LibTorch is, with its install script', async () => {

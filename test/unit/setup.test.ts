@@ -220,6 +220,19 @@ describe('the set-up', function () {
     });
   });
 
+  it('says at once that a machine is none that the addon runs on', async () => {
+    for (const [machineIs, sentence] of [
+      ["Object.defineProperty(process, 'platform', { value: 'darwin' })", /: this is darwin on x64\n$/],
+      ['process.report.getReport = () => ({ header: {} })', /: this system has another C library, as Alpine Linux does; /],
+      ["process.report.getReport = () => ({ header: { glibcVersionRuntime: '2.17' } })", /: this system has 2\.17\n$/],
+    ] as const) {
+      const { code, stdout } = await machine.run(`${machineIs}; return setup('plan').makePlan();`);
+      assert.equal(code, 1);
+      assert.match(stdout, /^the native addon runs on Linux on x86-64 with glibc 2\.28 or newer: /);
+      assert.match(stdout, sentence);
+    }
+  });
+
   it('a build can be named, also for a GPU that is elsewhere', async () => {
     cache('2.13.0+cpu');
     assert.equal((await plan(`{ libtorch: 'cpu' }`)).plan.libtorch?.variant, 'cpu');
