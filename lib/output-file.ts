@@ -1,12 +1,13 @@
 // Outputs: a file, which appears under its name only when it is complete, what devices and pipes take, or standard output.
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, createWriteStream, type Stats } from 'node:fs';
-import { access, chmod, chown, mkdir, open, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, chmod, chown, mkdir, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { finished } from 'node:stream/promises';
 import type { Writable } from 'node:stream';
 
 import { CornerNetError, sentenceOf } from './errors.js';
+import { openFile } from './file-handle.js';
 import { shownOn } from './terminal.js';
 
 export interface TextOutput {
@@ -131,7 +132,7 @@ export async function writeAside<T>(path: string, write: (aside: string) => Prom
     const target = await targetOf(path);
     if (target.aside === undefined) throw new Error('it is no regular file');
     made = target.aside;
-    await (await open(made, 'wx', modeOf(target))).close();
+    await (await openFile(made, 'wx', modeOf(target))).close();
     const result = await write(made).catch((error: unknown) => {
       thrown = error;
       throw error;
@@ -157,7 +158,7 @@ const noSync = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EPERM', 'EACCES', 'EBADF', '
 /** Has the names in a folder on the disk, so that a power cut leaves them, where its file system can do that. */
 export async function syncFolder(folder: string): Promise<void> {
   try {
-    await using file = await open(folder);
+    await using file = await openFile(folder);
     await file.sync();
   } catch (error) {
     if (!noSync.includes((error as NodeJS.ErrnoException).code ?? '')) throw error;

@@ -1,8 +1,9 @@
 // Files from outside are opened only when they are regular ones: anything else (a FIFO, a socket, a device) may never give a byte, or do something.
 import { constants, readFileSync, statSync, type Stats } from 'node:fs';
-import { open, stat, type FileHandle } from 'node:fs/promises';
+import { stat, type FileHandle } from 'node:fs/promises';
 
 import { CornerNetError, sentenceOf } from './errors.js';
+import { openFile } from './file-handle.js';
 import { onDisk } from './inputs/file-names.js';
 
 function kindOf(stats: Stats): string {
@@ -23,7 +24,7 @@ function checkRegular(stats: Stats): void {
 export async function openRegular(path: string): Promise<{ readonly file: FileHandle; readonly size: number }> {
   const name = onDisk(path);
   checkRegular(await stat(name));
-  const file = await open(name, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  const file = await openFile(name, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
     const stats = await file.stat();
     checkRegular(stats);

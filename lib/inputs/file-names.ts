@@ -9,8 +9,9 @@ const sequences =
   // eslint-disable-next-line no-control-regex -- every ASCII character
   /[\x00-\x7f]+|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}|([\x80-\xff])/g;
 
-/** What a file system or a list has, as text. */
-export function textOfName(bytes: Buffer): string {
+/** What a file system or a list has, as text. Yarn's file functions give text whatever they are asked for. */
+export function textOfName(bytes: Buffer | string): string {
+  if (typeof bytes === 'string') return bytes;
   if (isUtf8(bytes)) return bytes.toString();
   return bytes
     .toString('latin1')

@@ -1,9 +1,10 @@
 // The files below a folder in natural order, however many: nothing but one run of names is held in memory.
-import { mkdtemp, open, opendir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, opendir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { openFile } from '../file-handle.js';
 import { orUnwritable } from '../output-file.js';
 import { isBelow, onDisk, realPath, textOfName } from './file-names.js';
 
@@ -23,9 +24,9 @@ const byName = (a: Name, b: Name): number => natural.compare(a.name, b.name) || 
 /** Names of a folder as its file system gives them, without hidden ones; links count as what they lead to. */
 async function* namesOf(folder: string): AsyncGenerator<Name, void> {
   try {
-    const bytes = { bufferSize: 1024, encoding: 'buffer' as BufferEncoding }; // which Node's types leave out
+    const bytes = { bufferSize: 1024, encoding: 'buffer' as BufferEncoding }; // which Node's types leave out, of names too
     for await (const entry of await opendir(onDisk(folder), bytes)) {
-      const name = textOfName(entry.name as unknown as Buffer);
+      const name = textOfName(entry.name);
       if (name.startsWith('.')) continue;
       const kind = entry.isSymbolicLink() ? await stat(onDisk(join(folder, name))).catch(() => undefined) : entry;
       if (kind?.isDirectory() === true) yield { name, folder: true };
@@ -42,8 +43,8 @@ function lineOf(name: Name): string {
 }
 
 async function* readRun(file: string): AsyncGenerator<Name, void> {
-  await using run = await open(file);
-  for await (const line of run.readLines()) yield JSON.parse(line) as Name;
+  await using run = await openFile(file);
+  for await (const line of run.readLines({ autoClose: false })) yield JSON.parse(line) as Name;
 }
 
 async function* mergeRuns(files: readonly string[]): AsyncGenerator<Name, void> {

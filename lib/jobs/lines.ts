@@ -1,5 +1,5 @@
 // Files of one JSON value a line that only grow. Each line carries a checksum; one that was cut off counts as never written, a damaged one is set aside.
-import { open, rename, stat, type FileHandle } from 'node:fs/promises';
+import { rename, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 
@@ -7,6 +7,7 @@ import pLimit from 'p-limit';
 import type { z } from 'zod';
 
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { openFile } from '../file-handle.js';
 import { orUnwritable, syncFolder, unwritable } from '../output-file.js';
 import { openRegular, readBytes } from '../regular-file.js';
 
@@ -166,15 +167,15 @@ interface Stretch {
 /** Moves the stretches to the damaged file. Those that are cut off from it by a kill are moved twice, none is lost. */
 async function moveAside(path: string, stretches: readonly Stretch[], length: number): Promise<void> {
   const aside = `${path}.part`;
-  await using from = await open(path);
+  await using from = await openFile(path);
   const copy = async (to: FileHandle, begin: number, end: number): Promise<void> => {
     if (begin === end) return;
     for await (const chunk of from.createReadStream({ start: begin, end: end - 1, autoClose: false })) await to.appendFile(chunk as Buffer);
   };
-  await using damaged = await open(damagedFile(path), 'a');
+  await using damaged = await openFile(damagedFile(path), 'a');
   for (const { begin, end } of stretches) await copy(damaged, begin, end);
   await damaged.sync();
-  await using whole = await open(aside, 'w');
+  await using whole = await openFile(aside, 'w');
   let kept = 0;
   for (const { begin, end } of [...stretches, { begin: length, end: length }]) {
     await copy(whole, kept, begin);
@@ -224,7 +225,7 @@ export class GrowingFile {
   static async open(path: string, keep: number): Promise<GrowingFile> {
     try {
       const made = (await stat(path).catch(() => undefined)) === undefined;
-      const file = await open(path, 'a');
+      const file = await openFile(path, 'a');
       try {
         if (made) await syncFolder(dirname(path));
         else if ((await file.stat()).size !== keep) await file.truncate(keep);

@@ -5,7 +5,7 @@
 // whether the owner lives watches that counter by a clock of its own: no two clocks are compared, and no file's times. An owner that slept meanwhile finds
 // its file gone.
 import { randomUUID } from 'node:crypto';
-import { open, readFile, readdir, rm, writeFile, type FileHandle } from 'node:fs/promises';
+import { readFile, readdir, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -13,6 +13,7 @@ import pLimit from 'p-limit';
 import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
+import { openFile } from '../file-handle.js';
 import { makeFolder, unwritable } from '../output-file.js';
 import { parseLine } from './lines.js';
 import { isAlive, ownerSchema, thisProcess, type Owner } from './owner.js';
@@ -197,7 +198,7 @@ export class FolderLock {
     return this.#inTurn(async () => {
       try {
         // Opened anew each time: on a network's file system that alone asks the server.
-        await using file = await open(this.#file, 'r+');
+        await using file = await openFile(this.#file, 'r+');
         if (claimOf(await file.readFile('utf8'))?.token !== this.claim.token) throw this.#loss();
         await writeAtStart(file, JSON.stringify({ ...this.claim, count: ++this.claim.count }));
       } catch (error) {

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 
-import { root } from '../environment.js';
+import { root, skipBecause } from '../environment.js';
 import { runNode } from '../support/child.js';
 import { builtAgainst, fakeMachine } from '../support/fake-machine.js';
 import { allInAFolder } from '../support/scratch.js';
@@ -165,6 +165,41 @@ describe('the package', function () {
       `import { Detector, CornerNetError } from 'cornernet';\nconst detector = await Detector.load();${use}console.log(typeof CornerNetError);`,
     );
     assert.deepEqual(await runNode(['app.mjs'], { cwd: app }), { code: 0, signal: null, stdout: '480 4\nfunction\n', stderr: '' });
+  });
+
+  it("works in Yarn's Plug'n'Play, whose file functions are not Node's", async function () {
+    const plugged = join(folder, 'plugged');
+    mkdirSync(plugged);
+    const registry = npm(['config', 'get', 'registry'], folder).stdout.trim();
+    const fetched = npm(['install', '--no-audit', '--no-fund', '--prefix', join(folder, 'yarn'), '@yarnpkg/cli-dist@4'], folder);
+    assert.equal(fetched.status, 0, fetched.stderr);
+    writeFileSync(join(plugged, 'package.json'), '{ "private": true }');
+    writeFileSync(join(plugged, 'yarn.lock'), '');
+    writeFileSync(join(plugged, '.yarnrc.yml'), `npmRegistryServer: ${JSON.stringify(registry)}\nenableTelemetry: false\n`);
+    const env = {
+      ...process.env,
+      YARN_GLOBAL_FOLDER: join(folder, 'yarn-cache'),
+      YARN_ENABLE_IMMUTABLE_INSTALLS: 'false',
+      CORNERNET_ADDON: join(home, 'build', 'Release', 'cornernet.node'),
+    };
+    const bin = join(folder, 'yarn', 'node_modules', '@yarnpkg', 'cli-dist', 'bin', 'yarn.js');
+    const yarn = (...args: string[]): ReturnType<typeof runNode> => runNode([bin, ...args], { cwd: plugged, env });
+    const other = await yarn('add', 'zod');
+    if (other.code !== 0)
+      skipBecause(
+        this,
+        `Yarn installs nothing here: ${other.stdout.split('\n').find((line) => /YN\d+: .*Error/.test(line)) ?? other.stdout}`,
+      );
+    const added = await yarn('add', `cornernet@file:${join(folder, packed.filename)}`);
+    assert.equal(added.code, 0, added.stdout + added.stderr);
+    const pictures = join(home, 'pictures');
+    const detected = await yarn('cornernet', 'detect', pictures, '--output', 'results.jsonl', '--draw', 'drawn');
+    assert.equal(detected.code, 0, detected.stderr);
+    assert.equal(readFileSync(join(plugged, 'results.jsonl'), 'utf8').trimEnd().split('\n').length, readdirSync(pictures).length);
+    const batch = await yarn('cornernet', 'batch', pictures, '--output', 'job');
+    assert.equal(batch.code, 0, batch.stderr);
+    const verified = await yarn('cornernet', 'batch', '--output', 'job', '--verify');
+    assert.match(verified.stderr, /: the job is whole$/m);
   });
 
   for (const [resolution, module] of [
