@@ -1,4 +1,5 @@
 // The package's one error class.
+import { types } from 'node:util';
 
 /**
  * - `ERR_OPTION`: an option is unknown or has a value that isn't allowed.
@@ -51,9 +52,14 @@ export class CornerNetError extends Error {
   }
 }
 
+/** Also where this file runs in a context of its own, as under Jest: the system's and the addon's errors are then of another `Error`. */
+function isError(error: unknown): error is Error {
+  return error instanceof Error || types.isNativeError(error);
+}
+
 /** Any failure as a sentence. */
 export function sentenceOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return isError(error) ? error.message : String(error);
 }
 
 /** Any failure as one of ours: what isn't is a failure within the package. */
@@ -62,7 +68,7 @@ export function asCornerNetError(error: unknown): CornerNetError {
 }
 
 function isNative(error: unknown): error is Error & { code: CornerNetErrorCode } {
-  return error instanceof Error && String((error as { code?: unknown }).code).startsWith('ERR_');
+  return isError(error) && String((error as { code?: unknown }).code).startsWith('ERR_');
 }
 
 /**

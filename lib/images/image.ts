@@ -1,4 +1,6 @@
 // From a picture in any form to packed 8-bit RGB, scaled where that is asked for.
+import { types } from 'node:util';
+
 import pLimit from 'p-limit';
 import type { Sharp } from 'sharp';
 
@@ -48,7 +50,7 @@ function fromRaw({ data, width, height, channels = 4 }: RawImage, maxPixels: num
   if (![1, 3, 4].includes(channels)) {
     throw new CornerNetError('ERR_INPUT', `a raw picture's channels must be 1, 3 or 4, not ${String(channels)}`);
   }
-  if (!(data instanceof Uint8Array) && !(data instanceof Uint8ClampedArray)) {
+  if (!types.isUint8Array(data) && !types.isUint8ClampedArray(data)) {
     throw new CornerNetError('ERR_INPUT', `a raw picture's data must be a Uint8Array of 8-bit channels`);
   }
   if (width * height > maxPixels) throw tooLarge('the raw picture', { width, height }, maxPixels);

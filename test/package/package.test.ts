@@ -167,6 +167,41 @@ describe('the package', function () {
     assert.deepEqual(await runNode(['app.mjs'], { cwd: app }), { code: 0, signal: null, stdout: '480 4\nfunction\n', stderr: '' });
   });
 
+  it('works in a context of its own, as Jest runs it: what Node and the addon throw and make is of another one', async () => {
+    const script = `
+      const { readFileSync } = require('node:fs');
+      const { dirname, resolve } = require('node:path');
+      const vm = require('node:vm');
+      const given = { AbortController, AbortSignal, Blob, Buffer, ReadableStream, URL, clearTimeout, console, performance, process, setTimeout };
+      const context = vm.createContext(given);
+      const modules = new Map();
+      const load = (file) => {
+        if (modules.has(file)) return modules.get(file).exports;
+        const module = { exports: {} };
+        modules.set(file, module);
+        const inner = (id) => (id.startsWith('.') ? load(resolve(dirname(file), id)) : require(id));
+        const parameters = ['module', 'exports', 'require', '__filename', '__dirname'];
+        const importModuleDynamically = vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+        const body = vm.compileFunction(readFileSync(file, 'utf8'), parameters, { filename: file, parsingContext: context, importModuleDynamically });
+        body(module, module.exports, inner, file, dirname(file));
+        return module.exports;
+      };
+      const { Detector, CornerNetError } = load(${JSON.stringify(join(home, 'dist', 'index.js'))});
+      const show = (error) => console.log(error instanceof CornerNetError, error.code, error.message);
+      (async () => {
+        await Detector.load(${JSON.stringify(picture)}).catch(show);
+        const detector = await Detector.load();
+        await detector.detect('none.jpg').catch(show);
+        console.log((await detector.detect({ data: new Uint8ClampedArray(400), width: 10, height: 10 })).detections.length);
+        ${use}
+      })();`;
+    const { stdout, stderr } = await runNode(['-e', script], { cwd: app });
+    const [checkpoint, missing, ...found] = stdout.split('\n');
+    assert.match(checkpoint ?? '', /^true ERR_CHECKPOINT .*scene0\.jpg/, stderr);
+    assert.match(missing ?? '', /^true ERR_INPUT none\.jpg can't be read as a picture: ENOENT: /);
+    assert.deepEqual(found, ['0', '480 4', '']);
+  });
+
   it("works in Yarn's Plug'n'Play, whose file functions are not Node's", async function () {
     const plugged = join(folder, 'plugged');
     mkdirSync(plugged);
