@@ -135,9 +135,7 @@ describe('a queue over a network that misbehaves', function () {
     await until(async () => (await bed.status(url)).workers.length === 1, 'the worker');
     const mute = await bed.proxy();
     mute.muteAt = ':presence'; // no request of the connection itself names it
-    const { code, stderr } = await cornernet(['status', '--queue', mute.url]);
-    assert.equal(code, 1, stderr);
-    assert.match(stderr, /^ERR_QUEUE: the queue can't be used: it does not answer within 10 s$/m);
+    const unanswered = cornernet(['status', '--queue', mute.url]);
     proxy.deaf = true;
     proxy.drop();
     const deaf = [['status'], ['worker'], batchOf(pictures(4), proxy.url).slice(0, -2)].map((args) =>
@@ -147,6 +145,9 @@ describe('a queue over a network that misbehaves', function () {
       assert.equal(code, 1, stderr);
       assert.match(stderr, /^ERR_QUEUE: the queue at redis:\/\/127\.0\.0\.1:\d+ can't be used: it does not answer within 5 s$/m);
     }
+    const { code, stderr } = await unanswered;
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /^ERR_QUEUE: the queue can't be used: it does not answer within 10 s$/m);
     await Promise.all([batch, one].map(({ child }) => pressTwice(child)));
     for (const { code, signal } of [await batch.ended, await one.ended]) {
       assert.ok(signal === 'SIGINT' || code === 130 || code === 0, `${code} ${signal}`); // by itself, or by the signal where a timer is left
