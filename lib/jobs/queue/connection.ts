@@ -90,23 +90,28 @@ export function clearTimerAtClose(client: unknown): void {
   });
 }
 
+/** @throws {Error} when the server takes longer; what it then says is dropped. */
+export function answered<T>(work: Promise<T>, ms: number): Promise<T> {
+  return orLate(work, ms, () => {
+    throw new Error(`it does not answer within ${ms / 1000} s`);
+  });
+}
+
 async function reach(url: URL, redis: RedisOptions, { Redis }: Packages): Promise<void> {
   const probe = new Redis({ ...redis, lazyConnect: true, connectTimeout: connectMs, retryStrategy: () => null, maxRetriesPerRequest: 0 });
   clearTimerAtClose(probe);
   let cause: unknown;
   probe.on('error', (error) => (cause ??= error));
-  const late = setTimeout(() => {
-    cause ??= new Error(`it does not answer within ${connectMs / 1000} s`);
-    probe.disconnect();
-  }, connectMs);
-  try {
+  const greet = async (): Promise<void> => {
     await probe.connect();
     await probe.select(redis.db ?? 0); // else the client works in another database when this one is not there
     await probe.info(); // which BullMQ asks for first, and may be refused
+  };
+  try {
+    await answered(greet(), connectMs);
   } catch (error) {
     throw queueFailure(cause ?? error, `the queue at ${shown(url)}`);
   } finally {
-    clearTimeout(late);
     probe.disconnect();
   }
 }

@@ -1,11 +1,10 @@
 // What a queue holds and who works on it.
 import type { Queue } from 'bullmq';
 
-import { orLate } from '../../abort.js';
 import type { QueueOptions } from '../interfaces.js';
 import type { QueueStatus, WorkerState } from '../types.js';
 import { checkQueue } from '../options.js';
-import { chunksIn, openQueue, queueFailure, sayGoodbye } from './connection.js';
+import { answered, chunksIn, openQueue, queueFailure, sayGoodbye } from './connection.js';
 import { livingWorkers } from './presence.js';
 
 /** How long the server may take to answer everything. */
@@ -35,9 +34,7 @@ async function ask(queue: Queue): Promise<QueueStatus> {
 export async function queueStatus(options: QueueOptions): Promise<QueueStatus> {
   const { queue } = await openQueue(checkQueue(options), () => undefined); // what fails, the calls below say themselves
   try {
-    return await orLate(ask(queue), answersMs, () => {
-      throw new Error(`it does not answer within ${answersMs / 1000} s`);
-    });
+    return await answered(ask(queue), answersMs);
   } catch (error) {
     throw queueFailure(error);
   } finally {
