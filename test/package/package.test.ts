@@ -205,26 +205,24 @@ describe('the package', function () {
   it("works in Yarn's Plug'n'Play, whose file functions are not Node's", async function () {
     const plugged = join(folder, 'plugged');
     mkdirSync(plugged);
-    const registry = npm(['config', 'get', 'registry'], folder).stdout.trim();
+    const npms = (setting: string): string => npm(['config', 'get', setting], folder).stdout.trim();
     const fetched = npm(['install', '--no-audit', '--no-fund', '--prefix', join(folder, 'yarn'), '@yarnpkg/cli-dist@4'], folder);
     assert.equal(fetched.status, 0, fetched.stderr);
     writeFileSync(join(plugged, 'package.json'), '{ "private": true }');
     writeFileSync(join(plugged, 'yarn.lock'), '');
-    writeFileSync(join(plugged, '.yarnrc.yml'), `npmRegistryServer: ${JSON.stringify(registry)}\nenableTelemetry: false\n`);
+    // Yarn reads none of npm's settings.
+    const authority = npms('cafile') === 'null' ? {} : { httpsCaFilePath: npms('cafile') };
+    const settings = { npmRegistryServer: npms('registry'), enableTelemetry: false, enableImmutableInstalls: false, ...authority };
+    writeFileSync(join(plugged, '.yarnrc.yml'), JSON.stringify(settings));
     const env = {
       ...process.env,
       YARN_GLOBAL_FOLDER: join(folder, 'yarn-cache'),
-      YARN_ENABLE_IMMUTABLE_INSTALLS: 'false',
       CORNERNET_ADDON: join(home, 'build', 'Release', 'cornernet.node'),
     };
     const bin = join(folder, 'yarn', 'node_modules', '@yarnpkg', 'cli-dist', 'bin', 'yarn.js');
     const yarn = (...args: string[]): ReturnType<typeof runNode> => runNode([bin, ...args], { cwd: plugged, env });
     const other = await yarn('add', 'zod');
-    if (other.code !== 0)
-      skipBecause(
-        this,
-        `Yarn installs nothing here: ${other.stdout.split('\n').find((line) => /YN\d+: .*Error/.test(line)) ?? other.stdout}`,
-      );
+    if (other.code !== 0) skipBecause(this, `Yarn installs nothing here: ${other.stdout}`);
     const added = await yarn('add', `cornernet@file:${join(folder, packed.filename)}`);
     assert.equal(added.code, 0, added.stdout + added.stderr);
     const pictures = join(home, 'pictures');
