@@ -1,5 +1,5 @@
-// What takes minutes and runs beside the tests that leave a core idle: ten minutes of fuzzing from the kept corpus (by hand `npm run fuzz`) and a tenth
-// of `npm run train:digits`. Both begin when the sanitizers, which leave no core, are done, and the last tests wait for them (.mocharc.json).
+// What takes minutes and runs beside the tests that leave a core idle: a tenth of `npm run train:digits` from the first test on, and ten minutes of
+// fuzzing from the kept corpus (by hand `npm run fuzz`) when the sanitizers, which leave no core, are done. The last tests wait for them (.mocharc.json).
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -4,7 +4,11 @@ import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import type { TrainSummary } from '../../lib/train.js';
-import { skipUnlessAsked, trainingOfDigits } from './beside.js';
+import { asked, skipUnlessAsked, trainingOfDigits } from './beside.js';
+
+before(() => {
+  if (asked) void trainingOfDigits();
+});
 
 describe('training of the digits', function () {
   this.timeout(40 * 60_000);

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 
 import { root, runQuietly } from '../environment.js';
-import { asked, fuzzing, skipUnlessAsked, trainingOfDigits } from './beside.js';
+import { asked, fuzzing, skipUnlessAsked } from './beside.js';
 
 describe('sanitizers', function () {
   this.timeout(40 * 60_000);
@@ -11,9 +11,7 @@ describe('sanitizers', function () {
     skipUnlessAsked(this);
   });
   after(function () {
-    if (!asked) return;
-    void fuzzing();
-    void trainingOfDigits();
+    if (asked) void fuzzing();
   });
 
   const sanitize = (name: string): Promise<string> => runQuietly(process.execPath, [join(root, 'scripts', 'sanitize.js'), name]);
