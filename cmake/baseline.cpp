@@ -23,7 +23,7 @@
 HIDDEN char __libc_single_threaded;
 char __libc_single_threaded = 0;
 
-/// glibc 2.33; before, it was an inline function. On x86-64 the kernel's structure is glibc's.
+/// glibc 2.33; before, it was an inline function. On x86-64 and ARM64 the kernel's structure is glibc's.
 HIDDEN int __wrap_fstat(int fd, struct stat* status) { return static_cast<int>(syscall(SYS_fstat, fd, status)); }
 
 /// GCC 12 gave it another symbol version for a change of its exception specification.

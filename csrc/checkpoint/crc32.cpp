@@ -1,9 +1,15 @@
 #include "checkpoint/crc32.h"
 
-#include <immintrin.h>
-
 #include <array>
 #include <cstddef>
+#ifdef __x86_64__
+#include <immintrin.h>
+#else
+#include <arm_acle.h>
+#include <sys/auxv.h>
+
+#include <cstring>
+#endif
 
 namespace cornernet {
 namespace {
@@ -23,6 +29,8 @@ uint32_t by_bytes(uint32_t state, std::span<const uint8_t> bytes) {
   for (const uint8_t byte : bytes) state = state >> 8 ^ kTable[(state ^ byte) & 0xff];
   return state;
 }
+
+#ifdef __x86_64__
 
 // Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ" (Intel, 2009): remainders of powers of x, reflected.
 constexpr long long kBy2048[] = {0x11542778a, 0x1322d1430}, kBy512[] = {0x154442bd4, 0x1c6e41596}, kBy128[] = {0x1751997d0, 0x0ccaa009e},
@@ -89,12 +97,30 @@ CORNERNET_CLMUL uint32_t by_blocks(uint32_t state, std::span<const uint8_t> byte
   return static_cast<uint32_t>(_mm_extract_epi32(_mm_xor_si128(x, quotient), 1));
 }
 
+bool has_instructions() { return __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1"); }
+
+#else
+
+/// Of a multiple of 16 bytes, at least 64.
+[[gnu::target("+crc")]] uint32_t by_blocks(uint32_t state, std::span<const uint8_t> bytes) {
+  for (size_t at = 0; at < bytes.size(); at += sizeof(uint64_t)) {
+    uint64_t eight;
+    std::memcpy(&eight, bytes.data() + at, sizeof(eight));
+    state = __crc32d(state, eight);
+  }
+  return state;
+}
+
+bool has_instructions() { return getauxval(AT_HWCAP) & HWCAP_CRC32; }
+
+#endif
+
 }  // namespace
 
 uint32_t crc32(uint32_t before, std::span<const uint8_t> bytes) {
-  static const bool multiplies = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
+  static const bool by_instructions = has_instructions();
   uint32_t state = ~before;
-  if (const size_t blocks = bytes.size() / 16 * 16; multiplies && blocks >= 64) {
+  if (const size_t blocks = bytes.size() / 16 * 16; by_instructions && blocks >= 64) {
     state = by_blocks(state, bytes.first(blocks));
     bytes = bytes.subspan(blocks);
   }

@@ -1,9 +1,13 @@
 #include "runtime/machine.h"
 
-#include <cpuid.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#else
+#include <sys/auxv.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -125,6 +129,7 @@ void fault_in([[maybe_unused]] void* begin, [[maybe_unused]] size_t size) {
 
 std::vector<std::string> cpu_features() {
   std::vector<std::string> features;
+#ifdef __x86_64__
   if (__builtin_cpu_supports("avx2")) features.emplace_back("avx2");
   if (__builtin_cpu_supports("avx512f")) features.emplace_back("avx512f");
   if (__builtin_cpu_supports("avx512bf16")) features.emplace_back("avx512_bf16");
@@ -137,6 +142,13 @@ std::vector<std::string> cpu_features() {
     if (d & kAmxInt8) features.emplace_back("amx_int8");
   }
   if (__builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & kAvxVnni)) features.emplace_back("avx_vnni");
+#else
+  features.emplace_back("neon");  // of every ARM64
+  const unsigned long bits = getauxval(AT_HWCAP), more = getauxval(AT_HWCAP2);
+  if (bits & HWCAP_SVE) features.emplace_back("sve");
+  if (more & HWCAP2_BF16) features.emplace_back("arm_bf16");
+  if (more & HWCAP2_I8MM) features.emplace_back("i8mm");
+#endif
   return features;
 }
 

@@ -20,7 +20,8 @@ int64_t available_memory_bytes();
 /// faults come as ever.
 void fault_in(void* begin, size_t size);
 
-/// Of "avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_vnni", "avx_vnni", "amx_int8", those this CPU has.
+/// Of "avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_vnni", "avx_vnni", "amx_int8", and on ARM64 "neon", "sve", "arm_bf16", "i8mm", those this
+/// CPU has.
 std::vector<std::string> cpu_features();
 bool has_cpu_feature(const std::string& name);
 
