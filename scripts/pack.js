@@ -1,10 +1,11 @@
 // Packs what is published: the package, and platform packages with a prebuilt addon that the package names as optional dependencies.
 //   node scripts/pack.js [cpu] [cu126] [cu130]     into output/packages; an addon for a CUDA build needs that CUDA's toolkit, and no GPU
+// An addon is for the processor that it is packed on; on ARM64 there is cpu alone.
 // The package names the platform packages of its version that lie in output/packages, also those that were made before or elsewhere; they are published
 // together, the platform packages first. The repository's package.json names none, because `npm ci` wants every dependency in the lock file, and a
 // name that is not published yet would be taken from whoever publishes something by that name.
 'use strict';
-const { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
+const { copyFileSync, cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 
 const { buildPrebuilt } = require('../setup/build.js');
@@ -13,7 +14,7 @@ const { fetchLibtorch } = require('../setup/fetch.js');
 const { root } = require('../setup/paths.js');
 const { makePlan } = require('../setup/plan.js');
 const { packageName } = require('../setup/prebuilt.js');
-const { OLDEST_GLIBC } = require('../setup/platform.js');
+const { OLDEST_GLIBC, PROCESSORS } = require('../setup/platform.js');
 const { must } = require('../setup/run.js');
 const { VARIANTS } = require('../setup/variant.js');
 
@@ -59,10 +60,10 @@ async function packAddon(variant) {
   const folder = emptyFolder(packageName(variant));
   copyFileSync(addon, join(folder, 'cornernet.node'));
   copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
-  const what = `${manifest.name}'s native addon for Linux on x86-64 (glibc 2.28 or newer) and LibTorch ${libtorch.version} (${variant})`;
+  const what = `${manifest.name}'s native addon for Linux on ${PROCESSORS[process.arch]} (glibc ${OLDEST_GLIBC.join('.')} or newer) and LibTorch ${libtorch.version} (${variant})`;
   writeFileSync(join(folder, 'README.md'), `# ${packageName(variant)}\n\n${what}. \`npx ${manifest.name} setup\` puts it to use.\n`);
   const { version, license, repository } = manifest;
-  const platform = { os: ['linux'], cpu: ['x64'], libc: ['glibc'], preferUnplugged: true, files: ['cornernet.node'] };
+  const platform = { os: ['linux'], cpu: [process.arch], libc: ['glibc'], preferUnplugged: true, files: ['cornernet.node'] };
   const own = { name: packageName(variant), version, description: what, license, repository, ...platform, libtorch: libtorch.version };
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(own, null, 2)}\n`);
   await pack(folder);
@@ -74,7 +75,8 @@ async function packMain() {
   const [{ files }] = JSON.parse(await must('npm', dry, { cwd: root }));
   const folder = emptyFolder(manifest.name);
   for (const { path } of files) cpSync(join(root, path), join(folder, path));
-  const beside = VARIANTS.map(packageName).filter((name) => existsSync(join(output, `${name}-${manifest.version}.tgz`)));
+  const [begin, end] = [`${manifest.name}-linux-`, `-${manifest.version}.tgz`];
+  const beside = readdirSync(output).flatMap((name) => (name.startsWith(begin) && name.endsWith(end) ? [name.slice(0, -end.length)] : []));
   const optionalDependencies = Object.fromEntries(beside.map((name) => [name, manifest.version]));
   const own = { ...manifest, scripts: { install: manifest.scripts.install }, devDependencies: undefined, optionalDependencies };
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(own, null, 2)}\n`);

@@ -2,7 +2,7 @@
 'use strict';
 const { existsSync, readFileSync, readdirSync, writeFileSync } = require('node:fs');
 const { chmod, mkdir, mkdtemp, rename, rm, rmdir } = require('node:fs/promises');
-const { join } = require('node:path');
+const { basename, join } = require('node:path');
 
 const { say, step } = require('./console.js');
 const { download, sha256Of } = require('./download.js');
@@ -14,7 +14,7 @@ const { openToAll, privateFolder } = require('./trusted.js');
 const { TORCH_VERSION } = require('./variant.js');
 
 /** What is needed of a wheel or an archive: two thirds of it. */
-const NEEDED = /^(torch|libtorch)\/(lib\/|include\/|version\.py$|build-version$)/;
+const NEEDED = /^(torch\.libs\/|(torch|libtorch)\/(lib\/|include\/|version\.py$|build-version$))/;
 
 const PIP = ['-I', '-m', 'pip', '--disable-pip-version-check'];
 const WHEEL = ['--no-deps', '--only-binary=:all:'];
@@ -51,14 +51,21 @@ async function pipDownload(variant, folder, note) {
   return undefined;
 }
 
+/** Where LibTorch is to be had without pip: for ARM64, which has no archive, a wheel, as pip would take it. */
+function officialUrl(variant) {
+  const build = `${TORCH_VERSION}%2B${variant}`;
+  if (process.arch === 'arm64') return `https://download.pytorch.org/whl/${variant}/torch-${build}-cp312-cp312-manylinux_2_28_aarch64.whl`;
+  return `https://download.pytorch.org/libtorch/${variant}/libtorch-shared-with-deps-${build}.zip`;
+}
+
 /** The official archive. Its sha256 can be given in CORNERNET_LIBTORCH_SHA256, its place in CORNERNET_LIBTORCH_URL. */
 async function archiveDownload(variant, folder, note) {
-  const name = `libtorch-shared-with-deps-${TORCH_VERSION}%2B${variant}.zip`;
-  const archive = decodeURIComponent(name);
+  const official = officialUrl(variant);
+  const archive = decodeURIComponent(basename(official));
   const held = pinnedDigest(pinOf(archive));
   try {
     await download({
-      url: process.env.CORNERNET_LIBTORCH_URL ?? `https://download.pytorch.org/libtorch/${variant}/${name}`,
+      url: process.env.CORNERNET_LIBTORCH_URL ?? official,
       file: join(folder, archive),
       sha256: process.env.CORNERNET_LIBTORCH_SHA256 ?? held,
       onProgress: ({ received, total }) => note(`${Math.round(received / 1e6)} of ${total ? Math.round(total / 1e6) : '?'} MB`),

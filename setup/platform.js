@@ -1,6 +1,9 @@
 // The machines that the native addon runs on.
 'use strict';
 
+/** Node's names of the processors, and the usual ones. */
+const PROCESSORS = { x64: 'x86-64', arm64: 'ARM64' };
+
 /** The oldest glibc that LibTorch's own builds run with. */
 const OLDEST_GLIBC = [2, 28];
 
@@ -16,8 +19,9 @@ function runningGlibc() {
 
 /** Why the addon can't run on this machine; undefined where it can. */
 function foreign() {
-  const needs = `the native addon runs on Linux on x86-64 with glibc ${OLDEST_GLIBC.join('.')} or newer`;
-  if (process.platform !== 'linux' || process.arch !== 'x64') return `${needs}: this is ${process.platform} on ${process.arch}`;
+  const needs = `the native addon runs on Linux on ${Object.values(PROCESSORS).join(' or ')} with glibc ${OLDEST_GLIBC.join('.')} or newer`;
+  if (process.platform !== 'linux' || !Object.hasOwn(PROCESSORS, process.arch))
+    return `${needs}: this is ${process.platform} on ${process.arch}`;
   const glibc = runningGlibc();
   if (glibc === undefined) return `${needs}: this system has another C library, as Alpine Linux does; use one with glibc, such as Debian`;
   const [major, minor] = glibc.split('.').map(Number);
@@ -25,4 +29,4 @@ function foreign() {
   return isOlder ? `${needs}: this system has ${glibc}` : undefined;
 }
 
-module.exports = { foreign, OLDEST_GLIBC };
+module.exports = { foreign, OLDEST_GLIBC, PROCESSORS };

@@ -29,7 +29,7 @@ function prebuiltFor({ version, variant }) {
 }
 
 function packageName(variant) {
-  return `cornernet-linux-x64-${variant}`;
+  return `cornernet-linux-${process.arch}-${variant}`;
 }
 
 /**

@@ -7,7 +7,8 @@ const CUDA_BUILDS = [
   { variant: 'cu130', cuda: 13.0, oldest: 7.5, newest: 12.1 },
   { variant: 'cu126', cuda: 12.6, oldest: 7.0, newest: 9.0 },
 ];
-const VARIANTS = ['cpu', 'cu126', 'cu130'];
+/** Those that are fetched. On ARM64 there is no archive that has its CUDA libraries with it. */
+const VARIANTS = process.arch === 'x64' ? ['cpu', 'cu126', 'cu130'] : ['cpu'];
 
 /** "13.0" of "cu130"; undefined for a CPU build. */
 function cudaOf(variant) {
@@ -35,6 +36,8 @@ function suits(variant, { gpus, cuda }) {
  */
 function chooseVariant(probe) {
   if (probe.gpus.length === 0) return { variant: 'cpu', reason: 'there is no NVIDIA driver or GPU' };
+  if (VARIANTS.length === 1)
+    return { variant: 'cpu', reason: `no CUDA build is fetched for ${process.arch}: LIBTORCH can name the folder of one` };
   const capabilities = probe.gpus.map(({ computeCapability }) => computeCapability);
   const range = [...new Set([Math.min(...capabilities), Math.max(...capabilities)])]
     .map((capability) => capability.toFixed(1))

@@ -14,12 +14,13 @@ export function cpuField(cpuinfo: string, field: string): string[] {
   return [...cpuinfo.matchAll(new RegExp(`^${field}\\s*: (.*)$`, 'gm'))].map((match) => match[1] ?? '');
 }
 
-/** Names as "Intel(R) Xeon(R) Processor" don't tell machines apart: family, model and stepping do. */
-function cpuName(cpuinfo: string): string {
-  const [name = 'unknown', family = '?', model = '?', stepping = '?'] = ['model name', 'cpu family', 'model', 'stepping'].map(
-    (field) => cpuField(cpuinfo, field)[0] ?? '?',
-  );
-  return `${name} (family ${family}, model ${model}, stepping ${stepping})`;
+/** Names as "Intel(R) Xeon(R) Processor" don't tell machines apart, and ARM64s have none: numbers do. */
+export function cpuName(cpuinfo: string): string {
+  const value = (field: string): string => cpuField(cpuinfo, field)[0] ?? '?';
+  const [name] = cpuField(cpuinfo, 'model name');
+  return name === undefined
+    ? `ARM64 (implementer ${value('CPU implementer')}, part ${value('CPU part')}, variant ${value('CPU variant')}, revision ${value('CPU revision')})`
+    : `${name} (family ${value('cpu family')}, model ${value('model')}, stepping ${value('stepping')})`;
 }
 
 function cpuClocks(): Machine['cpuClocks'] {

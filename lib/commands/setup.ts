@@ -14,7 +14,7 @@ export function register(command: Command): void {
       'after',
       `
 LibTorch is looked for in Python's torch, then in the cache ($CORNERNET_CACHE, default ~/.cache/cornernet), and fetched where none works
-or suits: 2.11 to 2.14, with an NVIDIA GPU a CUDA build. The addon is the prebuilt one (a package cornernet-linux-x64-<build>) where it
+or suits: 2.11 to 2.14, with an NVIDIA GPU a CUDA build. The addon is the prebuilt one (a package cornernet-linux-<processor>-<build>) where it
 fits, else it is built. CORNERNET_CUDA=0 or 1 leaves the CUDA side out or insists on it.
 CORNERNET_LIBTORCH_URL and CORNERNET_LIBTORCH_SHA256 name another place and checksum of the official archive.`,
     )

@@ -9,7 +9,7 @@ import { figuresOf, ratioOf, runCase, takeTurns, type Turn } from '../../bench/h
 import { compareReports, judge, leastChange, type Figure } from '../../lib/bench/compare.js';
 import { cpuDisturbance, cpuSecondsOf, parseCpuTimes, parseGpuState } from '../../lib/bench/disturbance.js';
 import { distinct, nameOf } from '../../lib/bench/kernels.js';
-import { cpuField, parseGpu } from '../../lib/bench/machine.js';
+import { cpuField, cpuName, parseGpu } from '../../lib/bench/machine.js';
 import { roof } from '../../lib/bench/peaks.js';
 import { checkReport, readReport, type ModelReport, type Report, type Window } from '../../lib/bench/schema.js';
 import { clip, covered, spansOf } from '../../lib/bench/spans.js';
@@ -194,6 +194,9 @@ describe('bench disturbance', () => {
   });
 
   it('reads machines', () => {
+    assert.equal(cpuName('model name\t: Xeon\ncpu family\t: 6\nmodel\t\t: 85\nstepping\t: 7\n'), 'Xeon (family 6, model 85, stepping 7)');
+    const arm = 'CPU implementer\t: 0x41\nCPU variant\t: 0x1\nCPU part\t: 0xd40\nCPU revision\t: 1\n';
+    assert.equal(cpuName(arm), 'ARM64 (implementer 0x41, part 0xd40, variant 0x1, revision 1)');
     assert.deepEqual(cpuField('processor\t: 0\ncpu MHz\t\t: 2600.5\nprocessor\t: 1\ncpu MHz\t\t: 2700\n', 'cpu MHz'), ['2600.5', '2700']);
     assert.deepEqual(parseGpu('NVIDIA H200, 580.1, 143771, 345, 1980, Not Active'), {
       name: 'NVIDIA H200',

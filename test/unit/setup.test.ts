@@ -223,14 +223,31 @@ describe('the set-up', function () {
   it('says at once that a machine is none that the addon runs on', async () => {
     for (const [machineIs, sentence] of [
       ["Object.defineProperty(process, 'platform', { value: 'darwin' })", /: this is darwin on x64\n$/],
+      ["Object.defineProperty(process, 'arch', { value: 'riscv64' })", /: this is linux on riscv64\n$/],
       ['process.report.getReport = () => ({ header: {} })', /: this system has another C library, as Alpine Linux does; /],
       ["process.report.getReport = () => ({ header: { glibcVersionRuntime: '2.17' } })", /: this system has 2\.17\n$/],
     ] as const) {
       const { code, stdout } = await machine.run(`${machineIs}; return setup('plan').makePlan();`);
       assert.equal(code, 1);
-      assert.match(stdout, /^the native addon runs on Linux on x86-64 with glibc 2\.28 or newer: /);
+      assert.match(stdout, /^the native addon runs on Linux on x86-64 or ARM64 with glibc 2\.28 or newer: /);
       assert.match(stdout, sentence);
     }
+  });
+
+  it('takes the CPU build on ARM64, for which there is no other to fetch', async () => {
+    machine.setGpu('GH200', '9.0', '13.0');
+    machine.setNvcc('13.0');
+    const onArm = (options: string): Promise<{ stdout: string }> =>
+      machine.run(`Object.defineProperty(process, 'arch', { value: 'arm64' }); return setup('plan').makePlan(${options});`);
+    const chosen = JSON.parse((await onArm('')).stdout) as Plan;
+    assert.deepEqual([chosen.fetch, chosen.cuda], ['cpu', false]);
+    assert.match(
+      chosen.unused ?? '',
+      /^the GPU \(GH200\) is not used: no CUDA build is fetched for arm64: LIBTORCH can name the folder of one$/,
+    );
+    assert.match((await onArm(`{ libtorch: 'cu130' }`)).stdout, /^LIBTORCH names cu130, which is neither a build \(cpu\) nor /);
+    const named = fakeLibtorch(libtorch, join(machine.folder, 'named', 'torch'), '2.13.0', 'cu130');
+    assert.equal((JSON.parse((await onArm(`{ libtorch: '${named}' }`)).stdout) as Plan).cuda, true);
   });
 
   it('a build can be named, also for a GPU that is elsewhere', async () => {
