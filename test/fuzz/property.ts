@@ -119,20 +119,24 @@ export function holds(name: string, seeds: () => Buffer[], read: (bytes: Buffer)
 
     it('any bytes give a value or an error with a code', async () => {
       const current = join(root, 'build', 'fuzz', `${name}.current`); // what hung or killed the process; scripts/fuzz.js keeps it
-      const property = fc.asyncProperty(inputs(seeds()), async (bytes) => {
+      let last = Promise.resolve();
+      const property = fc.asyncProperty(inputs(seeds()), (bytes) => {
         if (seconds > 0) writeFileSync(current, bytes);
-        await check(read, bytes);
+        return (last = check(read, bytes));
       });
       const limits =
         seconds > 0
           ? { numRuns: Infinity, interruptAfterTimeLimit: seconds * 1000, markInterruptAsFailure: false }
           : { numRuns: 100, seed: 1 };
       const { failed, counterexample, errorInstance, numRuns } = await fc.check(property, limits);
+      let broken = failed && counterexample ? { bytes: counterexample[0], cause: errorInstance } : undefined;
+      // When the time is over, fast-check leaves the input that is being read to itself.
+      await last.catch((cause: unknown) => (broken ??= { bytes: readFileSync(current), cause }));
       rmSync(current, { force: true });
       if (seconds > 0) console.log(`${numRuns} inputs`);
-      if (!failed || !counterexample) return;
-      const where = seconds > 0 ? `kept as ${keep(counterexample[0])}` : counterexample[0].toString('base64');
-      throw new Error(`an input broke it (${where})`, { cause: errorInstance });
+      if (!broken) return;
+      const where = seconds > 0 ? `kept as ${keep(broken.bytes)}` : broken.bytes.toString('base64');
+      throw new Error(`an input broke it (${where})`, { cause: broken.cause });
     });
   });
 }
