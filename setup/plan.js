@@ -30,7 +30,9 @@ function wantedBuild(machine) {
   const major = Math.floor(machine.nvcc?.version ?? 0);
   const variant = VARIANTS.find((name) => Math.floor(cudaOf(name) ?? -1) === major);
   if (variant) return { variant, reason: `CORNERNET_CUDA=1, and nvcc is of CUDA ${major}` };
-  throw new SetupError(`CORNERNET_CUDA=1, but ${chosen.reason}: say which CUDA build to take with --libtorch cu126 or --libtorch cu130`);
+  const builds = VARIANTS.filter(cudaOf).map((name) => `--libtorch ${name}`);
+  const way = builds.length > 0 ? `: say which CUDA build to take with ${builds.join(' or ')}` : ', with CORNERNET_CUDA unset';
+  throw new SetupError(`CORNERNET_CUDA=1, but ${chosen.reason}${way}`);
 }
 
 /** How the addon for a LibTorch is had: with `prebuilt` it is there, with `lacks` it can't be had, otherwise it is built. */

@@ -248,6 +248,11 @@ describe('the set-up', function () {
     assert.match((await onArm(`{ libtorch: 'cu130' }`)).stdout, /^LIBTORCH names cu130, which is neither a build \(cpu\) nor /);
     const named = fakeLibtorch(libtorch, join(machine.folder, 'named', 'torch'), '2.13.0', 'cu130');
     assert.equal((JSON.parse((await onArm(`{ libtorch: '${named}' }`)).stdout) as Plan).cuda, true);
+    machine.env['CORNERNET_CUDA'] = '1';
+    assert.match(
+      (await onArm('')).stdout,
+      /^CORNERNET_CUDA=1, but no CUDA build .* LIBTORCH can name the folder of one, with CORNERNET_CUDA unset$/m,
+    );
   });
 
   it('a build can be named, also for a GPU that is elsewhere', async () => {
