@@ -11,6 +11,8 @@
 #include <cmath>
 #include <condition_variable>
 #include <cstdlib>
+#include <cxxabi.h>
+#include <exception>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -25,6 +27,18 @@ char __libc_single_threaded = 0;
 
 /// glibc 2.33; before, it was an inline function. On x86-64 and ARM64 the kernel's structure is glibc's.
 HIDDEN int __wrap_fstat(int fd, struct stat* status) { return static_cast<int>(syscall(SYS_fstat, fd, status)); }
+
+/// glibc 2.38, whose headers have strtol and strtoll (and so std::stoi and std::stoll) read C23's binary numbers too; these read what they did before.
+extern "C" long former_strtol(const char* text, char** end, int base) __asm__("strtol");
+extern "C" long long former_strtoll(const char* text, char** end, int base) __asm__("strtoll");
+HIDDEN long __isoc23_strtol(const char* text, char** end, int base) { return former_strtol(text, end, base); }
+HIDDEN long long __isoc23_strtoll(const char* text, char** end, int base) { return former_strtoll(text, end, base); }
+
+/// GCC 14, for an exception that would leave a noexcept function.
+HIDDEN void __cxa_call_terminate(void* exception) noexcept {
+  if (exception) abi::__cxa_begin_catch(exception);
+  std::terminate();
+}
 
 /// GCC 12 gave it another symbol version for a change of its exception specification.
 HIDDEN void __wrap__ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE(std::condition_variable* self, std::unique_lock<std::mutex>* lock) {

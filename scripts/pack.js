@@ -28,13 +28,26 @@ function isNewer(version, than) {
   return at >= 0 && version[at] > (than[at] ?? 0);
 }
 
-/** What keeps an addon from running on the baseline. */
-async function checkBaseline(addon) {
-  const symbols = (await must('objdump', ['-T', addon])).split('\n');
-  const beyond = symbols.filter((line) => {
-    const [, library, version] = /\((GLIBC|GLIBCXX|CXXABI)_([\d.]+)\)/.exec(line) ?? [];
+/** Of whom LibTorch and Node need not say which version: their own, and what comes with them. */
+const BROUGHT = /^(napi_|node_api_|cuda|__cuda|omp_|GOMP_)/;
+
+async function symbols(which, file) {
+  return (await must('nm', ['--dynamic', which, file])).split('\n');
+}
+
+/** Refuses an addon that needs what neither the baseline nor LibTorch has. */
+async function checkBaseline(addon, libtorch) {
+  const needed = await symbols('--undefined-only', addon);
+  const newer = needed.filter((line) => {
+    const [, library, version] = /@(GLIBC|GLIBCXX|CXXABI)_([\d.]+)/.exec(line) ?? [];
     return library !== undefined && isNewer(version.split('.').map(Number), BASELINE[library]);
   });
+  const folder = join(libtorch.folder, 'lib');
+  const libraries = readdirSync(folder).filter((name) => /^lib(c10|torch)(_cpu|_cuda)?\.so$/.test(name));
+  const defined = await Promise.all(libraries.map((name) => symbols('--defined-only', join(folder, name))));
+  const brought = new Set(defined.flat().map((line) => line.split(' ').pop()));
+  const unknown = needed.flatMap((line) => / U ([^@]+)$/.exec(line)?.[1] ?? []).filter((name) => !BROUGHT.test(name) && !brought.has(name));
+  const beyond = [...newer.map((line) => line.trim()), ...unknown];
   if (beyond.length > 0) throw new Error(`${addon} needs a newer system than LibTorch does:\n${beyond.join('\n')}`);
 }
 
@@ -56,7 +69,7 @@ async function packAddon(variant) {
   const plan = await makePlan({ libtorch: variant, source: true, tell: say });
   const libtorch = plan.libtorch ?? (await fetchLibtorch(variant));
   const addon = await buildPrebuilt(libtorch, plan);
-  await checkBaseline(addon);
+  await checkBaseline(addon, libtorch);
   const folder = emptyFolder(packageName(variant));
   copyFileSync(addon, join(folder, 'cornernet.node'));
   copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
