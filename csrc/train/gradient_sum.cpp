@@ -77,7 +77,7 @@ void GradientSum::take(size_t at) {
   place.gradient.copy_(parameters_[at].grad());
   parameters_[at].mutable_grad() = place.gradient;
   --buckets_[place.bucket].missing;
-  send_full();
+  if (!group_.shares_process()) send_full();
 }
 
 void GradientSum::send_full() {
@@ -96,8 +96,9 @@ void GradientSum::finish(double factor) {
     }
   }
   for (Bucket& bucket : buckets_) bucket.missing = 0;
+  if (group_.shares_process()) group_.sum(came);  // here all have met: no GPU waits for another that has yet to find memory
   send_full();
-  group_.sum(came);
+  if (!group_.shares_process()) group_.sum(came);
   for (Bucket& bucket : buckets_) {
     group_.finish(*bucket.sum);
     bucket.values.mul_(factor);

@@ -10,7 +10,7 @@
 namespace cornernet::train {
 
 /// Gradients go into buckets, the last layers' first, as the backward comes to them; a full bucket is on its way to the others while the backward
-/// goes on. Parameters and group outlive it.
+/// goes on, or, where some share a process, once all have come to its end. Parameters and group outlive it.
 class GradientSum {
  public:
   GradientSum(const std::vector<at::Tensor>& parameters, ProcessGroup& group);

@@ -104,18 +104,21 @@ Learner::Learner(const CornerNetConfig& config, const NamedTensors& tensors, Fro
 void Learner::share(ProcessGroup& group) {
   group_ = &group;
   gradients_ = std::make_unique<GradientSum>(parameters_, group);
-  for (const auto& [name, tensor] : tensors_) group.broadcast(tensor.detach());
   const bool gives = group.rank() == 0;
-  std::map<int64_t, AdamMoments> moments = adam_.moments();
+  std::map<int64_t, AdamMoments> moments;
+  if (gives) moments = adam_.moments();
   const at::Tensor steps = at::zeros({static_cast<int64_t>(parameters_.size())}, at::kDouble);
   for (const auto& [place, of_parameter] : moments) steps[place].fill_(of_parameter.steps);
   group.broadcast(steps);
-  for (int64_t place = 0; place < steps.numel(); ++place) {
+  for (int64_t place = 0; place < steps.numel() && !gives; ++place) {
     const double done = steps[place].item<double>();
-    if (done == 0) continue;
     const at::Tensor like = parameters_[static_cast<size_t>(place)].detach();
-    AdamMoments& of_parameter = moments[place];
-    if (!gives) of_parameter = {done, at::zeros_like(like), at::zeros_like(like)};
+    if (done > 0) moments[place] = {done, at::zeros_like(like), at::zeros_like(like)};
+  }
+  group.exchange("has its memory");  // before the first GPU waits for another: shares_process()
+  for (const auto& [name, tensor] : tensors_) group.broadcast(tensor.detach());
+  for (const auto& [place, of_parameter] : moments) {
+    if (of_parameter.steps == 0) continue;
     group.broadcast(of_parameter.exp_avg);
     group.broadcast(of_parameter.exp_avg_sq);
   }

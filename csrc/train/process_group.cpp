@@ -6,6 +6,7 @@
 #include <chrono>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <stdexcept>
 #include <thread>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -29,6 +30,17 @@ constexpr std::chrono::hours kPatience{24 * 30};  // of a sum: who lives may tak
 std::string plain(std::string what) {
   if (const size_t place = what.find("] "); what.starts_with('[') && place != std::string::npos) what.erase(0, place + 2);
   return what.substr(0, what.find(". This is typically"));
+}
+
+bool has_equal(std::vector<std::string> words) {
+  std::sort(words.begin(), words.end());
+  return std::adjacent_find(words.begin(), words.end()) != words.end();
+}
+
+/// That no other process has.
+const std::string& name_of_process() {
+  static const std::string name = std::to_string(std::random_device{}()) + "/" + std::to_string(std::random_device{}());
+  return name;
 }
 
 /// Over gloo.
@@ -88,7 +100,7 @@ struct ProcessGroup::Impl {
   std::optional<CardGroup> cards;
   std::shared_ptr<Bell> bell = std::make_shared<Bell>();
   int exchanges = 0, under_way = 0;  // the latter: begun and not finished
-  bool left = false;
+  bool left = false, shares_process = false;
   std::optional<SignsOfLife> life;
 
   void meet();
@@ -212,6 +224,7 @@ ProcessGroup::ProcessGroup(const Membership& membership) : impl_(std::make_uniqu
   try {
     impl_->meet();
     impl_->life.emplace(impl_->bell).begin(membership);
+    impl_->shares_process = has_equal(exchange(name_of_process()));
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
@@ -223,6 +236,7 @@ ProcessGroup::~ProcessGroup() = default;
 
 int ProcessGroup::rank() const { return impl_->self.rank; }
 int ProcessGroup::processes() const { return impl_->self.processes; }
+bool ProcessGroup::shares_process() const { return impl_->shares_process; }
 
 std::vector<std::string> ProcessGroup::exchange(const std::string& words) {
   const auto look = [this] { impl_->look(); };
@@ -242,10 +256,9 @@ std::vector<std::string> ProcessGroup::exchange(const std::string& words) {
 
 std::string ProcessGroup::use_card(const std::shared_ptr<DeviceRuntime>& runtime, const std::string& card) {
   const Nccl* const nccl = find_nccl();
-  std::vector<std::string> cards = exchange(nccl ? card : "");
-  std::sort(cards.begin(), cards.end());
-  if (cards.front().empty()) return "there is no NCCL everywhere";
-  if (std::adjacent_find(cards.begin(), cards.end()) != cards.end()) return "several have the same GPU";
+  const std::vector<std::string> cards = exchange(nccl ? card : "");
+  if (std::find(cards.begin(), cards.end(), "") != cards.end()) return "there is no NCCL everywhere";
+  if (has_equal(cards)) return "several have the same GPU";
   Nccl::Id id{};
   std::string failure;
   const bool made = rank() != 0 || nccl->get_unique_id(&id) == Nccl::kSuccess;

@@ -41,6 +41,8 @@ class ProcessGroup {
 
   int rank() const;
   int processes() const;
+  /// Whether two are in one process, where what frees or maps a GPU's memory may wait for all GPUs: for one, too, that waits for its part of a sum.
+  bool shares_process() const;
   /// The words of every process, by rank. All call it, in the same order as everything below.
   std::vector<std::string> exchange(const std::string& words);
   /// Rank 0's numbers, to all; dense.

@@ -84,6 +84,10 @@ struct Trainer::Impl {
   /// All begin as rank 0, in the scaling too.
   void share(LossScaling& scaling);
   void begin(const TrainerOptions& options);
+  /// Not beside others of this process, whose memory it would take too, waiting for their GPUs.
+  void release_idle() const {
+    if (runtime && !(group && group->shares_process())) runtime->release_idle();
+  }
   PreparedBatch prepare(const std::vector<Sample>& samples, const Augmentation& augmentation) const;
 };
 
@@ -167,9 +171,9 @@ Trainer::Trainer(const TrainerOptions& options, std::shared_ptr<ProcessGroup> gr
 }
 
 Trainer::~Trainer() {
-  const std::shared_ptr<DeviceRuntime> runtime = impl_->runtime;
-  impl_.reset();
-  if (runtime) runtime->release_idle();
+  impl_->learner.reset();
+  impl_->memory.release();
+  impl_->release_idle();
 }
 
 const TrainerInfo& Trainer::info() const { return impl_->info; }
@@ -214,7 +218,7 @@ void Trainer::save(const SaveOptions& options) const {
         content.adam.learning_rate = options.learning_rate;
         content.parameters = static_cast<int64_t>(learner.parameters().size());
         write_checkpoint(options.path, content);
-        if (impl_->runtime) impl_->runtime->release_idle();  // a validation follows, whose handles and kernels take theirs from the device itself
+        impl_->release_idle();  // a validation follows, whose handles and kernels take theirs from the device itself
       },
       /*inference=*/false);
 }
