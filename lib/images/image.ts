@@ -120,7 +120,8 @@ async function decode(input: Uint8Array | Sharp, decoding: Decoding): Promise<De
   const sharp = await loadSharp();
   const own = isSharp(input);
   const image = own ? input.clone() : open(sharp, input, seconds);
-  const { width, height, hasAlpha, autoOrient: upright } = await within(seconds, what, () => image.metadata());
+  const { width, height, hasAlpha, autoOrient } = await within(seconds, what, () => image.metadata());
+  const upright = (autoOrient as Size | undefined) ?? { width, height }; // a caller's own sharp may be an older one
   if (width * height > maxPixels) throw tooLarge(what, { width, height }, maxPixels);
   // A sharp instance is the caller's own pipeline, who turns it if it is to be turned.
   if (!own) image.autoOrient();
@@ -177,7 +178,11 @@ export async function decodeImage(
     return { name, original: decoded.original, ...sized, taken, decoded: performance.now() };
   };
   try {
-    if (isRaw(source)) return await finish(unscaled(fromRaw(source, maxPixels)));
+    if (isRaw(source)) {
+      const { data, ...size } = fromRaw(source, maxPixels);
+      // The caller's memory may get the next frame.
+      return await finish(unscaled({ data: data.buffer === source.data.buffer ? data.slice() : data, ...size }));
+    }
     // A stream may come slowly, which is no reason for others to wait.
     const input = isStream(source) ? await readSource(source, reading) : source;
     held?.rest(true);

@@ -105,6 +105,20 @@ describe('Detector', function () {
     assert.deepEqual(await running, wanted);
   });
 
+  it('frames that come in one memory each have their own result', async () => {
+    const frames = [1, 2, 3, 4].map((seed) => raw(120, 100, seed));
+    const memory = new Uint8Array(120 * 100 * 3);
+    const film = function* (): Generator<RawImage> {
+      for (const frame of frames) {
+        memory.set(frame.data);
+        yield { ...frame, data: memory };
+      }
+    };
+    const results: unknown[] = [];
+    for await (const result of detector.detectAll(film(), { scoreThreshold: 0 })) results.push(result);
+    assert.deepEqual(results, await detector.detect(frames, { scoreThreshold: 0 }));
+  });
+
   it('says which of several pictures failed, at once', async () => {
     const before = detector.stats.pictures;
     await assert.rejects(detector.detect([photo, missing, photo]), {
