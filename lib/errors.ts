@@ -50,6 +50,11 @@ export class CornerNetError extends Error {
     super(message, options);
     this.code = code;
   }
+
+  /** With the sentence, which JSON leaves out of other errors. */
+  toJSON(): { name: string; code: CornerNetErrorCode; message: string } {
+    return { name: this.name, code: this.code, message: this.message };
+  }
 }
 
 /** Also where this file runs in a context of its own, as under Jest: the system's and the addon's errors are then of another `Error`. */
@@ -83,8 +88,9 @@ export async function fromNative<T>(promise: Promise<T>): Promise<T> {
     const converted = isNative(error)
       ? new CornerNetError(error.code, error.message)
       : new CornerNetError('ERR_INTERNAL', sentenceOf(error), { cause: error });
-    const stack = caller.stack?.split('\n').slice(2).join('\n');
-    converted.stack = `${converted.name}: ${converted.message}\n${stack ?? ''}`;
+    const stack: unknown = caller.stack; // what Error.prepareStackTrace makes of it
+    const frames = typeof stack === 'string' ? stack.split('\n').slice(2).join('\n') : '';
+    converted.stack = `${converted.name}: ${converted.message}\n${frames}`;
     throw converted;
   }
 }

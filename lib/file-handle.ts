@@ -3,7 +3,9 @@ import { fdatasync, fsync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-/** As Node's. Yarn's handles can neither be disposed of nor synced, and their streams close the file beside them: use `autoClose: false`. */
+import './dispose.js';
+
+/** As Node's. Yarn's handles, and Node's own in a context without `Symbol.asyncDispose`, can neither be disposed of nor synced, and their streams close the file beside them: use `autoClose: false`. */
 export async function openFile(...of: Parameters<typeof fs.open>): Promise<fs.FileHandle> {
   const file = await fs.open(...of);
   if ((file as Partial<AsyncDisposable>)[Symbol.asyncDispose]) return file;

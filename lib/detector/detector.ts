@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 
 import { abortable } from '../abort.js';
 import { areCocoClasses } from '../coco/categories.js';
+import '../dispose.js';
 import { CornerNetError } from '../errors.js';
 import { decodeImage, type Picture } from '../images/image.js';
 import { eachOf, withoutCrash, type ImageSource } from '../images/source.js';
@@ -235,7 +236,11 @@ export class Detector implements AsyncDisposable {
   ): AsyncGenerator<DetectionResult | FailedResult, void, void> {
     signal?.throwIfAborted();
     const aborter = new AbortController();
-    setMaxListeners(0, aborter.signal); // every picture and call under way listens
+    try {
+      setMaxListeners(0, aborter.signal); // every picture and call under way listens
+    } catch {
+      // A browser's in the place of Node's, as under jsdom, which counts none.
+    }
     const { maxPixels, scaling, timeout } = settings;
     const stages: PipelineStages<TileFound, DetectionResult | FailedResult> = {
       decode: (source, hold) => decodeImage(source, maxPixels, { ...scaling, timeout, hold, signal: aborter.signal }),

@@ -33,20 +33,26 @@ export type ByteStream = AsyncIterable<Uint8Array> | { getReader(): object; canc
 
 /**
  * A regular file's path, a `file:` URL as an object or a string, an encoded picture's bytes in whatever holds them, a sharp instance, or decoded pixels.
- * Encoded pictures are JPEG, PNG, WebP, TIFF, GIF or AVIF, by their first bytes; what only sharp reads besides goes in as a sharp instance.
+ * Encoded pictures are JPEG, PNG, WebP, TIFF, GIF or AVIF, by their first bytes; what only sharp reads besides goes in as a sharp instance. Bytes stay
+ * as they are until the call is over; decoded pixels given to `detectAll` only until it asks for the next picture.
  */
 export type ImageSource = string | URL | Uint8Array | ArrayBuffer | BlobLike | ByteStream | Sharp | RawImage;
 
 /** How a result names its picture: the path or URL as it was given, a `File`'s name, null for pictures that came as bytes. */
 export function imageName(source: ImageSource): string | null {
   if (typeof source === 'string') return source;
-  if (source instanceof URL) return source.href;
+  if (isUrl(source)) return source.href;
   const name = isBlob(source) && (source as { readonly name?: unknown }).name;
   return typeof name === 'string' && name !== '' ? name : null;
 }
 
 function isObject(source: unknown): source is object {
   return typeof source === 'object' && source !== null;
+}
+
+/** By its form, as under jsdom the global URL is not Node's. */
+function isUrl(source: unknown): source is URL {
+  return isObject(source) && 'href' in source && 'protocol' in source;
 }
 
 export function isRaw(source: unknown): source is RawImage {
@@ -146,7 +152,7 @@ export function isStream(source: ImageSource): boolean {
 /** The bytes of an encoded picture, wherever they are. */
 export async function readSource(source: ImageSource, reading: Reading): Promise<Uint8Array> {
   const { most, seconds, hold } = reading;
-  if (typeof source === 'string' || source instanceof URL) return fileBytes(pathOf(source), reading);
+  if (typeof source === 'string' || isUrl(source)) return fileBytes(pathOf(source), reading);
   if (types.isUint8Array(source)) return source;
   if (types.isArrayBuffer(source)) return new Uint8Array(source);
   if (isBlob(source)) {

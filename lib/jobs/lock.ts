@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, readdir, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setInterval } from 'node:timers'; // a browser's, as under jsdom, gives a number
 import { setTimeout as pause } from 'node:timers/promises';
 
 import pLimit from 'p-limit';

@@ -172,7 +172,7 @@ describe('the package', function () {
       const { readFileSync } = require('node:fs');
       const { dirname, resolve } = require('node:path');
       const vm = require('node:vm');
-      const given = { AbortController, AbortSignal, Blob, Buffer, ReadableStream, URL, clearTimeout, console, performance, process, setTimeout };
+      const given = { AbortController, AbortSignal, Blob, Buffer, ReadableStream, URL, clearInterval, clearTimeout, console, performance, process, setTimeout };
       const context = vm.createContext(given);
       const modules = new Map();
       const load = (file) => {
@@ -187,19 +187,21 @@ describe('the package', function () {
         return module.exports;
       };
       const { Detector, CornerNetError } = load(${JSON.stringify(join(home, 'dist', 'index.js'))});
+      const { runBatch } = load(${JSON.stringify(join(home, 'dist', 'jobs.js'))});
       const show = (error) => console.log(error instanceof CornerNetError, error.code, error.message);
       (async () => {
         await Detector.load(${JSON.stringify(picture)}).catch(show);
         const detector = await Detector.load();
         await detector.detect('none.jpg').catch(show);
         console.log((await detector.detect({ data: new Uint8ClampedArray(400), width: 10, height: 10 })).detections.length);
+        console.log((await runBatch({ inputs: [${JSON.stringify(picture)}], output: ${JSON.stringify(join(app, 'context'))} })).state);
         ${use}
       })();`;
     const { stdout, stderr } = await runNode(['-e', script], { cwd: app });
     const [checkpoint, missing, ...found] = stdout.split('\n');
     assert.match(checkpoint ?? '', /^true ERR_CHECKPOINT .*scene0\.jpg/, stderr);
     assert.match(missing ?? '', /^true ERR_INPUT none\.jpg can't be read as a picture: ENOENT: /);
-    assert.deepEqual(found, ['0', '480 4', '']);
+    assert.deepEqual(found, ['0', 'complete', '480 4', ''], stderr);
   });
 
   it("works in Yarn's Plug'n'Play, whose file functions are not Node's", async function () {
