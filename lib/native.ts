@@ -1,5 +1,5 @@
 // The only door to the addon: its typed surface, and finding and loading it.
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 import type { Heads } from './detector/heads.js';
@@ -334,11 +334,23 @@ export function loadNative(): NativeAddon {
   // All GPUs that train together connect when they meet, where who is lost is noticed: else they do so within their first sums, which nothing but
   // their own end interrupts. Here, because the environment may be changed while no other thread reads it.
   process.env['NCCL_RUNTIME_CONNECT'] ??= '0';
+  try {
+    realpathSync.native('.');
+  } catch (error) {
+    // oneMKL, which LibTorch brings, would end the process.
+    throw new CornerNetError('ERR_LIBTORCH', `LibTorch can't be loaded where the current folder is gone: ${sentenceOf(error)}`, {
+      cause: error,
+    });
+  }
   let addon: NativeAddon;
   try {
     addon = createRequire(__filename)(path) as NativeAddon;
   } catch (error) {
     const [sentence, elsewhere] = [sentenceOf(error), foreign()];
+    if ((error as NodeJS.ErrnoException).code === 'ERR_DLOPEN_DISABLED')
+      throw new CornerNetError('ERR_NOT_BUILT', `Node was told to load no addons: ${sentence} (--allow-addons beside --permission)`, {
+        cause: error,
+      });
     const code = elsewhere === undefined && /lib(torch|c10|gomp|cud)/.test(sentence) ? 'ERR_LIBTORCH' : 'ERR_NOT_BUILT';
     throw new CornerNetError(code, elsewhere ?? `the native addon ${path} can't be loaded: ${sentence}; ${remedy}`, { cause: error });
   }

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { CornerNetError } from './errors.js';
+import { CornerNetError, sentenceOf } from './errors.js';
 
 let own: { readonly folder: string; readonly version: string } | undefined;
 
@@ -20,6 +20,17 @@ function ownPackage(): NonNullable<typeof own> {
 /** A file or folder of this package. @throws {CornerNetError} `ERR_NOT_BUILT` in a bundle. */
 export function packagePath(...names: string[]): string {
   return join(ownPackage().folder, ...names);
+}
+
+/** A text file of this package. @throws {CornerNetError} `ERR_NOT_BUILT` in a bundle, and where only a part of the package is. */
+export function packageText(...names: string[]): string {
+  try {
+    return readFileSync(packagePath(...names), 'utf8');
+  } catch (error) {
+    if (error instanceof CornerNetError) throw error;
+    const remedy = 'was the package copied in part? A build that traces files needs all of it (docs/deploying.md)';
+    throw new CornerNetError('ERR_NOT_BUILT', `a file of cornernet's own can't be read: ${sentenceOf(error)}; ${remedy}`, { cause: error });
+  }
 }
 
 /** This package's version. */

@@ -1,6 +1,6 @@
 // The known weights: the published checkpoints and the small one that comes with the package.
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { weightsFolder } from './cache.js';
 import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
-import { packagePath } from '../package.js';
+import { packagePath, packageText } from '../package.js';
 import { unwritable } from '../output-file.js';
 import { openRegular } from '../regular-file.js';
 import { script } from '../setup.js';
@@ -58,7 +58,7 @@ let manifest: Manifest | undefined;
 
 /** Comes with the package, whose tests check it. */
 function readManifest(): Manifest {
-  return (manifest ??= JSON.parse(readFileSync(packagePath('weights', 'manifest.json'), 'utf8')) as Manifest);
+  return (manifest ??= JSON.parse(packageText('weights', 'manifest.json')) as Manifest);
 }
 
 /** The weights the package knows by name. */

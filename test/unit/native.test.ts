@@ -50,6 +50,26 @@ describe('The addon', function () {
     assert.match(await shown({ NCCL_RUNTIME_CONNECT: '1' }), /^NCCL_RUNTIME_CONNECT 1$/m);
   });
 
+  it('is not loaded where the current folder is gone, and says so', async () => {
+    const native = JSON.stringify(join(root, 'lib', 'native.ts'));
+    const script = `
+      const { loadNative } = require(${native});
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gone-'));
+      process.chdir(folder);
+      fs.rmdirSync(folder);
+      try { loadNative() } catch (error) { console.log(JSON.stringify(error)) }
+      process.chdir('/');
+      console.log(typeof loadNative().buildInfo);`;
+    const { stdout, stderr } = await runNode(['--import', 'tsx', '-e', script]);
+    const [refused, loaded] = stdout.split('\n');
+    assert.match(
+      refused ?? '',
+      /^\{"name":"CornerNetError","code":"ERR_LIBTORCH","message":"LibTorch can't be loaded where the current folder is gone: ENOENT/,
+      stderr,
+    );
+    assert.equal(loaded, 'function', stderr);
+  });
+
   it('refuses detections that are none', async () => {
     const refused = (boxes: unknown, sentence: RegExp): Promise<void> =>
       assert.rejects(native.mergeDetections(1, boxes as Float32Array, options), { code: 'ERR_INPUT', message: sentence });
