@@ -172,7 +172,7 @@ describe('the package', function () {
       const { readFileSync } = require('node:fs');
       const { dirname, resolve } = require('node:path');
       const vm = require('node:vm');
-      const given = { AbortController, AbortSignal, Blob, Buffer, ReadableStream, URL, clearInterval, clearTimeout, console, performance, process, setTimeout };
+      const given = { AbortController, AbortSignal, Blob, Buffer, ReadableStream, URL, clearInterval, clearTimeout, console, performance, process, setInterval, setTimeout };
       const context = vm.createContext(given);
       const modules = new Map();
       const load = (file) => {
