@@ -18,8 +18,9 @@ using std::chrono::milliseconds;
 
 constexpr const char* kGivenUp = "NCCL: the group was given up";
 constexpr std::chrono::seconds kMeeting{120};  // of processes that have all met elsewhere
-constexpr milliseconds kGlance{20};            // between two looks whether all have come
-constexpr microseconds kMoment{50};            // short beside a sum of a bucket
+constexpr std::chrono::seconds kParting{5};
+constexpr milliseconds kGlance{20};  // between two looks whether all have come
+constexpr microseconds kMoment{50};  // short beside a sum of a bucket
 
 /// A communicator in the making, which ends at no time that can be waited for when another process is lost.
 struct Making {
@@ -99,8 +100,15 @@ CardGroup::~CardGroup() { abandon(); }
 
 void CardGroup::abandon() noexcept {
   if (communicator_ == nullptr) return;
-  (void)nccl_.comm_abort(std::exchange(communicator_, nullptr));
   try {
+    const auto over = std::make_shared<std::atomic<bool>>(false);
+    std::thread([&nccl = nccl_, over, communicator = std::exchange(communicator_, nullptr)] {
+      (void)nccl.comm_abort(communicator);
+      *over = true;
+    }).detach();
+    for (const auto from = std::chrono::steady_clock::now(); !*over; std::this_thread::sleep_for(kMoment)) {
+      if (std::chrono::steady_clock::now() - from > kParting) return;
+    }
     DeviceEvent last(runtime_);
     last.record(stream_);
     last.synchronize();

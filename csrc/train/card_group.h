@@ -26,7 +26,8 @@ class CardGroup {
   std::unique_ptr<Pending> begin_sum(const at::Tensor& values);
   /// Rank 0's numbers, to all; dense, of any type.
   std::unique_ptr<Pending> begin_broadcast(const at::Tensor& values);
-  /// Ends what still waits for others, so that its tensors are free: nothing more can be begun.
+  /// Ends what still waits for others, so that its tensors are free: nothing more can be begun. NCCL may itself wait for another process of this
+  /// machine, which may have been stopped: after five seconds it, and what the GPU still does, are left to the process's end.
   void abandon() noexcept;
 
  private:

@@ -293,6 +293,7 @@ void ProcessGroup::finish(Pending& pending) {
 void ProcessGroup::sum(const at::Tensor& values) { finish(*begin_sum(values)); }
 
 void ProcessGroup::check() const { impl_->check(); }
+bool ProcessGroup::has_ended() const { return !impl_->bell->sentence().empty(); }
 
 void ProcessGroup::leave(const std::string& why) noexcept { impl_->leave(why); }
 

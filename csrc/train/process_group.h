@@ -56,6 +56,8 @@ class ProcessGroup {
 
   /// Throws when another process has ended or is no longer heard of: for who waits for something else meanwhile.
   void check() const;
+  /// Whether check() throws.
+  bool has_ended() const;
   /// Tells the others why this process ends; without a reason that it is done.
   void leave(const std::string& why) noexcept;
 

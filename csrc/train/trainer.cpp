@@ -84,9 +84,9 @@ struct Trainer::Impl {
   /// All begin as rank 0, in the scaling too.
   void share(LossScaling& scaling);
   void begin(const TrainerOptions& options);
-  /// Not beside others of this process, whose memory it would take too, waiting for their GPUs.
+  /// Waits for the GPUs, and takes all: not where others of this process have theirs, nor where a sum may wait for who is lost.
   void release_idle() const {
-    if (runtime && !(group && group->shares_process())) runtime->release_idle();
+    if (runtime && !(group && (group->shares_process() || group->has_ended()))) runtime->release_idle();
   }
   PreparedBatch prepare(const std::vector<Sample>& samples, const Augmentation& augmentation) const;
 };

@@ -36,7 +36,8 @@ struct Meeting {
   size_t arrived = 0, made = 0;
   std::atomic<size_t> aborted{0};
   bool is_over = false;
-  int error = Nccl::kSuccess;  // that every member is told of
+  std::atomic<bool> stopped{false};  // who aborts waits for ever
+  int error = Nccl::kSuccess;        // that every member is told of
   std::vector<std::vector<Part>> sums;
 
   static Meeting& of(const Nccl::Id& id) { return **reinterpret_cast<Meeting* const*>(id.bytes); }
@@ -101,7 +102,9 @@ const Nccl between_threads{
       return Nccl::kSuccess;
     },
     [](Nccl::Communicator communicator) {
-      ++member_of(communicator).meeting->aborted;
+      Meeting& meeting = *member_of(communicator).meeting;
+      while (meeting.stopped) std::this_thread::yield();
+      ++meeting.aborted;
       return Nccl::kSuccess;
     },
     [](int) { return "remote process exited"; },
@@ -186,6 +189,13 @@ const Registration failures("cards: who is lost shows in a sum's failure, and in
   CardGroup dropping(between_threads, runtime, meeting.id(), 0, 2, [] {});
   (void)dropping.begin_sum(at::ones({8}));
   check(meeting.aborted == 2, "a sum that nobody waits for goes on in memory that is freed");
+
+  CardGroup leaving(between_threads, runtime, meeting.id(), 0, 2, [] {});
+  meeting.stopped = true;
+  leaving.abandon();
+  check(meeting.aborted == 2, "nobody was waited for");
+  meeting.stopped = false;
+  while (meeting.aborted == 2) std::this_thread::yield();
 });
 
 const Registration real("cards: NCCL itself, of one GPU alone", [] {
