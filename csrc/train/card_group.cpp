@@ -18,9 +18,9 @@ using std::chrono::milliseconds;
 
 constexpr const char* kGivenUp = "NCCL: the group was given up";
 constexpr std::chrono::seconds kMeeting{120};  // of processes that have all met elsewhere
-constexpr std::chrono::seconds kParting{5};
-constexpr milliseconds kGlance{20};  // between two looks whether all have come
-constexpr microseconds kMoment{50};  // short beside a sum of a bucket
+constexpr std::chrono::seconds kParting{5};    // to an end that may wait for others
+constexpr milliseconds kGlance{20};            // between two looks whether all have come
+constexpr microseconds kMoment{50};            // short beside a sum of a bucket
 
 /// A communicator in the making, which ends at no time that can be waited for when another process is lost.
 struct Making {
