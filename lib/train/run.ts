@@ -15,7 +15,7 @@ import { clearAside, writeAside } from '../output-file.js';
 import { resolveWeights } from '../weights/weights.js';
 import { batchesOf, type AheadBatch, type TrainBatch } from './batches.js';
 import type { TrainOptions } from './interfaces.js';
-import { noteFailures, openLog, type LoggedStep, type TrainLog } from './log.js';
+import { hasStepsAfter, noteFailures, openLog, type LoggedStep, type TrainLog } from './log.js';
 import { devicesOf, membershipOf, membershipsOf } from './membership.js';
 import { TrainMeter } from './meter.js';
 import { checkTrainOptions } from './options.js';
@@ -41,6 +41,18 @@ async function checkFolder(output: string): Promise<void> {
   if (existsSync(filesOf(output).config)) return;
   const other = (await readdir(output)).find((name) => !leftovers.test(name));
   if (other !== undefined) throw new CornerNetError('ERR_JOB', `${output} is no training's folder and not empty (${other})`);
+}
+
+/** @throws {CornerNetError} `ERR_JOB` when a folder without last.pth has more than a training leaves that is cut off before its first checkpoint. */
+async function checkUnsaved(output: string, { settings, epochLength }: TrainPlan): Promise<void> {
+  const { best, report } = filesOf(output);
+  const { iterations, saveEvery, valEvery, valImages } = settings;
+  const first = Math.min(iterations, saveEvery, valImages === undefined ? Infinity : valEvery * epochLength);
+  const left =
+    [best, report].find((file) => existsSync(file)) ?? ((await hasStepsAfter(output, first)) ? 'a log of later steps' : undefined);
+  if (left === undefined) return;
+  const sentence = `${output} has no last.pth to go on from, but ${left}, which beginning anew would overwrite`;
+  throw new CornerNetError('ERR_JOB', `${sentence}: put last.pth back, name another output, or remove the folder`);
 }
 
 async function readMaterial(options: TrainOptions, say: (text: string) => void): Promise<TrainMaterial> {
@@ -128,18 +140,25 @@ class TrainRun {
     const config = configOf(plan, material.classes);
     const isBegun = this.#leads && existsSync(this.#files.config);
     if (isBegun) compareConfig(output, await readConfig(this.#files.config), config);
+    const hasLast = this.#leads && existsSync(this.#files.last);
+    if (isBegun && !hasLast) await checkUnsaved(output, plan);
     if (this.#leads) {
       await clearAside(output);
       // Before the first step, and before the report shows any of them.
       if (material.validation) await picturesBelow(material.validation.images, material.validation.annotations);
     }
-    const hasLast = this.#leads && existsSync(this.#files.last);
     const goesOn = this.#peers ? await this.#peers.agree(config, material.pictures, hasLast) : hasLast;
     const info = await this.#begin(plan, material.classes, goesOn);
     if (!this.#leads) return this.#goOn(plan, material, info, undefined);
     if (!isBegun) await writeConfig(this.#files.config, config);
     const log = await openLog(output, info.iteration, this.#say);
     try {
+      // After the first validation alone a kill leaves it so, and its checkpoint is measured again.
+      const measured = info.iteration > plan.settings.valEvery * plan.epochLength;
+      if (measured && !log.validations.some(({ best }) => best) && existsSync(this.#files.best)) {
+        const sentence = `${log.file.path} does not say what AP ${this.#files.best} has, which a worse one would overwrite`;
+        throw new CornerNetError('ERR_JOB', `${sentence}: put the log back, or move best.pth away`);
+      }
       return await this.#goOn(plan, material, info, log);
     } finally {
       await log.file.close();
@@ -328,8 +347,8 @@ class TrainRun {
  * const { best, bestAP } = await train({ images: 'train/', annotations: 'train.json', valImages: 'val/', valAnnotations: 'val.json', output: 'run' });
  * ```
  * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (annotations or pictures that can't be used, a loss that is not finite), `ERR_JOB` (the folder
- * is another training's), `ERR_LOCKED`, `ERR_PEER`, `ERR_WRITE`, `ERR_CHECKPOINT`, `ERR_WEIGHTS`, `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`,
- * `ERR_LIBTORCH`; an abort rejects with the signal's reason.
+ * is another training's, or has lost what it came to), `ERR_LOCKED`, `ERR_PEER`, `ERR_WRITE`, `ERR_CHECKPOINT`, `ERR_WEIGHTS`, `ERR_DEVICE`,
+ * `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`, `ERR_LIBTORCH`; an abort rejects with the signal's reason.
  */
 export async function train(options: TrainOptions, controls: TrainControls = {}): Promise<TrainSummary> {
   const checked = checkTrainOptions(options);

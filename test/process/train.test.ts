@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { execFile, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, cp, readFile, readdir, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, cp, readFile, readdir, rename, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -116,6 +116,43 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     assert.equal(ended.code, 0, ended.stderr);
     assert.equal(await digest('cut'), await digest('uncut'));
     assert.deepEqual(logOf('cut').map(({ loss }) => loss), logOf('uncut').map(({ loss }) => loss)); // prettier-ignore
+  });
+
+  it('overwrites nothing when the last checkpoint or the log is gone, and begins anew after a kill before the first checkpoint', async () => {
+    const six = ['--iterations', '6', '--save-every', '5', '--val-images', data, '--val-annotations', file, '--val-every', '2'];
+    const whole = await train('gone', six);
+    assert.equal(whole.code, 0, whole.stderr);
+    const folder = join(scratch, 'gone');
+    const kept = async (): Promise<string[]> => {
+      const names = (await readdir(folder)).filter((name) => name !== 'log.jsonl' || logOf('gone').length > 0);
+      return Promise.all(names.sort().map(async (name) => `${name} ${(await readFile(join(folder, name))).toString('latin1')}`));
+    };
+    const refuses = async (sentence: RegExp): Promise<void> => {
+      const before = await kept();
+      const { code, stderr } = await train('gone', six);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, sentence);
+      assert.deepEqual(await kept(), before);
+    };
+    const takeAway = (name: string): Promise<void> => rename(join(folder, name), join(scratch, name));
+    const lines = (await readFile(join(folder, 'log.jsonl'), 'utf8')).split('\n');
+    const writeLog = (some: string[]): Promise<void> => writeFile(join(folder, 'log.jsonl'), some.join('\n') + '\n');
+    const unsaid = /^ERR_JOB: .*log\.jsonl does not say what AP .*best\.pth has, which a worse one would overwrite: put the log back/m;
+    await takeAway('log.jsonl');
+    await refuses(unsaid);
+    await writeLog(lines.filter((line) => line && !line.includes('"best":true')));
+    await refuses(unsaid);
+    await writeLog(lines.slice(0, -1));
+    await takeAway('last.pth');
+    await refuses(/^ERR_JOB: .*gone has no last\.pth to go on from, but .*best\.pth, which beginning anew would overwrite: put/m);
+    await takeAway('best.pth');
+    await refuses(/but .*report\.html, which/);
+    await takeAway('report.html');
+    await refuses(/but a log of later steps, which/);
+    await writeLog(lines.slice(0, 4));
+    const anew = await train('gone', six);
+    assert.equal(anew.code, 0, anew.stderr);
+    assert.deepEqual(await readFile(join(folder, 'last.pth')), await readFile(join(scratch, 'last.pth')));
   });
 
   it('ends a validation at the first signal, measures when it goes on, and says what validation could not read', async function () {
