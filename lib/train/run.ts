@@ -95,6 +95,8 @@ class TrainRun {
   readonly #say: (text: string) => void;
   readonly #trainer: NativeTrainer;
   readonly #call: NativeCall;
+  /** Names of pictures whose annotations state another size. */
+  readonly #resized = new Set<string>();
   #peers: Peers | undefined;
   #lock: FolderLock | undefined;
 
@@ -279,6 +281,7 @@ class TrainRun {
       }
       if (stop) break; // all of them after the same step
     }
+    if (this.#resized.size > 1) this.#say(`${this.#resized.size} pictures have other sizes than the annotations state`);
     const unmeasured = log && material.validation && log.validations.at(-1)?.iteration !== done;
     const state = done === settings.iterations && !unmeasured ? 'complete' : 'stopped';
     const summary = { state, iteration: done, iterations: settings.iterations, classes: info.classes, last: this.#files.last } as const;
@@ -297,8 +300,12 @@ class TrainRun {
     meter: TrainMeter,
     wantsEnd: boolean,
   ): Promise<{ stop: boolean; line: LoggedStep }> {
-    const { iteration, names, failures, prepared } = batch;
+    const { iteration, names, failures, resized, prepared } = batch;
     for (const { reason } of failures) this.#say(`left out in step ${iteration + 1}: ${reason}`);
+    for (const { name, reason } of resized) {
+      if (this.#resized.size === 0) this.#say(`${reason}; its boxes count as they are`);
+      this.#resized.add(name);
+    }
     if (names.length === 0 && !this.#peers) {
       throw new CornerNetError('ERR_INPUT', `no picture of step ${iteration + 1} can be read, the first: ${failures[0]?.reason ?? ''}`);
     }

@@ -295,6 +295,21 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     assert.match(await readFile(join(scratch, 'skipped', 'report.html'), 'utf8'), /3 of 3 steps are done.*Gradient&#39;s norm/s);
   });
 
+  it('says once which picture has another size than the annotations state, and how many', async () => {
+    const stated = join(scratch, 'stated-sizes.json');
+    await writeFile(
+      stated,
+      JSON.stringify({ ...smallAnnotations, images: smallAnnotations.images.map((one) => ({ ...one, width: 128 })) }),
+    );
+    const { code, stderr } = await train('resized', ['--iterations', '4', '--annotations', stated]);
+    assert.equal(code, 0, stderr);
+    assert.equal(
+      stderr.match(/picture\d\.png has 127x127 pixels, not 128x127 as the annotations state; its boxes count as they are$/gm)?.length,
+      1,
+    );
+    assert.equal(stderr.match(/^.*4 pictures have other sizes than the annotations state$/gm)?.length, 1);
+  });
+
   it('leaves pictures out that do not decode, and says so', async () => {
     const folder = join(scratch, 'pictures');
     await cp(data, folder, { recursive: true });

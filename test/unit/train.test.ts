@@ -141,7 +141,7 @@ describe('training', () => {
     );
     assert.deepEqual(
       pictures.map(({ name, objects }) => [name, objects]),
-      [['picture0.png', [{ box: [0, 5, 20, 35], category: 'a' }]]],
+      [['picture0.png', [{ box: [-10, 5, 20, 35], category: 'a' }]]],
     );
     assert.equal(leftOut.sentences.length, 5);
     assert.match(leftOut.sentences.join('\n'), /4 boxes lie outside.*id 2, in picture0.png/);
@@ -179,6 +179,16 @@ describe('training', () => {
     const { boxes, picture } = await decodeSample(object([10, 20, 500, 50]), new Map([['a', 3]]));
     assert.deepEqual([...boxes, picture.width], [10, 20, 127, 50, 3, 127]);
     await assert.rejects(decodeSample(object([300, 300, 400, 400]), new Map()), { code: 'ERR_INPUT', message: /no annotated object lies/ });
+    const boxesOf = async (size: number, box: [number, number, number, number]): Promise<[number[], string | undefined]> => {
+      const [one] = await picturesOf(dataset([annotation(1, 1, box)], [image(1, 'picture0.png', size)]), folder, new LeftOut());
+      const sample = await decodeSample(one ?? object(box), new Map([['a', 3]]));
+      return [[...sample.boxes], sample.resized];
+    };
+    const small = `${file} has 127x127 pixels, not 64x64 as the annotations state`;
+    assert.deepEqual(await boxesOf(64, [10, 20, 100, 500]), [[10, 20, 110, 127, 3], small]);
+    assert.deepEqual(await boxesOf(127, [-10, 20, 100, 500]), [[0, 20, 90, 127, 3], undefined]);
+    const outside = /picture0.png has 127x127 pixels, not 640x640 as the annotations state, in which no annotated object lies/;
+    await assert.rejects(boxesOf(640, [300, 300, 40, 40]), { code: 'ERR_INPUT', message: outside });
   });
 
   it('pictures turn out too small where the annotations do not say so', async () => {
