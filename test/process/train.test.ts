@@ -177,6 +177,10 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     await writeFile(config, JSON.stringify({ epochs: 50, architecture: { stacks: 1 } }));
     const stated = await train('stated', ['--config', config, '--from', join(data, 'start.pth'), '--iterations', '1']);
     assert.equal(stated.code, 0, stated.stderr);
+    const preset = await train('preset', ['--config', config, '--preset', '10x5']);
+    assert.equal(preset.code, 1, preset.stderr);
+    assert.match(preset.stderr, /^ERR_OPTION: --preset would not count beside .*stated\.json, which states architecture$/m);
+    assert.ok(!existsSync(join(scratch, 'preset')));
   });
 
   it('comes to the same weights in every run, however many threads read pictures, and when activations are computed again', async () => {
