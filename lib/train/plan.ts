@@ -1,4 +1,5 @@
 // What a training does, spelt out from what was asked for: presets, epochs as steps, the learning rate for the batch. It is kept as config.json.
+import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 
 import { z } from 'zod';
@@ -84,6 +85,8 @@ const configSchema = z.object({
   cornernet: z.string(),
   fromSha256: z.string().nullable(),
   classes: z.array(z.string()),
+  /** Of what the annotation files say, by their options' names. */
+  annotationsSha256: z.record(z.string(), z.string()).optional(),
   processes: z.int().min(1).default(1),
   options: z.record(z.string(), z.unknown()),
 });
@@ -91,8 +94,19 @@ const configSchema = z.object({
 /** A run's config.json. */
 export type TrainConfig = z.infer<typeof configSchema>;
 
-export function configOf({ settings, processes, fromSha256 }: TrainPlan, classes: readonly string[]): TrainConfig {
-  return { version: 1, cornernet: packageVersion(), fromSha256, classes: [...classes], processes, options: { ...settings } };
+function digestOf(parts: readonly unknown[]): string {
+  const digest = createHash('sha256');
+  for (const part of parts) digest.update(JSON.stringify(part));
+  return digest.digest('hex');
+}
+
+export function configOf({ settings, processes, fromSha256 }: TrainPlan, { pictures, classes, validation }: TrainMaterial): TrainConfig {
+  const annotationsSha256 = {
+    annotations: digestOf(pictures.map(({ name, objects }) => [name, objects])),
+    ...(validation && { valAnnotations: digestOf([validation.annotations]) }),
+  };
+  const options = { ...settings };
+  return { version: 1, cornernet: packageVersion(), fromSha256, classes: [...classes], annotationsSha256, processes, options };
 }
 
 export function writeConfig(file: string, config: TrainConfig): Promise<void> {
@@ -133,6 +147,9 @@ export function configDifferences(was: TrainConfig, now: TrainConfig, placed: bo
     difference('the checkpoint to begin with (sha256)', was.fromSha256, plain.fromSha256),
     difference('the classes', was.classes, plain.classes),
     difference('the number of processes', was.processes, plain.processes),
+    ...Object.entries(was.annotationsSha256 ?? {}).map(([name, digest]) =>
+      (plain.annotationsSha256?.[name] ?? digest) === digest ? undefined : `${String(plain.options[name])} has other annotations`,
+    ),
   ].filter((sentence) => sentence !== undefined);
 }
 

@@ -139,7 +139,7 @@ class TrainRun {
     const { output } = this.#options;
     if (this.#leads) await checkFolder(output);
     const { material, plan } = await this.#shared.task();
-    const config = configOf(plan, material.classes);
+    const config = configOf(plan, material);
     const isBegun = this.#leads && existsSync(this.#files.config);
     if (isBegun) compareConfig(output, await readConfig(this.#files.config), config);
     const hasLast = this.#leads && existsSync(this.#files.last);
@@ -149,7 +149,7 @@ class TrainRun {
       // Before the first step, and before the report shows any of them.
       if (material.validation) await picturesBelow(material.validation.images, material.validation.annotations);
     }
-    const goesOn = this.#peers ? await this.#peers.agree(config, material.pictures, hasLast) : hasLast;
+    const goesOn = this.#peers ? await this.#peers.agree(config, hasLast) : hasLast;
     const info = await this.#begin(plan, material.classes, goesOn);
     if (!this.#leads) return this.#goOn(plan, material, info, undefined);
     if (!isBegun) await writeConfig(this.#files.config, config);

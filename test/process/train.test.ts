@@ -212,6 +212,12 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     };
     await train('begun', ['--iterations', '1']);
     await refuses('begun', ['--iterations', '2'], /^ERR_JOB: the training in .* was begun otherwise: iterations was 1 and is 2/m);
+    const changing = join(scratch, 'changing.json');
+    const measured = ['--iterations', '1', '--val-images', data, '--val-annotations', changing];
+    await cp(file, changing);
+    await train('changing', measured);
+    await writeFile(changing, JSON.stringify({ ...smallAnnotations, annotations: smallAnnotations.annotations.slice(1) }));
+    await refuses('changing', measured, /^ERR_JOB: the training in .* was begun otherwise: .*changing\.json has other annotations; go on/m);
     await refuses('.', ['--iterations', '1'], /^ERR_JOB: .* is no training's folder and not empty/m);
     const noDevice =
       /^ERR_DEVICE: (this build has no CUDA side \(cornernet doctor says what is missing\)|no CUDA device was found \(.*\)|cuda:99 was asked for, but this process sees \d+ CUDA device\(s\))$/m;

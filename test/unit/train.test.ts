@@ -269,14 +269,23 @@ describe('training', () => {
 
   it('a folder goes on with its own settings only; a configuration file gives its options again', async () => {
     const plan = await planOf({ ...needed, iterations: 5 }, 10);
-    const config = JSON.parse(JSON.stringify(configOf(plan, ['a']))) as ReturnType<typeof configOf>;
-    compareConfig('run', config, configOf(plan, ['a']));
+    const object = { box: [1, 1, 20, 20], category: 'a' } as const;
+    const pictures = [{ name: 'a.png', file: 'a.png', objects: [object] }];
+    const material = (classes: string[]) => ({ pictures, classes, validation: undefined });
+    const config = JSON.parse(JSON.stringify(configOf(plan, material(['a'])))) as ReturnType<typeof configOf>;
+    compareConfig('run', config, configOf(plan, material(['a'])));
+    const more = configOf(plan, { ...material(['a']), pictures: [...pictures, ...pictures] });
+    assert.throws(() => compareConfig('run', config, more), {
+      code: 'ERR_JOB',
+      message: /begun otherwise: .*a\.json has other annotations;/,
+    });
+    compareConfig('run', { ...config, annotationsSha256: undefined }, more); // a folder from before they were kept
     const other = await planOf({ ...needed, iterations: 5, seed: 3 }, 10);
-    assert.throws(() => compareConfig('run', config, configOf(other, ['a'])), {
+    assert.throws(() => compareConfig('run', config, configOf(other, material(['a']))), {
       code: 'ERR_JOB',
       message: /begun otherwise: seed was 0 and is 3;/,
     });
-    assert.throws(() => compareConfig('run', config, configOf(plan, ['b'])), { code: 'ERR_JOB', message: /the classes was/ });
+    assert.throws(() => compareConfig('run', config, configOf(plan, material(['b']))), { code: 'ERR_JOB', message: /the classes was/ });
     const file = join(scratch, 'config.json');
     await writeFile(file, JSON.stringify(config));
     const again = await planOf({ ...needed, ...(await optionsIn(file)) }, 10);
