@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { execFile, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, cp, readFile, readdir, rename, stat, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 
 import { Detector } from '../../lib/index.js';
@@ -181,6 +181,20 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     assert.equal(preset.code, 1, preset.stderr);
     assert.match(preset.stderr, /^ERR_OPTION: --preset would not count beside .*stated\.json, which states architecture$/m);
     assert.ok(!existsSync(join(scratch, 'preset')));
+  });
+
+  it('goes on, and is repeated, from another working directory', async () => {
+    const start = ['--from', 'start.pth', '--iterations', '1'];
+    const near = [...flags('elsewhere'), '--images', '.', '--annotations', relative(data, file), ...start];
+    const begun = await cornernet(near, { cwd: data });
+    assert.equal(begun.code, 0, begun.stderr);
+    const gone = await train('elsewhere', ['--from', join(data, 'start.pth'), '--iterations', '1']);
+    assert.match(gone.stderr, /going on after step 1 of 1/);
+    const again = await cornernet(['train', '--config', 'elsewhere/config.json', '--output', 'repeated', '--threads', '1'], {
+      cwd: scratch,
+    });
+    assert.equal(again.code, 0, again.stderr);
+    assert.equal(await digest('repeated'), await digest('elsewhere'));
   });
 
   it('comes to the same weights in every run, however many threads read pictures, and when activations are computed again', async () => {

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import sharp from 'sharp';
 
@@ -274,6 +274,11 @@ describe('training', () => {
     const material = (classes: string[]) => ({ pictures, classes, validation: undefined });
     const config = JSON.parse(JSON.stringify(configOf(plan, material(['a'])))) as ReturnType<typeof configOf>;
     compareConfig('run', config, configOf(plan, material(['a'])));
+    assert.equal(config.options['annotations'], resolve('a.json'));
+    const known = configOf({ ...plan, settings: { ...plan.settings, images: 'digits', from: 'digits' } }, material(['a'])).options;
+    assert.deepEqual([known['images'], known['from']], [resolve('digits'), 'digits']);
+    const before = { ...config, options: { ...config.options, annotations: 'a.json' } };
+    compareConfig('run', before, configOf(plan, material(['a']))); // from before paths were kept in full
     const more = configOf(plan, { ...material(['a']), pictures: [...pictures, ...pictures] });
     assert.throws(() => compareConfig('run', config, more), {
       code: 'ERR_JOB',
