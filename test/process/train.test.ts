@@ -263,6 +263,14 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
       ['--iterations', '1', '--val-images', data, '--val-annotations', unknown],
       /^ERR_INPUT: .* 1 categories that are not trained: eel/m,
     );
+    const crowds = join(scratch, 'crowds.json');
+    const annotations = smallAnnotations.annotations.map((one) => ({ ...one, iscrowd: 1 }));
+    await writeFile(crowds, JSON.stringify({ ...smallAnnotations, annotations }));
+    await refuses(
+      'val',
+      ['--iterations', '1', '--val-images', data, '--val-annotations', crowds],
+      /^ERR_INPUT: .*crowds\.json has no object to measure average precision by$/m,
+    );
   });
 
   it('is one process at a time, and believes no checkpoint that is not of its steps', async () => {
