@@ -12,6 +12,7 @@ import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrain
 import { nativeCalls, type NativeCall } from '../native-calls.js';
 import type { Device } from '../options/values.js';
 import { clearAside, writeAside } from '../output-file.js';
+import { listed } from '../validation.js';
 import { resolveWeights } from '../weights/weights.js';
 import { batchesOf, type AheadBatch, type TrainBatch } from './batches.js';
 import type { TrainOptions } from './interfaces.js';
@@ -61,6 +62,9 @@ async function readMaterial(options: TrainOptions, say: (text: string) => void):
   const leftOut = new LeftOut();
   const pictures = await picturesOf(annotations, options.images, leftOut);
   for (const sentence of leftOut.sentences) say(`left out: ${sentence}`);
+  const learned = new Set(pictures.flatMap(({ objects }) => objects.map(({ category }) => category)));
+  const idle = classes.filter((name) => !learned.has(name));
+  if (idle.length > 0) say(`${idle.length} classes without an object: ${listed(idle, 5)}`);
   const { valImages, valAnnotations, threads } = options;
   const validation =
     valImages !== undefined && valAnnotations !== undefined ? await readValidation(valImages, valAnnotations, classes, threads) : undefined;
