@@ -1,6 +1,7 @@
 // cornernet train: your own detector from annotated pictures, going on where it was cut off.
 import { Option, type Command } from 'commander';
 
+import { CornerNetError } from '../errors.js';
 import { addTableOptions, tableOptionsOf } from '../options/flags.js';
 import type { TrainOptions } from '../train/interfaces.js';
 import { trainTable } from '../train/options.js';
@@ -59,9 +60,14 @@ async function run(flags: TrainFlags): Promise<number> {
     const given = tableOptionsOf(trainTable, flags);
     // What stands in for something of the file's.
     const replaced = { epochs: 'iterations', iterations: 'epochs', from: 'architecture' } as const;
-    const others = Object.entries(replaced).flatMap(([one, other]) => (one in given ? [[other, undefined]] : []));
+    const others = Object.entries(replaced).flatMap(([one, other]) => (one in given ? [[other, undefined] as const] : []));
+    const beside: Partial<TrainOptions> = { ...stated, ...Object.fromEntries(others) };
+    // A run's config.json has all that a preset would say.
+    const itself = (['architecture', 'milestones'] as const).filter((name) => beside[name] !== undefined).join(' and ');
+    if ('preset' in given && itself)
+      throw new CornerNetError('ERR_OPTION', `--preset would not count beside ${flags.config}, which states ${itself}`);
     const { signal, finish } = interrupt;
-    const summary = await train({ ...stated, ...Object.fromEntries(others), ...given } as TrainOptions, {
+    const summary = await train({ ...beside, ...given } as TrainOptions, {
       signal,
       finish,
       onProgress: progress.show,

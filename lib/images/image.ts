@@ -148,6 +148,12 @@ async function scaled({ pixels, original }: Decoded, decoding: Decoding): Promis
   return { data: await within(seconds, what, () => image.toBuffer()), ...wanted };
 }
 
+/** libvips' threads share one text of errors: lines of other pictures may follow, or somebody has taken this one's. */
+function reasonOf(error: unknown): string {
+  const [line = ''] = sentenceOf(error).split('\n');
+  return line === 'Unknown error' ? 'it is damaged or cut off' : line;
+}
+
 export interface DecodeOptions extends Scaling {
   readonly signal?: AbortSignal | undefined;
   /** Seconds that reading may take, and decoding; 0 for any time. Default: 60. */
@@ -193,6 +199,6 @@ export async function decodeImage(
     });
   } catch (error) {
     if (error instanceof CornerNetError) throw error;
-    throw new CornerNetError('ERR_INPUT', `${what} can't be read as a picture: ${sentenceOf(error)}`, { cause: error });
+    throw new CornerNetError('ERR_INPUT', `${what} can't be read as a picture: ${reasonOf(error)}`, { cause: error });
   }
 }

@@ -48,7 +48,10 @@ export function summaryOf({ pictures, failed, int8Share, agreement }: QuantizeRe
   const { detections, found, overlap, scoreDifference } = agreement;
   const unread = failed.length === 0 ? '' : `, ${failed.length} could not be read`;
   const share = `${percent(int8Share)} of the operations are in 8 bits`;
-  const same = `of fp32's ${detections} detections in ${agreement.pictures} pictures int8 has ${percent(found)}, overlapping by ${percent(overlap)}, scores apart by ${scoreDifference.toFixed(4)}`;
+  const same =
+    detections === 0
+      ? `fp32 detects nothing in ${agreement.pictures} pictures, so that there is nothing to compare`
+      : `of fp32's ${detections} detections in ${agreement.pictures} pictures int8 has ${percent(found)}, overlapping by ${percent(overlap)}, scores apart by ${scoreDifference.toFixed(4)}`;
   return `${pictures} pictures${unread}; ${share}; ${same}.`;
 }
 

@@ -7,13 +7,20 @@ import { decodeSample, type DecodedSample, type TrainPicture } from './samples.j
 /** Batches that are decoded and prepared while the network works. */
 const ahead = 2;
 
+interface PictureNote {
+  readonly name: string;
+  readonly reason: string;
+}
+
 export interface TrainBatch {
   /** Of the run, from 0. */
   readonly iteration: number;
   readonly samples: readonly NativeSample[];
   readonly names: readonly string[];
   /** Pictures that could not be read, and why. */
-  readonly failures: readonly { readonly name: string; readonly reason: string }[];
+  readonly failures: readonly PictureNote[];
+  /** Those whose annotations state another size. */
+  readonly resized: readonly PictureNote[];
 }
 
 export interface BatchOrder {
@@ -58,17 +65,20 @@ async function read(
   );
   const samples: NativeSample[] = [];
   const names: string[] = [];
-  const failures: { name: string; reason: string }[] = [];
+  const failures: PictureNote[] = [];
+  const resized: PictureNote[] = [];
   decoded.forEach((one, i) => {
     const name = chosen[i]?.name ?? '';
     if ('reason' in one) failures.push({ name, reason: one.reason });
     else {
+      const { picture, boxes } = one;
       // By its place in the run: whatever else is read, and by however many threads, it is augmented so.
-      samples.push({ ...one, seed: seedOf(seed, iteration, first + i) });
+      samples.push({ picture, boxes, seed: seedOf(seed, iteration, first + i) });
       names.push(name);
+      if (one.resized !== undefined) resized.push({ name, reason: one.resized });
     }
   });
-  return { iteration, samples, names, failures };
+  return { iteration, samples, names, failures, resized };
 }
 
 /** A batch, and what comes of its samples, which are let go of: it is awaited only when its turn has come, and may be rejected before. */
@@ -98,11 +108,10 @@ export async function* batchesOf<T>(
     const chosen = mine.map((at) => pictures[at] as TrainPicture);
     const batch = read(chosen, classIds, order.seed, next++, first);
     reading.push(
-      batch.then((ready) => {
-        const prepared = prepare(ready);
+      batch.then(({ samples, ...rest }) => {
+        const prepared = prepare({ samples, ...rest });
         prepared.catch(() => undefined);
-        const { iteration, names, failures } = ready;
-        return { iteration, names, failures, prepared };
+        return { ...rest, prepared };
       }),
     );
   };

@@ -71,6 +71,13 @@ export async function openLog(folder: string, iteration: number, say: (text: str
   return { validations, failures, file: await GrowingFile.open(path, keep) };
 }
 
+/** Whether a log has any after so many. */
+export async function hasStepsAfter(folder: string, iteration: number): Promise<boolean> {
+  for await (const { value } of readValues(join(folder, logFile), lineSchema))
+    if (value !== undefined && value.iteration > iteration) return true;
+  return false;
+}
+
 /** The steps of a log, one after the other: all of a long training's take hundreds of megabytes. */
 export async function* loggedSteps({ file }: TrainLog): AsyncGenerator<LoggedStep, void> {
   for await (const { value } of readValues(file.path, lineSchema)) if (value !== undefined && isStep(value)) yield value;

@@ -1,12 +1,9 @@
 // The other processes of a training: meeting them, agreeing with them, hearing of their end.
-import { createHash } from 'node:crypto';
-
 import { difference } from '../begun-otherwise.js';
 import { CornerNetError } from '../errors.js';
 import type { NativeCall } from '../native-calls.js';
 import type { NativeMembership, NativeTrainer } from '../native.js';
 import { configDifferences, type TrainConfig } from './plan.js';
-import type { TrainPicture } from './samples.js';
 
 /** Between two looks, while this process has something of its own to do. */
 const lookMs = 2_000;
@@ -14,7 +11,6 @@ const lookMs = 2_000;
 /** What each process tells the others of what it is to do. */
 interface Words {
   readonly config: TrainConfig;
-  readonly pictures: string;
   readonly goesOn: boolean;
 }
 
@@ -36,13 +32,11 @@ export class Peers {
   }
 
   /**
-   * That all are to do the same, with the same pictures. Gives the first one's `goesOn`.
+   * That all are to do the same. Gives the first one's `goesOn`.
    * @throws {CornerNetError} `ERR_PEER` saying who differs from rank 0, and in what.
    */
-  async agree(config: TrainConfig, pictures: readonly TrainPicture[], goesOn: boolean): Promise<boolean> {
-    const digest = createHash('sha256');
-    for (const { name, objects } of pictures) digest.update(JSON.stringify([name, objects]));
-    const words = JSON.stringify({ config, pictures: digest.digest('hex'), goesOn } satisfies Words);
+  async agree(config: TrainConfig, goesOn: boolean): Promise<boolean> {
+    const words = JSON.stringify({ config, goesOn } satisfies Words);
     const said = await this.#call((id) => this.#trainer.exchange(id, words));
     const [first, ...others] = said.map((text) => JSON.parse(text) as Words);
     if (!first) return goesOn;
@@ -50,7 +44,6 @@ export class Peers {
       const differences = [
         ...configDifferences(first.config, other.config, false),
         difference('the version of cornernet', first.config.cornernet, other.config.cornernet),
-        first.pictures === other.pictures ? undefined : 'the annotations are others',
       ].filter((sentence) => sentence !== undefined);
       return differences.length > 0 ? [`rank ${i + 1} was started with other settings than rank 0: ${differences.join('; ')}`] : [];
     });

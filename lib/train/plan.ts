@@ -1,4 +1,5 @@
 // What a training does, spelt out from what was asked for: presets, epochs as steps, the learning rate for the batch. It is kept as config.json.
+import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 
 import { z } from 'zod';
@@ -9,7 +10,7 @@ import { packageVersion } from '../package.js';
 import { writeText } from '../output-file.js';
 import { readJson, readText } from '../regular-file.js';
 import { validated } from '../validation.js';
-import { sha256, resolveWeights } from '../weights/weights.js';
+import { findWeights, resolveWeights, sha256 } from '../weights/weights.js';
 import type { TrainOptions } from './interfaces.js';
 import { checkTrainOptions } from './options.js';
 import { fineTuning, presets, type Stated } from './presets.js';
@@ -84,6 +85,8 @@ const configSchema = z.object({
   cornernet: z.string(),
   fromSha256: z.string().nullable(),
   classes: z.array(z.string()),
+  /** Of what the annotation files say, by their options' names. */
+  annotationsSha256: z.record(z.string(), z.string()).optional(),
   processes: z.int().min(1).default(1),
   options: z.record(z.string(), z.unknown()),
 });
@@ -91,8 +94,27 @@ const configSchema = z.object({
 /** A run's config.json. */
 export type TrainConfig = z.infer<typeof configSchema>;
 
-export function configOf({ settings, processes, fromSha256 }: TrainPlan, classes: readonly string[]): TrainConfig {
-  return { version: 1, cornernet: packageVersion(), fromSha256, classes: [...classes], processes, options: { ...settings } };
+const located = new Set<string>(['images', 'annotations', 'valImages', 'valAnnotations', 'from']);
+
+/** A path in full, for whoever reads it from another folder; any other value as it is. */
+function placed(name: string, value: unknown): unknown {
+  const isPath = typeof value === 'string' && located.has(name) && !(name === 'from' && findWeights(value));
+  return isPath ? resolve(value) : value;
+}
+
+function digestOf(parts: readonly unknown[]): string {
+  const digest = createHash('sha256');
+  for (const part of parts) digest.update(JSON.stringify(part));
+  return digest.digest('hex');
+}
+
+export function configOf({ settings, processes, fromSha256 }: TrainPlan, { pictures, classes, validation }: TrainMaterial): TrainConfig {
+  const annotationsSha256 = {
+    annotations: digestOf(pictures.map(({ name, objects }) => [name, objects])),
+    ...(validation && { valAnnotations: digestOf([validation.annotations]) }),
+  };
+  const options = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, placed(name, value)]));
+  return { version: 1, cornernet: packageVersion(), fromSha256, classes: [...classes], annotationsSha256, processes, options };
 }
 
 export function writeConfig(file: string, config: TrainConfig): Promise<void> {
@@ -119,20 +141,20 @@ export async function optionsIn(file: string): Promise<Partial<TrainOptions>> {
   return Object.fromEntries(Object.entries(checked).filter(([name]) => name in stated && name !== 'output'));
 }
 
-const located = new Set<string>(['images', 'annotations', 'valImages', 'valAnnotations', 'from']);
-
-/** What differs, as sentences. @param placed whether pictures and checkpoints must have the same paths. */
-export function configDifferences(was: TrainConfig, now: TrainConfig, placed: boolean): string[] {
+/** What differs, as sentences. @param samePaths whether files and folders must be at the same. */
+export function configDifferences(was: TrainConfig, now: TrainConfig, samePaths: boolean): string[] {
   const plain = JSON.parse(JSON.stringify(now)) as TrainConfig;
   const names = [...new Set([...Object.keys(was.options), ...Object.keys(plain.options)])];
-  const value = (name: string, of: unknown): unknown => (located.has(name) && typeof of === 'string' ? resolve(of) : of);
   return [
     ...names
-      .filter((name) => placed || !located.has(name))
-      .map((name) => difference(name, value(name, was.options[name]), value(name, plain.options[name]))),
+      .filter((name) => samePaths || !located.has(name))
+      .map((name) => difference(name, placed(name, was.options[name]), plain.options[name])),
     difference('the checkpoint to begin with (sha256)', was.fromSha256, plain.fromSha256),
     difference('the classes', was.classes, plain.classes),
     difference('the number of processes', was.processes, plain.processes),
+    ...Object.entries(was.annotationsSha256 ?? {}).map(([name, digest]) =>
+      (plain.annotationsSha256?.[name] ?? digest) === digest ? undefined : `${String(plain.options[name])} has other annotations`,
+    ),
   ].filter((sentence) => sentence !== undefined);
 }
 

@@ -12,10 +12,11 @@ import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrain
 import { nativeCalls, type NativeCall } from '../native-calls.js';
 import type { Device } from '../options/values.js';
 import { clearAside, writeAside } from '../output-file.js';
+import { listed } from '../validation.js';
 import { resolveWeights } from '../weights/weights.js';
 import { batchesOf, type AheadBatch, type TrainBatch } from './batches.js';
 import type { TrainOptions } from './interfaces.js';
-import { noteFailures, openLog, type LoggedStep, type TrainLog } from './log.js';
+import { hasStepsAfter, noteFailures, openLog, type LoggedStep, type TrainLog } from './log.js';
 import { devicesOf, membershipOf, membershipsOf } from './membership.js';
 import { TrainMeter } from './meter.js';
 import { checkTrainOptions } from './options.js';
@@ -43,12 +44,27 @@ async function checkFolder(output: string): Promise<void> {
   if (other !== undefined) throw new CornerNetError('ERR_JOB', `${output} is no training's folder and not empty (${other})`);
 }
 
+/** @throws {CornerNetError} `ERR_JOB` when a folder without last.pth has more than a training leaves that is cut off before its first checkpoint. */
+async function checkUnsaved(output: string, { settings, epochLength }: TrainPlan): Promise<void> {
+  const { best, report } = filesOf(output);
+  const { iterations, saveEvery, valEvery, valImages } = settings;
+  const first = Math.min(iterations, saveEvery, valImages === undefined ? Infinity : valEvery * epochLength);
+  const left =
+    [best, report].find((file) => existsSync(file)) ?? ((await hasStepsAfter(output, first)) ? 'a log of later steps' : undefined);
+  if (left === undefined) return;
+  const sentence = `${output} has no last.pth to go on from, but ${left}, which beginning anew would overwrite`;
+  throw new CornerNetError('ERR_JOB', `${sentence}: put last.pth back, name another output, or remove the folder`);
+}
+
 async function readMaterial(options: TrainOptions, say: (text: string) => void): Promise<TrainMaterial> {
   const annotations = await readAnnotations(options.annotations);
   const classes = classesOf(annotations);
   const leftOut = new LeftOut();
   const pictures = await picturesOf(annotations, options.images, leftOut);
   for (const sentence of leftOut.sentences) say(`left out: ${sentence}`);
+  const learned = new Set(pictures.flatMap(({ objects }) => objects.map(({ category }) => category)));
+  const idle = classes.filter((name) => !learned.has(name));
+  if (idle.length > 0) say(`${idle.length} classes without an object: ${listed(idle, 5)}`);
   const { valImages, valAnnotations, threads } = options;
   const validation =
     valImages !== undefined && valAnnotations !== undefined ? await readValidation(valImages, valAnnotations, classes, threads) : undefined;
@@ -83,6 +99,8 @@ class TrainRun {
   readonly #say: (text: string) => void;
   readonly #trainer: NativeTrainer;
   readonly #call: NativeCall;
+  /** Names of pictures whose annotations state another size. */
+  readonly #resized = new Set<string>();
   #peers: Peers | undefined;
   #lock: FolderLock | undefined;
 
@@ -125,21 +143,28 @@ class TrainRun {
     const { output } = this.#options;
     if (this.#leads) await checkFolder(output);
     const { material, plan } = await this.#shared.task();
-    const config = configOf(plan, material.classes);
+    const config = configOf(plan, material);
     const isBegun = this.#leads && existsSync(this.#files.config);
     if (isBegun) compareConfig(output, await readConfig(this.#files.config), config);
+    const hasLast = this.#leads && existsSync(this.#files.last);
+    if (isBegun && !hasLast) await checkUnsaved(output, plan);
     if (this.#leads) {
       await clearAside(output);
       // Before the first step, and before the report shows any of them.
       if (material.validation) await picturesBelow(material.validation.images, material.validation.annotations);
     }
-    const hasLast = this.#leads && existsSync(this.#files.last);
-    const goesOn = this.#peers ? await this.#peers.agree(config, material.pictures, hasLast) : hasLast;
+    const goesOn = this.#peers ? await this.#peers.agree(config, hasLast) : hasLast;
     const info = await this.#begin(plan, material.classes, goesOn);
     if (!this.#leads) return this.#goOn(plan, material, info, undefined);
     if (!isBegun) await writeConfig(this.#files.config, config);
     const log = await openLog(output, info.iteration, this.#say);
     try {
+      // After the first validation alone a kill leaves it so, and its checkpoint is measured again.
+      const measured = info.iteration > plan.settings.valEvery * plan.epochLength;
+      if (measured && !log.validations.some(({ best }) => best) && existsSync(this.#files.best)) {
+        const sentence = `${log.file.path} does not say what AP ${this.#files.best} has, which a worse one would overwrite`;
+        throw new CornerNetError('ERR_JOB', `${sentence}: put the log back, or move best.pth away`);
+      }
       return await this.#goOn(plan, material, info, log);
     } finally {
       await log.file.close();
@@ -260,6 +285,7 @@ class TrainRun {
       }
       if (stop) break; // all of them after the same step
     }
+    if (this.#resized.size > 1) this.#say(`${this.#resized.size} pictures have other sizes than the annotations state`);
     const unmeasured = log && material.validation && log.validations.at(-1)?.iteration !== done;
     const state = done === settings.iterations && !unmeasured ? 'complete' : 'stopped';
     const summary = { state, iteration: done, iterations: settings.iterations, classes: info.classes, last: this.#files.last } as const;
@@ -278,8 +304,12 @@ class TrainRun {
     meter: TrainMeter,
     wantsEnd: boolean,
   ): Promise<{ stop: boolean; line: LoggedStep }> {
-    const { iteration, names, failures, prepared } = batch;
+    const { iteration, names, failures, resized, prepared } = batch;
     for (const { reason } of failures) this.#say(`left out in step ${iteration + 1}: ${reason}`);
+    for (const { name, reason } of resized) {
+      if (this.#resized.size === 0) this.#say(`${reason}; its boxes count as they are`);
+      this.#resized.add(name);
+    }
     if (names.length === 0 && !this.#peers) {
       throw new CornerNetError('ERR_INPUT', `no picture of step ${iteration + 1} can be read, the first: ${failures[0]?.reason ?? ''}`);
     }
@@ -328,8 +358,8 @@ class TrainRun {
  * const { best, bestAP } = await train({ images: 'train/', annotations: 'train.json', valImages: 'val/', valAnnotations: 'val.json', output: 'run' });
  * ```
  * @throws {CornerNetError} `ERR_OPTION`, `ERR_INPUT` (annotations or pictures that can't be used, a loss that is not finite), `ERR_JOB` (the folder
- * is another training's), `ERR_LOCKED`, `ERR_PEER`, `ERR_WRITE`, `ERR_CHECKPOINT`, `ERR_WEIGHTS`, `ERR_DEVICE`, `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`,
- * `ERR_LIBTORCH`; an abort rejects with the signal's reason.
+ * is another training's, or has lost what it came to), `ERR_LOCKED`, `ERR_PEER`, `ERR_WRITE`, `ERR_CHECKPOINT`, `ERR_WEIGHTS`, `ERR_DEVICE`,
+ * `ERR_OUT_OF_MEMORY`, `ERR_NOT_BUILT`, `ERR_LIBTORCH`; an abort rejects with the signal's reason.
  */
 export async function train(options: TrainOptions, controls: TrainControls = {}): Promise<TrainSummary> {
   const checked = checkTrainOptions(options);

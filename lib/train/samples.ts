@@ -22,6 +22,8 @@ export interface TrainPicture {
   /** As the annotations name it. */
   readonly name: string;
   readonly file: string;
+  /** Width x height, as the annotations state them, which may be wrong. */
+  readonly stated?: string | undefined;
   readonly objects: readonly LabelledObject[];
 }
 
@@ -55,9 +57,10 @@ function objectsOf(
       return [];
     }
     // mmdetection's rule.
-    const box = w < 1 || h < 1 || area <= 0 ? undefined : clipped([x, y, x + w, y + h], width, height);
-    if (!box) leftOut.add('boxes lie outside their pictures, have no area or less than a pixel a side', what);
-    return box ? [{ box, category }] : [];
+    const box: Box = [x, y, x + w, y + h];
+    if (w >= 1 && h >= 1 && area > 0 && clipped(box, width, height)) return [{ box, category }];
+    leftOut.add('boxes lie outside their pictures, have no area or less than a pixel a side', what);
+    return [];
   });
 }
 
@@ -83,7 +86,9 @@ export async function picturesOf(annotations: CocoAnnotations, folder: string, l
     const objects = objectsOf(image, byImage.get(id) ?? [], categories, leftOut);
     if (objects.length === 0) leftOut.add('pictures have no object to learn', file_name);
     if (objects.length > mostObjects) leftOut.add(`pictures have more than ${mostObjects} objects`, file_name);
-    return objects.length === 0 || objects.length > mostObjects ? [] : [{ name: file_name, file: files[i] ?? '', objects }];
+    if (objects.length === 0 || objects.length > mostObjects) return [];
+    const stated = image.width === undefined || image.height === undefined ? undefined : `${width}x${height}`;
+    return [{ name: file_name, file: files[i] ?? '', stated, objects }];
   });
   if (pictures.length === 0) {
     throw new CornerNetError(
@@ -106,21 +111,25 @@ export interface DecodedSample {
   readonly picture: NativePicture;
   /** x1, y1, x2, y2, class id of each object. */
   readonly boxes: Float32Array;
+  /** Its size, in a sentence, where the annotations state another. */
+  readonly resized: string | undefined;
 }
 
 /**
  * A picture decoded, with its boxes within it.
  * @throws {CornerNetError} `ERR_INPUT`, `ERR_TOO_LARGE` when it can't be read, is too small, or no object lies in it.
  */
-export async function decodeSample({ file, objects }: TrainPicture, classIds: ReadonlyMap<string, number>): Promise<DecodedSample> {
+export async function decodeSample({ file, stated, objects }: TrainPicture, classIds: ReadonlyMap<string, number>): Promise<DecodedSample> {
   const { data, width, height } = await decodeImage(file, defaultMaxPixels);
-  const size = `${file} has ${width}x${height} pixels`;
+  const real = `${width}x${height}`;
+  const resized =
+    stated === undefined || stated === real ? undefined : `${file} has ${real} pixels, not ${stated} as the annotations state`;
+  const size = resized ?? `${file} has ${real} pixels`;
   if (Math.min(width, height) < leastSidePx) throw new CornerNetError('ERR_INPUT', `${size}, less than ${leastSidePx} on a side`);
   const boxes = objects.flatMap(({ box, category }) => {
-    // What the annotations say of the picture's size may be wrong.
     const inside = clipped(box.map(Math.fround) as unknown as Box, width, height);
     return inside ? [...inside, classIds.get(category) ?? 0] : [];
   });
   if (boxes.length === 0) throw new CornerNetError('ERR_INPUT', `${size}, in which no annotated object lies`);
-  return { picture: { data, width, height }, boxes: Float32Array.from(boxes) };
+  return { picture: { data, width, height }, boxes: Float32Array.from(boxes), resized };
 }

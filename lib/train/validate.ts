@@ -12,7 +12,7 @@ export interface Validation {
   readonly threads?: number | undefined;
 }
 
-/** @throws {CornerNetError} `ERR_INPUT` when the annotations are none, or have a class that isn't trained. */
+/** @throws {CornerNetError} `ERR_INPUT` when the annotations are none, have a class that isn't trained, or no object. */
 export async function readValidation(
   images: string,
   file: string,
@@ -25,6 +25,8 @@ export async function readValidation(
   if (unknown.length > 0) {
     throw new CornerNetError('ERR_INPUT', `${file} has ${unknown.length} categories that are not trained: ${listed(unknown, 5)}`);
   }
+  if (evaluateChecked(annotations, []).stats.AP < 0)
+    throw new CornerNetError('ERR_INPUT', `${file} has no object to measure average precision by`);
   return { images, annotations, threads };
 }
 

@@ -8,6 +8,8 @@ import { detectSet } from '../../lib/coco/detect.js';
 import { evaluateChecked } from '../../lib/coco/evaluate.js';
 import { defaultWeights, Detector, quantize, type QuantizeReport } from '../../lib/index.js';
 import { loadNative } from '../../lib/native.js';
+import { agreementOf } from '../../lib/quantize/agreement.js';
+import { summaryOf } from '../../lib/quantize/report.js';
 import { fixtures, orSkip, Unavailable } from '../environment.js';
 import { allInAFolder } from '../support/scratch.js';
 
@@ -80,6 +82,8 @@ describe('quantize', function () {
     assert.ok(layers.every(({ error, rounding }) => error >= 0 && rounding >= 0 && error < 1));
     assert.equal(layers.find(({ name }) => name === 'backbone.stem.0.conv')?.int8, false);
     assert.ok(agreement.detections > 0 && agreement.found > 0.95 && agreement.confirmed > 0.95, JSON.stringify(agreement));
+    const nothing = summaryOf({ ...report, agreement: agreementOf([[], []], [[], []], 0.3) });
+    assert.match(nothing, /; fp32 detects nothing in 2 pictures, so that there is nothing to compare\.$/);
   });
 
   it('refuses int8 without a calibration, saying what to do', async () => {

@@ -16,7 +16,15 @@ import { until } from '../support/batch.js';
 import { cornernet, runScript, type Ended } from '../support/child.js';
 import { freePort } from '../../lib/free-port.js';
 import { allInAFolder } from '../support/scratch.js';
-import { digestOf, logOf, slowSteps, smallFlags, smallPictures, writeSmallAnnotations } from '../support/small-training.js';
+import {
+  digestOf,
+  logOf,
+  slowSteps,
+  smallAnnotations,
+  smallFlags,
+  smallPictures,
+  writeSmallAnnotations,
+} from '../support/small-training.js';
 
 describe('cornernet train, several processes', function () {
   this.timeout(300_000);
@@ -141,18 +149,22 @@ describe('cornernet train, several processes', function () {
       'cuda:*',
     ]);
 
-    const ends = await Promise.all(
-      ['0', '7'].map((seed, rank) =>
-        cornernet(argumentsOf('other', ['--iterations', '1', '--seed', seed]), { env: variables(rank, 2, port) }),
-      ),
-    );
-    for (const { code, stderr } of ends) {
-      assert.equal(code, 1);
-      assert.match(
-        stderr,
-        /^ERR_PEER: (rank \d of 2 ended: ERR_PEER: )?rank 1 was started with other settings than rank 0: seed was 0 and is 7$/m,
+    const fewer = join(scratch, 'fewer.json');
+    await writeFile(fewer, JSON.stringify({ ...smallAnnotations, annotations: smallAnnotations.annotations.slice(1) }));
+    const differs = async (more: readonly string[], difference: string): Promise<void> => {
+      const ends = await Promise.all(
+        [[], more].map((options, rank) =>
+          cornernet(argumentsOf('other', ['--iterations', '1', ...options]), { env: variables(rank, 2, port) }),
+        ),
       );
-    }
+      const sentence = `^ERR_PEER: (rank \\d of 2 ended: ERR_PEER: )?rank 1 was started with other settings than rank 0: ${difference}$`;
+      for (const { code, stderr } of ends) {
+        assert.equal(code, 1);
+        assert.match(stderr, new RegExp(sentence, 'm'));
+      }
+    };
+    await differs(['--seed', '7'], 'seed was 0 and is 7');
+    await differs(['--annotations', fewer], `${fewer} has other annotations`);
   });
 
   const few = { iterations: 12, saveEvery: 5 };

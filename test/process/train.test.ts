@@ -2,8 +2,8 @@
 import { strict as assert } from 'node:assert';
 import { execFile, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chmod, cp, readFile, readdir, stat, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, cp, readFile, readdir, rename, stat, truncate, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 
 import { Detector } from '../../lib/index.js';
@@ -118,6 +118,43 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     assert.deepEqual(logOf('cut').map(({ loss }) => loss), logOf('uncut').map(({ loss }) => loss)); // prettier-ignore
   });
 
+  it('overwrites nothing when the last checkpoint or the log is gone, and begins anew after a kill before the first checkpoint', async () => {
+    const six = ['--iterations', '6', '--save-every', '5', '--val-images', data, '--val-annotations', file, '--val-every', '2'];
+    const whole = await train('gone', six);
+    assert.equal(whole.code, 0, whole.stderr);
+    const folder = join(scratch, 'gone');
+    const kept = async (): Promise<string[]> => {
+      const names = (await readdir(folder)).filter((name) => name !== 'log.jsonl' || logOf('gone').length > 0);
+      return Promise.all(names.sort().map(async (name) => `${name} ${(await readFile(join(folder, name))).toString('latin1')}`));
+    };
+    const refuses = async (sentence: RegExp): Promise<void> => {
+      const before = await kept();
+      const { code, stderr } = await train('gone', six);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, sentence);
+      assert.deepEqual(await kept(), before);
+    };
+    const takeAway = (name: string): Promise<void> => rename(join(folder, name), join(scratch, name));
+    const lines = (await readFile(join(folder, 'log.jsonl'), 'utf8')).split('\n');
+    const writeLog = (some: string[]): Promise<void> => writeFile(join(folder, 'log.jsonl'), some.join('\n') + '\n');
+    const unsaid = /^ERR_JOB: .*log\.jsonl does not say what AP .*best\.pth has, which a worse one would overwrite: put the log back/m;
+    await takeAway('log.jsonl');
+    await refuses(unsaid);
+    await writeLog(lines.filter((line) => line && !line.includes('"best":true')));
+    await refuses(unsaid);
+    await writeLog(lines.slice(0, -1));
+    await takeAway('last.pth');
+    await refuses(/^ERR_JOB: .*gone has no last\.pth to go on from, but .*best\.pth, which beginning anew would overwrite: put/m);
+    await takeAway('best.pth');
+    await refuses(/but .*report\.html, which/);
+    await takeAway('report.html');
+    await refuses(/but a log of later steps, which/);
+    await writeLog(lines.slice(0, 4));
+    const anew = await train('gone', six);
+    assert.equal(anew.code, 0, anew.stderr);
+    assert.deepEqual(await readFile(join(folder, 'last.pth')), await readFile(join(scratch, 'last.pth')));
+  });
+
   it('ends a validation at the first signal, measures when it goes on, and says what validation could not read', async function () {
     const images = join(scratch, 'measured');
     await cp(data, images, { recursive: true });
@@ -140,6 +177,24 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     await writeFile(config, JSON.stringify({ epochs: 50, architecture: { stacks: 1 } }));
     const stated = await train('stated', ['--config', config, '--from', join(data, 'start.pth'), '--iterations', '1']);
     assert.equal(stated.code, 0, stated.stderr);
+    const preset = await train('preset', ['--config', config, '--preset', '10x5']);
+    assert.equal(preset.code, 1, preset.stderr);
+    assert.match(preset.stderr, /^ERR_OPTION: --preset would not count beside .*stated\.json, which states architecture$/m);
+    assert.ok(!existsSync(join(scratch, 'preset')));
+  });
+
+  it('goes on, and is repeated, from another working directory', async () => {
+    const start = ['--from', 'start.pth', '--iterations', '1'];
+    const near = [...flags('elsewhere'), '--images', '.', '--annotations', relative(data, file), ...start];
+    const begun = await cornernet(near, { cwd: data });
+    assert.equal(begun.code, 0, begun.stderr);
+    const gone = await train('elsewhere', ['--from', join(data, 'start.pth'), '--iterations', '1']);
+    assert.match(gone.stderr, /going on after step 1 of 1/);
+    const again = await cornernet(['train', '--config', 'elsewhere/config.json', '--output', 'repeated', '--threads', '1'], {
+      cwd: scratch,
+    });
+    assert.equal(again.code, 0, again.stderr);
+    assert.equal(await digest('repeated'), await digest('elsewhere'));
   });
 
   it('comes to the same weights in every run, however many threads read pictures, and when activations are computed again', async () => {
@@ -171,6 +226,12 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     };
     await train('begun', ['--iterations', '1']);
     await refuses('begun', ['--iterations', '2'], /^ERR_JOB: the training in .* was begun otherwise: iterations was 1 and is 2/m);
+    const changing = join(scratch, 'changing.json');
+    const measured = ['--iterations', '1', '--val-images', data, '--val-annotations', changing];
+    await cp(file, changing);
+    await train('changing', measured);
+    await writeFile(changing, JSON.stringify({ ...smallAnnotations, annotations: smallAnnotations.annotations.slice(1) }));
+    await refuses('changing', measured, /^ERR_JOB: the training in .* was begun otherwise: .*changing\.json has other annotations; go on/m);
     await refuses('.', ['--iterations', '1'], /^ERR_JOB: .* is no training's folder and not empty/m);
     const noDevice =
       /^ERR_DEVICE: (this build has no CUDA side \(cornernet doctor says what is missing\)|no CUDA device was found \(.*\)|cuda:99 was asked for, but this process sees \d+ CUDA device\(s\))$/m;
@@ -202,6 +263,16 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
       ['--iterations', '1', '--val-images', data, '--val-annotations', unknown],
       /^ERR_INPUT: .* 1 categories that are not trained: eel/m,
     );
+    const crowds = join(scratch, 'crowds.json');
+    const annotations = smallAnnotations.annotations.map((one) => ({ ...one, iscrowd: 1 }));
+    await writeFile(crowds, JSON.stringify({ ...smallAnnotations, annotations }));
+    await refuses(
+      'val',
+      ['--iterations', '1', '--val-images', data, '--val-annotations', crowds],
+      /^ERR_INPUT: .*crowds\.json has no object to measure average precision by$/m,
+    );
+    const idle = await train('idle', ['--iterations', '1', '--annotations', unknown]);
+    assert.match(idle.stderr, /1 classes without an object: eel$/m);
   });
 
   it('is one process at a time, and believes no checkpoint that is not of its steps', async () => {
@@ -256,6 +327,21 @@ assert all(adam.state[p]['step'] == 6 and adam.state[p]['exp_avg'].shape == p.sh
     assert.equal(code, 0, stderr);
     assert.deepEqual(logOf('skipped').map((line) => ({ ...line, crc32: undefined })), lines); // prettier-ignore
     assert.match(await readFile(join(scratch, 'skipped', 'report.html'), 'utf8'), /3 of 3 steps are done.*Gradient&#39;s norm/s);
+  });
+
+  it('says once which picture has another size than the annotations state, and how many', async () => {
+    const stated = join(scratch, 'stated-sizes.json');
+    await writeFile(
+      stated,
+      JSON.stringify({ ...smallAnnotations, images: smallAnnotations.images.map((one) => ({ ...one, width: 128 })) }),
+    );
+    const { code, stderr } = await train('resized', ['--iterations', '4', '--annotations', stated]);
+    assert.equal(code, 0, stderr);
+    assert.equal(
+      stderr.match(/picture\d\.png has 127x127 pixels, not 128x127 as the annotations state; its boxes count as they are$/gm)?.length,
+      1,
+    );
+    assert.equal(stderr.match(/^.*4 pictures have other sizes than the annotations state$/gm)?.length, 1);
   });
 
   it('leaves pictures out that do not decode, and says so', async () => {

@@ -282,6 +282,15 @@ describe('images', () => {
     assert.match((await refused(createReadStream(join(folder, 'missing.png')))).message, /the picture can't be read as a picture: ENOENT/);
   });
 
+  it('a broken picture has one line of its own, also beside others', async () => {
+    const noise = sharp({
+      create: { width: 300, height: 300, channels: 3, background: 'red', noise: { type: 'gaussian', mean: 128, sigma: 50 } },
+    });
+    const whole = await Promise.all([noise.clone().jpeg().toBuffer(), noise.clone().png().toBuffer()]);
+    const cut = Array.from({ length: 200 }, (_, i) => whole[i % 2]?.subarray(0, 9000) ?? '');
+    for (const { message } of await Promise.all(cut.map((source) => refused(source)))) assert.doesNotMatch(message, /\n|Unknown error/);
+  });
+
   it('only the documented formats are decoded, known by their bytes: as a file, bytes, a Blob and a stream', async () => {
     const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9" fill="red"/></svg>';
     const box = (brands: string): Buffer => Buffer.from(`\0\0\0${String.fromCharCode(8 + brands.length)}ftyp${brands}`, 'latin1');

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import sharp from 'sharp';
 
@@ -141,7 +141,7 @@ describe('training', () => {
     );
     assert.deepEqual(
       pictures.map(({ name, objects }) => [name, objects]),
-      [['picture0.png', [{ box: [0, 5, 20, 35], category: 'a' }]]],
+      [['picture0.png', [{ box: [-10, 5, 20, 35], category: 'a' }]]],
     );
     assert.equal(leftOut.sentences.length, 5);
     assert.match(leftOut.sentences.join('\n'), /4 boxes lie outside.*id 2, in picture0.png/);
@@ -179,6 +179,16 @@ describe('training', () => {
     const { boxes, picture } = await decodeSample(object([10, 20, 500, 50]), new Map([['a', 3]]));
     assert.deepEqual([...boxes, picture.width], [10, 20, 127, 50, 3, 127]);
     await assert.rejects(decodeSample(object([300, 300, 400, 400]), new Map()), { code: 'ERR_INPUT', message: /no annotated object lies/ });
+    const boxesOf = async (size: number, box: [number, number, number, number]): Promise<[number[], string | undefined]> => {
+      const [one] = await picturesOf(dataset([annotation(1, 1, box)], [image(1, 'picture0.png', size)]), folder, new LeftOut());
+      const sample = await decodeSample(one ?? object(box), new Map([['a', 3]]));
+      return [[...sample.boxes], sample.resized];
+    };
+    const small = `${file} has 127x127 pixels, not 64x64 as the annotations state`;
+    assert.deepEqual(await boxesOf(64, [10, 20, 100, 500]), [[10, 20, 110, 127, 3], small]);
+    assert.deepEqual(await boxesOf(127, [-10, 20, 100, 500]), [[0, 20, 90, 127, 3], undefined]);
+    const outside = /picture0.png has 127x127 pixels, not 640x640 as the annotations state, in which no annotated object lies/;
+    await assert.rejects(boxesOf(640, [300, 300, 40, 40]), { code: 'ERR_INPUT', message: outside });
   });
 
   it('pictures turn out too small where the annotations do not say so', async () => {
@@ -259,14 +269,28 @@ describe('training', () => {
 
   it('a folder goes on with its own settings only; a configuration file gives its options again', async () => {
     const plan = await planOf({ ...needed, iterations: 5 }, 10);
-    const config = JSON.parse(JSON.stringify(configOf(plan, ['a']))) as ReturnType<typeof configOf>;
-    compareConfig('run', config, configOf(plan, ['a']));
+    const object = { box: [1, 1, 20, 20], category: 'a' } as const;
+    const pictures = [{ name: 'a.png', file: 'a.png', objects: [object] }];
+    const material = (classes: string[]) => ({ pictures, classes, validation: undefined });
+    const config = JSON.parse(JSON.stringify(configOf(plan, material(['a'])))) as ReturnType<typeof configOf>;
+    compareConfig('run', config, configOf(plan, material(['a'])));
+    assert.equal(config.options['annotations'], resolve('a.json'));
+    const known = configOf({ ...plan, settings: { ...plan.settings, images: 'digits', from: 'digits' } }, material(['a'])).options;
+    assert.deepEqual([known['images'], known['from']], [resolve('digits'), 'digits']);
+    const before = { ...config, options: { ...config.options, annotations: 'a.json' } };
+    compareConfig('run', before, configOf(plan, material(['a']))); // from before paths were kept in full
+    const more = configOf(plan, { ...material(['a']), pictures: [...pictures, ...pictures] });
+    assert.throws(() => compareConfig('run', config, more), {
+      code: 'ERR_JOB',
+      message: /begun otherwise: .*a\.json has other annotations;/,
+    });
+    compareConfig('run', { ...config, annotationsSha256: undefined }, more); // a folder from before they were kept
     const other = await planOf({ ...needed, iterations: 5, seed: 3 }, 10);
-    assert.throws(() => compareConfig('run', config, configOf(other, ['a'])), {
+    assert.throws(() => compareConfig('run', config, configOf(other, material(['a']))), {
       code: 'ERR_JOB',
       message: /begun otherwise: seed was 0 and is 3;/,
     });
-    assert.throws(() => compareConfig('run', config, configOf(plan, ['b'])), { code: 'ERR_JOB', message: /the classes was/ });
+    assert.throws(() => compareConfig('run', config, configOf(plan, material(['b']))), { code: 'ERR_JOB', message: /the classes was/ });
     const file = join(scratch, 'config.json');
     await writeFile(file, JSON.stringify(config));
     const again = await planOf({ ...needed, ...(await optionsIn(file)) }, 10);
