@@ -42,7 +42,7 @@ export class Peers {
     if (!first) return goesOn;
     const sentences = others.flatMap((other, i) => {
       const differences = [
-        ...configDifferences(first.config, other.config, false),
+        ...configDifferences(first.config, other.config),
         difference('the version of cornernet', first.config.cornernet, other.config.cornernet),
       ].filter((sentence) => sentence !== undefined);
       return differences.length > 0 ? [`rank ${i + 1} was started with other settings than rank 0: ${differences.join('; ')}`] : [];

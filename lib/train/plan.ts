@@ -141,13 +141,14 @@ export async function optionsIn(file: string): Promise<Partial<TrainOptions>> {
   return Object.fromEntries(Object.entries(checked).filter(([name]) => name in stated && name !== 'output'));
 }
 
-/** What differs, as sentences. @param samePaths whether files and folders must be at the same. */
-export function configDifferences(was: TrainConfig, now: TrainConfig, samePaths: boolean): string[] {
+/** What differs, as sentences. Files may have moved, but for what an earlier version began, which knew them by their paths alone. */
+export function configDifferences(was: TrainConfig, now: TrainConfig): string[] {
+  const byPaths = was.annotationsSha256 === undefined;
   const plain = JSON.parse(JSON.stringify(now)) as TrainConfig;
   const names = [...new Set([...Object.keys(was.options), ...Object.keys(plain.options)])];
   return [
     ...names
-      .filter((name) => samePaths || !located.has(name))
+      .filter((name) => byPaths || !located.has(name))
       .map((name) => difference(name, placed(name, was.options[name]), plain.options[name])),
     difference('the checkpoint to begin with (sha256)', was.fromSha256, plain.fromSha256),
     difference('the classes', was.classes, plain.classes),
@@ -160,5 +161,7 @@ export function configDifferences(was: TrainConfig, now: TrainConfig, samePaths:
 
 /** @throws {CornerNetError} `ERR_JOB` saying what differs. */
 export function compareConfig(folder: string, was: TrainConfig, now: TrainConfig): void {
-  refuseDifferences(`the training in ${folder}`, configDifferences(was, now, true));
+  const [before, after] = [was.options['valAnnotations'], now.options['valAnnotations']];
+  const validation = (before === undefined) === (after === undefined) ? undefined : difference('valAnnotations', before, after);
+  refuseDifferences(`the training in ${folder}`, [...configDifferences(was, now), validation]);
 }

@@ -64,7 +64,7 @@ async function readMaterial(options: TrainOptions, say: (text: string) => void):
   for (const sentence of leftOut.sentences) say(`left out: ${sentence}`);
   const learned = new Set(pictures.flatMap(({ objects }) => objects.map(({ category }) => category)));
   const idle = classes.filter((name) => !learned.has(name));
-  if (idle.length > 0) say(`${idle.length} classes without an object: ${listed(idle, 5)}`);
+  if (idle.length > 0) say(`classes without an object: ${listed(idle, 5)}`);
   const { valImages, valAnnotations, threads } = options;
   const validation =
     valImages !== undefined && valAnnotations !== undefined ? await readValidation(valImages, valAnnotations, classes, threads) : undefined;

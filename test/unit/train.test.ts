@@ -279,12 +279,20 @@ describe('training', () => {
     assert.deepEqual([known['images'], known['from']], [resolve('digits'), 'digits']);
     const before = { ...config, options: { ...config.options, annotations: 'a.json' } };
     compareConfig('run', before, configOf(plan, material(['a']))); // from before paths were kept in full
+    compareConfig('run', { ...config, options: { ...config.options, annotations: '/elsewhere/a.json', images: '/elsewhere' } }, config); // moved
+    assert.throws(() => compareConfig('run', { ...config, options: { ...config.options, valAnnotations: '/b.json' } }, config), {
+      code: 'ERR_JOB',
+      message: /begun otherwise: valAnnotations was "\/b\.json" and is not given;/,
+    });
     const more = configOf(plan, { ...material(['a']), pictures: [...pictures, ...pictures] });
     assert.throws(() => compareConfig('run', config, more), {
       code: 'ERR_JOB',
       message: /begun otherwise: .*a\.json has other annotations;/,
     });
-    compareConfig('run', { ...config, annotationsSha256: undefined }, more); // a folder from before they were kept
+    const earlier = { ...config, annotationsSha256: undefined }; // a folder from before they were kept
+    compareConfig('run', earlier, more);
+    const moved = { ...more, options: { ...more.options, images: '/elsewhere' } };
+    assert.throws(() => compareConfig('run', earlier, moved), { code: 'ERR_JOB', message: /begun otherwise: images was/ });
     const other = await planOf({ ...needed, iterations: 5, seed: 3 }, 10);
     assert.throws(() => compareConfig('run', config, configOf(other, material(['a']))), {
       code: 'ERR_JOB',
