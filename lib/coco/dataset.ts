@@ -84,9 +84,19 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
 }
 
 /** The first of the values that an earlier one equals. */
-export function firstTwice<T>(values: readonly T[]): T | undefined {
+function firstTwice<T>(values: readonly T[]): T | undefined {
   const seen = new Set<T>();
   return values.find((value) => seen.size === seen.add(value).size);
+}
+
+/**
+ * Category ids by name.
+ * @throws {CornerNetError} `ERR_INPUT` when two have one name.
+ */
+export function categoryIds({ categories }: Pick<CocoNames, 'categories'>, what = 'the annotations'): Map<string, number> {
+  const twice = firstTwice(categories.map(({ name }) => name));
+  if (twice !== undefined) throw new CornerNetError('ERR_INPUT', `two categories of ${what} are called ${twice}`);
+  return new Map(categories.map(({ name, id }) => [name, id]));
 }
 
 function distinct<T extends CocoNames>(names: T, what: string): T {

@@ -49,3 +49,8 @@ export function resolveClasses(wanted: readonly (string | number)[], names: read
     );
   });
 }
+
+/** Names of the classes that option classes keeps. */
+export function keptNames(wanted: LoadOptions['classes'], names: readonly string[]): readonly string[] {
+  return wanted ? resolveClasses(wanted, names).map((id) => names[id] ?? '') : names;
+}

@@ -116,6 +116,18 @@ describe('cornernet eval', function () {
     });
   });
 
+  it('says which annotated categories are not detected', async () => {
+    const categories = [...annotations.categories.map((one) => ({ ...one, name: one.name === '7' ? 'seven' : one.name })), { id: 0, name: 'none of these' }]; // prettier-ignore
+    const other = write('seven.json', { ...annotations, categories });
+    const said = async (...flags: string[]): Promise<string> => {
+      const { code, stderr } = await cornernet(['eval', '--images', set, '--annotations', other, '--quiet', ...flags]);
+      assert.equal(code, 0, stderr);
+      return stderr;
+    };
+    assert.match(await said(), /^warning: 1 annotated categories are not detected, and their objects count as missed: seven$/m);
+    assert.match(await said('--classes', '0,1,2,3,4,5,6,8'), /^warning: 2 annotated categories .*: seven, 9$/m);
+  });
+
   it('compares precisions, flip and the published AP', async () => {
     const { code, stdout, stderr } = await cornernet(['eval', '--images', set, '--annotations', some, '--reference', '--format', 'json']);
     assert.equal(code, 0, stderr);
@@ -158,6 +170,15 @@ describe('cornernet eval', function () {
       [
         ['--annotations', write('other.json', { ...annotations, categories: [{ id: 1, name: 'cat' }] }), '--images', set],
         /^ERR_INPUT: the annotations have none of the weights' classes/,
+      ],
+      [
+        [
+          '--annotations',
+          write('same.json', { ...annotations, categories: [...annotations.categories, { id: 99, name: '3' }] }),
+          '--images',
+          set,
+        ],
+        /^ERR_INPUT: two categories of the annotations are called 3/,
       ],
     ];
     for (const [flags, sentence] of refusals) {

@@ -18,6 +18,7 @@ import { permutation, seedOf } from '../../lib/random.js';
 import { LeftOut } from '../../lib/left-out.js';
 import { classesOf, decodeSample, picturesOf } from '../../lib/train/samples.js';
 import { learningRates } from '../../lib/train/schedule.js';
+import { readValidation } from '../../lib/train/validate.js';
 import { fixtures } from '../environment.js';
 import { eachInAFolder } from '../support/scratch.js';
 
@@ -167,10 +168,16 @@ describe('training', () => {
     }
   });
 
-  it('classes are the categories in the order of their ids', () => {
+  it('classes are the categories in the order of their ids', async () => {
     assert.deepEqual(classesOf(dataset([])), ['a', 'b']);
     const twice = { ...dataset([]), categories: [{ id: 1, name: 'a' }, { id: 2, name: 'a' }] }; // prettier-ignore
     assert.throws(() => classesOf(twice), { code: 'ERR_INPUT', message: /two categories .* called a/ });
+    const file = join(scratch, 'twice.json');
+    await writeFile(file, JSON.stringify(twice));
+    await assert.rejects(readValidation(folder, file, ['a'], 1), {
+      code: 'ERR_INPUT',
+      message: /two categories of .*twice.json are called a/,
+    });
   });
 
   it('boxes are cut to the picture as it is, whatever the annotations say of its size', async () => {
