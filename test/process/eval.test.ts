@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { CocoAnnotations, CocoStats } from '../../lib/coco.js';
+import type { CocoAnnotations, CocoDetection, CocoStats } from '../../lib/coco.js';
 import { fixtures } from '../environment.js';
 import { openInBrowser } from '../support/browser.js';
 import { cornernet } from '../support/child.js';
@@ -88,6 +88,13 @@ describe('cornernet eval', function () {
     assert.deepEqual(JSON.parse(readFileSync(join(folder, 'again.json'), 'utf8')), JSON.parse(first.stdout));
     const table = await cornernet(['eval', '--annotations', some, '--detections', kept]);
     assert.match(table.stdout, /AP50/);
+    const sure = join(folder, 'sure.json');
+    const least = await cornernet(['eval', '--annotations', some, '--detections', kept, '--score-threshold', '0.3', '--save-detections', sure]); // prettier-ignore
+    assert.equal(least.code, 0, least.stderr);
+    const all = JSON.parse(readFileSync(kept, 'utf8')) as CocoDetection[];
+    const left = all.filter(({ score }) => score >= 0.3);
+    assert.ok(left.length > 0 && left.length < all.length);
+    assert.deepEqual(JSON.parse(readFileSync(sure, 'utf8')), left);
     await openInBrowser(this, page, async (tab) => {
       const headings = await tab.locator('h2').allTextContents();
       const wanted = ['Average precision and recall', 'Precision over recall', 'Classes', 'What was taken for what', 'Worst pictures'];
@@ -160,6 +167,11 @@ describe('cornernet eval', function () {
       ],
       [['--annotations', some, '--images', folder], /^ERR_INPUT: 12 of 12 annotated pictures are not in .*, the first: 0000\.jpg/],
       [['--annotations', some], /^ERR_OPTION: name the pictures/],
+      ...[['weights', 'digits'], ['maxPerImage', '1'], ['flip'], ['tiles', '64']].map(([option = '', ...value]): [string[], RegExp] => [
+        ['--annotations', some, '--detections', one, `--${option.replace('P', '-p').replace('I', '-i')}`, ...value],
+        new RegExp(`^ERR_OPTION: --detections .*: leave option ${option} out`),
+      ]),
+      [['--annotations', some, '--detections', one, '--score-threshold', '2'], /^ERR_OPTION: option scoreThreshold is 2/],
       [['--annotations', some, '--images', set, '--reference', '--device', 'cuda:63'], /fp16 is left out[^]*^ERR_DEVICE: /m],
       ...[['--detections', one], ['--html', 'p.html'], ['--save-detections', 'd.json'], ['--flip'], ['--no-flip']].map(
         (left): [string[], RegExp] => [
