@@ -1,12 +1,13 @@
 // Training's plan: learning rates, orders, which pictures count, options.
 import { strict as assert } from 'node:assert';
 import { execFileSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, symlink, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 
 import sharp from 'sharp';
 
 import { readAnnotations, readDetections, readNames, type CocoAnnotations } from '../../lib/coco/dataset.js';
+import { picturesBelow } from '../../lib/coco/pictures.js';
 import { readJob } from '../../lib/jobs/job.js';
 import { lineOf } from '../../lib/jobs/lines.js';
 import { batchesOf, batchOrder, type TrainBatch } from '../../lib/train/batches.js';
@@ -165,6 +166,18 @@ describe('training', () => {
     const outside = (name: string) => picturesOf(dataset([annotation(1, 1, [1, 1, 9, 9])], [image(1, name)]), folder, new LeftOut());
     for (const name of ['../hourglass52_tiny_mmdet2.json', '/etc/hostname', 'a/../../digits/val/0076.jpg']) {
       await assert.rejects(outside(name), { code: 'ERR_INPUT', message: /which is outside/ });
+    }
+    await assert.rejects(outside(''), { code: 'ERR_INPUT', message: /an empty file_name for the picture 1/ });
+    await assert.rejects(outside('a\0.png'), { code: 'ERR_INPUT', message: /1 of 1 annotated pictures are not in/ });
+  });
+
+  it('pictures may be named by their whole paths, also where the folder is a link', async () => {
+    const link = join(scratch, 'link');
+    await symlink(folder, link);
+    const images = [image(1, join(folder, 'picture0.png')), image(2, 'picture1.png')];
+    for (const root of [folder, link, relative('.', folder)]) {
+      const [first, second] = await picturesBelow(root, { images });
+      assert.deepEqual([first, second], [images[0]?.file_name, join(root, 'picture1.png')]);
     }
   });
 
