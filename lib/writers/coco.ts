@@ -72,10 +72,10 @@ export async function checkPictures(file: string, images: Iterable<string> | Asy
   for await (const image of images) imageId(image);
 }
 
-/** The ids of an annotation file, by file name and category name. */
-function annotatedIds(names: CocoNames, what: string, classes: readonly string[]): CocoIds {
+/** The ids of an annotation file, by file name and category name; classes that are not kept it need not have. */
+function annotatedIds(names: CocoNames, what: string, classes: readonly string[], kept = classes): CocoIds {
   const categories = categoryIds(names, what);
-  const missing = classes.find((name) => !categories.has(name));
+  const missing = kept.find((name) => !categories.has(name));
   if (missing !== undefined) throw new CornerNetError('ERR_INPUT', `${what} has no category called ${missing}`);
   return {
     imageId: annotatedImageId(names, what),
@@ -88,10 +88,10 @@ function annotatedIds(names: CocoNames, what: string, classes: readonly string[]
  * Those of annotations (a file, or its content), or plain ones without any.
  * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class, have two of one name, or (at imageId) lack a picture or can't tell two apart.
  */
-export async function cocoIds(classes: readonly string[], annotations?: string | CocoNames): Promise<CocoIds> {
+export async function cocoIds(classes: readonly string[], annotations?: string | CocoNames, kept?: readonly string[]): Promise<CocoIds> {
   if (annotations === undefined) return plainIds(classes);
-  if (typeof annotations === 'string') return annotatedIds(await readNames(annotations), annotations, classes);
-  return annotatedIds(checkNames(annotations, 'the annotations'), 'the annotations', classes);
+  if (typeof annotations === 'string') return annotatedIds(await readNames(annotations), annotations, classes, kept);
+  return annotatedIds(checkNames(annotations, 'the annotations'), 'the annotations', classes, kept);
 }
 
 /** An array of a JSON file, written as its values come. */

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { cocoResults, evaluateDetections, toCocoJson, type CocoAnnotations } from '../../lib/coco.js';
 import { Detector, toCsv, toJsonLines, type DetectionResult, type FailedResult, type Outcomes } from '../../lib/index.js';
 import { cocoIds } from '../../lib/writers/coco.js';
+import { openResults } from '../../lib/writers/open.js';
 import { fixtures } from '../environment.js';
 import { refusalText } from '../support/refusal.js';
 import { allInAFolder } from '../support/scratch.js';
@@ -153,5 +154,17 @@ describe('writers', function () {
     });
     assert.throws(() => ids.imageId('x/0004.jpg', 0), { code: 'ERR_INPUT', message: /may be more than one picture .* id 8 .* id 9/ });
     assert.throws(() => ids.imageId('a/0005.jpg', 0), { code: 'ERR_INPUT', message: /no picture called 0005\.jpg/ });
+  });
+
+  it('needs no category for a class that is not kept', async () => {
+    const categories = [{ id: 7, name: '1' }];
+    const file = join(folder, 'one.json');
+    await writeFile(file, JSON.stringify({ images: [{ id: 1, file_name: '0003.jpg' }], categories }));
+    const kept = await openResults('coco', join(folder, 'kept.json'), { classes: ['0', '1', '2'], keep: [1], annotations: file });
+    await kept.discard();
+    await assert.rejects(openResults('coco', join(folder, 'all.json'), { classes: ['0', '1', '2'], keep: ['0', 1], annotations: file }), {
+      code: 'ERR_INPUT',
+      message: /has no category called 0/,
+    });
   });
 });
