@@ -203,7 +203,8 @@ describe('cornernet eval', function () {
       { ...detections[0], category_id: 99 },
       { ...detections[0], bbox: [-50, 0, 20, 20] },
     ];
-    const { code, stderr } = await cornernet(['eval', '--annotations', some, '--detections', write('odd.json', odd)]);
+    const twice = write('ids.json', { ...annotations, annotations: [...annotations.annotations, ...annotations.annotations.slice(0, 2)] });
+    const { code, stderr } = await cornernet(['eval', '--annotations', twice, '--detections', write('odd.json', odd)]);
     assert.equal(code, 0, stderr);
     assert.match(
       stderr,
@@ -214,6 +215,7 @@ describe('cornernet eval', function () {
       /warning: 1 detections are of categories that the annotations do not have and are left out \(the first: category 99\)/,
     );
     assert.match(stderr, /warning: 1 detections reach outside their pictures/);
+    assert.match(stderr, /warning: 2 annotations have the id of an earlier one; pycocotools takes the last one .* \(the first: id 1\)/);
   });
 
   it('Ctrl-C and SIGTERM end it with 130, and nothing is written', async () => {
