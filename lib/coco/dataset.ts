@@ -59,18 +59,29 @@ export interface CocoDetection {
 const number = z.number();
 const size = number.min(0);
 const box = z.tuple([number, number, size, size]).readonly();
+/** An object's, which may have a negative width or height: one such box among thousands is no reason to refuse the file. */
+const anyBox = z.tuple([number, number, number, number]).readonly();
+const crowd = z.union([z.int(), z.boolean().transform(Number)], { error: 'expected 0 or 1' });
+
+/** What is optional some programs write as null. */
+function orNull<T>(schema: z.ZodType<T>) {
+  return schema
+    .nullish()
+    .transform((value) => value ?? undefined)
+    .optional();
+}
 
 const annotationsSchema = z.object({
-  images: z.array(z.object({ id: z.int(), file_name: z.string(), width: size.optional(), height: size.optional() })).min(1),
+  images: z.array(z.object({ id: z.int(), file_name: z.string(), width: orNull(size), height: orNull(size) })).min(1),
   annotations: z.array(
     z.object({
       id: z.int(),
       image_id: z.int(),
       category_id: z.int(),
-      bbox: box,
-      area: size.optional(),
-      iscrowd: z.union([z.int(), z.boolean().transform(Number)]).optional(),
-      ignore: z.union([z.boolean(), z.number().transform(Boolean)]).optional(),
+      bbox: anyBox,
+      area: orNull(number),
+      iscrowd: orNull(crowd),
+      ignore: orNull(z.union([z.boolean(), z.number().transform(Boolean)])),
     }),
   ),
   categories: z.array(z.object({ id: z.int(), name: z.string() })).min(1),

@@ -184,6 +184,8 @@ function sort(annotations: CocoAnnotations, detections: readonly CocoDetection[]
     }
     if (ids.size === ids.add(id).size)
       warnings.add('annotations have the id of an earlier one; pycocotools takes the last one for all of them, we do not', `id ${id}`);
+    if (Math.min(bbox[2], bbox[3], area ?? 0) < 0)
+      warnings.add('annotations have a negative width, height or area; as in pycocotools they are missed or do not count', `id ${id}`);
     if (id === 0) warnings.add('annotations have the id 0, which pycocotools never takes for found; neither do we', `picture ${image_id}`);
     truth.push({ image_id, category_id, id, bbox, area: area ?? bbox[2] * bbox[3], crowd: Boolean(iscrowd) });
   }

@@ -6,7 +6,8 @@ import { join, relative } from 'node:path';
 
 import sharp from 'sharp';
 
-import { readAnnotations, readDetections, readNames, type CocoAnnotations } from '../../lib/coco/dataset.js';
+import { evaluateDetections } from '../../lib/coco.js';
+import { checkAnnotations, readAnnotations, readDetections, readNames, type CocoAnnotations } from '../../lib/coco/dataset.js';
 import { picturesBelow } from '../../lib/coco/pictures.js';
 import { readJob } from '../../lib/jobs/job.js';
 import { lineOf } from '../../lib/jobs/lines.js';
@@ -149,6 +150,30 @@ describe('training', () => {
     assert.match(leftOut.sentences.join('\n'), /4 boxes lie outside.*id 2, in picture0.png/);
     assert.match(leftOut.sentences.join('\n'), /1 annotations are to be ignored \(the first: id 6, in picture0.png/);
     assert.match(leftOut.sentences.join('\n'), /1 pictures have no object to learn \(the first: picture1.png\)/);
+  });
+
+  it('a file has null for what is optional, booleans for 0 and 1, and boxes of a negative size', async () => {
+    const [optional, size] = [
+      { area: null, iscrowd: null, ignore: null },
+      { width: null, height: null },
+    ];
+    const given = dataset([
+      annotation(1, 1, [1, 1, 9, 9], optional),
+      annotation(2, 1, [20, 5, -9, 9], { iscrowd: false }),
+      annotation(3, 1, [5, 5, 9, 9], { area: -81 }),
+      annotation(4, 1, [5, 5, 9, 9], { iscrowd: true }),
+    ]);
+    const read = (value: object): CocoAnnotations => checkAnnotations(value, 'a.json');
+    const leftOut = new LeftOut();
+    const pictures = await picturesOf(read({ ...given, images: given.images.map((one) => ({ ...one, ...size })) }), folder, leftOut);
+    assert.deepEqual(pictures.map(({ objects }) => objects), [[{ box: [1, 1, 10, 10], category: 'a' }]]); // prettier-ignore
+    assert.match(leftOut.sentences.join('\n'), /2 boxes .* have no area .*id 2.*\n1 annotations are crowds \(the first: id 4/);
+    const { warnings } = evaluateDetections(read(given), []);
+    assert.match(warnings.join('\n'), /2 annotations have a negative width, height or area; .*id 2/);
+    assert.throws(() => read(dataset([annotation(1, 1, [1, 1, 9, 9], { iscrowd: '0' })])), {
+      code: 'ERR_INPUT',
+      message: "a.json: annotations.0.iscrowd is '0': expected 0 or 1",
+    });
   });
 
   it('missing pictures, and none to learn from, are refused', async () => {
