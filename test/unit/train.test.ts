@@ -1,8 +1,9 @@
 // Training's plan: learning rates, orders, which pictures count, options.
 import { strict as assert } from 'node:assert';
 import { execFileSync } from 'node:child_process';
-import { readFile, symlink, writeFile } from 'node:fs/promises';
+import { readFile, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { gzipSync } from 'node:zlib';
 
 import sharp from 'sharp';
 
@@ -276,6 +277,22 @@ describe('training', () => {
       { code: 'ERR_INPUT', message: /log.jsonl can't be read: it is a FIFO/ },
     );
     await assert.rejects(readJob(scratch), { code: 'ERR_JOB', message: /it is a FIFO/ });
+  });
+
+  it('JSON may begin with a byte order mark; what is too long, compressed or UTF-16 is called so', async () => {
+    const file = join(scratch, 'a.json');
+    const text = JSON.stringify(dataset([]));
+    await writeFile(file, `\uFEFF${text}`);
+    assert.equal((await readAnnotations(file)).images.length, 2);
+    const refused = async (content: string | Buffer, reason: RegExp): Promise<void> => {
+      await writeFile(file, content);
+      await assert.rejects(readAnnotations(file), { code: 'ERR_INPUT', message: reason });
+    };
+    for (const utf16 of [Buffer.from(`\uFEFF${text}`, 'utf16le'), Buffer.from(text, 'utf16le'), Buffer.from(text, 'utf16le').swap16()])
+      await refused(utf16, /a\.json can't be read as JSON: it is UTF-16, or no text at all, and not UTF-8$/);
+    await refused(gzipSync(text), /a\.json can't be read as JSON: it is compressed by gzip$/);
+    await truncate(file, 600 * 2 ** 20);
+    await assert.rejects(readAnnotations(file), { code: 'ERR_INPUT', message: /it has 600 MiB, and no more than 512 can be read$/ });
   });
 
   it('options are checked', () => {
