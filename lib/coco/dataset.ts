@@ -17,6 +17,7 @@ export function cocoBox([x1, y1, x2, y2]: Detection['box']): CocoBox {
 /** One of `images` in an annotation file. */
 export interface CocoImage {
   readonly id: number;
+  /** From the folder of pictures, or a whole path below it. */
   readonly file_name: string;
   /** Pixels. */
   readonly width?: number | undefined;
