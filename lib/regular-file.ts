@@ -1,4 +1,5 @@
 // Files from outside are opened only when they are regular ones: anything else (a FIFO, a socket, a device) may never give a byte, or do something.
+import { constants as buffers } from 'node:buffer';
 import { constants, readFileSync, statSync, type Stats } from 'node:fs';
 import { stat, type FileHandle } from 'node:fs/promises';
 
@@ -45,18 +46,23 @@ export function readRegular(path: string): Buffer {
 }
 
 /**
- * The whole of a text file that somebody else may have put there.
- * @throws {Error} as {@link openRegular}.
+ * The whole of a text file that somebody else may have put there, without a byte order mark.
+ * @throws {Error} as {@link openRegular}, or saying that it is longer than a string can be.
  */
 export async function readText(path: string): Promise<string> {
-  await using file = (await openRegular(path)).file;
-  return await file.readFile('utf8');
+  const { file: opened, size } = await openRegular(path);
+  await using file = opened;
+  if (size > buffers.MAX_STRING_LENGTH) throw new Error(`it has ${Math.ceil(size / 2 ** 20)} MiB, and no more than 512 can be read`);
+  return (await file.readFile('utf8')).replace(/^\uFEFF/, '');
 }
 
 /** @throws {CornerNetError} `ERR_INPUT`. */
 export async function readJson(path: string): Promise<unknown> {
   try {
-    return JSON.parse(await readText(path)) as unknown;
+    const text = await readText(path);
+    if (text.startsWith('\x1f\ufffd')) throw new Error('it is compressed by gzip');
+    if (/^(\ufffd\ufffd|.?\0)/.test(text)) throw new Error('it is UTF-16, or no text at all, and not UTF-8');
+    return JSON.parse(text) as unknown;
   } catch (error) {
     throw new CornerNetError('ERR_INPUT', `${path} can't be read as JSON: ${sentenceOf(error)}`, { cause: error });
   }

@@ -17,6 +17,7 @@ export function cocoBox([x1, y1, x2, y2]: Detection['box']): CocoBox {
 /** One of `images` in an annotation file. */
 export interface CocoImage {
   readonly id: number;
+  /** From the folder of pictures, or a whole path below it. */
   readonly file_name: string;
   /** Pixels. */
   readonly width?: number | undefined;
@@ -59,18 +60,29 @@ export interface CocoDetection {
 const number = z.number();
 const size = number.min(0);
 const box = z.tuple([number, number, size, size]).readonly();
+/** An object's, which may have a negative width or height: one such box among thousands is no reason to refuse the file. */
+const anyBox = z.tuple([number, number, number, number]).readonly();
+const crowd = z.union([z.int(), z.boolean().transform(Number)], { error: 'expected 0 or 1' });
+
+/** What is optional some programs write as null. */
+function orNull<T>(schema: z.ZodType<T>) {
+  return schema
+    .nullish()
+    .transform((value) => value ?? undefined)
+    .optional();
+}
 
 const annotationsSchema = z.object({
-  images: z.array(z.object({ id: z.int(), file_name: z.string(), width: size.optional(), height: size.optional() })).min(1),
+  images: z.array(z.object({ id: z.int(), file_name: z.string(), width: orNull(size), height: orNull(size) })).min(1),
   annotations: z.array(
     z.object({
       id: z.int(),
       image_id: z.int(),
       category_id: z.int(),
-      bbox: box,
-      area: size.optional(),
-      iscrowd: z.union([z.int(), z.boolean().transform(Number)]).optional(),
-      ignore: z.union([z.boolean(), z.number().transform(Boolean)]).optional(),
+      bbox: anyBox,
+      area: orNull(number),
+      iscrowd: orNull(crowd),
+      ignore: orNull(z.union([z.boolean(), z.number().transform(Boolean)])),
     }),
   ),
   categories: z.array(z.object({ id: z.int(), name: z.string() })).min(1),
@@ -84,9 +96,19 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
 }
 
 /** The first of the values that an earlier one equals. */
-export function firstTwice<T>(values: readonly T[]): T | undefined {
+function firstTwice<T>(values: readonly T[]): T | undefined {
   const seen = new Set<T>();
   return values.find((value) => seen.size === seen.add(value).size);
+}
+
+/**
+ * Category ids by name.
+ * @throws {CornerNetError} `ERR_INPUT` when two have one name.
+ */
+export function categoryIds({ categories }: Pick<CocoNames, 'categories'>, what = 'the annotations'): Map<string, number> {
+  const twice = firstTwice(categories.map(({ name }) => name));
+  if (twice !== undefined) throw new CornerNetError('ERR_INPUT', `two categories of ${what} are called ${twice}`);
+  return new Map(categories.map(({ name, id }) => [name, id]));
 }
 
 function distinct<T extends CocoNames>(names: T, what: string): T {

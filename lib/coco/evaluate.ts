@@ -174,6 +174,7 @@ function byClass<Box>(boxes: readonly BoxOfPicture<Box>[]): (category: number) =
 function sort(annotations: CocoAnnotations, detections: readonly CocoDetection[], warnings: LeftOut) {
   const images = new Map(annotations.images.map((image) => [image.id, image]));
   const categories = new Set(annotations.categories.map(({ id }) => id));
+  const ids = new Set<number>();
   const truth: BoxOfPicture<TruthBox>[] = [];
   const found: BoxOfPicture<FoundBox>[] = [];
   for (const { id, image_id, category_id, bbox, area, iscrowd } of annotations.annotations) {
@@ -181,6 +182,10 @@ function sort(annotations: CocoAnnotations, detections: readonly CocoDetection[]
       warnings.add('annotations name a picture or category that the file does not have and are left out', `id ${id}`);
       continue;
     }
+    if (ids.size === ids.add(id).size)
+      warnings.add('annotations have the id of an earlier one; pycocotools takes the last one for all of them, we do not', `id ${id}`);
+    if (Math.min(bbox[2], bbox[3], area ?? 0) < 0)
+      warnings.add('annotations have a negative width, height or area; as in pycocotools they are missed or do not count', `id ${id}`);
     if (id === 0) warnings.add('annotations have the id 0, which pycocotools never takes for found; neither do we', `picture ${image_id}`);
     truth.push({ image_id, category_id, id, bbox, area: area ?? bbox[2] * bbox[3], crowd: Boolean(iscrowd) });
   }

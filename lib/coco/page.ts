@@ -94,7 +94,7 @@ async function worst({ images, annotations }: EvaluationPage, mistakes: readonly
     return {
       caption: `${file}: ${missed} missed, ${wrong} wrong`,
       draw: async () => {
-        const path = await pictureBelow(images, { file_name: file });
+        const path = await pictureBelow(images, { id: imageId, file_name: file });
         if (path === undefined) throw new CornerNetError('ERR_INPUT', `it is not in ${images}`);
         return drawSmall(path, boxesOf(pairs, names));
       },

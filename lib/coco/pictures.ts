@@ -5,36 +5,42 @@ import { CornerNetError } from '../errors.js';
 import { isBelow, realPath } from '../inputs/file-names.js';
 import type { CocoAnnotations, CocoImage } from './dataset.js';
 
+/** What the folder really is. Where it is missing, so is every picture. */
+const rootOf = (folder: string): Promise<string> => realPath(folder).catch(() => folder);
+
 /**
- * The path of an annotated picture. Links are followed, and must not lead out either: who made the annotations may have made them as well.
- * @param realRoot what the folder really is, where that is known.
+ * The path of an annotated picture, a whole one or one from the folder. Links are followed, and must not lead out either: who made the annotations may
+ * have made them as well.
+ * @param root what the folder really is, where that is known.
  * @returns undefined when it isn't there.
- * @throws {CornerNetError} `ERR_INPUT` when it is outside the folder.
+ * @throws {CornerNetError} `ERR_INPUT` when it has no name or is outside the folder.
  */
 export async function pictureBelow(
   folder: string,
-  { file_name }: Pick<CocoImage, 'file_name'>,
-  realRoot?: string,
+  { id, file_name }: Pick<CocoImage, 'id' | 'file_name'>,
+  root?: string,
 ): Promise<string | undefined> {
-  const path = join(folder, file_name);
-  const outside = (): CornerNetError => new CornerNetError('ERR_INPUT', `the annotations name ${file_name}, which is outside ${folder}`);
-  if (isAbsolute(file_name) || file_name.includes('\0') || !isBelow(folder, path)) throw outside();
+  if (file_name === '') throw new CornerNetError('ERR_INPUT', `the annotations have an empty file_name for the picture ${id}`);
+  const outside = (how: string): CornerNetError =>
+    new CornerNetError('ERR_INPUT', `the annotations name ${file_name}, which is outside ${folder}${how}`);
+  const path = isAbsolute(file_name) ? file_name : join(folder, file_name);
+  const realRoot = root ?? (await rootOf(folder));
+  if (!isBelow(folder, path) && !isBelow(realRoot, path)) throw outside('');
   const real = await realPath(path).catch(() => undefined);
-  if (real === undefined) return undefined;
-  if (!isBelow(realRoot ?? (await realPath(folder)), real)) throw outside();
-  return path;
+  if (real !== undefined && !isBelow(realRoot, real)) throw outside(', where a link leads');
+  return real === undefined ? undefined : path;
 }
 
 /**
  * The paths of all annotated pictures, in their order.
- * @throws {CornerNetError} `ERR_INPUT` when one is outside the folder, or some are missing.
+ * @throws {CornerNetError} `ERR_INPUT` when one has no name or is outside the folder, or some are missing.
  */
 export async function picturesBelow(folder: string, { images }: Pick<CocoAnnotations, 'images'>): Promise<string[]> {
   const paths: string[] = [];
   const missing: string[] = [];
-  const realRoot = await realPath(folder).catch(() => undefined); // without it no picture is there
+  const root = await rootOf(folder);
   for (const image of images) {
-    const path = await pictureBelow(folder, image, realRoot);
+    const path = await pictureBelow(folder, image, root);
     if (path === undefined) missing.push(image.file_name);
     else paths.push(path);
   }

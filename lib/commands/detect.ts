@@ -109,7 +109,11 @@ interface Counts {
 
 /** Detects and draws until it is interrupted; the results are written when this returns, or nothing is. */
 async function run(entries: readonly Entry[], flags: DetectFlags, detector: Detector, interrupt: Interrupt): Promise<Counts> {
-  const writer = await openResults(flags.format, flags.output, { classes: detector.classes, annotations: flags.annotations });
+  const writer = await openResults(flags.format, flags.output, {
+    classes: detector.classes,
+    keep: flags.classes,
+    annotations: flags.annotations,
+  });
   const draw = drawerFor(flags, detector);
   const progress = countedProgress(entries.length, flags.quiet === true);
   const untilInterrupted = function* (): Generator<ImageSource> {

@@ -8,7 +8,8 @@ import { evaluateChecked, shownNumber, type CocoEvaluation, type CocoStats } fro
 import type { LoadOptions } from '../options/interfaces.js';
 import { checkOutputFile, writeText } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
-import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
+import { checkLoadOptions } from '../options/check.js';
+import { addDetectorOptions, given, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
 import { tell } from './terminal.js';
 import { textTable } from '../text-table.js';
 import { onInterrupt } from './interrupt.js';
@@ -28,6 +29,7 @@ interface EvalFlags extends DetectorFlags {
 
 const help = `
 Detections of any score count unless --score-threshold says otherwise, as in published figures.
+Of a detector's options --detections takes that one alone.
 
 Examples:
   $ cornernet eval --images val2017/ --annotations instances_val2017.json --weights 10x5 --html page.html
@@ -95,14 +97,22 @@ function checkReference({ detections, html, saveDetections, flip }: EvalFlags): 
   throw new CornerNetError('ERR_OPTION', `--reference compares runs of its own, with flip and without: leave ${given} out`);
 }
 
+/** Of a detector's options `--detections` have the threshold alone. */
+function checkMade({ weights, ...flags }: EvalFlags): void {
+  const misfit = Object.keys(given({ weights, ...checkLoadOptions(loadOptionsOf(flags)) })).find((name) => name !== 'scoreThreshold');
+  if (misfit === undefined) return;
+  throw new CornerNetError('ERR_OPTION', `--detections are evaluated without a detector: leave option ${misfit} out`);
+}
+
 async function evaluate(flags: EvalFlags): Promise<void> {
   if (flags.reference === true) checkReference(flags);
+  else if (flags.detections !== undefined) checkMade(flags);
   for (const file of [flags.output, flags.html, flags.saveDetections]) if (file !== undefined) await checkOutputFile(file);
   const annotations = await readAnnotations(flags.annotations);
   if (flags.reference === true) return compare(flags, annotations);
-  const options = loadOptionsOf(flags);
-  const set = flags.detections === undefined ? await detect(flags, annotations, options) : undefined;
-  const detections = set?.detections ?? (await readDetections(flags.detections ?? ''));
+  const set = flags.detections === undefined ? await detect(flags, annotations, loadOptionsOf(flags)) : undefined;
+  const { scoreThreshold = -Infinity } = flags;
+  const detections = set?.detections ?? (await readDetections(flags.detections ?? '')).filter(({ score }) => score >= scoreThreshold);
   const evaluated = evaluateChecked(annotations, detections);
   const evaluation = { ...evaluated, warnings: [...(set?.warnings ?? []), ...evaluated.warnings] };
   const { stats, perClassAP, warnings } = evaluation;

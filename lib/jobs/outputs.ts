@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 
 import { ChangeCounter } from '../inputs/seen.js';
+import { checkLoadOptions } from '../options/check.js';
 import { imagesFile, openResults } from '../writers/open.js';
 import type { JobFile } from './job.js';
 import { readTimeline } from './meter.js';
@@ -62,7 +63,7 @@ export async function finishOutputs(
   const tally = new Tally();
   const changes = new ChangeCounter(false);
   const { format, annotations } = options;
-  const names = { classes: job.classes ?? [], annotations };
+  const names = { classes: job.classes ?? [], keep: job.classes ? checkLoadOptions(job.settings).classes : undefined, annotations };
   const writer = format === 'jsonl' ? undefined : await openResults(format, join(folder, formatFiles[format]), names);
   try {
     for await (const { entry, seen, outcome } of records.outcomes()) {

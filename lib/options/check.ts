@@ -43,9 +43,15 @@ export function resolveClasses(wanted: readonly (string | number)[], names: read
   return wanted.map((one) => {
     const id = typeof one === 'string' && (names.includes(one) || !/^\d+$/.test(one)) ? names.indexOf(one) : Number(one);
     if (id >= 0 && id < names.length) return id;
+    const commas = names.some((name) => name.includes(',')) ? ', which do for names with commas too' : '';
     throw new CornerNetError(
       'ERR_OPTION',
-      `option classes has ${shown(one)}${suggestion(String(one), names)}, but these weights detect ${listed(names, 12)} (ids 0 to ${names.length - 1})`,
+      `option classes has ${shown(one)}${suggestion(String(one), names)}, but these weights detect ${listed(names, 12)} (ids 0 to ${names.length - 1}${commas})`,
     );
   });
+}
+
+/** Names of the classes that option classes keeps. */
+export function keptNames(wanted: LoadOptions['classes'], names: readonly string[]): readonly string[] {
+  return wanted ? resolveClasses(wanted, names).map((id) => names[id] ?? '') : names;
 }

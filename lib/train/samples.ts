@@ -1,5 +1,5 @@
 // The pictures to learn from: which of a COCO file's count, with their boxes, and why the others do not.
-import { firstTwice, type CocoAnnotation, type CocoAnnotations, type CocoImage } from '../coco/dataset.js';
+import { categoryIds, type CocoAnnotation, type CocoAnnotations, type CocoImage } from '../coco/dataset.js';
 import { picturesBelow } from '../coco/pictures.js';
 import { CornerNetError } from '../errors.js';
 import { decodeImage } from '../images/image.js';
@@ -100,11 +100,8 @@ export async function picturesOf(annotations: CocoAnnotations, folder: string, l
 }
 
 /** Names by class id: the categories in the order of their ids. */
-export function classesOf({ categories }: CocoAnnotations): string[] {
-  const names = [...categories].sort((a, b) => a.id - b.id).map(({ name }) => name);
-  const twice = firstTwice(names);
-  if (twice !== undefined) throw new CornerNetError('ERR_INPUT', `two categories of the annotations are called ${twice}`);
-  return names;
+export function classesOf(annotations: CocoAnnotations): string[] {
+  return [...categoryIds(annotations)].sort(([, a], [, b]) => a - b).map(([name]) => name);
 }
 
 export interface DecodedSample {

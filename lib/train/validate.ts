@@ -1,5 +1,5 @@
 // Average precision of a checkpoint on the way, by the product's own detector and evaluator.
-import { readAnnotations, type CocoAnnotations } from '../coco/dataset.js';
+import { categoryIds, readAnnotations, type CocoAnnotations } from '../coco/dataset.js';
 import { detectSet } from '../coco/detect.js';
 import { evaluateChecked, type CocoStats } from '../coco/evaluate.js';
 import { CornerNetError } from '../errors.js';
@@ -12,7 +12,7 @@ export interface Validation {
   readonly threads?: number | undefined;
 }
 
-/** @throws {CornerNetError} `ERR_INPUT` when the annotations are none, have a class that isn't trained, or no object. */
+/** @throws {CornerNetError} `ERR_INPUT` when the annotations are none, have two categories of one name, a class that isn't trained, or no object. */
 export async function readValidation(
   images: string,
   file: string,
@@ -21,7 +21,7 @@ export async function readValidation(
 ): Promise<Validation> {
   const annotations = await readAnnotations(file);
   const trained = new Set(classes);
-  const unknown = annotations.categories.filter(({ name }) => !trained.has(name)).map(({ name }) => name);
+  const unknown = [...categoryIds(annotations, file).keys()].filter((name) => !trained.has(name));
   if (unknown.length > 0) {
     throw new CornerNetError('ERR_INPUT', `${file} has ${unknown.length} categories that are not trained: ${listed(unknown, 5)}`);
   }

@@ -1,9 +1,10 @@
 // COCO's results format: an array of { image_id, category_id, bbox: [x, y, width, height], score }.
-import { basename } from 'node:path';
+import { basename, normalize } from 'node:path';
 
 import { areCocoClasses, cocoCategoryIds } from '../coco/categories.js';
-import { checkNames, cocoBox, readNames, type CocoDetection, type CocoNames } from '../coco/dataset.js';
+import { categoryIds, checkNames, cocoBox, readNames, type CocoDetection, type CocoNames } from '../coco/dataset.js';
 import { CornerNetError } from '../errors.js';
+import { groupBy } from '../group-by.js';
 import { recordOf, textOf, type Outcomes, type ResultFormat } from './writer.js';
 
 /** Which ids pictures and classes have in the results. */
@@ -24,14 +25,39 @@ function plainIds(classes: readonly string[]): CocoIds {
   };
 }
 
-/** The id that annotations have for a picture, by its whole name or the last part of it; one for each picture. */
+/** Folders that are compared at most: names are as long as whoever made the annotations likes. */
+const mostFolders = 32;
+
+/** What a path ends with, the longest first: a/b.jpg, b.jpg. */
+function endsOf(path: string): string[] {
+  const parts = normalize(path)
+    .split('/')
+    .slice(-mostFolders - 1);
+  return parts.map((_, i) => parts.slice(i).join('/'));
+}
+
+interface End {
+  readonly end: string;
+  readonly id: number;
+  /** Whether it is all of the name. */
+  readonly isWhole: boolean;
+}
+
+/** The id that annotations have for a picture: that of the name with the longest common end, rather one that is no longer; one for each picture. */
 function annotatedImageId({ images }: CocoNames, what: string): (image: string | null) => number {
-  const byName = new Map(images.map(({ file_name, id }) => [file_name, id]));
+  const ends = images.flatMap(({ file_name, id }) => endsOf(file_name).map((end, i): End => ({ end, id, isWhole: i === 0 })));
+  ends.sort((a, b) => Number(b.isWhole) - Number(a.isWhole));
+  const byEnd = groupBy(ends, ({ end }) => end);
   const given = new Map<number, string>();
   return (image) => {
     if (image === null) throw new CornerNetError('ERR_INPUT', `a picture without a name can't be found in ${what}`);
-    const id = byName.get(image) ?? byName.get(basename(image));
-    if (id === undefined) throw new CornerNetError('ERR_INPUT', `${what} has no picture called ${basename(image)}`);
+    const end = endsOf(image).find((one) => byEnd.has(one));
+    if (end === undefined) throw new CornerNetError('ERR_INPUT', `${what} has no picture called ${basename(image)}`);
+    const [{ id, isWhole }, other] = byEnd.get(end) as [End, End?];
+    if (other?.isWhole === isWhole) {
+      const several = `that with the id ${id} and that with the id ${other.id}`;
+      throw new CornerNetError('ERR_INPUT', `${image} may be more than one picture in ${what}: ${several}`);
+    }
     const earlier = given.get(id) ?? image;
     if (earlier !== image)
       throw new CornerNetError('ERR_INPUT', `${earlier} and ${image} are one picture in ${what}: that with the id ${id}`);
@@ -40,16 +66,16 @@ function annotatedImageId({ images }: CocoNames, what: string): (image: string |
   };
 }
 
-/** @throws {CornerNetError} `ERR_INPUT` when an annotation file can't be read, lacks one of these pictures or has two as one. */
+/** @throws {CornerNetError} `ERR_INPUT` when an annotation file can't be read, lacks one of these pictures or can't tell two apart. */
 export async function checkPictures(file: string, images: Iterable<string> | AsyncIterable<string>): Promise<void> {
   const imageId = annotatedImageId(await readNames(file), file);
   for await (const image of images) imageId(image);
 }
 
-/** The ids of an annotation file, by file name and category name. */
-function annotatedIds(names: CocoNames, classes: readonly string[], what: string): CocoIds {
-  const categories = new Map(names.categories.map(({ name, id }) => [name, id]));
-  const missing = classes.find((name) => !categories.has(name));
+/** The ids of an annotation file, by file name and category name; classes that are not kept it need not have. */
+function annotatedIds(names: CocoNames, what: string, classes: readonly string[], kept = classes): CocoIds {
+  const categories = categoryIds(names, what);
+  const missing = kept.find((name) => !categories.has(name));
   if (missing !== undefined) throw new CornerNetError('ERR_INPUT', `${what} has no category called ${missing}`);
   return {
     imageId: annotatedImageId(names, what),
@@ -60,12 +86,12 @@ function annotatedIds(names: CocoNames, classes: readonly string[], what: string
 
 /**
  * Those of annotations (a file, or its content), or plain ones without any.
- * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class, or (at imageId) lack a picture or have two as one.
+ * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class, have two of one name, or (at imageId) lack a picture or can't tell two apart.
  */
-export async function cocoIds(classes: readonly string[], annotations?: string | CocoNames): Promise<CocoIds> {
+export async function cocoIds(classes: readonly string[], annotations?: string | CocoNames, kept?: readonly string[]): Promise<CocoIds> {
   if (annotations === undefined) return plainIds(classes);
-  if (typeof annotations === 'string') return annotatedIds(await readNames(annotations), classes, annotations);
-  return annotatedIds(checkNames(annotations, 'the annotations'), classes, 'the annotations');
+  if (typeof annotations === 'string') return annotatedIds(await readNames(annotations), annotations, classes, kept);
+  return annotatedIds(checkNames(annotations, 'the annotations'), 'the annotations', classes, kept);
 }
 
 /** An array of a JSON file, written as its values come. */
@@ -113,7 +139,7 @@ export interface CocoResultsOptions {
   /** Names by class id: `detector.classes`. */
   readonly classes: readonly string[];
   /**
-   * An annotation file, or its content, whose ids are used: pictures by file name, classes by name. Default: image ids count the pictures from 1,
+   * An annotation file, or its content, whose ids are used: pictures by the longest common end of the paths, classes by name. Default: image ids count the pictures from 1,
    * category ids are COCO's own for its 80 classes, else classId + 1.
    */
   readonly annotations?: string | CocoNames | undefined;
@@ -122,7 +148,7 @@ export interface CocoResultsOptions {
 /**
  * Detections in COCO's results format, as `evaluateDetections` takes them. Pictures that failed have none.
  * @param results in the order of their positions; boxes become left, top, width, height in pixels.
- * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class or a picture, or have two pictures as one.
+ * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class or a picture, or can't tell two apart.
  *
  * @example
  * ```ts

@@ -1,4 +1,6 @@
 // Results into files of any format, or to standard output.
+import { keptNames } from '../options/check.js';
+import type { LoadOptions } from '../options/interfaces.js';
 import { openOutput } from '../output-file.js';
 import { cocoFormat, cocoIds, cocoImagesFormat } from './coco.js';
 import { csvFormat } from './csv.js';
@@ -20,6 +22,8 @@ async function plainFormat(format: Exclude<Format, 'coco'>): Promise<ResultForma
 interface Naming {
   /** Names by class id. */
   readonly classes: readonly string[];
+  /** As a detector's option of this name. */
+  readonly keep?: LoadOptions['classes'];
   /** A COCO annotation file whose ids are used. */
   readonly annotations?: string | undefined;
 }
@@ -28,9 +32,9 @@ interface Naming {
  * @param file standard output without one, which COCO results without annotations must have.
  * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read or lack a class.
  */
-export async function openResults(format: Format, file: string | undefined, { classes, annotations }: Naming): Promise<ResultWriter> {
+export async function openResults(format: Format, file: string | undefined, { classes, keep, annotations }: Naming): Promise<ResultWriter> {
   if (format !== 'coco') return resultWriter([openOutput(file), await plainFormat(format)]);
-  const ids = await cocoIds(classes, annotations);
+  const ids = await cocoIds(classes, annotations, keptNames(keep, classes));
   const results = [openOutput(file), cocoFormat(ids)] as const;
   if (!ids.arePositions || file === undefined) return resultWriter(results);
   return resultWriter(results, [openOutput(imagesFile(file)), cocoImagesFormat(ids)]);

@@ -25,7 +25,7 @@ interface Case {
   readonly detections: CocoDetection[];
 }
 
-/** Crowds, ignored areas, ties, empty pictures, categories without annotations, ids in no order, an annotation of id 0. */
+/** Crowds, ignored areas, negative widths and areas, ties, empty pictures, categories without annotations, ids in no order, an annotation of id 0. */
 function draw(seed: number): Case {
   const next = random(seed);
   const below = (limit: number): number => Math.floor(next() * limit);
@@ -49,8 +49,8 @@ function draw(seed: number): Case {
       id: i + first,
       image_id: image.id,
       category_id: category.id,
-      bbox,
-      area: bbox[2] * bbox[3] * (next() < 0.3 ? 0.4 : 1),
+      bbox: next() < 0.05 ? [bbox[0], bbox[1], -bbox[2], bbox[3]] : bbox,
+      area: bbox[2] * bbox[3] * (next() < 0.3 ? 0.4 : 1) * (next() < 0.05 ? -1 : 1),
       iscrowd: Number(next() < 0.15),
     });
     for (let copies = below(4); copies > 0; copies--) {

@@ -396,6 +396,14 @@ describe('cornernet batch', function () {
     assert.deepEqual(ids(), coco.map(({ image_id }) => image_id)); // prettier-ignore
     assert.ok(existsSync(join(job, 'results.coco.images.json')));
 
+    // Of the classes that are kept alone.
+    writeFileSync(annotations, JSON.stringify({ images: named.images.map((one) => ({ ...one, file_name: `all/${one.file_name}` })), categories: classes.slice(0, 3) })); // prettier-ignore
+    const three = [...few, '--classes', '0,1,2', '--format', 'coco', '--annotations', annotations, '--output'];
+    for (const command of ['batch', 'detect']) {
+      const { code, stderr } = await cornernet([command, ...three, join(folder, `three-${command}`)]);
+      assert.equal(code, 0, stderr);
+    }
+
     // What was written before a picture was tried again with success lacks it.
     copyFileSync(photos[7] as string, inputs.at(-1) as string);
     assert.equal((await cornernet(['batch', '--output', job, '--retry-errors'])).code, 0);

@@ -3,7 +3,7 @@ import { strict as assert } from 'node:assert';
 import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { CocoAnnotations, CocoStats } from '../../lib/coco.js';
+import type { CocoAnnotations, CocoDetection, CocoStats } from '../../lib/coco.js';
 import { fixtures } from '../environment.js';
 import { openInBrowser } from '../support/browser.js';
 import { cornernet } from '../support/child.js';
@@ -88,6 +88,13 @@ describe('cornernet eval', function () {
     assert.deepEqual(JSON.parse(readFileSync(join(folder, 'again.json'), 'utf8')), JSON.parse(first.stdout));
     const table = await cornernet(['eval', '--annotations', some, '--detections', kept]);
     assert.match(table.stdout, /AP50/);
+    const sure = join(folder, 'sure.json');
+    const least = await cornernet(['eval', '--annotations', some, '--detections', kept, '--score-threshold', '0.3', '--save-detections', sure]); // prettier-ignore
+    assert.equal(least.code, 0, least.stderr);
+    const all = JSON.parse(readFileSync(kept, 'utf8')) as CocoDetection[];
+    const left = all.filter(({ score }) => score >= 0.3);
+    assert.ok(left.length > 0 && left.length < all.length);
+    assert.deepEqual(JSON.parse(readFileSync(sure, 'utf8')), left);
     await openInBrowser(this, page, async (tab) => {
       const headings = await tab.locator('h2').allTextContents();
       const wanted = ['Average precision and recall', 'Precision over recall', 'Classes', 'What was taken for what', 'Worst pictures'];
@@ -114,6 +121,18 @@ describe('cornernet eval', function () {
       assert.match(text, /1 pictures could not be read and count as empty/);
       assert.match(text, /\d+ missed, 0 wrong \(it can't be shown: .*can't be read/);
     });
+  });
+
+  it('says which annotated categories are not detected', async () => {
+    const categories = [...annotations.categories.map((one) => ({ ...one, name: one.name === '7' ? 'seven' : one.name })), { id: 0, name: 'none of these' }]; // prettier-ignore
+    const other = write('seven.json', { ...annotations, categories });
+    const said = async (...flags: string[]): Promise<string> => {
+      const { code, stderr } = await cornernet(['eval', '--images', set, '--annotations', other, '--quiet', ...flags]);
+      assert.equal(code, 0, stderr);
+      return stderr;
+    };
+    assert.match(await said(), /^warning: 1 annotated categories are not detected, and their objects count as missed: seven$/m);
+    assert.match(await said('--classes', '0,1,2,3,4,5,6,8'), /^warning: 2 annotated categories .*: seven, 9$/m);
   });
 
   it('compares precisions, flip and the published AP', async () => {
@@ -148,6 +167,11 @@ describe('cornernet eval', function () {
       ],
       [['--annotations', some, '--images', folder], /^ERR_INPUT: 12 of 12 annotated pictures are not in .*, the first: 0000\.jpg/],
       [['--annotations', some], /^ERR_OPTION: name the pictures/],
+      ...[['weights', 'digits'], ['maxPerImage', '1'], ['flip'], ['tiles', '64']].map(([option = '', ...value]): [string[], RegExp] => [
+        ['--annotations', some, '--detections', one, `--${option.replace('P', '-p').replace('I', '-i')}`, ...value],
+        new RegExp(`^ERR_OPTION: --detections .*: leave option ${option} out`),
+      ]),
+      [['--annotations', some, '--detections', one, '--score-threshold', '2'], /^ERR_OPTION: option scoreThreshold is 2/],
       [['--annotations', some, '--images', set, '--reference', '--device', 'cuda:63'], /fp16 is left out[^]*^ERR_DEVICE: /m],
       ...[['--detections', one], ['--html', 'p.html'], ['--save-detections', 'd.json'], ['--flip'], ['--no-flip']].map(
         (left): [string[], RegExp] => [
@@ -158,6 +182,15 @@ describe('cornernet eval', function () {
       [
         ['--annotations', write('other.json', { ...annotations, categories: [{ id: 1, name: 'cat' }] }), '--images', set],
         /^ERR_INPUT: the annotations have none of the weights' classes/,
+      ],
+      [
+        [
+          '--annotations',
+          write('same.json', { ...annotations, categories: [...annotations.categories, { id: 99, name: '3' }] }),
+          '--images',
+          set,
+        ],
+        /^ERR_INPUT: two categories of the annotations are called 3/,
       ],
     ];
     for (const [flags, sentence] of refusals) {
@@ -170,7 +203,8 @@ describe('cornernet eval', function () {
       { ...detections[0], category_id: 99 },
       { ...detections[0], bbox: [-50, 0, 20, 20] },
     ];
-    const { code, stderr } = await cornernet(['eval', '--annotations', some, '--detections', write('odd.json', odd)]);
+    const twice = write('ids.json', { ...annotations, annotations: [...annotations.annotations, ...annotations.annotations.slice(0, 2)] });
+    const { code, stderr } = await cornernet(['eval', '--annotations', twice, '--detections', write('odd.json', odd)]);
     assert.equal(code, 0, stderr);
     assert.match(
       stderr,
@@ -181,6 +215,7 @@ describe('cornernet eval', function () {
       /warning: 1 detections are of categories that the annotations do not have and are left out \(the first: category 99\)/,
     );
     assert.match(stderr, /warning: 1 detections reach outside their pictures/);
+    assert.match(stderr, /warning: 2 annotations have the id of an earlier one; pycocotools takes the last one .* \(the first: id 1\)/);
   });
 
   it('Ctrl-C and SIGTERM end it with 130, and nothing is written', async () => {

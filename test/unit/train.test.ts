@@ -1,12 +1,15 @@
 // Training's plan: learning rates, orders, which pictures count, options.
 import { strict as assert } from 'node:assert';
 import { execFileSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { readFile, symlink, truncate, writeFile } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
 
 import sharp from 'sharp';
 
-import { readAnnotations, readDetections, readNames, type CocoAnnotations } from '../../lib/coco/dataset.js';
+import { evaluateDetections } from '../../lib/coco.js';
+import { checkAnnotations, readAnnotations, readDetections, readNames, type CocoAnnotations } from '../../lib/coco/dataset.js';
+import { picturesBelow } from '../../lib/coco/pictures.js';
 import { readJob } from '../../lib/jobs/job.js';
 import { lineOf } from '../../lib/jobs/lines.js';
 import { batchesOf, batchOrder, type TrainBatch } from '../../lib/train/batches.js';
@@ -18,6 +21,7 @@ import { permutation, seedOf } from '../../lib/random.js';
 import { LeftOut } from '../../lib/left-out.js';
 import { classesOf, decodeSample, picturesOf } from '../../lib/train/samples.js';
 import { learningRates } from '../../lib/train/schedule.js';
+import { readValidation } from '../../lib/train/validate.js';
 import { fixtures } from '../environment.js';
 import { eachInAFolder } from '../support/scratch.js';
 
@@ -149,6 +153,30 @@ describe('training', () => {
     assert.match(leftOut.sentences.join('\n'), /1 pictures have no object to learn \(the first: picture1.png\)/);
   });
 
+  it('a file has null for what is optional, booleans for 0 and 1, and boxes of a negative size', async () => {
+    const [optional, size] = [
+      { area: null, iscrowd: null, ignore: null },
+      { width: null, height: null },
+    ];
+    const given = dataset([
+      annotation(1, 1, [1, 1, 9, 9], optional),
+      annotation(2, 1, [20, 5, -9, 9], { iscrowd: false }),
+      annotation(3, 1, [5, 5, 9, 9], { area: -81 }),
+      annotation(4, 1, [5, 5, 9, 9], { iscrowd: true }),
+    ]);
+    const read = (value: object): CocoAnnotations => checkAnnotations(value, 'a.json');
+    const leftOut = new LeftOut();
+    const pictures = await picturesOf(read({ ...given, images: given.images.map((one) => ({ ...one, ...size })) }), folder, leftOut);
+    assert.deepEqual(pictures.map(({ objects }) => objects), [[{ box: [1, 1, 10, 10], category: 'a' }]]); // prettier-ignore
+    assert.match(leftOut.sentences.join('\n'), /2 boxes .* have no area .*id 2.*\n1 annotations are crowds \(the first: id 4/);
+    const { warnings } = evaluateDetections(read(given), []);
+    assert.match(warnings.join('\n'), /2 annotations have a negative width, height or area; .*id 2/);
+    assert.throws(() => read(dataset([annotation(1, 1, [1, 1, 9, 9], { iscrowd: '0' })])), {
+      code: 'ERR_INPUT',
+      message: "a.json: annotations.0.iscrowd is '0': expected 0 or 1",
+    });
+  });
+
   it('missing pictures, and none to learn from, are refused', async () => {
     await assert.rejects(picturesOf(dataset([annotation(1, 1, [1, 1, 9, 9])], [image(1, 'nowhere.png')]), folder, new LeftOut()), {
       code: 'ERR_INPUT',
@@ -165,12 +193,30 @@ describe('training', () => {
     for (const name of ['../hourglass52_tiny_mmdet2.json', '/etc/hostname', 'a/../../digits/val/0076.jpg']) {
       await assert.rejects(outside(name), { code: 'ERR_INPUT', message: /which is outside/ });
     }
+    await assert.rejects(outside(''), { code: 'ERR_INPUT', message: /an empty file_name for the picture 1/ });
+    await assert.rejects(outside('a\0.png'), { code: 'ERR_INPUT', message: /1 of 1 annotated pictures are not in/ });
   });
 
-  it('classes are the categories in the order of their ids', () => {
+  it('pictures may be named by their whole paths, also where the folder is a link', async () => {
+    const link = join(scratch, 'link');
+    await symlink(folder, link);
+    const images = [image(1, join(folder, 'picture0.png')), image(2, 'picture1.png')];
+    for (const root of [folder, link, relative('.', folder)]) {
+      const [first, second] = await picturesBelow(root, { images });
+      assert.deepEqual([first, second], [images[0]?.file_name, join(root, 'picture1.png')]);
+    }
+  });
+
+  it('classes are the categories in the order of their ids', async () => {
     assert.deepEqual(classesOf(dataset([])), ['a', 'b']);
     const twice = { ...dataset([]), categories: [{ id: 1, name: 'a' }, { id: 2, name: 'a' }] }; // prettier-ignore
     assert.throws(() => classesOf(twice), { code: 'ERR_INPUT', message: /two categories .* called a/ });
+    const file = join(scratch, 'twice.json');
+    await writeFile(file, JSON.stringify(twice));
+    await assert.rejects(readValidation(folder, file, ['a'], 1), {
+      code: 'ERR_INPUT',
+      message: /two categories of .*twice.json are called a/,
+    });
   });
 
   it('boxes are cut to the picture as it is, whatever the annotations say of its size', async () => {
@@ -241,6 +287,22 @@ describe('training', () => {
       { code: 'ERR_INPUT', message: /log.jsonl can't be read: it is a FIFO/ },
     );
     await assert.rejects(readJob(scratch), { code: 'ERR_JOB', message: /it is a FIFO/ });
+  });
+
+  it('JSON may begin with a byte order mark; what is too long, compressed or UTF-16 is called so', async () => {
+    const file = join(scratch, 'a.json');
+    const text = JSON.stringify(dataset([]));
+    await writeFile(file, `\uFEFF${text}`);
+    assert.equal((await readAnnotations(file)).images.length, 2);
+    const refused = async (content: string | Buffer, reason: RegExp): Promise<void> => {
+      await writeFile(file, content);
+      await assert.rejects(readAnnotations(file), { code: 'ERR_INPUT', message: reason });
+    };
+    for (const utf16 of [Buffer.from(`\uFEFF${text}`, 'utf16le'), Buffer.from(text, 'utf16le'), Buffer.from(text, 'utf16le').swap16()])
+      await refused(utf16, /a\.json can't be read as JSON: it is UTF-16, or no text at all, and not UTF-8$/);
+    await refused(gzipSync(text), /a\.json can't be read as JSON: it is compressed by gzip$/);
+    await truncate(file, 600 * 2 ** 20);
+    await assert.rejects(readAnnotations(file), { code: 'ERR_INPUT', message: /it has 600 MiB, and no more than 512 can be read$/ });
   });
 
   it('options are checked', () => {

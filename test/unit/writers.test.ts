@@ -7,6 +7,8 @@ import { createInterface } from 'node:readline';
 
 import { cocoResults, evaluateDetections, toCocoJson, type CocoAnnotations } from '../../lib/coco.js';
 import { Detector, toCsv, toJsonLines, type DetectionResult, type FailedResult, type Outcomes } from '../../lib/index.js';
+import { cocoIds } from '../../lib/writers/coco.js';
+import { openResults } from '../../lib/writers/open.js';
 import { fixtures } from '../environment.js';
 import { refusalText } from '../support/refusal.js';
 import { allInAFolder } from '../support/scratch.js';
@@ -109,5 +111,60 @@ describe('writers', function () {
       await refused([inFolder('x'), inFolder('x'), inFolder('y')], detector.classes),
       /^ERR_INPUT: x\/0003\.jpg and y\/0003\.jpg are one picture in .*annotations\.json: that with the id 4/,
     );
+    const same = { images: [{ id: 1, file_name: '0003.jpg' }], categories: [...detector.classes, '3'].map((name, id) => ({ id, name })) };
+    assert.match(
+      await refusalText(cocoResults([], { classes: detector.classes, annotations: same })),
+      /^ERR_INPUT: two categories of the annotations are called 3/,
+    );
+  });
+
+  it('finds annotated pictures by the longest common end of their paths', async () => {
+    const names = [
+      '0001.jpg',
+      './photos/a/0001.jpg',
+      '/data/photos/b/0001.jpg',
+      'b/0001.jpg',
+      'c/0002.jpg',
+      'd/0002.jpg',
+      'e/f/0003.jpg',
+      'c//0004.jpg',
+      '0004.jpg',
+      './0004.jpg',
+    ];
+    const images = names.map((file_name, id) => ({ id, file_name }));
+    const ids = await cocoIds([], { images, categories: [{ id: 1, name: 'one' }] });
+    const known = [
+      '0001.jpg',
+      'photos/a/0001.jpg',
+      'photos/b/0001.jpg',
+      './x/../b/0001.jpg',
+      '/x/c/0002.jpg',
+      'd/0002.jpg',
+      '0003.jpg',
+      '/x/c/0004.jpg',
+    ];
+    assert.deepEqual(
+      known.map((name) => ids.imageId(name, 0)),
+      [0, 1, 2, 3, 4, 5, 6, 7],
+    );
+    assert.equal((await cocoIds([], { images, categories: [{ id: 1, name: 'one' }] })).imageId('x/0001.jpg', 0), 0);
+    assert.throws(() => ids.imageId('0002.jpg', 0), {
+      code: 'ERR_INPUT',
+      message: /^0002\.jpg may be more than one picture in the annotations: that with the id 4 and that with the id 5/,
+    });
+    assert.throws(() => ids.imageId('x/0004.jpg', 0), { code: 'ERR_INPUT', message: /may be more than one picture .* id 8 .* id 9/ });
+    assert.throws(() => ids.imageId('a/0005.jpg', 0), { code: 'ERR_INPUT', message: /no picture called 0005\.jpg/ });
+  });
+
+  it('needs no category for a class that is not kept', async () => {
+    const categories = [{ id: 7, name: '1' }];
+    const file = join(folder, 'one.json');
+    await writeFile(file, JSON.stringify({ images: [{ id: 1, file_name: '0003.jpg' }], categories }));
+    const kept = await openResults('coco', join(folder, 'kept.json'), { classes: ['0', '1', '2'], keep: [1], annotations: file });
+    await kept.discard();
+    await assert.rejects(openResults('coco', join(folder, 'all.json'), { classes: ['0', '1', '2'], keep: ['0', 1], annotations: file }), {
+      code: 'ERR_INPUT',
+      message: /has no category called 0/,
+    });
   });
 });
