@@ -66,10 +66,14 @@ bool all_finite(const std::vector<Candidate>& detections) {
       detections, [](const Candidate& c) { return is_finite(c.x1) && is_finite(c.y1) && is_finite(c.x2) && is_finite(c.y2) && is_finite(c.score); });
 }
 
-void keep_wanted(std::vector<Candidate>& detections, const DetectOptions& options) {
-  const std::set<int> wanted(options.class_ids.begin(), options.class_ids.end());
-  std::erase_if(detections,
-                [&](const Candidate& c) { return c.score < options.score_threshold || (!wanted.empty() && !wanted.contains(c.class_id)); });
+/// Before others can take a place among the `max_per_image`.
+void keep_wanted(std::vector<Candidate>& candidates, const std::vector<int>& class_ids) {
+  const std::set<int> wanted(class_ids.begin(), class_ids.end());
+  if (!wanted.empty()) std::erase_if(candidates, [&](const Candidate& c) { return !wanted.contains(c.class_id); });
+}
+
+void drop_below(std::vector<Candidate>& detections, float threshold) {
+  std::erase_if(detections, [&](const Candidate& c) { return c.score < threshold; });
 }
 
 /// Pictures, at one scale each, that shared their forwards.
@@ -101,13 +105,16 @@ void collect(const Group& group, const DetectOptions& options, std::vector<Candi
       auto& list = decoded[m * each + v].candidates;
       if (v == 1) unmirror(list, member.view.width_px);
       unscale(list, member.view);
+      keep_wanted(list, options.class_ids);
       views[member.picture][member.scale * each + v] = std::move(list);
     }
   }
   if (!group.clock) return;
   const auto ms = group.clock->milliseconds(kStages);
-  const StageTimes times{group.clock->begun_ms(), ms[kPrepare], ms[kNetwork], ms[kCorners], 0, static_cast<int>(group.members.size())};
-  for (const Group::Member& member : group.members) add(times, timings[member.picture]);
+  std::set<size_t> pictures;  // each at one scale or several
+  for (const Group::Member& member : group.members) pictures.insert(member.picture);
+  const StageTimes times{group.clock->begun_ms(), ms[kPrepare], ms[kNetwork], ms[kCorners], 0, static_cast<int>(pictures.size())};
+  for (const size_t picture : pictures) add(times, timings[picture]);
 }
 
 Found finish(const std::vector<Group>& groups, size_t pictures, const DetectOptions& options) {
@@ -119,7 +126,7 @@ Found finish(const std::vector<Group>& groups, size_t pictures, const DetectOpti
   for (size_t i = 0; i < pictures; ++i) {
     found.detections[i] = merge_views(std::move(views[i]), options.flip, options.numerics, options.nms);
     if (!all_finite(found.detections[i])) not_finite.insert(i);
-    keep_wanted(found.detections[i], options);
+    drop_below(found.detections[i], options.score_threshold);
   }
   for (const size_t i : not_finite) {
     found.detections[i].clear();
@@ -172,9 +179,10 @@ Map to_map(const at::Tensor& tensor) {
 
 std::vector<Candidate> merge_detections(std::vector<Candidate> detections, const DetectOptions& options) {
   check_options(options);
+  keep_wanted(detections, options.class_ids);
   auto merged = soft_nms(std::move(detections), options.nms);
   if (!all_finite(merged)) throw Error(ErrorCode::Input, "detections are too large to merge: their overlaps are not finite");
-  keep_wanted(merged, options);
+  drop_below(merged, options.score_threshold);
   return merged;
 }
 

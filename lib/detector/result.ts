@@ -40,6 +40,7 @@ export type NetworkWork = Readonly<NativeWork>;
 
 /** Counters since loading, over all replicas. */
 export interface DetectorStats {
+  /** Each tile of one counts. */
   readonly pictures: number;
   /** Runs of the network. */
   readonly forwards: number;

@@ -96,6 +96,21 @@ describe('Detector', function () {
     assert.deepEqual(await detector.detect([]), []);
   });
 
+  it('classes that are not wanted take no place among the detections', async () => {
+    const all = await detector.detect(photo, { scoreThreshold: 0 });
+    const last = all.detections.at(-1)?.classId ?? 0;
+    assert.notEqual(last, all.detections[0]?.classId);
+    const wanted = all.detections.filter(({ classId }) => classId === last);
+    const options = { scoreThreshold: 0, classes: [last], maxPerImage: wanted.length };
+    const { detections } = await detector.detect(photo, options);
+    for (const [i, { classId, box, score }] of detections.entries()) {
+      assert.equal(classId, last);
+      assert.deepEqual(box, wanted[i]?.box);
+      assert.ok(Math.abs(score - (wanted[i]?.score ?? 0)) < 1e-5); // overlaps are of boxes shifted by the largest coordinate of all
+    }
+    assert.equal(detections.length, wanted.length);
+  });
+
   it('later changes of the caller to a picture do no harm', async () => {
     const picture = raw(120, 100);
     const wanted = await detector.detect(raw(120, 100), { scoreThreshold: 0 });
@@ -429,6 +444,11 @@ describe('Detector', function () {
       assert.equal('timings' in result, !('error' in result));
     }
     assert.equal('timings' in (await detector.detect(photo)), false);
+    // Scales of one padded size share a forward, which takes its time once.
+    const { timings: scaled } = await detector.detect(photo, { timings: true, scales: [1, 1.02, 1.04], flip: false });
+    assert.ok(scaled);
+    assert.equal(scaled.batch, 1);
+    assert.ok(scaled.prepare + scaled.network + scaled.corners + scaled.nms <= scaled.total, JSON.stringify(scaled));
   });
 
   it('counts the work of a forward', async () => {
