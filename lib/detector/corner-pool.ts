@@ -1,6 +1,7 @@
 // Corner pooling by itself.
 import { CornerNetError, fromNative } from '../errors.js';
 import { loadNative } from '../native.js';
+import { checkPoolOptions } from '../options/check.js';
 import type { Device } from '../options/values.js';
 
 /** top[y] = max over rows >= y; bottom[y] = max over rows <= y; left[x] = max over columns >= x; right[x] = max over columns <= x. */
@@ -27,5 +28,6 @@ export async function cornerPool(
   if (!Array.isArray(shape) || shape.some((side) => !Number.isSafeInteger(side) || side < 0)) {
     throw new CornerNetError('ERR_INPUT', 'the shape must be an array of whole numbers');
   }
-  return fromNative(loadNative().cornerPool(data, [...(shape as number[])], direction, options.device ?? 'cpu'));
+  const { device = 'cpu' } = checkPoolOptions(options);
+  return fromNative(loadNative().cornerPool(data, [...(shape as number[])], direction, device));
 }

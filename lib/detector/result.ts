@@ -11,7 +11,7 @@ export interface Detection {
   readonly classId: number;
   /** 0 to 1. */
   readonly score: number;
-  /** x1, y1, x2, y2 in pixels of the upright picture; x to the right, y down. */
+  /** x1, y1, x2, y2 in pixels of the upright picture, a little beyond it at times, as mmdetection's; x to the right, y down. */
   readonly box: readonly [number, number, number, number];
 }
 

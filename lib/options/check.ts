@@ -4,13 +4,14 @@ import { z } from 'zod';
 import { CornerNetError } from '../errors.js';
 import { listed, shown, suggestion, validated } from '../validation.js';
 import type { DetectAllOptions, DetectOptions, LoadOptions } from './interfaces.js';
-import { callTable, detectAllTable, loadTable, shapeOf } from './table.js';
-import type { Abortable } from './values.js';
+import { callTable, detectAllTable, deviceSchema, loadTable, shapeOf } from './table.js';
+import type { Abortable, Device } from './values.js';
 
 const signal = z.instanceof(AbortSignal).optional();
 const loadSchema = z.strictObject({ ...shapeOf({ ...callTable, ...loadTable }), signal });
 const detectSchema = z.strictObject({ ...shapeOf(callTable), signal });
 const detectAllSchema = z.strictObject({ ...shapeOf({ ...callTable, ...detectAllTable }), signal });
+const poolSchema = z.strictObject({ device: deviceSchema.optional() });
 
 /** Where an option belongs that the call at hand doesn't take. */
 function elsewhere(key: string): string | undefined {
@@ -31,6 +32,11 @@ export function checkLoadOptions(options: unknown): LoadOptions & Abortable {
 /** As {@link checkLoadOptions}, for one call. */
 export function checkDetectOptions(options: unknown): DetectOptions & Abortable {
   return check(detectSchema, options);
+}
+
+/** As {@link checkLoadOptions}, for `cornerPool`. */
+export function checkPoolOptions(options: unknown): { readonly device?: Device } {
+  return check(poolSchema, options) as { readonly device?: Device };
 }
 
 /** As {@link checkLoadOptions}, for `detectAll`. */

@@ -94,7 +94,7 @@ const whole = (most: number): z.ZodInt => z.int().min(1).max(most);
 const deviceSentence = "must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'cuda:*', or an array of them";
 /** Off by itself; in a call `false` takes back what `load` was given. */
 const orFalse = <T extends z.ZodType>(schema: T): z.ZodUnion<readonly [z.ZodLiteral<false>, T]> => z.union([z.literal(false), schema]);
-const device = z.string().regex(/^(auto|cpu|cuda(:(\d{1,3}|\*))?)$/, deviceSentence);
+export const deviceSchema = z.string().regex(/^(auto|cpu|cuda(:(\d{1,3}|\*))?)$/, deviceSentence);
 
 /** `threads` of work that has one network. */
 export const threadsRow = number(whole(1024), 'CPU threads', 'the cores this process may use');
@@ -224,7 +224,7 @@ const channels = 'readonly [number, number, number]';
 export const loadTable = {
   ...headed('Device', {
     device: option(
-      z.union([device, z.array(device).min(1).readonly()], { error: deviceSentence }),
+      z.union([deviceSchema, z.array(deviceSchema).min(1).readonly()], { error: deviceSentence }),
       'Device | readonly Device[]',
       'auto, cpu, cuda, cuda:N or cuda:* (every CUDA device); several make replicas, and batches go to whichever is free',
       'auto: the first CUDA device that the addon has code for, else the CPU',

@@ -516,6 +516,8 @@ describe('cornerPool', () => {
     assert.deepEqual(await cornerPool(new Float32Array(0), [0, 4], 'top'), new Float32Array(0));
     assert.equal(await coded(cornerPool(data, [2, 3], 'left')), 'ERR_INPUT');
     assert.equal(await coded(cornerPool(data, [3], 'left')), 'ERR_INPUT');
+    for (const options of [{ devcie: 'cpu' }, null])
+      assert.equal(await coded(cornerPool(data, [1, 3], 'left', options as never)), 'ERR_OPTION');
     assert.equal(await coded(cornerPool(data, [-1, 3], 'left')), 'ERR_INPUT');
     assert.equal(await coded(cornerPool([1] as unknown as Float32Array, [1, 1], 'left')), 'ERR_INPUT');
     assert.equal(await coded(cornerPool(data, [1, 3], 'up' as 'top')), 'ERR_OPTION');
