@@ -141,12 +141,12 @@ export function compareReports(before: Report, after: Report): Comparison {
       `one report is of bench ${before.kind}, the other of bench ${after.kind}: they can't be compared`,
     );
   }
-  const later = new Map(figuresOf(after).map((figure) => [figure.name, figure]));
+  const later = figuresOf(after);
   const changes = figuresOf(before).map((figure): Change => {
-    const other = later.get(figure.name);
-    later.delete(figure.name);
+    const place = later.findIndex(({ name }) => name === figure.name); // the first: what was measured twice is paired in its order
+    const [other] = place < 0 ? [] : later.splice(place, 1);
     return other ? judge(figure, other) : { ...figure, ...alone, before: figure.value, judgement: 'only before' };
   });
-  const added = [...later.values()].map((figure): Change => ({ ...figure, ...alone, after: figure.value, judgement: 'only after' }));
+  const added = later.map((figure): Change => ({ ...figure, ...alone, after: figure.value, judgement: 'only after' }));
   return { warnings: warningsOf(before, after), changes: [...changes, ...added] };
 }

@@ -116,6 +116,7 @@ export async function benchModel(options: ModelBenchOptions): Promise<ModelRepor
   const results: ModelResult[] = [];
   for (const precision of options.precisions) {
     await using detector = await Detector.load(options.weights, { ...options.load, precision, batchSize: Math.max(...options.batches) });
+    if (peaks.some((known) => known.precision === detector.precision)) continue; // 'auto', which was named as well
     const peak = await measurePeak(detector.device, detector.precision, detector.threads, options.rule.limitSeconds);
     peaks.push(peak);
     for (const size of options.sizes) {

@@ -112,6 +112,14 @@ describe('cornernet bench', function () {
     );
   });
 
+  it('model measures a precision once that is also what auto is', async () => {
+    const json = join(folder, 'auto.json');
+    const args = ['--sizes', '127x127', '--views', '1', '--precision', 'auto,fp32,bf16', '--device', 'cpu', ...brief];
+    assert.equal((await cornernet(['bench', 'model', ...args, '--json', json])).code, 0);
+    const { results, peaks } = await readReport(json);
+    assert.deepEqual([results.length, peaks.length], [2, 2]);
+  });
+
   it('kernels puts every operator on the roofline', async function () {
     const [json, html] = [join(folder, 'kernels.json'), join(folder, 'kernels.html')];
     const args = ['--sizes', '63x63', '--operators', 'pool_pair,upsample_add', '--precision', 'fp32', '--duration', '0.01', '--quiet'];

@@ -428,6 +428,14 @@ describe('bench compare', () => {
     );
     assert.deepEqual(warnings, ['cores: 2 before, 64 after']);
   });
+
+  it('pairs what was measured twice in its order', () => {
+    const [one, other] = [modelReport([1, 1, 1]), modelReport([5, 5, 5])];
+    const twice = { ...one, results: [...one.results, ...other.results] };
+    const judgements = (after: Report): unknown => compareReports(twice, after).changes.map(({ judgement }) => judgement);
+    assert.deepEqual(judgements(twice), ['same', 'same']);
+    assert.deepEqual(judgements(one), ['same', 'only before']);
+  });
 });
 
 describe('bench turns', () => {
