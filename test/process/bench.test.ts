@@ -151,6 +151,9 @@ describe('cornernet bench', function () {
     const [result] = report.results;
     assert.ok(result);
     assert.ok(result.failed > 0 && result.failed < result.pictures && result.files === 3);
+    const detected = result.pictures - result.failed; // those of the windows, without warm-up's
+    assert.equal(detected, result.throughput.windows.reduce((sum, { count }) => sum + count, 0)); // prettier-ignore
+    for (const { milliseconds } of result.stages) assert.equal(milliseconds.count, detected);
     assert.equal(result.views, 1, 'the digits are tested without the mirrored view');
     assert.deepEqual(
       result.stages.map(({ stage }) => stage),
