@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { Option, type Command } from 'commander';
 
 import { compareReports } from '../bench/compare.js';
+import { CutShort } from '../bench/cut.js';
 import { benchKernels } from '../bench/kernels.js';
 import { benchModel } from '../bench/model.js';
 import { benchPipeline } from '../bench/pipeline.js';
@@ -18,7 +19,7 @@ import { expandInputs } from '../inputs/expand.js';
 import { loadNative } from '../native.js';
 import { checkLoadOptions } from '../options/check.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import type { Precision } from '../options/values.js';
+import { defaultMaxPixels, type Precision } from '../options/values.js';
 import { checkOutputFile, writeText } from '../output-file.js';
 import { defaultWeights, listWeights } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
@@ -82,10 +83,16 @@ function wholeNumbers(text: string, flag: string, most: number): number[] {
   });
 }
 
-function sizesOf(text: string): Size[] {
+/** @param scale the largest that each is looked at in. */
+function sizesOf(text: string, scale = 1): Size[] {
   return listOf(text, '--sizes').map((item) => {
     const [, width, height] = (/^(\d{1,5})x(\d{1,5})$/.exec(item) ?? []).map(Number);
     if (!width || !height) throw new CornerNetError('ERR_OPTION', `--sizes takes sizes in pixels such as 640x480, not '${item}'`);
+    if (width * height * scale ** 2 > defaultMaxPixels)
+      throw new CornerNetError(
+        'ERR_OPTION',
+        `--sizes takes sizes of at most ${defaultMaxPixels} pixels${scale > 1 ? ` at --scales ${scale}` : ''}, not '${item}'`,
+      );
     return { width, height };
   });
 }
@@ -110,10 +117,15 @@ function weightsOf(chosen: string | undefined): { weights: string; weightsName: 
   return { weights, weightsName: listWeights().some(({ id }) => id === weights) ? weights : basename(weights) };
 }
 
-/** Measures, once it is known that the files can be written, writes them and shows the tables. */
+/** Measures, once it is known that the files can be written, writes them and shows the tables; of a measurement cut short too, before it throws. */
 export async function publish({ json, html }: Pick<CommonFlags, 'json' | 'html'>, measure: () => Promise<Report>): Promise<void> {
   for (const file of [json, html]) if (file !== undefined) await checkOutputFile(file);
-  const report = await measure();
+  let cut: CutShort | undefined;
+  const report = await measure().catch((error: unknown) => {
+    if (!(error instanceof CutShort)) throw error;
+    cut = error;
+    return cut.report;
+  });
   if (json !== undefined) await writeText(json, `${JSON.stringify(report)}\n`);
   if (html !== undefined) {
     const { writeReportPage } = await import('../bench/page.js'); // with the plotting library, half a second to load
@@ -121,6 +133,7 @@ export async function publish({ json, html }: Pick<CommonFlags, 'json' | 'html'>
   }
   for (const line of describeReport(report)) print(line);
   for (const table of [resultTable(report), ...furtherTables(report)]) printMade(drawTable(table));
+  if (cut) throw cut.cause;
 }
 
 function say({ quiet }: Pick<CommonFlags, 'quiet'>, text: string): void {
@@ -141,7 +154,7 @@ async function runModel(flags: ModelFlags): Promise<void> {
       ...weightsOf(flags.weights),
       load: loadOf({ device: flags.device, threads: flags.threads }),
       precisions: listOf(flags.precision, '--precision') as Precision[], // checked by `Detector.load`
-      sizes: sizesOf(flags.sizes),
+      sizes: sizesOf(flags.sizes, Math.max(1, ...(flags.scales ?? []))),
       views: wholeNumbers(flags.views, '--views', 2) as (1 | 2)[],
       scales: flags.scales,
       batches: wholeNumbers(flags.batch, '--batch', 1024),

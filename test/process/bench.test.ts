@@ -120,6 +120,17 @@ describe('cornernet bench', function () {
     assert.deepEqual([results.length, peaks.length], [2, 2]);
   });
 
+  it('keeps what was measured before a failure', async () => {
+    const json = join(folder, 'kept.json');
+    const args = ['--sizes', '127x127', '--views', '1', '--device', 'cpu', '--precision', 'fp32,int8', ...brief]; // of weights that nobody calibrated
+    const { code, stdout, stderr } = await cornernet(['bench', 'model', ...args, '--json', json]);
+    assert.equal(code, 1);
+    assert.match(stderr, /^ERR_OPTION: .*int8/);
+    assert.match(stdout, /127x127 +│ fp32 /);
+    const { results } = await readReport(json);
+    assert.equal(results.length, 1);
+  });
+
   it('kernels puts every operator on the roofline', async function () {
     const [json, html] = [join(folder, 'kernels.json'), join(folder, 'kernels.html')];
     const args = ['--sizes', '63x63', '--operators', 'pool_pair,upsample_add', '--precision', 'fp32', '--duration', '0.01', '--quiet'];
@@ -247,6 +258,9 @@ describe('cornernet bench', function () {
     const cases: [string[], RegExp][] = [
       [['model', '--sizes', 'big'], /^ERR_OPTION: --sizes takes sizes in pixels such as 640x480, not 'big'/],
       [['model', '--sizes', '0x5'], /^ERR_OPTION: --sizes/],
+      [['model', '--sizes', '127x127,99999x99999'], /^ERR_OPTION: --sizes takes sizes of at most 50000000 pixels, not '99999x99999'/],
+      [['model', '--sizes', '4000x4000', '--scales', '1,2'], /^ERR_OPTION: --sizes .* at --scales 2, not '4000x4000'/],
+      [['kernels', '--sizes', '9000x9000'], /^ERR_OPTION: --sizes takes sizes of at most/],
       [['model', '--views', '3'], /^ERR_OPTION: --views takes whole numbers from 1 to 2, not '3'/],
       [['model', '--batch', '1,,2'], /^ERR_OPTION: --batch takes a list/],
       [['model', '--precision', 'fp8'], /^ERR_OPTION: option precision is 'fp8'/],
