@@ -32,7 +32,7 @@ interface CommonFlags {
   readonly device?: readonly string[];
   readonly threads?: number;
   readonly duration: number;
-  readonly window: number;
+  readonly window?: number;
   readonly stableWithin: number;
   readonly json?: string;
   readonly html?: string;
@@ -105,10 +105,17 @@ function within(flag: string, value: number, least: number, most: number): numbe
 const durationOf = ({ duration }: Pick<CommonFlags, 'duration'>): number => within('--duration', duration, 0.01, 86_400);
 
 function ruleOf(flags: CommonFlags): Rule {
+  const limitSeconds = durationOf(flags);
+  const windowSeconds = within('--window', flags.window ?? Math.min(2, limitSeconds), 0.01, 600);
+  if (windowSeconds > limitSeconds)
+    throw new CornerNetError(
+      'ERR_OPTION',
+      `--window ${windowSeconds} is longer than --duration ${limitSeconds}, the most that one measurement takes`,
+    );
   return {
-    windowSeconds: within('--window', flags.window, 0.01, 600),
+    windowSeconds,
     stableWithin: within('--stable-within', flags.stableWithin, 0.1, 100) / 100,
-    limitSeconds: durationOf(flags),
+    limitSeconds,
   };
 }
 
@@ -175,7 +182,7 @@ function addOutput(command: Command): Command {
 function addCommon(command: Command): Command {
   const timed = addDetectorOptions(command, ['device', 'threads'])
     .addOption(numeric('--duration <s>', 'the most that one measurement takes; warming up may take as long again').default(30))
-    .addOption(numeric('--window <s>', 'seconds of a window').default(2))
+    .addOption(numeric('--window <s>', 'seconds of a window (default: 2, or --duration where that is less)'))
     .addOption(numeric('--stable-within <percent>', 'the medians of the last three windows must agree so far').default(5));
   return addOutput(timed);
 }

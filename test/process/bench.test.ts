@@ -122,13 +122,14 @@ describe('cornernet bench', function () {
 
   it('keeps what was measured before a failure', async () => {
     const json = join(folder, 'kept.json');
-    const args = ['--sizes', '127x127', '--views', '1', '--device', 'cpu', '--precision', 'fp32,int8', ...brief]; // of weights that nobody calibrated
+    const args = ['--sizes', '127x127', '--views', '1', '--device', 'cpu', '--precision', 'fp32,int8', '--duration', '0.2', '--quiet']; // of weights that nobody calibrated
     const { code, stdout, stderr } = await cornernet(['bench', 'model', ...args, '--json', json]);
     assert.equal(code, 1);
     assert.match(stderr, /^ERR_OPTION: .*int8/);
     assert.match(stdout, /127x127 +│ fp32 /);
-    const { results } = await readReport(json);
+    const { results, method } = await readReport(json);
     assert.equal(results.length, 1);
+    assert.equal('windowSeconds' in method && method.windowSeconds, 0.2, 'no longer than --duration');
   });
 
   it('kernels puts every operator on the roofline', async function () {
@@ -266,6 +267,7 @@ describe('cornernet bench', function () {
       [['model', '--precision', 'fp8'], /^ERR_OPTION: option precision is 'fp8'/],
       [['model', '--device', 'cpu,cpu'], /^ERR_OPTION: --device takes one device/],
       [['model', '--window', '0'], /^ERR_OPTION: --window must be/],
+      [['model', '--window', '5', '--duration', '1'], /^ERR_OPTION: --window 5 is longer than --duration 1,/],
       [['model', '--weights', join(folder, 'none.pth')], /^ERR_WEIGHTS: there are no weights/],
       [['model', '--html', join(root, 'package.json', 'page.html')], /^ERR_WRITE: .*page\.html can't be written/],
       [['kernels', '--operators', 'sort'], /^ERR_OPTION: --operators takes conv/],
