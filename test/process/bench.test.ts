@@ -210,11 +210,12 @@ describe('cornernet bench', function () {
     assert.equal(code, 0);
     // Ten times as slow beyond any doubt.
     const report = JSON.parse(readFileSync(a, 'utf8')) as {
-      results: { latency: { summary: { p50: number }; windows: { median: number }[] } }[];
+      results: { latency: { stable: boolean; undisturbed: boolean; summary: { p50: number }; windows: { median: number }[] } }[];
     };
     for (const path of [a, b]) {
       for (const { latency } of report.results) {
         if (path === b) latency.summary.p50 *= 10;
+        latency.stable = latency.undisturbed = true;
         for (const window of latency.windows) window.median = latency.summary.p50;
       }
       writeFileSync(path, JSON.stringify(report));
@@ -229,6 +230,15 @@ describe('cornernet bench', function () {
     );
     const same = await cornernet(['bench', 'compare', a, a, '--fail-if-slower']);
     assert.deepEqual([same.code, /0 faster, 0 slower, 1 neither/.test(same.stdout)], [0, true]);
+    // As much slower, but nobody can be sure.
+    for (const { latency } of report.results) latency.stable = false;
+    writeFileSync(b, JSON.stringify(report));
+    const doubtful = await cornernet(['bench', 'compare', a, b, '--fail-if-slower']);
+    assert.equal(doubtful.code, 0);
+    assert.match(
+      doubtful.stdout,
+      /slower +│ not stable after[^]*1 slower[^]*\nslower, but too doubtful to fail: digits .*\(not stable after\)/,
+    );
   });
 
   it('show draws a developers’ measurement that was kept', async function () {
