@@ -51,6 +51,7 @@ interface Scripts {
   readonly 'paths.js': { cacheFolder(): string };
   readonly 'pin.js': {
     pinnedDigest(file: string): string | undefined;
+    pinChange(file: string, digest: string): string | undefined;
     holdPin(file: string, digest: string): string | undefined;
   };
   readonly 'plain.js': { plain(text: string): string; spellOut(text: string): string };

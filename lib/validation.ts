@@ -16,12 +16,11 @@ export function listed(names: readonly string[], most: number): string {
   return names.slice(0, most).join(', ') + (names.length > most ? ', ...' : '');
 }
 
-/** ` (did you mean X?)` for the nearest of the known names, if it is near. */
+/** ` (did you mean X?)` for the nearest of the known names, if it is near: nearer than either is long, as any short name is near any other. */
 export function suggestion(name: string, known: readonly string[]): string {
   const nearest = known.length > 0 ? closest(name.toLowerCase(), [...known]) : '';
-  return nearest !== '' && distance(name.toLowerCase(), nearest.toLowerCase()) <= Math.max(2, name.length / 3)
-    ? ` (did you mean ${nearest}?)`
-    : '';
+  const steps = distance(name.toLowerCase(), nearest.toLowerCase());
+  return steps < Math.min(name.length, nearest.length) && steps <= Math.max(2, name.length / 3) ? ` (did you mean ${nearest}?)` : '';
 }
 
 function at(value: unknown, path: readonly PropertyKey[]): unknown {

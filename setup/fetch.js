@@ -63,6 +63,7 @@ async function archiveDownload(variant, folder, note) {
   const official = officialUrl(variant);
   const archive = decodeURIComponent(basename(official));
   const held = pinnedDigest(pinOf(archive));
+  if (held === '') throw new SetupError(pinChange(pinOf(archive), ''));
   try {
     await download({
       url: process.env.CORNERNET_LIBTORCH_URL ?? official,

@@ -5,15 +5,17 @@ const { basename } = require('node:path');
 
 const pinOf = (file) => `${file}.sha256`;
 
-/** @returns {string | undefined} the whole sha256 that a file had when it was fetched first */
+/** @returns {string | undefined} the whole sha256 that a file had when it was fetched first; '' where what lies beside it holds none */
 function pinnedDigest(file) {
   if (!existsSync(pinOf(file))) return undefined;
-  return /^([0-9a-f]{64})\b/.exec(readFileSync(pinOf(file), 'utf8'))?.[1];
+  const [, digest = ''] = /^\\?(?:SHA256 \(.*\) = )?([0-9a-f]{64})\b/i.exec(readFileSync(pinOf(file), 'utf8')) ?? [];
+  return digest.toLowerCase();
 }
 
 /** @returns {string | undefined} why a digest is not the one that was seen first, if one was */
 function pinChange(file, digest) {
   const pinned = pinnedDigest(file);
+  if (pinned === '') return `${pinOf(file)} holds no sha256 as sha256sum writes it: to go on without, remove it`;
   if (pinned !== undefined && pinned !== digest)
     return `it has the sha256 ${digest}, and had ${pinned} when it was first fetched here: to accept the change, remove ${pinOf(file)}`;
   return undefined;

@@ -3,6 +3,7 @@ import type { NetworkWork } from '../detector/result.js';
 import { fromNative } from '../errors.js';
 import type { Size } from '../images/image.js';
 import { loadNative, type NativeBenchReport, type NativeBenchSetting } from '../native.js';
+import { filled } from './cut.js';
 import { undisturbed } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import { measurePeak, roof } from './peaks.js';
@@ -81,26 +82,27 @@ async function measureOne(work: NetworkWork, calls: number, setting: NativeBench
   };
 }
 
-/** @throws {CornerNetError} `ERR_DEVICE`; `ERR_INTERNAL` when an operator computes something else than ATen. */
+/** @throws {CornerNetError} `ERR_DEVICE`; `ERR_INTERNAL` when an operator computes something else than ATen; {@link CutShort} for that when something is measured. */
 export async function benchKernels(options: KernelsBenchOptions): Promise<KernelsReport> {
   const native = loadNative();
   const machine = await describeMachine();
   const threads = options.threads || machine.cores;
   const peaks: Peak[] = [];
   const results: KernelResult[] = [];
-  for (const precision of options.precisions) {
-    const peak = await measurePeak(options.device, precision, threads, options.seconds);
-    peaks.push(peak);
-    const setting = { device: options.device, precision, threads, seconds: options.seconds };
-    const work = options.sizes.flatMap((size) => native.networkWork({ ...size, views: options.views, precision }));
-    for (const { work: one, calls } of distinct(work)) {
-      if (precision === 'int8' && !one.int8) continue; // what stays wide is measured in that type
-      if (options.operators.length > 0 && !options.operators.includes(one.op)) continue;
-      const result = await measureOne(one, calls, setting, peak);
-      results.push(result);
-      options.tell?.(result);
-    }
-  }
   const method = { insideTheClock, windowSeconds: options.seconds, stableWithin: null, limitSeconds: options.seconds };
-  return { ...reportHead(), kind: 'kernels', machine, method, peaks, results };
+  return filled({ ...reportHead(), kind: 'kernels', machine, method, peaks, results }, async () => {
+    for (const precision of options.precisions) {
+      const peak = await measurePeak(options.device, precision, threads, options.seconds);
+      peaks.push(peak);
+      const setting = { device: options.device, precision, threads, seconds: options.seconds };
+      const work = options.sizes.flatMap((size) => native.networkWork({ ...size, views: options.views, precision }));
+      for (const { work: one, calls } of distinct(work)) {
+        if (precision === 'int8' && !one.int8) continue; // what stays wide is measured in that type
+        if (options.operators.length > 0 && !options.operators.includes(one.op)) continue;
+        const result = await measureOne(one, calls, setting, peak);
+        results.push(result);
+        options.tell?.(result);
+      }
+    }
+  });
 }

@@ -7,6 +7,7 @@ import type { RawImage } from '../images/source.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import type { Precision } from '../options/values.js';
 import type { Timings } from '../detector/timings.js';
+import { filled } from './cut.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine } from './machine.js';
 import { computePeak, measurePeak } from './peaks.js';
@@ -109,31 +110,27 @@ async function measureOne(
   };
 }
 
-/** @throws {CornerNetError} as `Detector.load` and `detect`. */
+/** @throws {CornerNetError} as `Detector.load` and `detect`; {@link CutShort} for that when something is measured. */
 export async function benchModel(options: ModelBenchOptions): Promise<ModelReport> {
   const machine = await describeMachine();
   const peaks: Peak[] = [];
   const results: ModelResult[] = [];
-  for (const precision of options.precisions) {
-    await using detector = await Detector.load(options.weights, { ...options.load, precision, batchSize: Math.max(...options.batches) });
-    const peak = await measurePeak(detector.device, detector.precision, detector.threads, options.rule.limitSeconds);
-    peaks.push(peak);
-    for (const size of options.sizes) {
-      for (const views of options.views) {
-        for (const batch of options.batches) {
-          const result = await measureOne(detector, options, peak, { ...size, views, batch });
-          results.push(result);
-          options.tell?.(result);
+  const method = { insideTheClock, ...options.rule };
+  return filled({ ...reportHead(), kind: 'model', machine, method, peaks, results }, async () => {
+    for (const precision of options.precisions) {
+      await using detector = await Detector.load(options.weights, { ...options.load, precision, batchSize: Math.max(...options.batches) });
+      if (peaks.some((known) => known.precision === detector.precision)) continue; // 'auto', which was named as well
+      const peak = await measurePeak(detector.device, detector.precision, detector.threads, options.rule.limitSeconds);
+      peaks.push(peak);
+      for (const size of options.sizes) {
+        for (const views of options.views) {
+          for (const batch of options.batches) {
+            const result = await measureOne(detector, options, peak, { ...size, views, batch });
+            results.push(result);
+            options.tell?.(result);
+          }
         }
       }
     }
-  }
-  return {
-    ...reportHead(),
-    kind: 'model',
-    machine,
-    method: { insideTheClock, ...options.rule },
-    peaks,
-    results,
-  };
+  });
 }

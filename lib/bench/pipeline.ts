@@ -52,12 +52,13 @@ interface Ran {
   readonly size: Size;
 }
 
-/** What a run of the pipeline leaves. */
+/** What a run of the pipeline leaves, of the measured time. */
 interface PipelineRun {
   readonly pictures: Ran[];
   /** When the errors of those that failed were written. */
   readonly failures: Span[];
   readonly measured: { window: Window; values: number[] }[];
+  readonly loop: IntervalHistogram;
   warmUp: number;
   begin: number;
   end: number;
@@ -90,6 +91,9 @@ class WindowCutter {
     } else {
       this.run.warmUp = this.#count; // the first window
       this.run.begin = now;
+      this.run.pictures.length = 0;
+      this.run.failures.length = 0;
+      this.run.loop.enable();
     }
     this.run.end = now;
     if (this.#isEnough(now)) return true;
@@ -113,21 +117,26 @@ async function writeTimed(writer: ResultWriter, result: DetectionResult | Failed
 }
 
 async function runPipeline(detector: Detector, options: PipelineBenchOptions, writer: ResultWriter): Promise<PipelineRun> {
-  const run: PipelineRun = { pictures: [], failures: [], measured: [], warmUp: 0, begin: 0, end: 0 };
+  const loop = monitorEventLoopDelay({ resolution: loopResolution });
+  const run: PipelineRun = { pictures: [], failures: [], measured: [], loop, warmUp: 0, begin: 0, end: 0 };
   const cutter = new WindowCutter(options.rule, options.batchSize, run);
   const repeated = function* (): Generator<string> {
     for (;;) yield* options.files;
   };
   const { flip, batchSize, concurrency } = options;
-  for await (const result of detector.detectAll(repeated(), { flip, batchSize, concurrency, timings: true })) {
-    const write = await writeTimed(writer, result);
-    if ('error' in result) {
-      run.failures.push(write);
-      if (run.failures.length === options.files.length && run.pictures.length === 0) throw result.error; // not one can be read
-    } else {
-      run.pictures.push({ timings: result.timings as Timings, write, size: result });
-      if (await cutter.advance(detector.device)) break;
+  try {
+    for await (const result of detector.detectAll(repeated(), { flip, batchSize, concurrency, timings: true })) {
+      const write = await writeTimed(writer, result);
+      if ('error' in result) {
+        run.failures.push(write);
+        if (run.failures.length === options.files.length && run.pictures.length === 0) throw result.error; // not one can be read
+      } else {
+        run.pictures.push({ timings: result.timings as Timings, write, size: result });
+        if (await cutter.advance(detector.device)) break;
+      }
     }
+  } finally {
+    loop.disable();
   }
   return run;
 }
@@ -191,13 +200,7 @@ export function loopDelayOf(histogram: IntervalHistogram): PipelineResult['loopD
   return { p50: beyond(histogram.percentile(50)), p99: beyond(histogram.percentile(99)), max: beyond(histogram.max) };
 }
 
-function toResult(
-  detector: Detector,
-  options: PipelineBenchOptions,
-  run: PipelineRun,
-  throughput: Series,
-  alone: number,
-): Omit<PipelineResult, 'loopDelay'> {
+function toResult(detector: Detector, options: PipelineBenchOptions, run: PipelineRun, throughput: Series, alone: number): PipelineResult {
   return {
     weights: options.weightsName,
     device: detector.device,
@@ -215,6 +218,7 @@ function toResult(
     ofNetworkAlone: throughput.summary.p50 / alone,
     stages: stageResults(run),
     timeline: timelineOf(run),
+    loopDelay: loopDelayOf(run.loop),
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
   };
 }
@@ -224,29 +228,24 @@ export async function benchPipeline(options: PipelineBenchOptions): Promise<Pipe
   const machine = await describeMachine();
   await using detector = await Detector.load(options.weights, options.load);
   const folder = await mkdtemp(join(tmpdir(), 'cornernet-bench-'));
-  const histogram = monitorEventLoopDelay({ resolution: loopResolution });
   try {
     const writer = await openResults('jsonl', join(folder, 'results.jsonl'), { classes: [] });
-    histogram.enable();
     const run = await runPipeline(detector, options, writer);
-    histogram.disable();
     await writer.end();
     const throughput = toSeries(run.measured, options.rule, run.warmUp);
     options.tell?.(throughput.summary.p50);
     const alone = await networkAlone(detector, options, run);
-    const result = { ...toResult(detector, options, run, throughput, alone), loopDelay: loopDelayOf(histogram) };
     return {
       ...reportHead(),
       kind: 'pipeline',
       machine,
       method: { insideTheClock, ...options.rule },
       peaks: [await measurePeak(detector.device, detector.precision, detector.threads, options.rule.limitSeconds)],
-      results: [result],
+      results: [toResult(detector, options, run, throughput, alone)],
     };
   } catch (error) {
     throw error instanceof CornerNetError ? error : new CornerNetError('ERR_INTERNAL', String(error), { cause: error });
   } finally {
-    histogram.disable();
     await rm(folder, { recursive: true, force: true });
   }
 }

@@ -176,7 +176,7 @@ const pipelineResult = z.strictObject({
   concurrency: count.nullable(),
   views: z.int().min(1).max(2),
   files: count,
-  /** All that were run, failed ones included. */
+  /** All of the measured time, failed ones included. */
   pictures: count,
   failed: count,
   seconds: positive,

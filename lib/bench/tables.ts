@@ -12,7 +12,7 @@ import {
   type TurnsReport,
 } from './schema.js';
 import { median, relativeSpread } from './statistics.js';
-import { countedWindows } from './windows.js';
+import { countedWindows, doubtsOf } from './windows.js';
 
 interface ResultTable {
   readonly head: readonly string[];
@@ -31,12 +31,10 @@ export function short(value: number): string {
 
 /** What is to be known before believing a figure. */
 export function remarks(series: Series): string {
-  const { stable, undisturbed, windows } = series;
+  const { undisturbed, windows } = series;
   const leftOut = windows.length - countedWindows(series).length;
-  const notes = [];
-  if (!stable) notes.push('not stable');
-  if (!undisturbed) notes.push('disturbed');
-  else if (leftOut > 0) notes.push(`${leftOut} of ${windows.length} windows left out`);
+  const notes = doubtsOf(series);
+  if (undisturbed && leftOut > 0) notes.push(`${leftOut} of ${windows.length} windows left out`);
   return notes.join(', ');
 }
 
@@ -192,10 +190,10 @@ export function furtherTables(report: Report): ResultTable[] {
 export function comparisonTable({ changes }: Comparison): ResultTable {
   const rank = ({ ratio }: Change): number => -Math.abs(Math.log(ratio ?? 1));
   return {
-    head: ['', 'before', 'after', 'unit', 'speed', 'noise', ''],
+    head: ['', 'before', 'after', 'unit', 'speed', 'noise', '', 'remarks'],
     rows: [...changes]
       .sort((a, b) => rank(a) - rank(b))
-      .map(({ name, unit, before, after, ratio, noise, judgement }) => [
+      .map(({ name, unit, before, after, ratio, noise, judgement, doubt }) => [
         name,
         before === null ? '' : short(before),
         after === null ? '' : short(after),
@@ -203,6 +201,7 @@ export function comparisonTable({ changes }: Comparison): ResultTable {
         ratio === null ? '' : `${ratio.toFixed(2)}x`,
         noise === null ? '' : `±${percent(noise)}`,
         judgement,
+        doubt,
       ]),
   };
 }

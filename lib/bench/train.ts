@@ -3,6 +3,7 @@ import { fromNative } from '../errors.js';
 import { loadNative, type NativeSample, type NativeTrainer } from '../native.js';
 import { memoryOf } from '../proc.js';
 import { presets } from '../train/presets.js';
+import { filled } from './cut.js';
 import { watchMachine } from './disturbance.js';
 import { describeMachine, forgetPeak } from './machine.js';
 import { noisePicture } from './model.js';
@@ -100,14 +101,15 @@ async function measureOne(one: TrainCase, rule: Rule): Promise<TrainResult> {
   }
 }
 
-/** @throws {CornerNetError} as the trainer. */
+/** @throws {CornerNetError} as the trainer; {@link CutShort} for that when something is measured. */
 export async function benchTrain({ cases, rule, tell }: TrainBenchOptions): Promise<TrainReport> {
   const machine = await describeMachine();
   const results: TrainResult[] = [];
-  for (const one of cases) {
-    const result = await measureOne(one, rule);
-    results.push(result);
-    tell?.(result);
-  }
-  return { ...reportHead(), kind: 'train', machine, method: { insideTheClock, ...rule }, peaks: [], results };
+  return filled({ ...reportHead(), kind: 'train', machine, method: { insideTheClock, ...rule }, peaks: [], results }, async () => {
+    for (const one of cases) {
+      const result = await measureOne(one, rule);
+      results.push(result);
+      tell?.(result);
+    }
+  });
 }

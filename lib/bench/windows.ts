@@ -44,6 +44,11 @@ export function toSeries(
   };
 }
 
+/** Why its figures may say nothing. */
+export function doubtsOf({ stable, undisturbed }: Series): string[] {
+  return [...(stable ? [] : ['not stable']), ...(undisturbed ? [] : ['disturbed'])];
+}
+
 function counts({ undisturbed }: Series, window: Window): boolean {
   return !undisturbed || isClean(window);
 }

@@ -135,12 +135,14 @@ export interface WeightsVerification {
 /**
  * Takes a file's sha256 and holds it against the one its name promises (torch's habit: `name-<first digits>.pth`), the manifest's, and the one beside
  * it (`<file>.sha256`, as sha256sum writes it and {@link fetchWeights} does).
- * @throws {CornerNetError} `ERR_CHECKPOINT` when it is another, `ERR_INPUT` when the file can't be read.
+ * @throws {CornerNetError} `ERR_CHECKPOINT` when it is another or `<file>.sha256` holds none, `ERR_INPUT` when the file can't be read.
  */
 export async function verifyWeights(file: string): Promise<WeightsVerification> {
   const digest = await sha256(file);
   const named = /-([0-9a-f]{8,64})\.pth$/.exec(basename(file))?.[1] ?? listWeights().find((entry) => entry.file === basename(file))?.sha256;
-  const promised = [named, script('pin.js').pinnedDigest(file)].find((one) => one !== undefined && !digest.startsWith(one));
+  const pinned = script('pin.js').pinnedDigest(file);
+  if (pinned === '') throw new CornerNetError('ERR_CHECKPOINT', `${file}: ${script('pin.js').pinChange(file, digest) ?? ''}`);
+  const promised = [named, pinned].find((one) => one !== undefined && !digest.startsWith(one));
   if (promised !== undefined) {
     throw new CornerNetError('ERR_CHECKPOINT', `${file} has the sha256 ${digest}, not ${promised}${promised.length < 64 ? '...' : ''}: it is damaged or another file`);
   }

@@ -112,6 +112,26 @@ describe('cornernet bench', function () {
     );
   });
 
+  it('model measures a precision once that is also what auto is', async () => {
+    const json = join(folder, 'auto.json');
+    const args = ['--sizes', '127x127', '--views', '1', '--precision', 'auto,fp32,bf16', '--device', 'cpu', ...brief];
+    assert.equal((await cornernet(['bench', 'model', ...args, '--json', json])).code, 0);
+    const { results, peaks } = await readReport(json);
+    assert.deepEqual([results.length, peaks.length], [2, 2]);
+  });
+
+  it('keeps what was measured before a failure', async () => {
+    const json = join(folder, 'kept.json');
+    const args = ['--sizes', '127x127', '--views', '1', '--device', 'cpu', '--precision', 'fp32,int8', '--duration', '0.2', '--quiet']; // of weights that nobody calibrated
+    const { code, stdout, stderr } = await cornernet(['bench', 'model', ...args, '--json', json]);
+    assert.equal(code, 1);
+    assert.match(stderr, /^ERR_OPTION: .*int8/);
+    assert.match(stdout, /127x127 +│ fp32 /);
+    const { results, method } = await readReport(json);
+    assert.equal(results.length, 1);
+    assert.equal('windowSeconds' in method && method.windowSeconds, 0.2, 'no longer than --duration');
+  });
+
   it('kernels puts every operator on the roofline', async function () {
     const [json, html] = [join(folder, 'kernels.json'), join(folder, 'kernels.html')];
     const args = ['--sizes', '63x63', '--operators', 'pool_pair,upsample_add', '--precision', 'fp32', '--duration', '0.01', '--quiet'];
@@ -143,6 +163,9 @@ describe('cornernet bench', function () {
     const [result] = report.results;
     assert.ok(result);
     assert.ok(result.failed > 0 && result.failed < result.pictures && result.files === 3);
+    const detected = result.pictures - result.failed; // those of the windows, without warm-up's
+    assert.equal(detected, result.throughput.windows.reduce((sum, { count }) => sum + count, 0)); // prettier-ignore
+    for (const { milliseconds } of result.stages) assert.equal(milliseconds.count, detected);
     assert.equal(result.views, 1, 'the digits are tested without the mirrored view');
     assert.deepEqual(
       result.stages.map(({ stage }) => stage),
@@ -187,11 +210,12 @@ describe('cornernet bench', function () {
     assert.equal(code, 0);
     // Ten times as slow beyond any doubt.
     const report = JSON.parse(readFileSync(a, 'utf8')) as {
-      results: { latency: { summary: { p50: number }; windows: { median: number }[] } }[];
+      results: { latency: { stable: boolean; undisturbed: boolean; summary: { p50: number }; windows: { median: number }[] } }[];
     };
     for (const path of [a, b]) {
       for (const { latency } of report.results) {
         if (path === b) latency.summary.p50 *= 10;
+        latency.stable = latency.undisturbed = true;
         for (const window of latency.windows) window.median = latency.summary.p50;
       }
       writeFileSync(path, JSON.stringify(report));
@@ -206,6 +230,15 @@ describe('cornernet bench', function () {
     );
     const same = await cornernet(['bench', 'compare', a, a, '--fail-if-slower']);
     assert.deepEqual([same.code, /0 faster, 0 slower, 1 neither/.test(same.stdout)], [0, true]);
+    // As much slower, but nobody can be sure.
+    for (const { latency } of report.results) latency.stable = false;
+    writeFileSync(b, JSON.stringify(report));
+    const doubtful = await cornernet(['bench', 'compare', a, b, '--fail-if-slower']);
+    assert.equal(doubtful.code, 0);
+    assert.match(
+      doubtful.stdout,
+      /slower +│ not stable after[^]*1 slower[^]*\nslower, but too doubtful to fail: digits .*\(not stable after\)/,
+    );
   });
 
   it('show draws a developers’ measurement that was kept', async function () {
@@ -236,11 +269,15 @@ describe('cornernet bench', function () {
     const cases: [string[], RegExp][] = [
       [['model', '--sizes', 'big'], /^ERR_OPTION: --sizes takes sizes in pixels such as 640x480, not 'big'/],
       [['model', '--sizes', '0x5'], /^ERR_OPTION: --sizes/],
+      [['model', '--sizes', '127x127,99999x99999'], /^ERR_OPTION: --sizes takes sizes of at most 50000000 pixels, not '99999x99999'/],
+      [['model', '--sizes', '4000x4000', '--scales', '1,2'], /^ERR_OPTION: --sizes .* at --scales 2, not '4000x4000'/],
+      [['kernels', '--sizes', '9000x9000'], /^ERR_OPTION: --sizes takes sizes of at most/],
       [['model', '--views', '3'], /^ERR_OPTION: --views takes whole numbers from 1 to 2, not '3'/],
       [['model', '--batch', '1,,2'], /^ERR_OPTION: --batch takes a list/],
       [['model', '--precision', 'fp8'], /^ERR_OPTION: option precision is 'fp8'/],
       [['model', '--device', 'cpu,cpu'], /^ERR_OPTION: --device takes one device/],
       [['model', '--window', '0'], /^ERR_OPTION: --window must be/],
+      [['model', '--window', '5', '--duration', '1'], /^ERR_OPTION: --window 5 is longer than --duration 1,/],
       [['model', '--weights', join(folder, 'none.pth')], /^ERR_WEIGHTS: there are no weights/],
       [['model', '--html', join(root, 'package.json', 'page.html')], /^ERR_WRITE: .*page\.html can't be written/],
       [['kernels', '--operators', 'sort'], /^ERR_OPTION: --operators takes conv/],

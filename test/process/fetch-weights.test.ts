@@ -73,6 +73,9 @@ describe('cornernet weights fetch', function () {
       (await weights(['verify', fetched])).stderr,
       new RegExp(`^ERR_CHECKPOINT: .* not ${other}: it is damaged or another file`),
     );
+    writeFileSync(`${fetched}.sha256`, '');
+    assert.match((await fetchFrom(server)).stderr, /^ERR_CHECKPOINT: .*\.sha256 holds no sha256 .* remove it/);
+    writeFileSync(`${fetched}.sha256`, `${other}  ${name}\n`);
     rmSync(fetched);
     assert.match(
       (await fetchFrom(server)).stderr,

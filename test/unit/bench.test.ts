@@ -386,6 +386,7 @@ describe('bench compare', () => {
     value,
     noise,
     biggerIsBetter,
+    doubt: '',
   });
 
   it('judges beyond the noise of both', () => {
@@ -427,6 +428,44 @@ describe('bench compare', () => {
       ['only before', 'only after'],
     );
     assert.deepEqual(warnings, ['cores: 2 before, 64 after']);
+    const features = { cpuFeatures: ['avx2'], memoryBytes: 8e9, cuda: '13.0' };
+    const elsewhere = {
+      ...before,
+      machine: { ...before.machine, ...features },
+      method: { ...before.method, windowSeconds: 2, limitSeconds: 9 },
+    };
+    assert.deepEqual(compareReports(before, elsewhere).warnings, [
+      'CPU features: none before, avx2 after',
+      'memory: 0 GB before, 8 GB after',
+      'CUDA: none before, 13.0 after',
+      'window: 1 s before, 2 s after',
+      'duration: 20 s before, 9 s after',
+    ]);
+  });
+
+  it('says which figures are doubtful, and of which report', () => {
+    const sure = modelReport([1, 1, 1]);
+    const changing = modelReport([1, 2, 3]);
+    const doubts = (before: Report, after: Report): unknown => compareReports(before, after).changes.map(({ doubt }) => doubt);
+    assert.deepEqual(doubts(sure, sure), ['']);
+    assert.deepEqual(doubts(sure, changing), ['not stable after']);
+    assert.deepEqual(doubts(changing, changing), ['not stable before; not stable after']);
+  });
+
+  it('of pipelines are of one concurrency', async () => {
+    const kept = readdirSync(join(root, 'bench', 'results')).find((name) => name.endsWith('pipeline.json'));
+    const report = await readReport(join(root, 'bench', 'results', kept ?? ''));
+    assert.ok(report.kind === 'pipeline');
+    const other = { ...report, results: report.results.map((result) => ({ ...result, concurrency: 7 })) };
+    assert.deepEqual(compareReports(report, other).changes.map(({ judgement }) => judgement), ['only before', 'only after']); // prettier-ignore
+  });
+
+  it('pairs what was measured twice in its order', () => {
+    const [one, other] = [modelReport([1, 1, 1]), modelReport([5, 5, 5])];
+    const twice = { ...one, results: [...one.results, ...other.results] };
+    const judgements = (after: Report): unknown => compareReports(twice, after).changes.map(({ judgement }) => judgement);
+    assert.deepEqual(judgements(twice), ['same', 'same']);
+    assert.deepEqual(judgements(one), ['same', 'only before']);
   });
 });
 

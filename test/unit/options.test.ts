@@ -135,6 +135,9 @@ describe('options', () => {
     assert.deepEqual(resolveClasses(classes, ['person', 'bicycle', 'car']), [1]);
     assert.deepEqual(resolveClasses([1], ['1', '2', '3']), [1]);
     for (const none of ['3', 'caar', '']) assert.throws(() => resolveClasses([none], ['person', 'bicycle', 'car']), /option classes has/);
+    assert.throws(() => resolveClasses(['caar'], ['person', 'bicycle', 'car']), /'caar' \(did you mean car\?\)/);
+    const digits = Array.from('0123456789');
+    for (const none of ['10', '', 'x']) assert.throws(() => resolveClasses([none], digits), /option classes has '\w*', but/);
     assert.throws(
       () => resolveClasses(['a', 'b'], ['c', 'a,b']),
       /has 'a'.* detect c, a,b \(ids 0 to 1, which do for names with commas too\)$/,

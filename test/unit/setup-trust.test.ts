@@ -228,6 +228,8 @@ esac`,
       await using other = await serve(file(readFileSync(archiveOf('libtorch'))));
       machine.env['CORNERNET_LIBTORCH_URL'] = `${other.url}/libtorch.zip`;
       assert.match(await fetchIt(), /has the sha256 [0-9a-f]{64}, not [0-9a-f]{64}.*to accept a change, remove .*\.zip\.sha256/);
+      writeFileSync(join(cache, 'libtorch-shared-with-deps-2.13.0+cpu.zip.sha256'), '');
+      assert.match(await fetchIt(), /\.zip\.sha256 holds no sha256 .* remove it/);
     });
   });
 

@@ -85,4 +85,22 @@ describe('weights', () => {
     });
     await assert.rejects(fetchWeights('5x5'), { name: 'CornerNetError', code: 'ERR_WEIGHTS', message: /no weights 5x5.*10x5/ });
   });
+
+  it('verifies a file against the sha256 beside it in each form of sha256sum, and refuses one that holds none', async () => {
+    const path = join(folder, 'own.pth');
+    writeFileSync(path, 'x');
+    const { sha256 } = await verifyWeights(path);
+    const other = 'ab'.repeat(32);
+    for (const form of [(digest: string) => `${digest.toUpperCase()} *own.pth\n`, (digest: string) => `SHA256 (own.pth) = ${digest}\n`]) {
+      writeFileSync(`${path}.sha256`, form(sha256));
+      assert.equal((await verifyWeights(path)).sha256, sha256);
+      writeFileSync(`${path}.sha256`, form(other));
+      await assert.rejects(verifyWeights(path), { code: 'ERR_CHECKPOINT', message: new RegExp(`not ${other}`) });
+    }
+    for (const text of ['', 'garbage', sha256.slice(1)]) {
+      writeFileSync(`${path}.sha256`, text);
+      const message = /own\.pth\.sha256 holds no sha256 .* remove it/;
+      await assert.rejects(verifyWeights(path), { name: 'CornerNetError', code: 'ERR_CHECKPOINT', message });
+    }
+  });
 });
