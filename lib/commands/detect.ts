@@ -11,7 +11,7 @@ import type { ImageSource } from '../images/source.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { expandEntries, PassedOver } from '../inputs/expand.js';
 import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
-import { checkOutputFile, checkOutputFolder, writeText } from '../output-file.js';
+import { checkNoInput, checkOutputFiles, checkOutputFolder, writeText } from '../output-file.js';
 import { ofDetections, renderBoxes } from '../render/boxes.js';
 import { DrawingFolder } from '../render/folder.js';
 import { renderHeatmaps } from '../render/heatmaps.js';
@@ -79,8 +79,18 @@ async function checkFlags({ format, output, annotations, draw, heatmaps }: Detec
   if (draw !== undefined && heatmaps !== undefined && resolve(draw) === resolve(heatmaps)) {
     throw new CornerNetError('ERR_OPTION', '--draw and --heatmaps name the same folder, where their pictures would replace each other');
   }
-  if (output !== undefined) await checkOutputFile(output);
+  await checkOutputFiles([output]);
   for (const folder of [draw, heatmaps]) if (folder !== undefined) await checkOutputFolder(folder);
+}
+
+/** That results and drawings replace nothing that is read. */
+async function checkReplaced(entries: readonly Entry[], { output, draw, heatmaps, annotations, weights }: DetectFlags): Promise<void> {
+  const paths = entries.map(({ path }) => path);
+  const drawings = [draw, heatmaps].flatMap((folder) => {
+    const drawn = folder === undefined ? undefined : new DrawingFolder(folder);
+    return drawn ? paths.map((path) => drawn.fileFor(path)) : [];
+  });
+  await checkNoInput([output, ...drawings], [...paths, annotations, weights]);
 }
 
 /** Draws what was asked for. */
@@ -169,6 +179,7 @@ export async function detectInputs(inputs: readonly string[], flags: DetectFlags
     });
   const skipped = new PassedOver();
   const entries = await expandEntries(inputs, { takePicture: true, onPassedOver: skipped.count });
+  await checkReplaced(entries, flags);
   sayUnlessQuiet(skipped.sentence);
   if (flags.annotations !== undefined) await checkPictures(flags.annotations, entries.map(({ path }) => path)); // prettier-ignore
   await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));

@@ -187,6 +187,33 @@ describe('cornernet', function () {
     assert.equal(readFileSync(file, 'utf8'), 'kept');
   });
 
+  it('an output that is an input is refused, whatever its name, before the weights are loaded', async () => {
+    const [first, second, link, text] = ['oi.jpg', 'oi.png', 'link.jpg', 'a.json'].map((name) => join(folder, name)) as [string, string, string, string]; // prettier-ignore
+    for (const path of [first, second]) copyFileSync(scene, path);
+    symlinkSync(first, link);
+    writeFileSync(text, '{}');
+    mkdirSync(join(folder, 'drawn'));
+    symlinkSync(first, join(folder, 'drawn', 'oi-2.jpg'));
+    for (const [args, output] of [
+      [['detect', first, '-o', first], first],
+      [['detect', folder, '-o', link], link],
+      [['detect', folder, '--draw', folder], first],
+      [['detect', folder, '--heatmaps', folder], first],
+      [['detect', second, link, first, '--draw', join(folder, 'drawn')], join(folder, 'drawn', 'oi-2.jpg')],
+      [['detect', first, '--format', 'coco', '--annotations', text, '-o', text], text],
+      [['eval', '--annotations', 'none.json', '--detections', text, '--save-detections', text], text],
+      [['eval', '--annotations', text, '--detections', 'none.json', '--output', text], text],
+      [['quantize', '--weights', text, '--images', folder, '--output', text], text],
+      [['quantize', '--weights', text, '--images', folder, '--output', 'x.pth', '--json', text], text],
+    ] as [string[], string][]) {
+      const { code, stderr } = await cornernet([...args, ...(args[0] === 'detect' ? ['--weights', 'none.pth'] : []), '-q']);
+      assert.equal(code, 1, args.join(' '));
+      assert.ok(stderr.startsWith(`ERR_OPTION: the output ${output} is the input `), stderr);
+    }
+    for (const path of [first, second]) assert.deepEqual(readFileSync(path), readFileSync(scene));
+    assert.equal(readFileSync(text, 'utf8'), '{}');
+  });
+
   it('writes through devices and pipes, and keeps links and modes', async () => {
     assert.equal((await cornernet(['detect', scene, '-o', '/dev/null', '-q'])).code, 0);
     assert.ok(statSync('/dev/null').isCharacterDevice());
