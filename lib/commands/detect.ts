@@ -108,6 +108,9 @@ function drawerFor(flags: DetectFlags, detector: Detector): (entry: Entry, detec
   };
 }
 
+/** Pictures whose failures are said where the results have no place for them. */
+const mostSaid = 20;
+
 /** How many pictures came to what. */
 interface Counts {
   done: number;
@@ -139,6 +142,8 @@ async function run(entries: readonly Entry[], flags: DetectFlags, detector: Dete
       await writer.write({ ...result, image: entry.path });
       if ('error' in result) {
         counts.failed++;
+        if (writer.omitsFailures && counts.failed <= mostSaid) reportFailure(result.error, `${entry.path} failed`);
+        if (writer.omitsFailures && counts.failed === mostSaid + 1) say('further failures are not said one by one');
       } else {
         counts.objects += result.detections.length;
         await draw(entry, result.detections).catch((error: unknown) => {

@@ -122,7 +122,7 @@ function toCoco(ids: CocoIds): (result: Parameters<ResultFormat['of']>[0]) => Co
 }
 
 export function cocoFormat(ids: CocoIds): ResultFormat {
-  return jsonArray('[', ']', toCoco(ids));
+  return { ...jsonArray('[', ']', toCoco(ids)), omitsFailures: true };
 }
 
 /** The pictures' ids, names and sizes (or errors), which explain results whose image ids are positions. */

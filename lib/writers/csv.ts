@@ -10,6 +10,7 @@ function inert(text: string): string {
 
 export const csvFormat: ResultFormat = {
   head: 'image,class_id,label,score,x1,y1,x2,y2\n',
+  omitsFailures: true,
   of: (result) =>
     'error' in result
       ? ''

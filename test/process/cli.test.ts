@@ -117,6 +117,27 @@ describe('cornernet', function () {
     assert.ok(records[2]?.error?.message.includes('missing.jpg'));
   });
 
+  it('says which pictures failed, and why, where the results have no place for it', async () => {
+    const val = join(fixtures, 'digits', 'val');
+    const annotations = join(folder, 'annotations.json');
+    writeFileSync(annotations, readFileSync(join(val, 'annotations.json'), 'utf8').replace('0001.jpg', 'missing.jpg'));
+    const inputs = [join(val, '0000.jpg'), join(folder, 'missing.jpg')];
+    const failure = /^ERR_INPUT: .*missing\.jpg failed: .*missing\.jpg can't be read as a picture: ENOENT.*\n$/;
+    for (const [format, sentence] of [
+      [['csv'], failure],
+      [['coco', '--annotations', annotations], failure],
+      [['coco', '--output', join(folder, 'plain.json')], /^$/],
+      [['table'], /^$/],
+    ] as [string[], RegExp][]) {
+      const { code, stderr } = await cornernet(['detect', ...inputs, '-q', '--format', ...format]);
+      assert.equal(code, 2);
+      assert.match(stderr, sentence);
+    }
+    const { stderr } = await cornernet(['detect', ...Array.from({ length: 50 }, () => 'missing.jpg'), '--format', 'csv']);
+    assert.deepEqual([stderr.match(/^ERR_INPUT: /gm)?.length, stderr.match(/further failures/g)?.length], [20, 1]);
+    assert.match(stderr, /50 of 50 pictures failed/);
+  });
+
   it('exits with 1 and `CODE: sentence` when nothing could be done', async () => {
     for (const [args, sentence] of [
       [['detect', scene, '--weights', 'nothing.pth'], /^ERR_WEIGHTS: there are no weights nothing\.pth/],
