@@ -33,7 +33,8 @@ const schema = z.strictObject({
 });
 
 /**
- * Draws a result over its picture: labelled boxes, a colour a class, the surest on top; no label hides another.
+ * Draws a result over its picture: boxes, a colour a class, the surest on top. The first 300 have labels, of which none hides another, where there is
+ * room for them.
  * @param image the picture that the result is of, in any form that `detect` takes.
  * @param result what `detect` gave.
  * @returns the encoded drawing.
