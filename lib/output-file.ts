@@ -96,6 +96,11 @@ async function targetOf(path: string): Promise<Target> {
   return { file, aside: join(dirname(file), fittingName(basename(file), ending)), former: there };
 }
 
+/** Whether it is, or is to be, a file under its own name; true also of what {@link checkOutputFiles} refuses. */
+export async function isFileOutput(path: string): Promise<boolean> {
+  return targetOf(path).then(({ aside }) => aside !== undefined, () => true); // prettier-ignore
+}
+
 /** Of what is written aside: nobody reads of a private file what its former readers could not. */
 function modeOf({ former }: Target): number {
   return former ? 0o600 : 0o666;

@@ -18,7 +18,7 @@ import { renderHeatmaps } from '../render/heatmaps.js';
 import { say, tell, whenOutputFails } from './terminal.js';
 import { defaultWeights } from '../weights/weights.js';
 import { checkPictures } from '../writers/coco.js';
-import { openResults, type Format } from '../writers/open.js';
+import { openResults, resultFiles, type Format } from '../writers/open.js';
 import { exitCodes, reportFailure } from './failure.js';
 import { onInterrupt, type Interrupt } from './interrupt.js';
 import { countedProgress } from './progress.js';
@@ -79,18 +79,21 @@ async function checkFlags({ format, output, annotations, draw, heatmaps }: Detec
   if (draw !== undefined && heatmaps !== undefined && resolve(draw) === resolve(heatmaps)) {
     throw new CornerNetError('ERR_OPTION', '--draw and --heatmaps name the same folder, where their pictures would replace each other');
   }
-  await checkOutputFiles([output]);
+  await checkOutputFiles(await resultFiles(format, output, annotations));
   for (const folder of [draw, heatmaps]) if (folder !== undefined) await checkOutputFolder(folder);
 }
 
 /** That results and drawings replace nothing that is read. */
-async function checkReplaced(entries: readonly Entry[], { output, draw, heatmaps, annotations, weights }: DetectFlags): Promise<void> {
+async function checkReplaced(
+  entries: readonly Entry[],
+  { format, output, draw, heatmaps, annotations, weights }: DetectFlags,
+): Promise<void> {
   const paths = entries.map(({ path }) => path);
   const drawings = [draw, heatmaps].flatMap((folder) => {
     const drawn = folder === undefined ? undefined : new DrawingFolder(folder);
     return drawn ? paths.map((path) => drawn.fileFor(path)) : [];
   });
-  await checkNoInput([output, ...drawings], [...paths, annotations, weights]);
+  await checkNoInput([...(await resultFiles(format, output, annotations)), ...drawings], [...paths, annotations, weights]);
 }
 
 /** Draws what was asked for. */

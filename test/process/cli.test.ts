@@ -279,6 +279,16 @@ describe('cornernet', function () {
       images.map(({ id, file_name }) => [id, file_name]),
       scenes.map((path, i) => [i + 1, path]),
     );
+    // No list where the results are no file; ERR_WRITE before the weights are loaded where it can't be written.
+    const through = join(folder, 'through');
+    symlinkSync('/dev/stdout', through);
+    const piped = await cornernet(['detect', ...scenes, '--format', 'coco', '-o', through, '-q']);
+    assert.deepEqual([piped.code, piped.stderr, piped.stdout], [0, '', readFileSync(output, 'utf8')]);
+    assert.deepEqual(readdirSync(folder).sort(), ['results.images.json', 'results.json', 'through']);
+    mkdirSync(join(folder, 'upper.images.json'));
+    const refused = await cornernet(['detect', scene, '--format', 'coco', '-o', join(folder, 'upper.JSON'), '--weights', 'none.pth']);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /^ERR_WRITE: .*upper\.images\.json can't be written: it is a folder/);
     const results = lines((await cornernet(['detect', ...scenes, '-q'])).stdout);
     const [first] = results[0]?.detections ?? [];
     assert.ok(first);
