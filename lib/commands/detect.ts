@@ -56,7 +56,7 @@ export function register(command: Command): void {
     .option('-o, --output <file>', 'write there instead of to standard output')
     .option('--annotations <file>', 'COCO annotations whose picture and category ids --format coco uses')
     .option('--draw <folder>', 'draw labelled boxes over each picture')
-    .option('--heatmaps <folder>', 'draw the corner heatmaps and the paired corners over each picture')
+    .option('--heatmaps <folder>', 'draw the corner heatmaps and the paired corners over each picture; not with --tiles')
     .option('-q, --quiet', 'show no progress')
     .addHelpText('after', examples)
     .action(async (inputs: string[], flags: DetectFlags) => {
@@ -66,7 +66,8 @@ export function register(command: Command): void {
 }
 
 /** What can be refused before any work. */
-async function checkFlags({ format, output, annotations, draw, heatmaps }: DetectFlags): Promise<void> {
+async function checkFlags(flags: DetectFlags): Promise<void> {
+  const { format, output, annotations, draw, heatmaps } = flags;
   if (annotations !== undefined && format !== 'coco') {
     throw new CornerNetError('ERR_OPTION', `--annotations gives the ids of --format coco: --format ${format} takes none`);
   }
@@ -78,6 +79,9 @@ async function checkFlags({ format, output, annotations, draw, heatmaps }: Detec
   }
   if (draw !== undefined && heatmaps !== undefined && resolve(draw) === resolve(heatmaps)) {
     throw new CornerNetError('ERR_OPTION', '--draw and --heatmaps name the same folder, where their pictures would replace each other');
+  }
+  if (heatmaps !== undefined && loadOptionsOf(flags).tiles !== undefined) {
+    throw new CornerNetError('ERR_OPTION', '--heatmaps are of pictures as the network sees them whole: leave --tiles or --heatmaps out');
   }
   await checkOutputFiles(await resultFiles(format, output, annotations));
   for (const folder of [draw, heatmaps]) if (folder !== undefined) await checkOutputFolder(folder);

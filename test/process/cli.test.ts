@@ -155,6 +155,10 @@ describe('cornernet', function () {
       [['detct', scene], /^ERR_OPTION: unknown command 'detct'\n {2}\(Did you mean detect\?\)/],
       [['detect', scene, '--annotations', 'a.json'], /^ERR_OPTION: --annotations gives the ids of --format coco/],
       [['detect', scene, '--draw', 'x', '--heatmaps', './x'], /^ERR_OPTION: --draw and --heatmaps name the same folder/],
+      [
+        ['detect', scene, '--heatmaps', 'x', '--tiles', '255'],
+        /^ERR_OPTION: --heatmaps are of pictures .* leave --tiles or --heatmaps out/,
+      ],
       [['detect'], /^ERR_OPTION: missing required argument/],
       [['detect', join(folder, '*.jpg')], /^ERR_INPUT: no file matches/],
       [['detect', folder], /^ERR_INPUT: the folder .* holds no pictures/],
