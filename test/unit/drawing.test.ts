@@ -85,6 +85,21 @@ describe('drawing', function () {
     );
     assert.match(await refusalText(draw(join(folder, 'none.jpg'), result)), /^ERR_INPUT: .*none\.jpg/);
     assert.match(
+      await refusalText(draw(scene, result, { file: join(folder, 'x.webp'), format: 'png' })),
+      /^ERR_OPTION: option file is '.*: expected a name that ends in \.jpg, \.jpeg or \.png/,
+    );
+    const { width, height, detections } = result;
+    const [first, ...others] = detections;
+    for (const [wrong, sentence] of [
+      [null, /the whole is null/],
+      [{ width, height }, /detections is missing/],
+      [{ width, height, detections: [...others, { ...first, score: '0.5' }] }, /detections\.\d+\.score is '0\.5'/],
+      [{ width, height, detections: [{ ...first, box: [1, 2, NaN, 4] }] }, /detections\.0\.box\.2 is NaN/],
+      [{ image: scene, error: new Error('failed') }, /width is missing/],
+    ] as [never, RegExp][]) {
+      assert.match(await refusalText(draw(scene, wrong)), new RegExp(`^ERR_INPUT: the result: ${sentence.source}`));
+    }
+    assert.match(
       await refusalText(draw(scene, result, { scale: 1000 })),
       /^ERR_TOO_LARGE: .*at scale 1000 has 360000x480000 pixels, more than the 50000000 that maxPixels allows/,
     );
