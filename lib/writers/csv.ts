@@ -3,9 +3,9 @@ import { stringify } from 'csv-stringify/sync';
 
 import { textOf, type Outcomes, type ResultFormat } from './writer.js';
 
-/** What a spreadsheet would compute is text: it begins with an apostrophe then. */
+/** What a spreadsheet would compute is text: it begins with an apostrophe then. A dash alone is standard input's name. */
 function inert(text: string): string {
-  return /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) ? `'${text}` : text;
+  return /^(?!-$)[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) ? `'${text}` : text;
 }
 
 export const csvFormat: ResultFormat = {
