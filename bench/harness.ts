@@ -179,7 +179,7 @@ export async function run<Option extends string>(bench: Bench<Option>): Promise<
     return { ...reportHead(), kind: bench.kind, machine, method: { insideTheClock: bench.insideTheClock, rounds }, ...found };
   };
   try {
-    await publish(values, measure);
+    await publish(values, [], measure);
     check?.();
   } catch (error) {
     console.error(error);

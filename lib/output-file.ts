@@ -8,6 +8,7 @@ import type { Writable } from 'node:stream';
 
 import { CornerNetError, sentenceOf } from './errors.js';
 import { openFile } from './file-handle.js';
+import { realPath } from './inputs/file-names.js';
 import { shownOn } from './terminal.js';
 
 export interface TextOutput {
@@ -93,6 +94,11 @@ async function targetOf(path: string): Promise<Target> {
   const file = there ? await realpath(path) : await linkedTo(resolve(path));
   const ending = `.${process.pid}-${randomBytes(4).toString('hex')}.part`; // as asideName has it
   return { file, aside: join(dirname(file), fittingName(basename(file), ending)), former: there };
+}
+
+/** Whether it is, or is to be, a file under its own name; true also of what {@link checkOutputFiles} refuses. */
+export async function isFileOutput(path: string): Promise<boolean> {
+  return targetOf(path).then(({ aside }) => aside !== undefined, () => true); // prettier-ignore
 }
 
 /** Of what is written aside: nobody reads of a private file what its former readers could not. */
@@ -248,15 +254,38 @@ async function checkFile(path: string): Promise<void> {
   if (aside !== undefined) await checkFolder(dirname(file));
 }
 
+/** Paths of a command's options, some of which are not given. */
+type Paths = Iterable<string | undefined>;
+
 /**
- * That a file can be written there, as far as can be told without writing it; nothing is changed.
- * @throws {CornerNetError} `ERR_WRITE`.
+ * That no output would replace what is read, under whatever name.
+ * @throws {CornerNetError} `ERR_OPTION`.
  */
-export function checkOutputFile(path: string): Promise<void> {
-  return orUnwritable(path, checkFile(path));
+export async function checkNoInput(outputs: Paths, inputs: Paths): Promise<void> {
+  const real = async (path: string | undefined): Promise<string> => (path === undefined ? '' : realPath(path).catch(() => ''));
+  const there = new Map<string, string | undefined>();
+  for (const output of outputs) there.set(await real(output), output);
+  there.delete('');
+  for (const input of there.size > 0 ? inputs : []) {
+    const output = there.get(await real(input));
+    if (output !== undefined)
+      throw new CornerNetError('ERR_OPTION', `the output ${output} is the input ${input}, which it would replace: name another`);
+  }
 }
 
-/** As {@link checkOutputFile}, of a folder for files. */
+/**
+ * That these files can be written, as far as can be told without writing them, and are none of the inputs; nothing is changed.
+ * @throws {CornerNetError} `ERR_WRITE`, `ERR_OPTION`.
+ */
+export async function checkOutputFiles(outputs: readonly (string | undefined)[], inputs: Paths = []): Promise<void> {
+  for (const path of outputs) if (path !== undefined) await orUnwritable(path, checkFile(path));
+  await checkNoInput(outputs, inputs);
+}
+
+/**
+ * As {@link checkOutputFiles}, of a folder for files.
+ * @throws {CornerNetError} `ERR_WRITE`.
+ */
 export function checkOutputFolder(path: string): Promise<void> {
   return orUnwritable(path, checkFolder(resolve(path)));
 }

@@ -20,7 +20,7 @@ import { loadNative } from '../native.js';
 import { checkLoadOptions } from '../options/check.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { defaultMaxPixels, type Precision } from '../options/values.js';
-import { checkOutputFile, writeText } from '../output-file.js';
+import { checkOutputFiles, writeText } from '../output-file.js';
 import { defaultWeights, listWeights } from '../weights/weights.js';
 import { exitCodes } from './failure.js';
 import { addDetectorOptions, addTableOptions, loadOptionsOf, numeric, weightsOption, type DetectorFlags } from '../options/flags.js';
@@ -124,9 +124,16 @@ function weightsOf(chosen: string | undefined): { weights: string; weightsName: 
   return { weights, weightsName: listWeights().some(({ id }) => id === weights) ? weights : basename(weights) };
 }
 
-/** Measures, once it is known that the files can be written, writes them and shows the tables; of a measurement cut short too, before it throws. */
-export async function publish({ json, html }: Pick<CommonFlags, 'json' | 'html'>, measure: () => Promise<Report>): Promise<void> {
-  for (const file of [json, html]) if (file !== undefined) await checkOutputFile(file);
+/**
+ * Measures, once it is known that the files can be written and are none of the inputs, writes them and shows the tables; of a measurement cut short
+ * too, before it throws.
+ */
+export async function publish(
+  { json, html }: Pick<CommonFlags, 'json' | 'html'>,
+  inputs: readonly (string | undefined)[],
+  measure: () => Promise<Report>,
+): Promise<void> {
+  await checkOutputFiles([json, html], inputs);
   let cut: CutShort | undefined;
   const report = await measure().catch((error: unknown) => {
     if (!(error instanceof CutShort)) throw error;
@@ -156,7 +163,7 @@ function loadOf(flags: Pick<DetectorFlags, 'device' | 'threads' | 'precision'>):
 }
 
 async function runModel(flags: ModelFlags): Promise<void> {
-  await publish(flags, () =>
+  await publish(flags, [flags.weights], () =>
     benchModel({
       ...weightsOf(flags.weights),
       load: loadOf({ device: flags.device, threads: flags.threads }),
@@ -188,7 +195,7 @@ function addCommon(command: Command): Command {
 }
 
 async function runPipeline(inputs: string[], flags: PipelineFlags): Promise<void> {
-  await publish(flags, async () =>
+  await publish(flags, [...inputs, flags.weights], async () =>
     benchPipeline({
       files: await expandInputs(inputs),
       ...weightsOf(flags.weights),
@@ -227,7 +234,7 @@ async function runKernels(flags: KernelsFlags): Promise<void> {
   const unknown = operators.find((operator) => !['conv', 'pool_pair', 'upsample_add'].includes(operator));
   if (unknown !== undefined) throw new CornerNetError('ERR_OPTION', `--operators takes conv, pool_pair and upsample_add, not '${unknown}'`);
   const device = kernelDevice(flags.device);
-  await publish(flags, () =>
+  await publish(flags, [], () =>
     benchKernels({
       device,
       threads: loadOf({ threads: flags.threads }).threads ?? 0,
@@ -270,7 +277,7 @@ async function runTrain(flags: TrainBenchFlags): Promise<void> {
       ),
     ),
   );
-  await publish(flags, () =>
+  await publish(flags, [], () =>
     benchTrain({
       cases,
       rule: ruleOf(flags),
@@ -285,7 +292,7 @@ interface CompareFlags {
 }
 
 async function runCompare(before: string, after: string, { json, failIfSlower }: CompareFlags): Promise<void> {
-  if (json !== undefined) await checkOutputFile(json);
+  await checkOutputFiles([json], [before, after]);
   const comparison = compareReports(await readReport(before), await readReport(after));
   if (json !== undefined) await writeText(json, `${JSON.stringify(comparison)}\n`);
   for (const warning of comparison.warnings) print(`differs: ${warning}`);
@@ -361,5 +368,5 @@ export function register(bench: Command): void {
     .description('the tables and the page of a run that was kept')
     .argument('<report>', 'JSON of a run')
     .option('--html <file>', 'write one page with tables and plots')
-    .action((report: string, flags: Pick<CommonFlags, 'html'>) => publish(flags, () => readReport(report)));
+    .action((report: string, flags: Pick<CommonFlags, 'html'>) => publish(flags, [report], () => readReport(report)));
 }

@@ -11,14 +11,14 @@ import type { ImageSource } from '../images/source.js';
 import { sourceOf, type Entry } from '../inputs/entry.js';
 import { expandEntries, PassedOver } from '../inputs/expand.js';
 import { addDetectorOptions, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
-import { checkOutputFile, checkOutputFolder, writeText } from '../output-file.js';
+import { checkNoInput, checkOutputFiles, checkOutputFolder, writeText } from '../output-file.js';
 import { ofDetections, renderBoxes } from '../render/boxes.js';
 import { DrawingFolder } from '../render/folder.js';
 import { renderHeatmaps } from '../render/heatmaps.js';
 import { say, tell, whenOutputFails } from './terminal.js';
 import { defaultWeights } from '../weights/weights.js';
 import { checkPictures } from '../writers/coco.js';
-import { openResults, type Format } from '../writers/open.js';
+import { openResults, resultFiles, type Format } from '../writers/open.js';
 import { exitCodes, reportFailure } from './failure.js';
 import { onInterrupt, type Interrupt } from './interrupt.js';
 import { countedProgress } from './progress.js';
@@ -56,7 +56,7 @@ export function register(command: Command): void {
     .option('-o, --output <file>', 'write there instead of to standard output')
     .option('--annotations <file>', 'COCO annotations whose picture and category ids --format coco uses')
     .option('--draw <folder>', 'draw labelled boxes over each picture')
-    .option('--heatmaps <folder>', 'draw the corner heatmaps and the paired corners over each picture')
+    .option('--heatmaps <folder>', 'draw the corner heatmaps and the paired corners over each picture; not with --tiles')
     .option('-q, --quiet', 'show no progress')
     .addHelpText('after', examples)
     .action(async (inputs: string[], flags: DetectFlags) => {
@@ -66,7 +66,8 @@ export function register(command: Command): void {
 }
 
 /** What can be refused before any work. */
-async function checkFlags({ format, output, annotations, draw, heatmaps }: DetectFlags): Promise<void> {
+async function checkFlags(flags: DetectFlags): Promise<void> {
+  const { format, output, annotations, draw, heatmaps } = flags;
   if (annotations !== undefined && format !== 'coco') {
     throw new CornerNetError('ERR_OPTION', `--annotations gives the ids of --format coco: --format ${format} takes none`);
   }
@@ -79,8 +80,24 @@ async function checkFlags({ format, output, annotations, draw, heatmaps }: Detec
   if (draw !== undefined && heatmaps !== undefined && resolve(draw) === resolve(heatmaps)) {
     throw new CornerNetError('ERR_OPTION', '--draw and --heatmaps name the same folder, where their pictures would replace each other');
   }
-  if (output !== undefined) await checkOutputFile(output);
+  if (heatmaps !== undefined && loadOptionsOf(flags).tiles !== undefined) {
+    throw new CornerNetError('ERR_OPTION', '--heatmaps are of pictures as the network sees them whole: leave --tiles or --heatmaps out');
+  }
+  await checkOutputFiles(await resultFiles(format, output, annotations));
   for (const folder of [draw, heatmaps]) if (folder !== undefined) await checkOutputFolder(folder);
+}
+
+/** That results and drawings replace nothing that is read. */
+async function checkReplaced(
+  entries: readonly Entry[],
+  { format, output, draw, heatmaps, annotations, weights }: DetectFlags,
+): Promise<void> {
+  const paths = entries.map(({ path }) => path);
+  const drawings = [draw, heatmaps].flatMap((folder) => {
+    const drawn = folder === undefined ? undefined : new DrawingFolder(folder);
+    return drawn ? paths.map((path) => drawn.fileFor(path)) : [];
+  });
+  await checkNoInput([...(await resultFiles(format, output, annotations)), ...drawings], [...paths, annotations, weights]);
 }
 
 /** Draws what was asked for. */
@@ -97,6 +114,9 @@ function drawerFor(flags: DetectFlags, detector: Detector): (entry: Entry, detec
     await save(drawing, heatmaps.fileFor(entry.path));
   };
 }
+
+/** Pictures whose failures are said where the results have no place for them. */
+const mostSaid = 20;
 
 /** How many pictures came to what. */
 interface Counts {
@@ -129,6 +149,8 @@ async function run(entries: readonly Entry[], flags: DetectFlags, detector: Dete
       await writer.write({ ...result, image: entry.path });
       if ('error' in result) {
         counts.failed++;
+        if (writer.omitsFailures && counts.failed <= mostSaid) reportFailure(result.error, `${entry.path} failed`);
+        if (writer.omitsFailures && counts.failed === mostSaid + 1) say('further failures are not said one by one');
       } else {
         counts.objects += result.detections.length;
         await draw(entry, result.detections).catch((error: unknown) => {
@@ -169,6 +191,7 @@ export async function detectInputs(inputs: readonly string[], flags: DetectFlags
     });
   const skipped = new PassedOver();
   const entries = await expandEntries(inputs, { takePicture: true, onPassedOver: skipped.count });
+  await checkReplaced(entries, flags);
   sayUnlessQuiet(skipped.sentence);
   if (flags.annotations !== undefined) await checkPictures(flags.annotations, entries.map(({ path }) => path)); // prettier-ignore
   await using detector = await Detector.load(flags.weights, loadOptionsOf(flags));

@@ -6,7 +6,7 @@ import { readAnnotations, readDetections, type CocoAnnotations, type CocoDetecti
 import { detectSet, type DetectedSet } from '../coco/detect.js';
 import { evaluateChecked, shownNumber, type CocoEvaluation, type CocoStats } from '../coco/evaluate.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import { checkOutputFile, writeText } from '../output-file.js';
+import { checkOutputFiles, writeText } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
 import { checkLoadOptions } from '../options/check.js';
 import { addDetectorOptions, given, loadOptionsOf, type DetectorFlags } from '../options/flags.js';
@@ -107,7 +107,7 @@ function checkMade({ weights, ...flags }: EvalFlags): void {
 async function evaluate(flags: EvalFlags): Promise<void> {
   if (flags.reference === true) checkReference(flags);
   else if (flags.detections !== undefined) checkMade(flags);
-  for (const file of [flags.output, flags.html, flags.saveDetections]) if (file !== undefined) await checkOutputFile(file);
+  await checkOutputFiles([flags.output, flags.html, flags.saveDetections], [flags.annotations, flags.detections, flags.weights]);
   const annotations = await readAnnotations(flags.annotations);
   if (flags.reference === true) return compare(flags, annotations);
   const set = flags.detections === undefined ? await detect(flags, annotations, loadOptionsOf(flags)) : undefined;

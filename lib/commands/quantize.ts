@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 
 import { addTableOptions, tableOptionsOf } from '../options/flags.js';
-import { checkOutputFile, writeText } from '../output-file.js';
+import { checkOutputFiles, writeText } from '../output-file.js';
 import type { QuantizeOptions } from '../quantize/interfaces.js';
 import { quantizeTable } from '../quantize/options.js';
 import { quantize } from '../quantize/quantize.js';
@@ -52,11 +52,11 @@ function shower(quiet: boolean): Disposable & { show: (progress: QuantizeProgres
 }
 
 async function run(flags: QuantizeFlags): Promise<void> {
-  for (const file of [flags.json, flags.html]) if (file !== undefined) await checkOutputFile(file);
   const quiet = flags.quiet === true;
+  const options = tableOptionsOf(quantizeTable, flags) as unknown as QuantizeOptions;
+  await checkOutputFiles([flags.json, flags.html], [options.weights]);
   using interrupt = onInterrupt(() => undefined);
   using progress = shower(quiet);
-  const options = tableOptionsOf(quantizeTable, flags) as unknown as QuantizeOptions;
   const report = await quantize(options, { signal: interrupt.finish, onProgress: progress.show });
   progress.stop();
   for (const { image, reason } of report.failed) tell(`warning: ${image} is left out: ${reason}`);

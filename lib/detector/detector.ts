@@ -181,7 +181,7 @@ export class Detector implements AsyncDisposable {
   }
 
   /**
-   * The last level's heatmap logits, embeddings and offsets of the plain (not mirrored) picture.
+   * The last level's heatmap logits, embeddings and offsets of the plain (not mirrored) picture, as a whole: `tiles` cut nothing here.
    * @throws {CornerNetError} as `detect`.
    */
   async heads(image: ImageSource, options: Abortable & Pick<DetectOptions, 'maxPixels' | 'timeout'> = {}): Promise<Heads> {

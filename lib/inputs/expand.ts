@@ -106,9 +106,11 @@ async function* refuseNone<T>(all: AsyncIterable<T>, sentence: string): AsyncGen
 
 /**
  * Pictures in the order of the inputs, those of a folder or glob in natural order; not held in memory.
- * @throws {CornerNetError} `ERR_INPUT` when a folder, glob, list or tar file has none or can't be read.
+ * @throws {CornerNetError} `ERR_INPUT` when a folder, glob, list or tar file has none or can't be read, or standard input is named twice.
  */
 export async function* listInputs(inputs: readonly string[], options: ListOptions = {}): AsyncGenerator<Entry, void> {
+  if (inputs.indexOf('-') !== inputs.lastIndexOf('-'))
+    throw new CornerNetError('ERR_INPUT', 'standard input (-) is named twice, and can be read once only');
   const all = async function* (): AsyncGenerator<Entry, void> {
     for (const input of inputs) yield* listOne(input, options);
   };

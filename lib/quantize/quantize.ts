@@ -7,7 +7,7 @@ import { expandInputs } from '../inputs/expand.js';
 import { loadNative, type NativePicture, type NativeQuantizer } from '../native.js';
 import { nativeCalls, type NativeCall } from '../native-calls.js';
 import { defaultMaxPixels, type Abortable } from '../options/values.js';
-import { writeAside } from '../output-file.js';
+import { checkNoInput, writeAside } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
 import { agreementOf } from './agreement.js';
 import type { QuantizeOptions } from './interfaces.js';
@@ -88,6 +88,7 @@ export async function quantize(options: QuantizeOptions, controls: QuantizeContr
   const { signal } = controls;
   signal?.throwIfAborted();
   const { path } = resolveWeights(weights);
+  await checkNoInput([output], [path]);
   return writeAside(output, async (aside) => {
     const files = await expandInputs([images]);
     if (files.length === 0) throw new CornerNetError('ERR_INPUT', `there are no pictures in ${images}`);

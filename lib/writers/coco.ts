@@ -11,8 +11,6 @@ import { recordOf, textOf, type Outcomes, type ResultFormat } from './writer.js'
 export interface CocoIds {
   imageId(image: string | null, position: number): number;
   categoryId(classId: number): number;
-  /** Whether image ids are positions, which a list beside the results must explain. */
-  readonly arePositions: boolean;
 }
 
 /** COCO's own category ids for its 80 classes, else classId + 1; image ids count the pictures from 1. */
@@ -21,7 +19,6 @@ function plainIds(classes: readonly string[]): CocoIds {
   return {
     imageId: (_, position) => position + 1,
     categoryId: (classId) => (coco ? (cocoCategoryIds[classId] ?? classId + 1) : classId + 1),
-    arePositions: true,
   };
 }
 
@@ -80,7 +77,6 @@ function annotatedIds(names: CocoNames, what: string, classes: readonly string[]
   return {
     imageId: annotatedImageId(names, what),
     categoryId: (classId) => categories.get(classes[classId] ?? '') ?? classId + 1,
-    arePositions: false,
   };
 }
 
@@ -122,7 +118,7 @@ function toCoco(ids: CocoIds): (result: Parameters<ResultFormat['of']>[0]) => Co
 }
 
 export function cocoFormat(ids: CocoIds): ResultFormat {
-  return jsonArray('[', ']', toCoco(ids));
+  return { ...jsonArray('[', ']', toCoco(ids)), omitsFailures: true };
 }
 
 /** The pictures' ids, names and sizes (or errors), which explain results whose image ids are positions. */

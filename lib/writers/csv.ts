@@ -3,13 +3,14 @@ import { stringify } from 'csv-stringify/sync';
 
 import { textOf, type Outcomes, type ResultFormat } from './writer.js';
 
-/** What a spreadsheet would compute is text: it begins with an apostrophe then. */
+/** What a spreadsheet would compute is text: it begins with an apostrophe then. A dash alone is standard input's name. */
 function inert(text: string): string {
-  return /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) ? `'${text}` : text;
+  return /^(?!-$)[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) ? `'${text}` : text;
 }
 
 export const csvFormat: ResultFormat = {
   head: 'image,class_id,label,score,x1,y1,x2,y2\n',
+  omitsFailures: true,
   of: (result) =>
     'error' in result
       ? ''

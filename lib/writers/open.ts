@@ -1,7 +1,7 @@
 // Results into files of any format, or to standard output.
 import { keptNames } from '../options/check.js';
 import type { LoadOptions } from '../options/interfaces.js';
-import { openOutput } from '../output-file.js';
+import { isFileOutput, openOutput } from '../output-file.js';
 import { cocoFormat, cocoIds, cocoImagesFormat } from './coco.js';
 import { csvFormat } from './csv.js';
 import { jsonlFormat } from './jsonl.js';
@@ -11,7 +11,13 @@ export type Format = 'jsonl' | 'coco' | 'csv' | 'table';
 
 /** Beside COCO results whose image ids are positions: which pictures these are. */
 export function imagesFile(file: string): string {
-  return `${file.replace(/\.json$/, '')}.images.json`;
+  return `${file.replace(/\.json$/i, '')}.images.json`;
+}
+
+/** The files of results: these, and {@link imagesFile} where there is one. */
+export async function resultFiles(format: Format, file: string | undefined, annotations: string | undefined): Promise<string[]> {
+  if (file === undefined) return [];
+  return format === 'coco' && annotations === undefined && (await isFileOutput(file)) ? [file, imagesFile(file)] : [file];
 }
 
 async function plainFormat(format: Exclude<Format, 'coco'>): Promise<ResultFormat> {
@@ -35,7 +41,7 @@ interface Naming {
 export async function openResults(format: Format, file: string | undefined, { classes, keep, annotations }: Naming): Promise<ResultWriter> {
   if (format !== 'coco') return resultWriter([openOutput(file), await plainFormat(format)]);
   const ids = await cocoIds(classes, annotations, keptNames(keep, classes));
-  const results = [openOutput(file), cocoFormat(ids)] as const;
-  if (!ids.arePositions || file === undefined) return resultWriter(results);
-  return resultWriter(results, [openOutput(imagesFile(file)), cocoImagesFormat(ids)]);
+  const [results, images] = await resultFiles(format, file, annotations);
+  const lists = images === undefined ? [] : ([[openOutput(images), cocoImagesFormat(ids)]] as const);
+  return resultWriter([openOutput(results), cocoFormat(ids)], ...lists);
 }

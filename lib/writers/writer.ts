@@ -13,6 +13,8 @@ export type Outcomes = Iterable<Outcome> | AsyncIterable<Outcome>;
 /** A form of results, of one list of them: it may count them. */
 export interface ResultFormat {
   readonly head?: string;
+  /** Has no place for pictures that failed. */
+  readonly omitsFailures?: true;
   /** The text of the next result. */
   of(result: Outcome): string;
   /** What closes the text. */
@@ -20,6 +22,8 @@ export interface ResultFormat {
 }
 
 export interface ResultWriter {
+  /** None of its outputs tells of pictures that failed. */
+  readonly omitsFailures: boolean;
   /** In the inputs' order. */
   write(result: Outcome): Promise<void>;
   /** Everything was written that will be. */
@@ -38,6 +42,7 @@ export function resultWriter(...outputs: readonly (readonly [TextOutput, ResultF
     for (const [output, format] of outputs) await write(output, format.head);
   };
   return {
+    omitsFailures: outputs.every(([, format]) => format.omitsFailures === true),
     write: async (result) => {
       await begin();
       const texts = outputs.map(([output, format]) => [output, format.of(result)] as const);

@@ -260,6 +260,15 @@ describe('cornernet bench', function () {
     assert.deepEqual([shown.code, shown.stderr, shown.stdout], [0, '', measured.stdout]);
     const { title, headings } = await plotsOf(this, html);
     assert.deepEqual([title, headings], ['cornernet bench import', ['Results', 'Turns', 'Windows', 'How it was measured']]);
+    for (const args of [
+      ['show', json, '--html', json],
+      ['compare', html, json, '--json', json],
+    ]) {
+      const over = await cornernet(['bench', ...args]);
+      assert.deepEqual([over.code, over.stdout], [1, '']);
+      assert.match(over.stderr, /^ERR_OPTION: the output .*import\.json is the input .*import\.json, which it would replace/);
+    }
+    assert.deepEqual(await readReport(json), report);
     const wrong = await runNode(['--import', 'tsx', 'bench/import.ts', '--cases', 'flight']);
     assert.equal(wrong.code, 1);
     assert.match(wrong.stderr, /there is no case 'flight' but require/);

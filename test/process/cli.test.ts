@@ -117,6 +117,27 @@ describe('cornernet', function () {
     assert.ok(records[2]?.error?.message.includes('missing.jpg'));
   });
 
+  it('says which pictures failed, and why, where the results have no place for it', async () => {
+    const val = join(fixtures, 'digits', 'val');
+    const annotations = join(folder, 'annotations.json');
+    writeFileSync(annotations, readFileSync(join(val, 'annotations.json'), 'utf8').replace('0001.jpg', 'missing.jpg'));
+    const inputs = [join(val, '0000.jpg'), join(folder, 'missing.jpg')];
+    const failure = /^ERR_INPUT: .*missing\.jpg failed: .*missing\.jpg can't be read as a picture: ENOENT.*\n$/;
+    for (const [format, sentence] of [
+      [['csv'], failure],
+      [['coco', '--annotations', annotations], failure],
+      [['coco', '--output', join(folder, 'plain.json')], /^$/],
+      [['table'], /^$/],
+    ] as [string[], RegExp][]) {
+      const { code, stderr } = await cornernet(['detect', ...inputs, '-q', '--format', ...format]);
+      assert.equal(code, 2);
+      assert.match(stderr, sentence);
+    }
+    const { stderr } = await cornernet(['detect', ...Array.from({ length: 50 }, () => 'missing.jpg'), '--format', 'csv']);
+    assert.deepEqual([stderr.match(/^ERR_INPUT: /gm)?.length, stderr.match(/further failures/g)?.length], [20, 1]);
+    assert.match(stderr, /50 of 50 pictures failed/);
+  });
+
   it('exits with 1 and `CODE: sentence` when nothing could be done', async () => {
     for (const [args, sentence] of [
       [['detect', scene, '--weights', 'nothing.pth'], /^ERR_WEIGHTS: there are no weights nothing\.pth/],
@@ -134,6 +155,10 @@ describe('cornernet', function () {
       [['detct', scene], /^ERR_OPTION: unknown command 'detct'\n {2}\(Did you mean detect\?\)/],
       [['detect', scene, '--annotations', 'a.json'], /^ERR_OPTION: --annotations gives the ids of --format coco/],
       [['detect', scene, '--draw', 'x', '--heatmaps', './x'], /^ERR_OPTION: --draw and --heatmaps name the same folder/],
+      [
+        ['detect', scene, '--heatmaps', 'x', '--tiles', '255'],
+        /^ERR_OPTION: --heatmaps are of pictures .* leave --tiles or --heatmaps out/,
+      ],
       [['detect'], /^ERR_OPTION: missing required argument/],
       [['detect', join(folder, '*.jpg')], /^ERR_INPUT: no file matches/],
       [['detect', folder], /^ERR_INPUT: the folder .* holds no pictures/],
@@ -187,6 +212,33 @@ describe('cornernet', function () {
     assert.equal(readFileSync(file, 'utf8'), 'kept');
   });
 
+  it('an output that is an input is refused, whatever its name, before the weights are loaded', async () => {
+    const [first, second, link, text] = ['oi.jpg', 'oi.png', 'link.jpg', 'a.json'].map((name) => join(folder, name)) as [string, string, string, string]; // prettier-ignore
+    for (const path of [first, second]) copyFileSync(scene, path);
+    symlinkSync(first, link);
+    writeFileSync(text, '{}');
+    mkdirSync(join(folder, 'drawn'));
+    symlinkSync(first, join(folder, 'drawn', 'oi-2.jpg'));
+    for (const [args, output] of [
+      [['detect', first, '-o', first], first],
+      [['detect', folder, '-o', link], link],
+      [['detect', folder, '--draw', folder], first],
+      [['detect', folder, '--heatmaps', folder], first],
+      [['detect', second, link, first, '--draw', join(folder, 'drawn')], join(folder, 'drawn', 'oi-2.jpg')],
+      [['detect', first, '--format', 'coco', '--annotations', text, '-o', text], text],
+      [['eval', '--annotations', 'none.json', '--detections', text, '--save-detections', text], text],
+      [['eval', '--annotations', text, '--detections', 'none.json', '--output', text], text],
+      [['quantize', '--weights', text, '--images', folder, '--output', text], text],
+      [['quantize', '--weights', text, '--images', folder, '--output', 'x.pth', '--json', text], text],
+    ] as [string[], string][]) {
+      const { code, stderr } = await cornernet([...args, ...(args[0] === 'detect' ? ['--weights', 'none.pth'] : []), '-q']);
+      assert.equal(code, 1, args.join(' '));
+      assert.ok(stderr.startsWith(`ERR_OPTION: the output ${output} is the input `), stderr);
+    }
+    for (const path of [first, second]) assert.deepEqual(readFileSync(path), readFileSync(scene));
+    assert.equal(readFileSync(text, 'utf8'), '{}');
+  });
+
   it('writes through devices and pipes, and keeps links and modes', async () => {
     assert.equal((await cornernet(['detect', scene, '-o', '/dev/null', '-q'])).code, 0);
     assert.ok(statSync('/dev/null').isCharacterDevice());
@@ -231,6 +283,16 @@ describe('cornernet', function () {
       images.map(({ id, file_name }) => [id, file_name]),
       scenes.map((path, i) => [i + 1, path]),
     );
+    // No list where the results are no file; ERR_WRITE before the weights are loaded where it can't be written.
+    const through = join(folder, 'through');
+    symlinkSync('/dev/stdout', through);
+    const piped = await cornernet(['detect', ...scenes, '--format', 'coco', '-o', through, '-q']);
+    assert.deepEqual([piped.code, piped.stderr, piped.stdout], [0, '', readFileSync(output, 'utf8')]);
+    assert.deepEqual(readdirSync(folder).sort(), ['results.images.json', 'results.json', 'through']);
+    mkdirSync(join(folder, 'upper.images.json'));
+    const refused = await cornernet(['detect', scene, '--format', 'coco', '-o', join(folder, 'upper.JSON'), '--weights', 'none.pth']);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /^ERR_WRITE: .*upper\.images\.json can't be written: it is a folder/);
     const results = lines((await cornernet(['detect', ...scenes, '-q'])).stdout);
     const [first] = results[0]?.detections ?? [];
     assert.ok(first);

@@ -8,7 +8,7 @@ import sharp from 'sharp';
 
 import { Detector, draw, type DetectionResult } from '../../lib/index.js';
 import { renderHeatmaps } from '../../lib/render/heatmaps.js';
-import { overlap, placeLabels, type Labels, type Rectangle } from '../../lib/render/labels.js';
+import { mostLabels, overlap, placeLabels, type Labels, type Rectangle } from '../../lib/render/labels.js';
 import { readAnnotations } from '../../lib/coco/dataset.js';
 import { fixtures, root } from '../environment.js';
 import { refusalText } from '../support/refusal.js';
@@ -85,6 +85,21 @@ describe('drawing', function () {
     );
     assert.match(await refusalText(draw(join(folder, 'none.jpg'), result)), /^ERR_INPUT: .*none\.jpg/);
     assert.match(
+      await refusalText(draw(scene, result, { file: join(folder, 'x.webp'), format: 'png' })),
+      /^ERR_OPTION: option file is '.*: expected a name that ends in \.jpg, \.jpeg or \.png/,
+    );
+    const { width, height, detections } = result;
+    const [first, ...others] = detections;
+    for (const [wrong, sentence] of [
+      [null, /the whole is null/],
+      [{ width, height }, /detections is missing/],
+      [{ width, height, detections: [...others, { ...first, score: '0.5' }] }, /detections\.\d+\.score is '0\.5'/],
+      [{ width, height, detections: [{ ...first, box: [1, 2, NaN, 4] }] }, /detections\.0\.box\.2 is NaN/],
+      [{ image: scene, error: new Error('failed') }, /width is missing/],
+    ] as [never, RegExp][]) {
+      assert.match(await refusalText(draw(scene, wrong)), new RegExp(`^ERR_INPUT: the result: ${sentence.source}`));
+    }
+    assert.match(
       await refusalText(draw(scene, result, { scale: 1000 })),
       /^ERR_TOO_LARGE: .*at scale 1000 has 360000x480000 pixels, more than the 50000000 that maxPixels allows/,
     );
@@ -137,6 +152,18 @@ describe('drawing', function () {
     assertApart(tiny, { width: 64, height: 64 });
     assert.ok(tiny.places[0] && tiny.places.includes(undefined));
     assert.deepEqual(placeLabels(crowd.slice(0, 1), { width: 5, height: 5 }, 20).places, [undefined]);
+  });
+
+  it('labels the first boxes alone where there are thousands', async () => {
+    const [width, height] = [4000, 3000];
+    const box = [2000, 1500, 2050, 1550] as const;
+    const detections = Array.from({ length: 3000 }, () => ({ label: 'person', classId: 0, score: 0.99, box }));
+    const labelled = detections.map(() => ({ text: 'person 0.99', frame: { left: 2000, top: 1500, width: 50, height: 50 } }));
+    const labels = placeLabels(labelled, { width, height }, 89);
+    assertApart(labels, { width, height });
+    assert.equal(labels.places.filter((place) => place !== undefined).length, mostLabels);
+    const picture = { data: new Uint8Array(3 * width * height), width, height, channels: 3 } as const;
+    assert.equal((await sharp(await draw(picture, { width, height, detections })).metadata()).width, width);
   });
 
   for (const [width, height] of [

@@ -156,6 +156,8 @@ describe('inputs', () => {
     }
     await assert.rejects(all(listInputs(['-'], { stdin: Readable.from(['x'.repeat(70_000), '\n']) })), /is no list of paths/);
     assert.match(await refusalText(all(listInputs(['-'], { stdin: Readable.from([]) }))), /^ERR_INPUT: no pictures were named/);
+    const twice = all(listInputs(['-', 'pictures', '-'], { stdin: Readable.from(['pictures/scene0.jpg']) }));
+    assert.match(await refusalText(twice), /^ERR_INPUT: standard input \(-\) is named twice/);
   });
 
   it('closes what it has read in part, or refused', async () => {

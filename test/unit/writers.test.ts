@@ -70,6 +70,8 @@ describe('writers', function () {
       const quoted = /[\r\n]/.test(name) ? `"'${name}"` : `'${name}`;
       assert.equal(text.slice(text.indexOf('\n') + 1), `${quoted},0,${quoted},0.5,-1.5,2,3,4\n`);
     }
+    const piped = { ...(found()[0] as DetectionResult), image: '-' };
+    assert.match(await textOf(toCsv([piped])), /\n-,\d/);
   });
 
   it('COCO results take ids from annotations and can be evaluated; without, ids are positions and classId + 1', async () => {
