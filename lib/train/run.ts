@@ -1,75 +1,27 @@
 // A training: steps to the end, kept in a folder so that it goes on where it was cut off.
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 
-import { readAnnotations } from '../coco/dataset.js';
 import { picturesBelow } from '../coco/pictures.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
 import { FolderLock } from '../jobs/lock.js';
-import { LeftOut } from '../left-out.js';
 import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
 import { nativeCalls, type NativeCall } from '../native-calls.js';
 import type { Device } from '../options/values.js';
 import { clearAside, writeAside } from '../output-file.js';
-import { listed } from '../validation.js';
 import { resolveWeights } from '../weights/weights.js';
 import { batchesOf, type AheadBatch, type TrainBatch } from './batches.js';
+import { checkBest, checkFolder, checkUnsaved, filesOf } from './folder.js';
 import type { TrainOptions } from './interfaces.js';
-import { hasStepsAfter, noteFailures, openLog, type LoggedStep, type TrainLog } from './log.js';
+import { noteFailures, openLog, type LoggedStep, type TrainLog } from './log.js';
+import { readMaterial } from './material.js';
 import { devicesOf, membershipOf, membershipsOf } from './membership.js';
 import { TrainMeter } from './meter.js';
 import { checkTrainOptions } from './options.js';
 import { Peers } from './peers.js';
-import { compareConfig, configOf, planOf, readConfig, writeConfig, type TrainMaterial, type TrainPlan } from './plan.js';
-import { classesOf, picturesOf } from './samples.js';
+import { compareConfig, configOf, planOf, readConfig, writeConfig, type TrainConfig, type TrainMaterial, type TrainPlan } from './plan.js';
 import { learningRates } from './schedule.js';
 import type { TrainControls, TrainSummary } from './types.js';
-import { readValidation, validate } from './validate.js';
-
-/** What a first start leaves that was cut off before config.json was there. */
-const leftovers = /^(lock-\d+\.json|log\.jsonl|.*\.part)$/;
-
-const filesOf = (output: string) => ({
-  last: join(output, 'last.pth'),
-  best: join(output, 'best.pth'),
-  config: join(output, 'config.json'),
-  report: join(output, 'report.html'),
-});
-
-/** @throws {CornerNetError} `ERR_JOB` when the folder holds something else. */
-async function checkFolder(output: string): Promise<void> {
-  if (existsSync(filesOf(output).config)) return;
-  const other = (await readdir(output)).find((name) => !leftovers.test(name));
-  if (other !== undefined) throw new CornerNetError('ERR_JOB', `${output} is no training's folder and not empty (${other})`);
-}
-
-/** @throws {CornerNetError} `ERR_JOB` when a folder without last.pth has more than a training leaves that is cut off before its first checkpoint. */
-async function checkUnsaved(output: string, { settings, epochLength }: TrainPlan): Promise<void> {
-  const { best, report } = filesOf(output);
-  const { iterations, saveEvery, valEvery, valImages } = settings;
-  const first = Math.min(iterations, saveEvery, valImages === undefined ? Infinity : valEvery * epochLength);
-  const left =
-    [best, report].find((file) => existsSync(file)) ?? ((await hasStepsAfter(output, first)) ? 'a log of later steps' : undefined);
-  if (left === undefined) return;
-  const sentence = `${output} has no last.pth to go on from, but ${left}, which beginning anew would overwrite`;
-  throw new CornerNetError('ERR_JOB', `${sentence}: put last.pth back, name another output, or remove the folder`);
-}
-
-async function readMaterial(options: TrainOptions, say: (text: string) => void): Promise<TrainMaterial> {
-  const annotations = await readAnnotations(options.annotations);
-  const classes = classesOf(annotations);
-  const leftOut = new LeftOut();
-  const pictures = await picturesOf(annotations, options.images, leftOut);
-  for (const sentence of leftOut.sentences) say(`left out: ${sentence}`);
-  const learned = new Set(pictures.flatMap(({ objects }) => objects.map(({ category }) => category)));
-  const idle = classes.filter((name) => !learned.has(name));
-  if (idle.length > 0) say(`classes without an object: ${listed(idle, 5)}`);
-  const { valImages, valAnnotations, threads } = options;
-  const validation =
-    valImages !== undefined && valAnnotations !== undefined ? await readValidation(valImages, valAnnotations, classes, threads) : undefined;
-  return { pictures, classes, validation };
-}
+import { validate } from './validate.js';
 
 /** What a checkpoint gave, in words. */
 function takenOver(from: string, { taken, drawn, hasMoments }: NativeTrainerInfo): string {
@@ -86,7 +38,7 @@ interface Shared {
   /** Where average precision is measured. */
   readonly validatesOn: Device;
   /** What there is to learn, and how: read when the first asks for it. */
-  readonly task: () => Promise<{ readonly material: TrainMaterial; readonly plan: TrainPlan }>;
+  readonly task: () => Promise<{ readonly material: TrainMaterial; readonly plan: TrainPlan; readonly config: TrainConfig }>;
 }
 
 /** One start of a training, or of one device's part of it: the first of all devices alone keeps the folder, measures and tells. */
@@ -142,8 +94,7 @@ class TrainRun {
   async #fromMaterial(): Promise<TrainSummary> {
     const { output } = this.#options;
     if (this.#leads) await checkFolder(output);
-    const { material, plan } = await this.#shared.task();
-    const config = configOf(plan, material);
+    const { material, plan, config } = await this.#shared.task();
     const isBegun = this.#leads && existsSync(this.#files.config);
     if (isBegun) compareConfig(output, await readConfig(this.#files.config), config);
     const hasLast = this.#leads && existsSync(this.#files.last);
@@ -159,12 +110,7 @@ class TrainRun {
     if (!isBegun) await writeConfig(this.#files.config, config);
     const log = await openLog(output, info.iteration, this.#say);
     try {
-      // After the first validation alone a kill leaves it so, and its checkpoint is measured again.
-      const measured = info.iteration > plan.settings.valEvery * plan.epochLength;
-      if (measured && !log.validations.some(({ best }) => best) && existsSync(this.#files.best)) {
-        const sentence = `${log.file.path} does not say what AP ${this.#files.best} has, which a worse one would overwrite`;
-        throw new CornerNetError('ERR_JOB', `${sentence}: put the log back, or move best.pth away`);
-      }
+      checkBest(output, plan, info.iteration, log);
       return await this.#goOn(plan, material, info, log);
     } finally {
       await log.file.close();
@@ -381,7 +327,8 @@ export async function trainOn(devices: readonly Device[], options: TrainOptions,
   const say = (memberships[0]?.rank ?? 0) === 0 ? controls.onMessage : undefined;
   const readTask = async (): ReturnType<Shared['task']> => {
     const material = await readMaterial(options, say ?? (() => undefined));
-    return { material, plan: await planOf(options, material.pictures.length, memberships[0]?.processes) };
+    const plan = await planOf(options, material.pictures.length, memberships[0]?.processes);
+    return { material, plan, config: configOf(plan, material) };
   };
   let task: ReturnType<Shared['task']> | undefined;
   const shared: Shared = {
