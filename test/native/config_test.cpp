@@ -103,7 +103,7 @@ const Registration garbage("config: garbage and endless nesting are passed over"
   check(normalised(after, {1, 2, 3}, {4, 5, 6}, true), "what follows garbage is lost");
 });
 
-const Registration large("config: a text of nothing but commas takes little memory", [] {
+const Registration commas("config: a text of nothing but commas takes little memory", [] {
   for (const char* const opening : {"a = [", "a = dict(", ""}) {
     const std::string text = opening + std::string(size_t{16} << 20, ',');
     const long growth = peak_growth([&] { parse_config(text); });

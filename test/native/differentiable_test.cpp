@@ -244,7 +244,7 @@ const Registration on_gpu("training: two steps on the GPU are the CPU's (GPU)", 
   check(all[0][1].total < 0.9 * all[0][0].total, "the CPU's loss went from ", all[0][0].total, " to ", all[0][1].total);
 });
 
-const Registration again("training: activations computed again give the same bits, and statistics are measured once", [] {
+const Registration computed_again("training: activations computed again give the same bits, and statistics are measured once", [] {
   const Threads one(1);  // the maps are so small that a second one only waits
   const auto drawn = [] { return draw_beginning({2, 8, 16, {16, 16, 24}, {1, 2, 1}, 8, 16}, 2, 5); };
   at::manual_seed(3);
