@@ -13,7 +13,7 @@ import { addDetectorOptions, addTableOptions, loadOptionsOf, tableOptionsOf, typ
 import { printMade, say, whenOutputFails } from './terminal.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
-import { progressOption, showBatchProgress, type ProgressStyle } from './progress.js';
+import { progressOption, quietOption, showBatchProgress, type ProgressStyle } from './progress.js';
 import { queueOptionsOf } from './queue-options.js';
 
 type BatchFlags = DetectorFlags & { readonly output: string; readonly progress: ProgressStyle; readonly verify?: boolean };
@@ -38,6 +38,7 @@ With --verify: 0 the job is whole, 2 it isn't (the same command without --verify
 export function register(command: Command): void {
   addTableOptions(command.argument('[inputs...]', batchTable.inputs.about), batchTable)
     .addOption(progressOption())
+    .addOption(quietOption())
     .option('--verify', 'compute nothing, say whether the job in the folder is whole')
     .addHelpText('after', help)
     .action(async (inputs: string[], flags: BatchFlags) => {

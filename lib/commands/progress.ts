@@ -15,6 +15,11 @@ export function progressOption(): Option {
     .default('auto');
 }
 
+/** The other commands' word for it. */
+export function quietOption(): Option {
+  return new Option('-q, --quiet', 'as --progress none').implies({ progress: 'none' });
+}
+
 const lineMs = 5_000;
 
 function duration(seconds: number): string {

@@ -10,7 +10,7 @@ import { train } from '../train/run.js';
 import type { TrainSummary } from '../train/types.js';
 import { exitCodes } from './failure.js';
 import { onInterrupt } from './interrupt.js';
-import { progressOption, showTrainProgress, type ProgressStyle } from './progress.js';
+import { progressOption, quietOption, showTrainProgress, type ProgressStyle } from './progress.js';
 import { printMade, say, whenOutputFails } from './terminal.js';
 
 interface TrainFlags {
@@ -35,7 +35,8 @@ Exit codes: 0 done, 1 wrong usage or failed, 130 after Ctrl-C, which saves first
 export function register(command: Command): void {
   command
     .addOption(new Option('--config <file>', "options from a JSON file, such as a run's config.json; flags come before them"))
-    .addOption(progressOption());
+    .addOption(progressOption())
+    .addOption(quietOption());
   addTableOptions(command, trainTable)
     .addHelpText('after', help)
     .action(async (flags: TrainFlags) => {

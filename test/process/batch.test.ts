@@ -487,4 +487,11 @@ describe('cornernet batch', function () {
     const events = stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as { event: string; done: number }); // prettier-ignore
     assert.deepEqual([events.at(-2)?.event, events.at(-1)?.event, events.at(-1)?.done], ['progress', 'end', 6]);
   });
+
+  it('shows no progress when it is to be quiet', async () => {
+    const shown = async (...flags: string[]) =>
+      (await cornernet(['batch', ...few, '--output', job, ...flags])).stderr.match(/6 of 6 pictures.*/g);
+    assert.deepEqual(await shown('--quiet'), [`6 of 6 pictures have a result, 0 failed; see ${join(job, 'report.html')}`]);
+    assert.equal((await shown())?.length, 2);
+  });
 });
