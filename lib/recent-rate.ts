@@ -20,8 +20,9 @@ export class RecentRate {
     return oldest && seconds > 0 ? Math.max(0, amount - oldest.amount) / seconds : 0;
   }
 
-  /** Forgets the time until the next. */
-  pause(): void {
+  /** Begins anew with what there is by now: what the time until now was spent on does not count. */
+  restart(amount: number): void {
     this.#samples = [];
+    this.add(amount);
   }
 }

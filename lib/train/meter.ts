@@ -18,13 +18,13 @@ export class TrainMeter {
     this.#report = report;
   }
 
-  /** Forgets the time until the next step. */
-  pause(): void {
-    this.#pictureRate.pause();
-    this.#stepRate.pause();
+  /** The next step begins, after so many; what was done before it, such as a validation, counts in no rate. */
+  restart(iteration: number): void {
+    this.#pictureRate.restart(this.#pictures);
+    this.#stepRate.restart(iteration);
   }
 
-  /** A step is done. Gives pictures a second, 0 at the first. */
+  /** A step is done. Gives pictures a second. */
   count(iteration: number, pictures: number, loss: number, learningRate: number): number {
     this.#pictures += pictures;
     this.#pictureRate.add(this.#pictures);

@@ -180,7 +180,6 @@ class TrainRun {
     const measure = async (): Promise<void> => {
       const { validation } = material;
       if (!validation || !log || finish?.aborted === true) return;
-      meter.pause();
       const ends = AbortSignal.any([signal, finish].filter((one) => one !== undefined));
       const measured = (until: AbortSignal) => validate(validation, this.#files.last, this.#shared.validatesOn, until);
       const result = await (peers && done < settings.iterations ? peers.watched(ends, measured) : measured(ends)).catch(
@@ -211,6 +210,7 @@ class TrainRun {
     // None of an empty batch that ends the training anyway.
     const prepare = ({ samples }: TrainBatch): Promise<number> =>
       samples.length === 0 && !peers ? Promise.resolve(0) : this.#call((id) => this.#trainer.prepare(id, samples, augmentation));
+    meter.restart(done);
     for await (const batch of batchesOf(material.pictures, classIds, order, part, done, settings.iterations, prepare)) {
       const wantsEnd = finish?.aborted === true;
       if (wantsEnd && !peers) break;
@@ -225,6 +225,7 @@ class TrainRun {
         if (material.validation ? isDue(done) : done === settings.iterations) {
           await save();
           await measure();
+          meter.restart(done);
         } else if (done % settings.saveEvery === 0) {
           await save();
         }

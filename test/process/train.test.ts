@@ -73,6 +73,11 @@ describe('cornernet train', function () {
     const lines = logOf('whole');
     assert.deepEqual(lines.map(({ iteration }) => iteration), [1, 2, 3, 4, 4, 5, 6, 6]); // prettier-ignore
     assert.equal(lines.filter((line) => 'AP' in line).length, 2);
+    // From the first step on, and after a validation.
+    assert.ok(
+      lines.every((line) => 'AP' in line || Number(line.picturesPerSecond) > 0),
+      JSON.stringify(lines),
+    );
     const page = await readFile(join(scratch, 'whole', 'report.html'), 'utf8');
     for (const part of ['Losses', 'Average precision', 'Learning rate', 'picture0.png after']) assert.ok(page.includes(part), part);
 
