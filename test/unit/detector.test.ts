@@ -514,6 +514,8 @@ describe('cornerPool', () => {
     data.fill(0);
     assert.deepEqual(await pooled, Float32Array.of(3, 3, 2));
     assert.deepEqual(await cornerPool(new Float32Array(0), [0, 4], 'top'), new Float32Array(0));
+    const foreign = runInNewContext('Float32Array.of(1, 3, 2)') as Float32Array; // as maps are that a detector gives under Jest
+    assert.deepEqual([...(await cornerPool(foreign, [1, 3], 'left'))], [3, 3, 2]);
     assert.equal(await coded(cornerPool(data, [2, 3], 'left')), 'ERR_INPUT');
     assert.equal(await coded(cornerPool(data, [3], 'left')), 'ERR_INPUT');
     for (const options of [{ devcie: 'cpu' }, null])
