@@ -459,6 +459,7 @@ describe('Detector', function () {
     assert.deepEqual(await detector.work(257, 129), await detector.work(383, 255)); // padded to one size
     assert.equal(await coded(detector.work(0, 10)), 'ERR_OPTION');
     assert.equal(await coded(detector.work(1.5, 10)), 'ERR_OPTION');
+    assert.equal(await coded(detector.work(2 ** 20, 2 ** 20, 65536)), 'ERR_OPTION');
   });
 
   it('gives the maps of the head', async () => {
