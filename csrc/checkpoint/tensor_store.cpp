@@ -30,6 +30,17 @@ bool all_below(Bytes bytes, Bits exponent, Bits most) {
   return found == 0;
 }
 
+/// The same of whole numbers' magnitudes.
+bool all_below(Bytes bytes, int64_t most) {
+  bool found = false;
+  for (size_t at = 0; at + sizeof(most) <= bytes.size(); at += sizeof(most)) {
+    int64_t number;
+    std::memcpy(&number, bytes.data() + at, sizeof(number));
+    found |= number <= -most || number >= most;
+  }
+  return !found;
+}
+
 /// As is_sound(), of a part of a tensor.
 bool are_sound(at::ScalarType type, Bytes bytes) {
   constexpr int kMost = kNumbersBelow;
@@ -42,6 +53,8 @@ bool are_sound(at::ScalarType type, Bytes bytes) {
       return all_below<int16_t>(bytes, 0x7c00, 0x7c00);
     case at::kBFloat16:
       return all_below<int16_t>(bytes, 0x7f80, (127 + kMost) << 7);
+    case at::kLong:
+      return all_below(bytes, int64_t{1} << kMost);
     default:
       return true;
   }

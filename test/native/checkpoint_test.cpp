@@ -262,6 +262,23 @@ const Registration views("checkpoint: tensors of one storage are read one by one
   check(growth < 16'000'000, "parts of 1 MB of a storage of 32 MB took ", growth, " bytes");
 });
 
+const Registration whole("checkpoint: whole numbers of 2^48 and more are no network's either", [] {
+  const Scratch scratch;
+  std::string object = "}";
+  object += unicode("weight") + part_of_storage("LongStorage", 1, 0, 1) + "s";
+  const std::string pickles = legacy(object, "\x80\x02](" + unicode("0") + "e.");
+  for (const int64_t value : {int64_t{1} << 47, int64_t{1} << 48, -(int64_t{1} << 62), std::numeric_limits<int64_t>::min()}) {
+    const int64_t content[] = {1, value};  // how many, and which
+    CheckpointFile file(scratch.write(pickles + std::string(reinterpret_cast<const char*>(content), sizeof(content))));
+    const at::Tensor placed = file.take_tensors().at(0).second;
+    if (value == int64_t{1} << 47) {
+      check(file.read(placed).item<int64_t>() == value, "2^47 is another");
+    } else {
+      check(contains(refused(ErrorCode::Checkpoint, [&] { file.read(placed); }), "weight holds numbers"), value, " was read");
+    }
+  }
+});
+
 const Registration crowded("checkpoint: an optimizer that holds more for a parameter than any does is refused", [] {
   using namespace std::string_literals;
   const Scratch scratch;
