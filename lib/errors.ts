@@ -76,6 +76,21 @@ function isNative(error: unknown): error is Error & { code: CornerNetErrorCode }
   return isError(error) && String((error as { code?: unknown }).code).startsWith('ERR_');
 }
 
+function converted(error: unknown): CornerNetError {
+  return isNative(error)
+    ? new CornerNetError(error.code, error.message)
+    : new CornerNetError('ERR_INTERNAL', sentenceOf(error), { cause: error });
+}
+
+/** Asks the addon what it answers at once, and throws what it throws as a CornerNetError. */
+export function atOnceFromNative<T>(ask: () => T): T {
+  try {
+    return ask();
+  } catch (error) {
+    throw converted(error);
+  }
+}
+
 /**
  * Awaits the addon and turns what it rejects with into a CornerNetError that shows where the caller was:
  * native errors are made on a callback from the addon's thread, where the stack says nothing.
@@ -85,12 +100,10 @@ export async function fromNative<T>(promise: Promise<T>): Promise<T> {
   try {
     return await promise;
   } catch (error) {
-    const converted = isNative(error)
-      ? new CornerNetError(error.code, error.message)
-      : new CornerNetError('ERR_INTERNAL', sentenceOf(error), { cause: error });
+    const failure = converted(error);
     const stack: unknown = caller.stack; // what Error.prepareStackTrace makes of it
     const frames = typeof stack === 'string' ? stack.split('\n').slice(2).join('\n') : '';
-    converted.stack = `${converted.name}: ${converted.message}\n${frames}`;
-    throw converted;
+    failure.stack = `${failure.name}: ${failure.message}\n${frames}`;
+    throw failure;
   }
 }

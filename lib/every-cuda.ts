@@ -1,10 +1,10 @@
 // The device 'cuda:*' spelt out.
-import { CornerNetError } from './errors.js';
+import { atOnceFromNative, CornerNetError } from './errors.js';
 import { loadNative } from './native.js';
 
 /** @throws {CornerNetError} `ERR_DEVICE` when there is none. */
 export function everyCuda(): `cuda:${number}`[] {
-  const { devices } = loadNative().gpuInfo();
+  const { devices } = atOnceFromNative(() => loadNative().gpuInfo());
   const usable = devices.flatMap(({ obstacle }, index) => (obstacle === '' ? [`cuda:${index}` as const] : []));
   if (usable.length === 0) {
     const why = devices.map(({ obstacle }) => `; ${obstacle}`).join('');

@@ -61,7 +61,7 @@ Value* rebuild_tensor(const Value& arguments, const Maker& make, const Failure& 
   Value* tensor = make(Kind::Tensor);
   tensor->tensor = {items[0], items[1]->integer, std::move(*sizes), std::move(*strides)};
   const auto end = extent(tensor->tensor);
-  if (!end) fail("a tensor's size overflows");
+  if (!end) fail("a tensor's size overflows, or it repeats its storage's elements");
   if (*end > items[0]->storage.numel) {
     fail("a tensor reaches element " + std::to_string(*end) + " of a storage of " + std::to_string(items[0]->storage.numel));
   }

@@ -5,6 +5,7 @@
 #include <c10/util/accumulate.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -29,6 +30,17 @@ bool all_below(Bytes bytes, Bits exponent, Bits most) {
   return found == 0;
 }
 
+/// The same of whole numbers' magnitudes.
+bool all_below(Bytes bytes, int64_t most) {
+  bool found = false;
+  for (size_t at = 0; at + sizeof(most) <= bytes.size(); at += sizeof(most)) {
+    int64_t number;
+    std::memcpy(&number, bytes.data() + at, sizeof(number));
+    found |= number <= -most || number >= most;
+  }
+  return !found;
+}
+
 /// As is_sound(), of a part of a tensor.
 bool are_sound(at::ScalarType type, Bytes bytes) {
   constexpr int kMost = kNumbersBelow;
@@ -41,8 +53,20 @@ bool are_sound(at::ScalarType type, Bytes bytes) {
       return all_below<int16_t>(bytes, 0x7c00, 0x7c00);
     case at::kBFloat16:
       return all_below<int16_t>(bytes, 0x7f80, (127 + kMost) << 7);
+    case at::kLong:
+      return all_below(bytes, int64_t{1} << kMost);
     default:
       return true;
+  }
+}
+
+/// look(part) of all parts, each of which stays in the core's cache from one look to the next.
+constexpr size_t kPart = size_t{256} << 10;
+template <typename Look>
+void in_parts(Bytes bytes, const Look& look) {
+  for (size_t done = 0; done < bytes.size(); done += kPart) {
+    check_interrupted();
+    look(bytes.subspan(done, std::min(kPart, bytes.size() - done)));
   }
 }
 
@@ -86,59 +110,65 @@ at::Tensor TensorStore::place(const std::string& name, const pickle::TensorRef& 
   }
   const at::TensorOptions options(dtype);
   if (c10::multiply_integers(tensor.sizes) == 0) return at::empty(tensor.sizes, options);
-  total_bytes_ += static_cast<uint64_t>(c10::multiply_integers(tensor.sizes) * element);
+  // Its address says where its numbers are; what is there is not read yet.
+  auto* const first = const_cast<uint8_t*>(stored.bytes.data()) + tensor.offset * element;
+  const at::Tensor placed = at::from_blob(first, tensor.sizes, tensor.strides, [file = file_](void*) {}, options);
+  total_bytes_ += std::max(placed.nbytes(), placed.storage().nbytes());  // with what lies between its numbers
   if (total_bytes_ > file_->bytes().size()) refuse_checkpoint("its tensors are larger than the file: they share their storages");
   Storage& storage = storages_.try_emplace(stored.bytes.data(), Storage{name, key, dtype, stored}).first->second;
   if (storage.key != key) refuse_checkpoint("the storages of " + storage.name + " and " + name + " overlap");
   if (storage.dtype != dtype) refuse_checkpoint("the storage of " + name + " is described in two ways");
   ++storage.tensors;
-  // Its address says where its numbers are; what is there is not read yet.
-  auto* const first = const_cast<uint8_t*>(stored.bytes.data()) + tensor.offset * element;
-  return at::from_blob(first, tensor.sizes, tensor.strides, [file = file_](void*) {}, options);
+  names_.emplace(first, name);
+  return placed;
 }
 
 void TensorStore::settle() {
   const uint8_t* end = nullptr;
-  for (auto& [first, storage] : storages_) {
+  for (const auto& [first, storage] : storages_) {
     if (first < end) refuse_checkpoint("the storage of " + storage.name + " overlaps another");
     end = first + storage.stored.bytes.size();
-    if (storage.tensors > 1) storage.shared = read(storage);
+    if (storage.tensors > 1 && storage.stored.crc32) check_shared(storage);
   }
+}
+
+void TensorStore::check_shared(const Storage& storage) const {
+  std::array<uint8_t, kPart> room;
+  uint32_t crc = 0;
+  in_parts(storage.stored.bytes, [&](Bytes part) {
+    file_->read(part, room.data());
+    crc = crc32(crc, Bytes(room).first(part.size()));
+  });
+  check_crc(storage, crc);
+}
+
+void TensorStore::check_crc(const Storage& storage, uint32_t crc) {
+  if (crc != *storage.stored.crc32) refuse_checkpoint("the bytes of " + storage.name + " are not what their checksum says: the file is damaged");
 }
 
 at::Tensor TensorStore::read(const at::Tensor& placed, bool any_number) const {
   if (placed.numel() == 0) return placed;
   const auto* const place = static_cast<const uint8_t*>(placed.const_data_ptr());
-  const auto& [first, storage] = *std::prev(storages_.upper_bound(place));
-  const Content content = storage.shared ? *storage.shared : read(storage);
-  if (!content.sound && !any_number)
-    refuse_checkpoint(storage.name + " holds numbers that are not finite, or 2^" + std::to_string(kNumbersBelow) + " and more");
-  return at::from_blob(
-      static_cast<uint8_t*>(content.bytes.mutable_data_ptr()) + (place - first), placed.sizes(), placed.strides(),
-      [bytes = content.bytes, buffers = storage.shared ? nullptr : buffers_](void*) mutable {
-        if (buffers) buffers->give_back(std::move(bytes));
-      },
-      placed.options());
-}
-
-/// In parts that stay in the core's cache from one look to the next.
-TensorStore::Content TensorStore::read(const Storage& storage) const {
-  constexpr size_t kPart = size_t{256} << 10;
-  const Bytes bytes = storage.stored.bytes;
-  Content content{buffers_->take(bytes.size()), true};
-  auto* const to = content.bytes.mutable_data_ptr<uint8_t>();
+  const Storage& storage = std::prev(storages_.upper_bound(place))->second;
+  // Of what several share its own part alone, or all of it would be held beside them.
+  const bool alone = storage.tensors == 1, summed = alone && storage.stored.crc32.has_value();
+  const Bytes bytes = alone ? storage.stored.bytes : Bytes(place, placed.storage().nbytes());
+  at::Tensor room = buffers_->take(bytes.size());
+  auto* const to = room.mutable_data_ptr<uint8_t>();
   uint32_t crc = 0;
-  for (size_t done = 0; done < bytes.size(); done += kPart) {
-    check_interrupted();
-    const size_t size = std::min(kPart, bytes.size() - done);
-    file_->read(bytes.subspan(done, size), to + done);
-    const Bytes part(to + done, size);
-    if (storage.stored.crc32) crc = crc32(crc, part);
-    content.sound = content.sound && are_sound(storage.dtype, part);
-  }
-  if (storage.stored.crc32 && crc != *storage.stored.crc32)
-    refuse_checkpoint("the bytes of " + storage.name + " are not what their checksum says: the file is damaged");
-  return content;
+  bool sound = true;
+  in_parts(bytes, [&](Bytes part) {
+    const Bytes here(to + (part.data() - bytes.data()), part.size());
+    file_->read(part, const_cast<uint8_t*>(here.data()));
+    if (summed) crc = crc32(crc, here);
+    sound = sound && are_sound(storage.dtype, here);
+  });
+  if (summed) check_crc(storage, crc);
+  if (!sound && !any_number)
+    refuse_checkpoint(names_.at(place) + " holds numbers that are not finite, or 2^" + std::to_string(kNumbersBelow) + " and more");
+  return at::from_blob(
+      to + (place - bytes.data()), placed.sizes(), placed.strides(),
+      [room, buffers = buffers_](void*) mutable { buffers->give_back(std::move(room)); }, placed.options());
 }
 
 }  // namespace cornernet

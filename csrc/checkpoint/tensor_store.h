@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,7 +33,7 @@ class TensorStore {
 
   /// A tensor of this shape and type, whose numbers only read() gives. Throws Error(Checkpoint) when the file can't hold it.
   at::Tensor place(const std::string& name, const pickle::TensorRef& tensor);
-  /// After the last place(): reads what several tensors share. Throws Error(Checkpoint) when storages overlap.
+  /// After the last place(). Throws Error(Checkpoint) when storages overlap, or what several tensors share is not what its checksum says.
   void settle();
   /// A tensor with the numbers of one that place() gave, in memory of its own; on any thread. Throws Error(Checkpoint) when they are not what their
   /// checksum says or, unless `any_number`, not as is_sound() wants them.
@@ -43,24 +42,21 @@ class TensorStore {
   void close() { file_->close_unchanged(); }
 
  private:
-  struct Content {
-    at::Tensor bytes;
-    bool sound;  // as is_sound() has it
-  };
   struct Storage {
     std::string name;  // of its first tensor
     std::string_view key;
     at::ScalarType dtype;
     StoredBytes stored;
     int tensors = 0;
-    std::optional<Content> shared{};
   };
-  Content read(const Storage& storage) const;
+  void check_shared(const Storage& storage) const;
+  static void check_crc(const Storage& storage, uint32_t crc);
 
   std::shared_ptr<FileBytes> file_;
   std::shared_ptr<ReadBuffers> buffers_ = std::make_shared<ReadBuffers>();
   Container container_;
-  std::map<const uint8_t*, Storage> storages_;  // by where their bytes begin
+  std::map<const uint8_t*, Storage> storages_;   // by where their bytes begin
+  std::map<const uint8_t*, std::string> names_;  // of tensors, by where they begin
   uint64_t total_bytes_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "engine/check_options.h"
 
+#include <cmath>
 #include <sstream>
 #include <string>
 
@@ -36,7 +37,8 @@ void check_options(const DetectOptions& options) {
   within(options.decode.distance_threshold, limits::kDistanceThreshold, "distanceThreshold");
   within(options.decode.local_maximum_kernel, limits::kLocalMaximumKernel, "localMaximumKernel");
   require(options.decode.local_maximum_kernel % 2 == 1, ErrorCode::Option, "localMaximumKernel must be odd");
-  within(options.nms.iou_threshold, limits::kIouThreshold, "softNms.iouThreshold");
+  // mmcv's plain nms at 1, which drops nothing, is the next number here (engine/config.cpp).
+  within(std::nextafter(options.nms.iou_threshold, 0.f), limits::kIouThreshold, "softNms.iouThreshold");
   within(options.nms.sigma, limits::kSigma, "softNms.sigma");
   within(options.nms.min_score, limits::kMinScore, "softNms.minScore");
   within(options.nms.max_per_image, limits::kMaxPerImage, "maxPerImage");

@@ -149,10 +149,13 @@ void check_shape(const ForwardShape& shape) {
 template <typename WorkOf>
 std::vector<Work> work_at_scales(const ForwardShape& shape, const WorkOf& work_of) {
   check_shape(shape);
+  constexpr int64_t kMostPixels = int64_t{1} << 44;  // of all views: their maps' bytes are numbers still
   std::vector<Work> all;
   for (const double scale : shape.scales) {
     const SizePx size = scaled_size({shape.width_px, shape.height_px}, scale);
-    std::ranges::move(work_of(shape.views, padded_size_px(size.height), padded_size_px(size.width)), std::back_inserter(all));
+    const int64_t height_px = padded_size_px(size.height), width_px = padded_size_px(size.width);
+    require(height_px * width_px <= kMostPixels / shape.views, ErrorCode::Option, "the views must have at most 2^44 pixels together");
+    std::ranges::move(work_of(shape.views, height_px, width_px), std::back_inserter(all));
   }
   return all;
 }

@@ -13,9 +13,6 @@
 namespace cornernet {
 namespace {
 
-// Scales that no calibration comes near; within them neither they nor their inverses and products leave fp32.
-constexpr float kLeastScale = 1e-12f, kMostScale = 1e12f;
-
 constexpr std::string_view kWeightScale = "weight_scale", kBiasShift = "bias_shift", kOutputScale = "output_scale";
 
 [[noreturn]] void refuse_scales(const std::string& sentence) { refuse_checkpoint("its quantization is damaged: " + sentence); }

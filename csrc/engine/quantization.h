@@ -9,6 +9,9 @@
 
 namespace cornernet {
 
+/// Of a scale. Within them neither they nor their inverses and products leave fp32.
+inline constexpr float kLeastScale = 1e-12f, kMostScale = 1e12f;
+
 /// How many outputs each convolution has, by name, and 0 for each sum of maps.
 using LayerOutputs = std::map<std::string, int64_t>;
 inline LayerOutputs outputs_of(CornerNet& network) {

@@ -35,6 +35,9 @@ at::Tensor spread(const at::Tensor& map, int64_t most) {
 
 at::Tensor channel_most(const at::Tensor& map) { return at::amax(at::abs(map), {0, 2, 3}); }
 
+/// Of the largest; also where all are 0, as those of a block that learned nothing.
+at::Tensor relative(const at::Tensor& ranges) { return at::div(ranges, at::clamp(at::max(ranges), 1e-30)); }
+
 void count(Histogram& histogram, const at::Tensor& map) {
   const float largest = at::max(at::abs(map)).item<float>();
   if (!std::isfinite(largest))
@@ -73,8 +76,7 @@ void Calibration::begin(const std::vector<at::Tensor>& inputs) {
   for (const at::Tensor& input : inputs) observe_activations(observer, [&] { network_.forward(input); });
   for (const auto& [name, range] : ranges) {
     // What a channel's numbers and its weights spread over becomes alike; channels that are never used are left alone.
-    const at::Tensor of_map = at::div(range, at::max(range)), of_weights = at::div(weight_ranges_.at(name), at::max(weight_ranges_.at(name)));
-    const at::Tensor ratio = at::sqrt(at::div(at::clamp(of_map, 1e-6), at::clamp(of_weights, 1e-6)));
+    const at::Tensor ratio = at::sqrt(at::div(at::clamp(relative(range), 1e-6), at::clamp(relative(weight_ranges_.at(name)), 1e-6)));
     factors_[name] = at::exp2(at::clamp(at::round(at::log2(ratio)), -kMostFactor, kMostFactor));
   }
   for (const at::Tensor& input : inputs) reference_.push_back(look(input, /*probe=*/true));

@@ -4,7 +4,7 @@
 #include <ATen/ops/add.h>
 #include <ATen/ops/amax.h>
 #include <ATen/ops/div.h>
-#include <ATen/ops/gt.h>
+#include <ATen/ops/ge.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/sub.h>
@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "engine/architecture.h"
+#include "engine/quantization.h"
 
 namespace cornernet::quantization {
 namespace {
@@ -77,7 +78,8 @@ void TrialNetwork::build(bool equalised) {
     const auto [weight, bias] = conv->folded(prefix, at::kFloat);
     const at::Tensor range = at::div(at::amax(at::abs(weight), {1, 2, 3}), kWeightLevels);
     Int8Layer& layer = weights_[name];
-    layer.weight_scale = at::where(at::gt(range, 0), range, at::ones_like(range)).contiguous();
+    // Smaller weights, which decay leaves of an output that nothing reads, are 0: no file may state such a scale.
+    layer.weight_scale = at::where(at::ge(range, kLeastScale), range, at::ones_like(range)).contiguous();
     biases_[name] = bias.to(at::kFloat);
     at::Tensor mean = calibration_.input_mean(name);
     if (!mean.defined()) continue;

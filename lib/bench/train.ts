@@ -1,5 +1,5 @@
 // Training's benchmark: one step of a network that begins with drawn weights, and the memory that it takes.
-import { fromNative } from '../errors.js';
+import { atOnceFromNative, fromNative } from '../errors.js';
 import { loadNative, type NativeSample, type NativeTrainer } from '../native.js';
 import { memoryOf } from '../proc.js';
 import { presets } from '../train/presets.js';
@@ -57,7 +57,7 @@ export class BenchTrainer {
   }
 
   static async begin(one: TrainCase): Promise<BenchTrainer> {
-    const trainer = new (loadNative().Trainer)();
+    const trainer = atOnceFromNative(() => new (loadNative().Trainer)());
     const { network, device, precision, threads, recompute } = one;
     const classes = Array.from({ length: classCount }, (_, i) => `class ${i}`);
     const architecture = presets[network === 'small' ? 'small' : '10x5'].architecture;

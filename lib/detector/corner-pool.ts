@@ -1,4 +1,6 @@
 // Corner pooling by itself.
+import { types } from 'node:util';
+
 import { CornerNetError, fromNative } from '../errors.js';
 import { loadNative } from '../native.js';
 import { checkPoolOptions } from '../options/check.js';
@@ -24,7 +26,7 @@ export async function cornerPool(
   direction: CornerPoolDirection,
   options: { readonly device?: Device } = {},
 ): Promise<Float32Array> {
-  if (!(data instanceof Float32Array)) throw new CornerNetError('ERR_INPUT', 'cornerPool takes a Float32Array');
+  if (!types.isFloat32Array(data)) throw new CornerNetError('ERR_INPUT', 'cornerPool takes a Float32Array');
   if (!Array.isArray(shape) || shape.some((side) => !Number.isSafeInteger(side) || side < 0)) {
     throw new CornerNetError('ERR_INPUT', 'the shape must be an array of whole numbers');
   }

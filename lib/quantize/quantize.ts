@@ -1,7 +1,7 @@
 // A calibration: pictures through the fp32 network, ways to compute in 8 bits tried on some of them, the best one written.
 import { Detector } from '../detector/detector.js';
 import type { DetectionResult } from '../detector/result.js';
-import { CornerNetError, sentenceOf } from '../errors.js';
+import { atOnceFromNative, CornerNetError, sentenceOf } from '../errors.js';
 import { decodeImage } from '../images/image.js';
 import { expandInputs } from '../inputs/expand.js';
 import { loadNative, type NativePicture, type NativeQuantizer } from '../native.js';
@@ -92,7 +92,7 @@ export async function quantize(options: QuantizeOptions, controls: QuantizeContr
   return writeAside(output, async (aside) => {
     const files = await expandInputs([images]);
     if (files.length === 0) throw new CornerNetError('ERR_INPUT', `there are no pictures in ${images}`);
-    const quantizer = new (loadNative().Quantizer)();
+    const quantizer = atOnceFromNative(() => new (loadNative().Quantizer)());
     const call = nativeCalls(quantizer, signal);
     try {
       await call(() => quantizer.begin({ path, threads, wideShare }));

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 
 import { picturesBelow } from '../coco/pictures.js';
-import { CornerNetError, sentenceOf } from '../errors.js';
+import { atOnceFromNative, CornerNetError, sentenceOf } from '../errors.js';
 import { FolderLock } from '../jobs/lock.js';
 import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
 import { nativeCalls, type NativeCall } from '../native-calls.js';
@@ -64,7 +64,7 @@ class TrainRun {
     this.#controls = controls;
     this.#files = filesOf(options.output);
     this.#say = controls.onMessage ?? (() => undefined);
-    this.#trainer = new (loadNative().Trainer)();
+    this.#trainer = atOnceFromNative(() => new (loadNative().Trainer)());
     this.#call = nativeCalls(this.#trainer, controls.signal);
   }
 

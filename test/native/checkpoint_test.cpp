@@ -1,6 +1,8 @@
 #include "checkpoint/checkpoint.h"
 
+#include <ATen/ops/equal.h>
 #include <ATen/ops/sum.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -167,6 +169,7 @@ class Scratch {
  public:
   Scratch() : path_(std::filesystem::temp_directory_path() / ("cornernet-fuzz-" + std::to_string(std::random_device()()) + ".pth")) {}
   ~Scratch() { std::filesystem::remove(path_); }
+  const std::filesystem::path& path() const { return path_; }
   const std::filesystem::path& write(const std::string& content) const {
     std::ofstream(path_, std::ios::binary | std::ios::trunc).write(content.data(), static_cast<std::streamsize>(content.size()));
     return path_;
@@ -225,6 +228,54 @@ const Registration amplified("checkpoint: a small file that names one thing over
       check(contains(sentence, "larger than the file"), sentence);
     });
     check(growth < 20'000'000, "500 tensors over one storage took ", growth, " bytes");
+  }
+});
+
+/// So many numbers from `offset` on of a storage "0" of `numel`, whose bytes follow the pickles.
+std::string part_of_storage(const std::string& type, int32_t numel, int32_t offset, int32_t count) {
+  const auto number = [](int32_t value) { return "J" + std::string(reinterpret_cast<const char*>(&value), sizeof(value)); };
+  return "ctorch._utils\n_rebuild_tensor_v2\n((" + unicode("storage") + "ctorch\n" + type + "\n" + unicode("0") + unicode("cpu") + number(numel) +
+         "tQ" + number(offset) + number(count) + "\x85K\x01\x85\x89NtR";
+}
+
+const Registration views("checkpoint: tensors of one storage are read one by one, and named by themselves", [] {
+  using namespace std::string_literals;
+  constexpr int32_t kEach = 1 << 18, kTensors = 32, kNumel = kTensors * kEach;
+  std::string tensors = "}";
+  for (int32_t i = 0; i < kTensors; ++i)
+    tensors += unicode(std::to_string(i) + "t") + part_of_storage("FloatStorage", kNumel, i * kEach, kEach) + "s";
+  const int64_t numel = kNumel;
+  const Scratch scratch;
+  scratch.write(legacy(tensors, "\x80\x02](" + unicode("0") + "e.") + std::string(reinterpret_cast<const char*>(&numel), sizeof(numel)) +
+                std::string(sizeof(float) * (kNumel - 1), '\0') + "\x00\x00\xc0\x7f"s);  // the last number is NaN
+  const long growth = peak_growth([&] {
+    CheckpointFile file(scratch.path());
+    for (const auto& [name, tensor] : file.take_tensors()) {
+      if (name != "31t") {
+        check(at::equal(file.read(tensor), at::zeros({kEach})), name, " is another");
+        continue;
+      }
+      const std::string sentence = refused(ErrorCode::Checkpoint, [&file, tensor = tensor] { file.read(tensor); });
+      check(contains(sentence, ": 31t holds numbers that are not finite"), sentence);
+    }
+  });
+  check(growth < 16'000'000, "parts of 1 MB of a storage of 32 MB took ", growth, " bytes");
+});
+
+const Registration whole("checkpoint: whole numbers of 2^48 and more are no network's either", [] {
+  const Scratch scratch;
+  std::string object = "}";
+  object += unicode("weight") + part_of_storage("LongStorage", 1, 0, 1) + "s";
+  const std::string pickles = legacy(object, "\x80\x02](" + unicode("0") + "e.");
+  for (const int64_t value : {int64_t{1} << 47, int64_t{1} << 48, -(int64_t{1} << 62), std::numeric_limits<int64_t>::min()}) {
+    const int64_t content[] = {1, value};  // how many, and which
+    CheckpointFile file(scratch.write(pickles + std::string(reinterpret_cast<const char*>(content), sizeof(content))));
+    const at::Tensor placed = file.take_tensors().at(0).second;
+    if (value == int64_t{1} << 47) {
+      check(file.read(placed).item<int64_t>() == value, "2^47 is another");
+    } else {
+      check(contains(refused(ErrorCode::Checkpoint, [&] { file.read(placed); }), "weight holds numbers"), value, " was read");
+    }
   }
 });
 

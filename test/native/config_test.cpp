@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "engine/check_options.h"
 #include "ops/soft_nms.h"
 #include "test.h"
 
@@ -78,6 +79,9 @@ const Registration plain_nms("config: mmcv's plain nms keeps what overlaps by ju
   const SoftNmsOptions options = parse_config("test_cfg = dict(corner_topk=9, nms=dict(type='nms', iou_threshold=0.5))").options.nms;
   const auto kept = soft_nms({{0, 0, 10, 10, 0.9f, 0}, {0, 0, 10, 5, 1e-5f, 0}, {0, 0, 10, 5.01f, 0.5f, 0}}, options);
   check(kept.size() == 2 && kept[1].score == 1e-5f, kept.size(), " boxes are kept");
+  const DetectOptions none = parse_config("test_cfg = dict(corner_topk=9, nms=dict(type='nms', iou_threshold=1.0))").options;
+  check_stated(none, "a file");
+  check(soft_nms({{0, 0, 10, 10, 0.9f, 0}, {0, 0, 10, 10, 0.5f, 0}}, none.nms).size() == 2, "a threshold of 1 drops a box");
 });
 
 const Registration silent("config: what says nothing, or nothing readable, leaves the published settings", [] {

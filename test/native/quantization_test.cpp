@@ -15,7 +15,9 @@
 #include "engine/architecture.h"
 #include "nn/cornernet.h"
 #include "op_cases.h"
+#include "quantize/calibration.h"
 #include "quantize/histogram.h"
+#include "quantize/trial_network.h"
 #include "runtime/error.h"
 #include "test.h"
 #include "tiny_network.h"
@@ -170,6 +172,37 @@ const Registration statements("int8 network: what a checkpoint says is read, and
   refuses("has no weight_scale", sum + ".weight_scale", one);
   refuses("has no colour", conv + ".colour", one);
   refuses("has no nothing", "nothing", one);
+});
+
+const Registration dead("calibration: blocks and outputs that learned nothing are no obstacle, and what is written can be read", [] {
+  Networks drawn = draw_networks();
+  for (auto& [name, tensor] : drawn.tensors) {
+    if (name == "backbone.hourglass_modules.0.up1.0.bn2.weight") tensor.fill_(0);    // no weights
+    if (name == "backbone.hourglass_modules.0.low3.0.bn1.weight") tensor.fill_(0);   // no map:
+    if (name == "backbone.hourglass_modules.0.low3.0.bn1.bias") tensor.fill_(-1);    // the ReLU takes it
+    if (name == "backbone.hourglass_modules.1.up1.0.bn1.weight") tensor[0] = 1e-20;  // of one output
+  }
+  CornerNet exact = fresh(drawn);
+  std::map<std::string, at::Tensor> ranges;
+  for (const auto& [prefix, conv] : exact.parts().convs) {
+    const std::string name = conv->name(prefix);
+    if (name.ends_with(".conv2")) ranges[quantization::beside(name, "conv1")] = at::amax(at::abs(conv->folded(prefix, at::kFloat).weight), {0, 2, 3});
+  }
+  exact.prepare(at::kFloat, at::kCPU);
+  quantization::Calibration calibration(exact, ranges);
+  calibration.begin({drawn.x});
+  for (const auto& [name, factors] : calibration.factors())
+    check(factors.min().item<float>() >= 1.f / 16 && factors.max().item<float>() <= 16, name, " is equalised by ", factors);
+  quantization::TrialNetwork trial(drawn.config, drawn.tensors, calibration, {drawn.x}, at::kFloat);
+  CornerNet network = fresh(drawn);
+  std::vector<quantization::LayerReport> reported;
+  for (const auto& [name, outputs] : outputs_of(network)) reported.push_back({.name = name, .op = "conv", .int8 = true});
+  quantization::Plan plan;
+  for (const bool equalised : {false, true}) {
+    plan.equalised = equalised;
+    const NamedTensors written = write_quantization(trial.layers(plan, reported));
+    check(!read_quantization(outputs_of(network), written, {}).empty(), "nothing was written");
+  }
 });
 
 const Registration histograms("calibration: histograms find the scale that a method asks for, whatever range comes when", [] {

@@ -1,6 +1,10 @@
 // However a process or a worker thread ends, and whatever runs then: no crash, no hang, nothing unhandled.
 import { strict as assert } from 'node:assert';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
+import { root } from '../environment.js';
 import { runScript, type Ended } from '../support/child.js';
 
 function assertClean(ended: Ended, code = 0): void {
@@ -41,26 +45,36 @@ describe('ends of processes', function () {
   });
 
   it('no thread and no memory to be had: errors with a code, and the process works on', async () => {
+    const own = mkdtempSync(join(tmpdir(), 'cornernet-exit-'));
+    after(() => {
+      rmSync(own, { recursive: true });
+    });
     const ended = await runScript(`
       const { spawnSync } = require('node:child_process');
       const { readFileSync } = require('node:fs');
+      const { readFile } = require('node:fs/promises');
+      const { train } = require(${JSON.stringify(join(root, 'dist', 'train.js'))});
       const limit = (bytes) => {
         const { status, stderr, error } = spawnSync('prlimit', ['--pid', String(process.pid), '--as=' + bytes + ':']);
         if (status !== 0) throw error ?? new Error(String(stderr));
       };
       const big = new Float32Array(2 ** 26);
       await cornernet.cornerPool(new Float32Array(1), [1, 1], 'top');
+      const images = ${JSON.stringify(join(root, 'test', 'fixtures', 'digits', 'train'))};
+      await Promise.all(Array.from({ length: 16 }, () => readFile('/proc/self/status'))); // the pool has its threads
       const used = 1024 * Number(/VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
       const tell = ({ name, code, message }) => console.log(name, code, message);
       limit(used + 6 * 2 ** 20); // less than a thread's stack
       await Detector.load('digits', { device: 'cpu' }).catch(tell); // a GPU's driver would need room of its own first
+      await cornernet.quantize({ images, output: ${JSON.stringify(join(own, 'int8.pth'))} }).catch(tell);
+      await train({ images, annotations: images + '/annotations.json', output: ${JSON.stringify(join(own, 'run'))} }).catch(tell);
       await cornernet.cornerPool(big, [8192, 8192], 'top').catch(tell);
       limit('unlimited');
       const detector = await Detector.load();
       console.log((await detector.detect(picture())).width);
     `);
     assertClean(ended);
-    assert.match(ended.stdout, /^(CornerNetError ERR_OUT_OF_MEMORY [^\n]+\n){2}120\n$/);
+    assert.match(ended.stdout, /^(CornerNetError ERR_OUT_OF_MEMORY [^\n]+\n){4}120\n$/);
   });
 
   it('an exception in mid-detect is the only thing reported', async () => {

@@ -459,6 +459,7 @@ describe('Detector', function () {
     assert.deepEqual(await detector.work(257, 129), await detector.work(383, 255)); // padded to one size
     assert.equal(await coded(detector.work(0, 10)), 'ERR_OPTION');
     assert.equal(await coded(detector.work(1.5, 10)), 'ERR_OPTION');
+    assert.equal(await coded(detector.work(2 ** 20, 2 ** 20, 65536)), 'ERR_OPTION');
   });
 
   it('gives the maps of the head', async () => {
@@ -514,6 +515,8 @@ describe('cornerPool', () => {
     data.fill(0);
     assert.deepEqual(await pooled, Float32Array.of(3, 3, 2));
     assert.deepEqual(await cornerPool(new Float32Array(0), [0, 4], 'top'), new Float32Array(0));
+    const foreign = runInNewContext('Float32Array.of(1, 3, 2)') as Float32Array; // as maps are that a detector gives under Jest
+    assert.deepEqual([...(await cornerPool(foreign, [1, 3], 'left'))], [3, 3, 2]);
     assert.equal(await coded(cornerPool(data, [2, 3], 'left')), 'ERR_INPUT');
     assert.equal(await coded(cornerPool(data, [3], 'left')), 'ERR_INPUT');
     for (const options of [{ devcie: 'cpu' }, null])
