@@ -3,11 +3,11 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { listed, shown, suggestion, validated } from '../validation.js';
+import { signalSchema as signal } from './controls.js';
 import type { DetectAllOptions, DetectOptions, LoadOptions } from './interfaces.js';
 import { callTable, detectAllTable, deviceSchema, loadTable, shapeOf } from './table.js';
 import type { Abortable, Device } from './values.js';
 
-const signal = z.instanceof(AbortSignal).optional();
 const loadSchema = z.strictObject({ ...shapeOf({ ...callTable, ...loadTable }), signal });
 const detectSchema = z.strictObject({ ...shapeOf(callTable), signal });
 const detectAllSchema = z.strictObject({ ...shapeOf({ ...callTable, ...detectAllTable }), signal });
