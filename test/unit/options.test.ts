@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { CornerNetError } from '../../lib/errors.js';
 import { Detector, quantize, type LoadOptions } from '../../lib/index.js';
 import { runBatch, runWorker, verifyBatch } from '../../lib/jobs.js';
-import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions, resolveClasses } from '../../lib/options/check.js';
+import { checkDetectAllOptions, checkDetectOptions, checkHeadsOptions, checkLoadOptions, resolveClasses } from '../../lib/options/check.js';
 import { loadOptionsOf } from '../../lib/options/flags.js';
 import { train } from '../../lib/train.js';
 import { fixtures } from '../environment.js';
@@ -66,6 +66,8 @@ describe('options', () => {
     refuses({ concurrency: 2 }, /option concurrency is unknown: it belongs to detectAll/);
     assert.equal(checkDetectAllOptions({ concurrency: 2 }).concurrency, 2);
     assert.equal(checkDetectOptions({ flip: undefined }).flip, undefined);
+    assert.throws(() => checkHeadsOptions({ flip: true }), { code: 'ERR_OPTION', message: /option flip is unknown: it belongs to detect/ });
+    assert.equal(checkHeadsOptions({ maxSide: 99 }).maxSide, 99);
   });
 
   it("what may be said and heard beside a job's options is checked as they are", async () => {
