@@ -41,7 +41,10 @@ export type CornerNetErrorCode =
   | 'ERR_QUEUE'
   | 'ERR_INTERNAL';
 
-/** What everything in this package throws and rejects with, aborts apart (they carry the signal's own reason). */
+/**
+ * What everything in this package throws and rejects with, aborts apart (they carry the signal's own reason), and what a caller's own iterable or
+ * callback throws, which is handed on as it is.
+ */
 export class CornerNetError extends Error {
   override readonly name = 'CornerNetError';
   readonly code: CornerNetErrorCode;

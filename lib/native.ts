@@ -57,27 +57,30 @@ export interface NativeFound {
   timings: NativeTimings[];
 }
 
-/** One operator's call in the network. */
+/** One operator's call in the network: its shape, operations and bytes. */
 export interface NativeWork {
-  op: 'conv' | 'pool_pair' | 'upsample_add';
-  n: number;
-  inChannels: number;
-  outChannels: number;
-  /** Of the input; of the result for upsample_add. */
-  height: number;
-  width: number;
-  kernel: number;
-  stride: number;
-  relu: boolean;
-  residual: boolean;
+  readonly op: 'conv' | 'pool_pair' | 'upsample_add';
+  /** Views in it. */
+  readonly n: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
+  /** Pixels of the input; of the result for upsample_add. */
+  readonly height: number;
+  readonly width: number;
+  /** A side of a convolution's kernel; 1 else. */
+  readonly kernel: number;
+  readonly stride: number;
+  readonly relu: boolean;
+  /** Whether a convolution adds another map to its result. */
+  readonly residual: boolean;
   /** Additions, multiplications and comparisons, each counted as one. */
-  flops: number;
+  readonly flops: number;
   /** Every input read once, the result written once. */
-  bytes: number;
+  readonly bytes: number;
   /** The name of what it makes; empty before weights are loaded. */
-  layer: string;
+  readonly layer: string;
   /** Whether what it reads has 8 bits. */
-  int8: boolean;
+  readonly int8: boolean;
 }
 
 export interface NativeBenchSetting {

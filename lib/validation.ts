@@ -8,6 +8,8 @@ import { CornerNetError, type CornerNetErrorCode } from './errors.js';
 export function shown(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value);
   const text = typeof value === 'string' ? `'${value}'` : ((JSON.stringify(value) as string | undefined) ?? typeof value);
+  const kind = Object.prototype.toString.call(value);
+  if (text === '{}' && kind !== '[object Object]') return kind; // a Response, an AbortController, a Map
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 

@@ -8,7 +8,7 @@ import { CornerNetError } from '../errors.js';
 import { decodeImage, type Picture } from '../images/image.js';
 import { eachOf, withoutCrash, type ImageSource } from '../images/source.js';
 import type { NativeTimings } from '../native.js';
-import { checkDetectAllOptions, checkDetectOptions } from '../options/check.js';
+import { checkDetectAllOptions, checkDetectOptions, checkHeadsOptions } from '../options/check.js';
 import type { DetectAllOptions, DetectOptions, LoadOptions } from '../options/interfaces.js';
 import type { Abortable, ChosenPrecision } from '../options/values.js';
 import { defaultWeights } from '../weights/weights.js';
@@ -184,8 +184,11 @@ export class Detector implements AsyncDisposable {
    * The last level's heatmap logits, embeddings and offsets of the plain (not mirrored) picture, as a whole: `tiles` cut nothing here.
    * @throws {CornerNetError} as `detect`.
    */
-  async heads(image: ImageSource, options: Abortable & Pick<DetectOptions, 'maxPixels' | 'timeout'> = {}): Promise<Heads> {
-    const { signal, ...changes } = checkDetectOptions(options);
+  async heads(
+    image: ImageSource,
+    options: Abortable & Pick<DetectOptions, 'maxPixels' | 'timeout' | 'maxSide' | 'scale' | 'numerics'> = {},
+  ): Promise<Heads> {
+    const { signal, ...changes } = checkHeadsOptions(options);
     const { maxPixels, timeout, scaling, native } = this.#settings(changes);
     const picture = await abortable(signal, () => decodeImage(image, maxPixels, { ...scaling, timeout, signal }));
     const heads = await this.#loaded.replicas.heads(picture, native, signal);

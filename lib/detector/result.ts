@@ -1,7 +1,6 @@
 // What a detector gives: its results' shapes and units.
 import type { CornerNetError } from '../errors.js';
 import type { Picture, Size } from '../images/image.js';
-import type { NativeWork } from '../native.js';
 import type { Timings } from './timings.js';
 
 /** One object found in a picture. */
@@ -35,8 +34,7 @@ export interface FailedResult {
   readonly error: CornerNetError;
 }
 
-/** One operator's call in the network: its shape, operations and bytes. */
-export type NetworkWork = Readonly<NativeWork>;
+export type { NativeWork as NetworkWork } from '../native.js';
 
 /** Counters since loading, over all replicas. */
 export interface DetectorStats {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { checkLoadOptions } from '../options/check.js';
+import { checkControls } from '../options/controls.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { bool, callTable, headed, loadTable, number, option, shapeOf, text, word } from '../options/table.js';
 import { defaultMaxPixels } from '../options/values.js';
@@ -161,8 +162,9 @@ export function checkQueue(queue: unknown): QueueOptions {
   return validated(queueSchema, queue, { code: 'ERR_OPTION', what: 'queue option' });
 }
 
-/** As {@link checkJob}, of a worker; its controls pass through. */
+/** As {@link checkJob}, of a worker. */
 export function checkWorker({ signal, finish, onMessage, ...options }: WorkerOptions): WorkerOptions {
+  const controls = checkControls({ signal, finish, onMessage }, 'signal', 'finish', 'onMessage');
   const checked = validated(workerSchema, options, { code: 'ERR_OPTION', what: 'worker option' });
-  return { ...checked, options: checkLoadOptions(checked.options ?? {}), signal, finish, onMessage };
+  return { ...checked, options: checkLoadOptions(checked.options ?? {}), ...controls };
 }

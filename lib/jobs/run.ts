@@ -7,6 +7,7 @@ import { poolSize, within } from '../images/deadline.js';
 import type { Entry } from '../inputs/entry.js';
 import { listInputs, PassedOver } from '../inputs/expand.js';
 import { packageVersion } from '../package.js';
+import { checkControls } from '../options/controls.js';
 import { defaultTimeout } from '../options/values.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
 import { checkPictures } from '../writers/coco.js';
@@ -291,6 +292,7 @@ class JobRun {
  */
 export async function runBatch(job: BatchJob, options: RunBatchOptions = {}): Promise<BatchSummary> {
   const checked = checkJob(job);
+  checkControls(options, 'signal', 'finish', 'onMessage', 'onProgress');
   options.signal?.throwIfAborted();
   const lock = await FolderLock.take(checked.output, { signal: options.signal, say: options.onMessage });
   try {

@@ -3,12 +3,14 @@ import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
 import { listed, shown, suggestion, validated } from '../validation.js';
+import { signalSchema as signal } from './controls.js';
 import type { DetectAllOptions, DetectOptions, LoadOptions } from './interfaces.js';
 import { callTable, detectAllTable, deviceSchema, loadTable, shapeOf } from './table.js';
 import type { Abortable, Device } from './values.js';
 
-const signal = z.instanceof(AbortSignal).optional();
 const loadSchema = z.strictObject({ ...shapeOf({ ...callTable, ...loadTable }), signal });
+const { maxPixels, timeout, maxSide, scale, numerics } = callTable;
+const headsSchema = z.strictObject({ ...shapeOf({ maxPixels, timeout, maxSide, scale, numerics }), signal });
 const detectSchema = z.strictObject({ ...shapeOf(callTable), signal });
 const detectAllSchema = z.strictObject({ ...shapeOf({ ...callTable, ...detectAllTable }), signal });
 const poolSchema = z.strictObject({ device: deviceSchema.optional() });
@@ -17,6 +19,7 @@ const poolSchema = z.strictObject({ device: deviceSchema.optional() });
 function elsewhere(key: string): string | undefined {
   if (Object.hasOwn(loadTable, key)) return ': it belongs to Detector.load';
   if (Object.hasOwn(detectAllTable, key)) return ': it belongs to detectAll';
+  if (Object.hasOwn(callTable, key)) return ': it belongs to detect and detectAll';
   return undefined;
 }
 
@@ -32,6 +35,11 @@ export function checkLoadOptions(options: unknown): LoadOptions & Abortable {
 /** As {@link checkLoadOptions}, for one call. */
 export function checkDetectOptions(options: unknown): DetectOptions & Abortable {
   return check(detectSchema, options);
+}
+
+/** As {@link checkLoadOptions}, for `heads`. */
+export function checkHeadsOptions(options: unknown): DetectOptions & Abortable {
+  return check(headsSchema, options);
 }
 
 /** As {@link checkLoadOptions}, for `cornerPool`. */

@@ -41,6 +41,7 @@ export interface QuantizeAgreement {
   readonly scoreDifference: number;
 }
 
+/** What a calibration came to. */
 export interface QuantizeReport {
   readonly weights: string;
   readonly output: string;
@@ -58,6 +59,7 @@ export interface QuantizeReport {
   readonly agreement: QuantizeAgreement;
 }
 
+/** How far a calibration is. */
 export interface QuantizeProgress {
   readonly stage: 'observing' | 'trying';
   /** Pictures observed, of `total`; ways tried, of which nobody knows the number. */
@@ -67,6 +69,7 @@ export interface QuantizeProgress {
   readonly trial?: QuantizeTrial;
 }
 
+/** What may be heard and said while `quantize` runs. */
 export interface QuantizeControls extends Abortable {
   readonly onProgress?: ((progress: QuantizeProgress) => void) | undefined;
 }

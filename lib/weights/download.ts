@@ -19,12 +19,12 @@ export interface DownloadRequest {
   readonly sha256?: string;
   /** Hold the whole sha256 from the first time on, in `<file>.sha256`. */
   readonly pin?: boolean;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: DownloadProgress) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
   /** Milliseconds without a byte after which a connection is given up. Default 30,000. */
-  readonly stallMs?: number;
+  readonly stallMs?: number | undefined;
   /** Milliseconds before the second of five tries, doubled before each further one. Default 500. */
-  readonly pauseMs?: number;
+  readonly pauseMs?: number | undefined;
 }
 
 /**

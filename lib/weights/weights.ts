@@ -5,14 +5,17 @@ import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
+import { z } from 'zod';
+
 import { weightsFolder } from './cache.js';
 import { download, type DownloadRequest } from './download.js';
 import { CornerNetError, sentenceOf } from '../errors.js';
+import { listenerSchema, signalSchema } from '../options/controls.js';
 import { packagePath, packageText } from '../package.js';
 import { unwritable } from '../output-file.js';
 import { openRegular } from '../regular-file.js';
 import { script } from '../setup.js';
-import { suggestion } from '../validation.js';
+import { suggestion, validated } from '../validation.js';
 
 /** One of the known weights. */
 export interface WeightsEntry {
@@ -177,8 +180,14 @@ function mirrored(mirror: string, name: string): string {
 /** Options of {@link fetchWeights}. */
 export interface FetchWeightsOptions extends Omit<DownloadRequest, 'url' | 'file' | 'sha256' | 'pin'> {
   /** A folder's URL that has the files under the same names. */
-  readonly mirror?: string;
+  readonly mirror?: string | undefined;
 }
+
+const milliseconds = z.number().min(0).max(2 ** 31 - 1).optional(); // prettier-ignore
+const fetchSchema = z.strictObject({
+  ...{ mirror: z.string().optional(), stallMs: milliseconds, pauseMs: milliseconds },
+  ...{ signal: signalSchema, onProgress: listenerSchema },
+});
 
 /**
  * Fetches published weights into the cache over https, going on where an interrupted fetch stopped, and verifies their sha256: its first eight digits,
@@ -188,6 +197,8 @@ export interface FetchWeightsOptions extends Omit<DownloadRequest, 'url' | 'file
  * @throws {CornerNetError} `ERR_DOWNLOAD`; `ERR_WEIGHTS` for an unknown id; `ERR_CHECKPOINT` when the cached file is another than was fetched first; `ERR_OPTION`.
  */
 export async function fetchWeights(id: string, options: FetchWeightsOptions = {}): Promise<string> {
+  validated(fetchSchema, options, { code: 'ERR_OPTION', what: 'option' });
+  if (typeof id !== 'string') throw new CornerNetError('ERR_OPTION', 'weights are fetched by an id that listWeights has');
   const entry = findWeights(id);
   if (!entry) throw unknownWeights(id);
   const file = weightsPath(entry);

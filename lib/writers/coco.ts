@@ -1,11 +1,14 @@
 // COCO's results format: an array of { image_id, category_id, bbox: [x, y, width, height], score }.
 import { basename, normalize } from 'node:path';
 
+import { z } from 'zod';
+
 import { areCocoClasses, cocoCategoryIds } from '../coco/categories.js';
 import { categoryIds, checkNames, cocoBox, readNames, type CocoDetection, type CocoNames } from '../coco/dataset.js';
 import { CornerNetError } from '../errors.js';
 import { groupBy } from '../group-by.js';
-import { recordOf, textOf, type Outcomes, type ResultFormat } from './writer.js';
+import { validated } from '../validation.js';
+import { eachOf, recordOf, textOf, type Outcomes, type ResultFormat } from './writer.js';
 
 /** Which ids pictures and classes have in the results. */
 export interface CocoIds {
@@ -141,20 +144,30 @@ export interface CocoResultsOptions {
   readonly annotations?: string | CocoNames | undefined;
 }
 
+const optionsSchema = z.strictObject({
+  classes: z.array(z.string()).min(1),
+  annotations: z.union([z.string().min(1), z.looseObject({})]).optional(), // a content is checked as a file's is
+});
+
+function chosenIds(options: CocoResultsOptions): Promise<CocoIds> {
+  validated<unknown>(optionsSchema, options, { code: 'ERR_OPTION', what: 'option' });
+  return cocoIds(options.classes, options.annotations);
+}
+
 /**
  * Detections in COCO's results format, as `evaluateDetections` takes them. Pictures that failed have none.
  * @param results in the order of their positions; boxes become left, top, width, height in pixels.
- * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class or a picture, or can't tell two apart.
+ * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class or a picture, or can't tell two apart; `ERR_OPTION`.
  *
  * @example
  * ```ts
  * const results = await cocoResults(detector.detectAll(paths), { classes: detector.classes, annotations: 'instances_val2017.json' });
  * ```
  */
-export async function cocoResults(results: Outcomes, { classes, annotations }: CocoResultsOptions): Promise<CocoDetection[]> {
-  const detectionsOf = toCoco(await cocoIds(classes, annotations));
+export async function cocoResults(results: Outcomes, options: CocoResultsOptions): Promise<CocoDetection[]> {
+  const detectionsOf = toCoco(await chosenIds(options));
   const all: CocoDetection[] = [];
-  for await (const result of results) all.push(...detectionsOf(result));
+  for await (const result of eachOf(results)) all.push(...detectionsOf(result));
   return all;
 }
 
@@ -167,6 +180,6 @@ export async function cocoResults(results: Outcomes, { classes, annotations }: C
  * await writeFile('results.json', toCocoJson(detector.detectAll(paths), { classes: detector.classes }));
  * ```
  */
-export async function* toCocoJson(results: Outcomes, { classes, annotations }: CocoResultsOptions): AsyncGenerator<string, void> {
-  yield* textOf(results, cocoFormat(await cocoIds(classes, annotations)));
+export async function* toCocoJson(results: Outcomes, options: CocoResultsOptions): AsyncGenerator<string, void> {
+  yield* textOf(results, cocoFormat(await chosenIds(options)));
 }

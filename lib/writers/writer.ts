@@ -1,6 +1,8 @@
 // What every format of results has in common, and writing them: to outputs as they come, or as text for the caller.
 import type { DetectionResult } from '../detector/result.js';
+import { CornerNetError } from '../errors.js';
 import type { TextOutput } from '../output-file.js';
+import { shown } from '../validation.js';
 
 /** A picture's result, or why it has none. */
 export type Outcome =
@@ -59,10 +61,31 @@ export function resultWriter(...outputs: readonly (readonly [TextOutput, ResultF
   };
 }
 
+function isOutcome(one: unknown): one is Outcome {
+  const { detections, error } = (one ?? {}) as { readonly detections?: unknown; readonly error?: unknown };
+  return Array.isArray(detections) || (typeof error === 'object' && error !== null);
+}
+
+/**
+ * Results one after the other.
+ * @throws {CornerNetError} `ERR_INPUT` for what is none, such as one result by itself.
+ */
+export async function* eachOf(results: Outcomes): AsyncGenerator<Outcome, void> {
+  const given = Object(results) as object;
+  if (!(Symbol.asyncIterator in given) && !(Symbol.iterator in given)) {
+    throw new CornerNetError('ERR_INPUT', `results must be an array of them, or what detectAll gives, not ${shown(results)}`);
+  }
+  for await (const result of results) {
+    if (!isOutcome(result))
+      throw new CornerNetError('ERR_INPUT', `a result must have detections, or an error, which ${shown(result)} has not`);
+    yield result;
+  }
+}
+
 /** The whole text, in pieces. */
 export async function* textOf(results: Outcomes, format: ResultFormat): AsyncGenerator<string, void> {
   if (format.head !== undefined) yield format.head;
-  for await (const result of results) yield format.of(result);
+  for await (const result of eachOf(results)) yield format.of(result);
   if (format.tail) yield format.tail();
 }
 

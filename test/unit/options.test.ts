@@ -3,11 +3,13 @@ import { strict as assert } from 'node:assert';
 import { join } from 'node:path';
 
 import type { CornerNetError } from '../../lib/errors.js';
-import { Detector, type LoadOptions } from '../../lib/index.js';
-import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions, resolveClasses } from '../../lib/options/check.js';
+import { Detector, quantize, type LoadOptions } from '../../lib/index.js';
+import { runBatch, runWorker, verifyBatch } from '../../lib/jobs.js';
+import { checkDetectAllOptions, checkDetectOptions, checkHeadsOptions, checkLoadOptions, resolveClasses } from '../../lib/options/check.js';
 import { loadOptionsOf } from '../../lib/options/flags.js';
+import { train } from '../../lib/train.js';
 import { fixtures } from '../environment.js';
-import { refusal } from '../support/refusal.js';
+import { refusal, refusalText } from '../support/refusal.js';
 
 describe('options', () => {
   for (const [options, sentence] of [
@@ -64,6 +66,27 @@ describe('options', () => {
     refuses({ concurrency: 2 }, /option concurrency is unknown: it belongs to detectAll/);
     assert.equal(checkDetectAllOptions({ concurrency: 2 }).concurrency, 2);
     assert.equal(checkDetectOptions({ flip: undefined }).flip, undefined);
+    assert.throws(() => checkHeadsOptions({ flip: true }), { code: 'ERR_OPTION', message: /option flip is unknown: it belongs to detect/ });
+    assert.equal(checkHeadsOptions({ maxSide: 99 }).maxSide, 99);
+  });
+
+  it("what may be said and heard beside a job's options is checked as they are", async () => {
+    const output = join(fixtures, 'none');
+    const runs = {
+      runBatch: (controls: object) => runBatch({ inputs: [fixtures], output }, controls),
+      runWorker: (controls: object) => runWorker({ queue: { url: 'redis://127.0.0.1:1' }, ...controls }),
+      verifyBatch: (controls: object) => verifyBatch(output, controls),
+      train: (controls: object) => train({ images: fixtures, annotations: 'none.json', output }, controls),
+      quantize: (controls: object) => quantize({ images: fixtures, output: `${output}.pth` }, controls),
+    };
+    for (const [name, run] of Object.entries(runs)) {
+      const refused = async (controls: object): Promise<string> => `${name}: ${await refusalText(run(controls))}`;
+      assert.match(await refused({ signal: new AbortController() }), /: ERR_OPTION: option signal is \[object AbortController\]/);
+      assert.match(await refused({ onprogress: () => undefined }), /: ERR_OPTION: (worker )?option onprogress is unknown/);
+      if (name !== 'quantize')
+        assert.match(await refused({ onMessage: 'all' }), /: ERR_OPTION: option onMessage is 'all': must be a function/);
+    }
+    assert.match(await refusalText(runs.runBatch({ finish: new AbortController() })), /option finish is \[object AbortController\]/);
   });
 
   it('what the weights do not fit is refused on loading', async () => {

@@ -72,6 +72,17 @@ describe('weights', () => {
     assert.ok(entry);
     assert.equal(mirror.requests[0]?.path, `/models/${basename(weightsPath(entry))}`);
     assert.ok(!existsSync(weightsPath(entry)));
+    for (const options of [
+      { mirrors: mirror.url },
+      { url: mirror.url },
+      { stallMs: -1 },
+      { signal: new AbortController() },
+      null,
+    ] as never[]) {
+      await assert.rejects(fetchWeights('10x5', options), { name: 'CornerNetError', code: 'ERR_OPTION' });
+    }
+    await assert.rejects(fetchWeights(undefined as never), { name: 'CornerNetError', code: 'ERR_OPTION' });
+    assert.equal(mirror.requests.length, 1);
   });
 
   it('verifies a file against the digits in its name', async () => {

@@ -98,6 +98,27 @@ describe('writers', function () {
     assert.equal(await textOf(toCocoJson([], { classes: detector.classes })), '[]\n');
   });
 
+  it('refuses what is no list of results, and options that it does not know', async () => {
+    const [first] = found();
+    const classes = detector.classes;
+    for (const wrong of [first, {}, undefined, detector.detect([]), 'a.jpg', [{}], [null]] as unknown as Outcomes[]) {
+      const refused = await refusalText(cocoResults(wrong, { classes }));
+      assert.match(refused, /^ERR_INPUT: (results must be an array of them|a result must have detections)/);
+      for (const text of [toCsv(wrong), toJsonLines(wrong), toCocoJson(wrong, { classes })]) {
+        assert.equal(await refusalText(textOf(text)), refused);
+      }
+    }
+    for (const [options, sentence] of [
+      [{ classes, annotation: 'a.json' }, /option annotation is unknown \(did you mean annotations\?\)/],
+      [{ classes: '0' }, /option classes is '0'/],
+      [{}, /option classes is missing/],
+      [undefined, /^ERR_OPTION/],
+    ] as [never, RegExp][]) {
+      assert.match(await refusalText(cocoResults(results, options)), sentence);
+      assert.match(await refusalText(textOf(toCocoJson(results, options))), sentence);
+    }
+  });
+
   it('says which picture or class annotations lack, and which pictures they have as one', async () => {
     const refused = (some: Outcomes, classes: readonly string[]): Promise<string> =>
       refusalText(cocoResults(some, { classes, annotations }));
