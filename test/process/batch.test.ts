@@ -67,6 +67,7 @@ describe('cornernet batch', function () {
     const failed = errorsOf(join(folder, 'other')).length;
     assert.ok(failed > 3 && failed < 500, `${failed} failed`);
     assert.match(stopped.stderr, /stopped with \d+ of 500 pictures to do; the same command goes on/);
+    assert.ok(stopped.stderr.includes(`goes on with --retry-errors, or with --max-errors ${failed} or more`), stopped.stderr);
   });
 
   it('says when a picture is far larger than what the weights were trained on; refuses ids that no format would use', async () => {
