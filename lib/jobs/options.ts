@@ -3,7 +3,7 @@
 import { z } from 'zod';
 
 import { CornerNetError } from '../errors.js';
-import { checkLoadOptions } from '../options/check.js';
+import { checkControls, checkLoadOptions } from '../options/check.js';
 import type { LoadOptions } from '../options/interfaces.js';
 import { bool, callTable, headed, loadTable, number, option, shapeOf, text, word } from '../options/table.js';
 import { defaultMaxPixels } from '../options/values.js';
@@ -161,8 +161,10 @@ export function checkQueue(queue: unknown): QueueOptions {
   return validated(queueSchema, queue, { code: 'ERR_OPTION', what: 'queue option' });
 }
 
-/** As {@link checkJob}, of a worker; its controls pass through. */
-export function checkWorker({ signal, finish, onMessage, ...options }: WorkerOptions): WorkerOptions {
+/** As {@link checkJob}, of a worker. */
+export function checkWorker(given: WorkerOptions): WorkerOptions {
+  const { signal, finish, onMessage, ...options } = Object(given) as WorkerOptions;
   const checked = validated(workerSchema, options, { code: 'ERR_OPTION', what: 'worker option' });
-  return { ...checked, options: checkLoadOptions(checked.options ?? {}), signal, finish, onMessage };
+  const controls = checkControls({ signal, finish, onMessage }, ['signal', 'finish', 'onMessage']);
+  return { ...checked, ...controls, options: checkLoadOptions(checked.options ?? {}) };
 }

@@ -7,6 +7,7 @@ import { poolSize, within } from '../images/deadline.js';
 import type { Entry } from '../inputs/entry.js';
 import { listInputs, PassedOver } from '../inputs/expand.js';
 import { packageVersion } from '../package.js';
+import { checkControls } from '../options/check.js';
 import { defaultTimeout } from '../options/values.js';
 import { defaultWeights, resolveWeights, sha256 } from '../weights/weights.js';
 import { checkPictures } from '../writers/coco.js';
@@ -292,10 +293,11 @@ class JobRun {
  */
 export async function runBatch(job: BatchJob, options: RunBatchOptions = {}): Promise<BatchSummary> {
   const checked = checkJob(job);
-  options.signal?.throwIfAborted();
-  const lock = await FolderLock.take(checked.output, { signal: options.signal, say: options.onMessage });
+  const controls = checkControls(options, ['signal', 'finish', 'onMessage', 'onProgress']);
+  controls.signal?.throwIfAborted();
+  const lock = await FolderLock.take(checked.output, { signal: controls.signal, say: controls.onMessage });
   try {
-    return await new JobRun(checked, options, lock).toEnd();
+    return await new JobRun(checked, controls, lock).toEnd();
   } finally {
     await lock.release();
   }

@@ -1,6 +1,7 @@
 // Whether a job's folder is whole: everything in it is read, nothing is changed.
 import { CornerNetError } from '../errors.js';
 import { ChangeCounter } from '../inputs/seen.js';
+import { checkControls } from '../options/check.js';
 import { baseOf, readJob } from './job.js';
 import { FrozenList } from './list.js';
 import { FolderLock } from './lock.js';
@@ -12,10 +13,11 @@ import type { BatchVerification, VerifyBatchOptions } from './types.js';
  * is as it was written, and whose picture is as it was listed (one that is gone counts as unchanged). What isn't whole is mended by `runBatch` on the same folder, changed pictures apart.
  *
  * @param output the job's folder.
- * @throws {CornerNetError} `ERR_JOB` when it holds no job or the job's list is damaged, `ERR_LOCKED`, `ERR_WRITE` (nobody can
+ * @throws {CornerNetError} `ERR_OPTION`, `ERR_JOB` when it holds no job or the job's list is damaged, `ERR_LOCKED`, `ERR_WRITE` (nobody can
  * lock the folder), `ERR_INPUT` (it can't be read).
  */
-export async function verifyBatch(output: string, { signal, onMessage }: VerifyBatchOptions = {}): Promise<BatchVerification> {
+export async function verifyBatch(output: string, controls: VerifyBatchOptions = {}): Promise<BatchVerification> {
+  const { signal, onMessage } = checkControls(controls, ['signal', 'onMessage']);
   const job = await readJob(output);
   if (!job) throw new CornerNetError('ERR_JOB', `${output} holds no job`);
   const lock = await FolderLock.take(output, { signal, say: onMessage });

@@ -11,6 +11,8 @@ const signal = z.instanceof(AbortSignal).optional();
 const loadSchema = z.strictObject({ ...shapeOf({ ...callTable, ...loadTable }), signal });
 const detectSchema = z.strictObject({ ...shapeOf(callTable), signal });
 const detectAllSchema = z.strictObject({ ...shapeOf({ ...callTable, ...detectAllTable }), signal });
+const listener = z.custom((value) => typeof value === 'function', 'must be a function').optional();
+const controlRows = { signal, finish: signal, onMessage: listener, onProgress: listener };
 const poolSchema = z.strictObject({ device: deviceSchema.optional() });
 
 /** Where an option belongs that the call at hand doesn't take. */
@@ -42,6 +44,12 @@ export function checkPoolOptions(options: unknown): { readonly device?: Device }
 /** As {@link checkLoadOptions}, for `detectAll`. */
 export function checkDetectAllOptions(options: unknown): DetectAllOptions {
   return check(detectAllSchema, options);
+}
+
+/** As {@link checkLoadOptions}, of what may be heard and said while a long call runs: those controls of these names that it has. */
+export function checkControls<T extends object>(controls: T, names: readonly (keyof T & keyof typeof controlRows)[]): T {
+  const rows = Object.fromEntries(names.map((name): [string, z.ZodType] => [name, controlRows[name]]));
+  return validated(z.strictObject(rows), controls, { code: 'ERR_OPTION', what: 'control' }) as T;
 }
 
 /** Class ids of names and ids; digits are an id where no class is called so. */

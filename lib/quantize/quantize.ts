@@ -6,6 +6,7 @@ import { decodeImage } from '../images/image.js';
 import { expandInputs } from '../inputs/expand.js';
 import { loadNative, type NativePicture, type NativeQuantizer } from '../native.js';
 import { nativeCalls, type NativeCall } from '../native-calls.js';
+import { checkControls } from '../options/check.js';
 import { defaultMaxPixels, type Abortable } from '../options/values.js';
 import { checkNoInput, writeAside } from '../output-file.js';
 import { defaultWeights, resolveWeights } from '../weights/weights.js';
@@ -85,7 +86,7 @@ async function compare(
  */
 export async function quantize(options: QuantizeOptions, controls: QuantizeControls = {}): Promise<QuantizeReport> {
   const { weights = defaultWeights(), images, output, pictures = usualPictures, wideShare, threads } = checkQuantizeOptions(options);
-  const { signal } = controls;
+  const { signal } = checkControls(controls, ['signal', 'onProgress']);
   signal?.throwIfAborted();
   const { path } = resolveWeights(weights);
   await checkNoInput([output], [path]);

@@ -6,6 +6,7 @@ import { CornerNetError, sentenceOf } from '../errors.js';
 import { FolderLock } from '../jobs/lock.js';
 import { loadNative, type NativeMembership, type NativeTrainer, type NativeTrainerInfo } from '../native.js';
 import { nativeCalls, type NativeCall } from '../native-calls.js';
+import { checkControls } from '../options/check.js';
 import type { Device } from '../options/values.js';
 import { clearAside, writeAside } from '../output-file.js';
 import { resolveWeights } from '../weights/weights.js';
@@ -309,8 +310,9 @@ class TrainRun {
  */
 export async function train(options: TrainOptions, controls: TrainControls = {}): Promise<TrainSummary> {
   const checked = checkTrainOptions(options);
-  controls.signal?.throwIfAborted();
-  return trainOn(devicesOf(checked.device ?? 'cpu', process.env), checked, controls);
+  const known = checkControls(controls, ['signal', 'finish', 'onMessage', 'onProgress']);
+  known.signal?.throwIfAborted();
+  return trainOn(devicesOf(checked.device ?? 'cpu', process.env), checked, known);
 }
 
 /** That this process has begun. */

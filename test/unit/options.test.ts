@@ -3,9 +3,11 @@ import { strict as assert } from 'node:assert';
 import { join } from 'node:path';
 
 import type { CornerNetError } from '../../lib/errors.js';
-import { Detector, type LoadOptions } from '../../lib/index.js';
+import { Detector, quantize, type LoadOptions } from '../../lib/index.js';
+import { runBatch, runWorker, verifyBatch } from '../../lib/jobs.js';
 import { checkDetectAllOptions, checkDetectOptions, checkLoadOptions, resolveClasses } from '../../lib/options/check.js';
 import { loadOptionsOf } from '../../lib/options/flags.js';
+import { train } from '../../lib/train.js';
 import { fixtures } from '../environment.js';
 import { refusal } from '../support/refusal.js';
 
@@ -64,6 +66,27 @@ describe('options', () => {
     refuses({ concurrency: 2 }, /option concurrency is unknown: it belongs to detectAll/);
     assert.equal(checkDetectAllOptions({ concurrency: 2 }).concurrency, 2);
     assert.equal(checkDetectOptions({ flip: undefined }).flip, undefined);
+  });
+
+  it('what may be heard and said while a long call runs is checked before it begins', async () => {
+    const calls: [what: RegExp, call: (controls: never) => Promise<unknown>][] = [
+      [/^control/, (controls) => runBatch({ inputs: ['a.jpg'], output: 'none' }, controls)],
+      [/^control/, (controls) => verifyBatch('none', controls)],
+      [/^control/, (controls) => quantize({ images: 'none', output: 'none' }, controls)],
+      [/^control/, (controls) => train({ images: 'none', annotations: 'none', output: 'none' }, controls)],
+      [/^(control|worker option)/, (controls) => runWorker({ queue: { url: 'redis://none' }, ...(controls as object) })],
+    ];
+    for (const [what, call] of calls) {
+      const refused = async (controls: unknown, sentence: RegExp): Promise<void> => {
+        const { code, message } = await refusal(call(controls as never));
+        assert.deepEqual([code, what.test(message), sentence.test(message)], ['ERR_OPTION', true, true], message);
+      };
+      await refused({ signal: 5 }, /signal is 5: .*AbortSignal/);
+      await refused({ sgnal: AbortSignal.abort() }, /sgnal is unknown/);
+    }
+    await assert.rejects(runBatch({ output: 'none' }, { onProgress: 'x' } as never), /control onProgress is 'x': must be a function/);
+    for (const none of [undefined, null])
+      await assert.rejects(runWorker(none as never), { code: 'ERR_OPTION', message: 'worker option queue is missing' });
   });
 
   it('what the weights do not fit is refused on loading', async () => {
