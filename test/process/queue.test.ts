@@ -10,6 +10,7 @@ import { Engines } from '../../lib/jobs/queue/engines.js';
 import { Presence } from '../../lib/jobs/queue/presence.js';
 import type { Chunk } from '../../lib/jobs/queue/protocol.js';
 import { QueueRoot } from '../../lib/jobs/queue/root.js';
+import { runWorker } from '../../lib/jobs/queue/worker.js';
 import { runBatch } from '../../lib/jobs/run.js';
 import { resolveWeights, sha256 } from '../../lib/weights/weights.js';
 import { fixtures, orSkip, root } from '../environment.js';
@@ -483,6 +484,7 @@ it('options that go through no queue, and those of a queue without one, are refu
   }
   const queue = { url: 'redis://127.0.0.1:1' };
   await assert.rejects(runBatch({ inputs: photos, output: 'none', queue, options: { threads: 1 } }), { code: 'ERR_OPTION' });
+  await assert.rejects(runWorker({ queue, weights: 'nothing.pth' }), { code: 'ERR_WEIGHTS' });
 });
 
 describe("the queue's packages", () => {
