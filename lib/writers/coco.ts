@@ -1,10 +1,13 @@
 // COCO's results format: an array of { image_id, category_id, bbox: [x, y, width, height], score }.
 import { basename, normalize } from 'node:path';
 
+import { z } from 'zod';
+
 import { areCocoClasses, cocoCategoryIds } from '../coco/categories.js';
 import { categoryIds, checkNames, cocoBox, readNames, type CocoDetection, type CocoNames } from '../coco/dataset.js';
 import { CornerNetError } from '../errors.js';
 import { groupBy } from '../group-by.js';
+import { validated } from '../validation.js';
 import { recordOf, textOf, type Outcomes, type ResultFormat } from './writer.js';
 
 /** Which ids pictures and classes have in the results. */
@@ -141,18 +144,25 @@ export interface CocoResultsOptions {
   readonly annotations?: string | CocoNames | undefined;
 }
 
+const resultsOptionsSchema = z.strictObject({ classes: z.array(z.string()), annotations: z.unknown().optional() });
+
+function idsOf(options: CocoResultsOptions): Promise<CocoIds> {
+  validated(resultsOptionsSchema, options, { code: 'ERR_OPTION', what: 'option' });
+  return cocoIds(options.classes, options.annotations);
+}
+
 /**
  * Detections in COCO's results format, as `evaluateDetections` takes them. Pictures that failed have none.
  * @param results in the order of their positions; boxes become left, top, width, height in pixels.
- * @throws {CornerNetError} `ERR_INPUT` when the annotations can't be read, lack a class or a picture, or can't tell two apart.
+ * @throws {CornerNetError} `ERR_OPTION`; `ERR_INPUT` when the annotations can't be read, lack a class or a picture, or can't tell two apart.
  *
  * @example
  * ```ts
  * const results = await cocoResults(detector.detectAll(paths), { classes: detector.classes, annotations: 'instances_val2017.json' });
  * ```
  */
-export async function cocoResults(results: Outcomes, { classes, annotations }: CocoResultsOptions): Promise<CocoDetection[]> {
-  const detectionsOf = toCoco(await cocoIds(classes, annotations));
+export async function cocoResults(results: Outcomes, options: CocoResultsOptions): Promise<CocoDetection[]> {
+  const detectionsOf = toCoco(await idsOf(options));
   const all: CocoDetection[] = [];
   for await (const result of results) all.push(...detectionsOf(result));
   return all;
@@ -167,6 +177,6 @@ export async function cocoResults(results: Outcomes, { classes, annotations }: C
  * await writeFile('results.json', toCocoJson(detector.detectAll(paths), { classes: detector.classes }));
  * ```
  */
-export async function* toCocoJson(results: Outcomes, { classes, annotations }: CocoResultsOptions): AsyncGenerator<string, void> {
-  yield* textOf(results, cocoFormat(await cocoIds(classes, annotations)));
+export async function* toCocoJson(results: Outcomes, options: CocoResultsOptions): AsyncGenerator<string, void> {
+  yield* textOf(results, cocoFormat(await idsOf(options)));
 }
