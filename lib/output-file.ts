@@ -247,11 +247,14 @@ async function checkFolder(folder: string): Promise<void> {
   await access(folder, constants.W_OK | constants.X_OK);
 }
 
-async function checkFile(path: string): Promise<void> {
+/** Its own name, where it is or is to be a file. */
+async function checkFile(path: string): Promise<string | undefined> {
   const { file, aside } = await targetOf(path);
   if (Buffer.byteLength(basename(file)) > longestName) throw new Error(`its name has more than ${longestName} bytes`);
   if (await statIfThere(file)) await access(file, constants.W_OK);
-  if (aside !== undefined) await checkFolder(dirname(file));
+  if (aside === undefined) return undefined;
+  await checkFolder(dirname(file));
+  return file;
 }
 
 /** Paths of a command's options, some of which are not given. */
@@ -274,11 +277,18 @@ export async function checkNoInput(outputs: Paths, inputs: Paths): Promise<void>
 }
 
 /**
- * That these files can be written, as far as can be told without writing them, and are none of the inputs; nothing is changed.
+ * That these files can be written, as far as can be told without writing them, are not one file, and none of the inputs; nothing is changed.
  * @throws {CornerNetError} `ERR_WRITE`, `ERR_OPTION`.
  */
 export async function checkOutputFiles(outputs: readonly (string | undefined)[], inputs: Paths = []): Promise<void> {
-  for (const path of outputs) if (path !== undefined) await orUnwritable(path, checkFile(path));
+  const files = new Set<string>();
+  for (const path of outputs) {
+    const file = path === undefined ? undefined : await orUnwritable(path, checkFile(path));
+    if (file === undefined) continue;
+    if (files.has(file))
+      throw new CornerNetError('ERR_OPTION', `two outputs are the file ${path}, of which one would be lost: name another`);
+    files.add(file);
+  }
   await checkNoInput(outputs, inputs);
 }
 

@@ -16,7 +16,12 @@ import { onInterrupt } from './interrupt.js';
 import { progressOption, quietOption, showBatchProgress, type ProgressStyle } from './progress.js';
 import { queueOptionsOf } from './queue-options.js';
 
-type BatchFlags = DetectorFlags & { readonly output: string; readonly progress: ProgressStyle; readonly verify?: boolean };
+type BatchFlags = DetectorFlags & {
+  readonly output: string;
+  readonly progress: ProgressStyle;
+  readonly verify?: boolean;
+  readonly maxErrors?: number;
+};
 
 const help = `
 The job's folder holds job.json (what the job is), results-*.jsonl (a line a picture, as \`cornernet detect\` writes), errors.jsonl,
@@ -51,7 +56,9 @@ export function register(command: Command): void {
 function ending(summary: BatchSummary, flags: BatchFlags): string {
   const { state, total, done, failed, pending } = summary;
   if (state === 'complete') return `${done} of ${total} pictures have a result, ${failed} failed; see ${flags.output}/report.html`;
-  return `stopped with ${pending} of ${total} pictures to do; the same command goes on`;
+  // It would stop again before it begins: those that failed before count too.
+  const otherwise = failed > (flags.maxErrors ?? Infinity) ? ` with --retry-errors, or with --max-errors ${failed} or more` : '';
+  return `stopped with ${pending} of ${total} pictures to do; the same command goes on${otherwise}`;
 }
 
 /** What isn't as it should be, as far as there is any. */

@@ -54,7 +54,7 @@ function shower(quiet: boolean): Disposable & { show: (progress: QuantizeProgres
 async function run(flags: QuantizeFlags): Promise<void> {
   const quiet = flags.quiet === true;
   const options = tableOptionsOf(quantizeTable, flags) as unknown as QuantizeOptions;
-  await checkOutputFiles([flags.json, flags.html], [options.weights]);
+  await checkOutputFiles([options.output, flags.json, flags.html], [options.weights]);
   using interrupt = onInterrupt(() => undefined);
   using progress = shower(quiet);
   const report = await quantize(options, { signal: interrupt.finish, onProgress: progress.show });

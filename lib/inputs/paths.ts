@@ -41,6 +41,8 @@ async function* split(head: Buffer, all: AsyncIterable<Buffer>, what: string): A
   // eslint-disable-next-line no-control-regex -- these bytes are in no path that anyone lists
   if (/[\x01-\x08\x0e-\x1f]/.test(head.toString('latin1'))) throw noList(what);
   const separated = head.includes(0);
+  // As Windows writes it: each letter would be a path.
+  if (separated && /^(\xff\xfe|\xfe\xff)/.test(head.toString('latin1'))) throw noList(`${what}, in UTF-16,`);
   const separator = separated ? 0 : 10;
   // Trimming takes the mark too that Windows puts before UTF-8.
   const entries = (bytes: Buffer): Entry[] => {

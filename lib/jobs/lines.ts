@@ -99,7 +99,7 @@ export async function* readValues<T>(path: string, schema: z.ZodType<T>): AsyncG
   for await (const line of readLines(path)) yield { ...line, value: valueOf(line.bytes, schema) };
 }
 
-/** The records of a file by their positions, asked for in order: of one that comes before its turn the place alone is kept, and it is read again then. */
+/** The records of a file by their positions, asked for in order: of one that comes before its turn the place alone is kept, and it is read again then, once. */
 export class RecordsInOrder<T extends { readonly position: number }> {
   readonly #path: string;
   readonly #schema: z.ZodType<T>;
@@ -119,6 +119,7 @@ export class RecordsInOrder<T extends { readonly position: number }> {
    */
   async take(position: number): Promise<T | undefined> {
     const place = this.#ahead.get(position);
+    this.#ahead.delete(position);
     if (place) return this.#readAgain(place);
     for (;;) {
       const next = await this.#lines.next();

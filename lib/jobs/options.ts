@@ -163,7 +163,8 @@ export function checkQueue(queue: unknown): QueueOptions {
 }
 
 /** As {@link checkJob}, of a worker. */
-export function checkWorker({ signal, finish, onMessage, ...options }: WorkerOptions): WorkerOptions {
+export function checkWorker(given: WorkerOptions): WorkerOptions {
+  const { signal, finish, onMessage, ...options } = Object(given) as WorkerOptions;
   const controls = checkControls({ signal, finish, onMessage }, 'signal', 'finish', 'onMessage');
   const checked = validated(workerSchema, options, { code: 'ERR_OPTION', what: 'worker option' });
   return { ...checked, options: checkLoadOptions(checked.options ?? {}), ...controls };

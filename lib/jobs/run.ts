@@ -241,7 +241,9 @@ class JobRun {
       held: (anew) => this.lock.held(anew),
     });
     try {
-      const { annotations } = this.job;
+      const { output, annotations } = this.job;
+      // First of all: what was forgotten or damaged is so already, whatever keeps this start from computing it.
+      if (records.done + records.failed < file.total) await reopenOutputs(output, file, records);
       if (annotations !== undefined) await checkPictures(annotations, list.images());
       const damage = damageSentence(records.damaged);
       if (damage !== '') this.#say(damage);
@@ -260,7 +262,6 @@ class JobRun {
     try {
       if (records.done + records.failed < file.total && !stop()) {
         const engine = (this.#engine ??= await this.#start(file));
-        await reopenOutputs(output, file, records);
         const submissions = new Submissions(engine, this.job.options?.timeout ?? defaultTimeout);
         await work(records, submissions, engine.window, meter, stop, signal, this.#metrics);
       }

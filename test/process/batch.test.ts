@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import sharp from 'sharp';
 import { pack } from 'tar-stream';
 
+import type { BatchSummary } from '../../lib/jobs/types.js';
 import { fixtures, orSkip, root, skipUnlessAllowed } from '../environment.js';
 import { assertComplete, childrenOf, copiesIn, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { openInBrowser } from '../support/browser.js';
@@ -67,6 +68,7 @@ describe('cornernet batch', function () {
     const failed = errorsOf(join(folder, 'other')).length;
     assert.ok(failed > 3 && failed < 500, `${failed} failed`);
     assert.match(stopped.stderr, /stopped with \d+ of 500 pictures to do; the same command goes on/);
+    assert.ok(stopped.stderr.includes(`goes on with --retry-errors, or with --max-errors ${failed} or more`), stopped.stderr);
   });
 
   it('says when a picture is far larger than what the weights were trained on; refuses ids that no format would use', async () => {
@@ -403,6 +405,13 @@ describe('cornernet batch', function () {
       const { code, stderr } = await cornernet([command, ...three, join(folder, `three-${command}`)]);
       assert.equal(code, 0, stderr);
     }
+
+    // Its failures are forgotten once they are to be tried again, whatever keeps them from it: it is complete no more.
+    const inVain = await cornernet(['batch', '--output', job, '--retry-errors', '--format', 'coco', '--annotations', 'none.json']);
+    assert.equal(inVain.code, 1, inVain.stderr);
+    const { state, failed, pending } = JSON.parse(readFileSync(join(job, 'summary.json'), 'utf8')) as BatchSummary;
+    assert.deepEqual([state, failed, pending, errorsOf(job)], ['stopped', 0, 1, []]);
+    assert.equal((await cornernet(['batch', '--output', job, '--format', 'coco'])).code, 2);
 
     // What was written before a picture was tried again with success lacks it.
     copyFileSync(photos[7] as string, inputs.at(-1) as string);

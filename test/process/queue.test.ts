@@ -6,8 +6,13 @@ import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 
 import { QueueEngine } from '../../lib/jobs/queue/engine.js';
+import { Engines } from '../../lib/jobs/queue/engines.js';
 import { Presence } from '../../lib/jobs/queue/presence.js';
+import type { Chunk } from '../../lib/jobs/queue/protocol.js';
+import { QueueRoot } from '../../lib/jobs/queue/root.js';
+import { runWorker } from '../../lib/jobs/queue/worker.js';
 import { runBatch } from '../../lib/jobs/run.js';
+import { resolveWeights, sha256 } from '../../lib/weights/weights.js';
 import { fixtures, orSkip, root } from '../environment.js';
 import { assertComplete, childrenOf, copiesIn, errorsOf, partsOf, photos, random, resultsOf, until, writeList } from '../support/batch.js';
 import { cornernet, heard, inChildren, pressTwice, runNode, runScript } from '../support/child.js';
@@ -224,6 +229,30 @@ describe('cornernet batch --queue', function () {
     const engine = await QueueEngine.start({ url, root: fixtures }, common, () => undefined);
     await engine.close();
     await assert.rejects(engine.submit({ path: photos[0] as string }), { code: 'ERR_CLOSED' });
+  });
+
+  it('a job of few pictures has its turn while another one keeps the worker busy', async () => {
+    const weights = { given: 'digits', sha256: await sha256(resolveWeights('digits').path) };
+    const chunkOf = (scoreThreshold: number): Chunk => ({ weights, precision: 'auto', settings: { scoreThreshold }, entries: [{ path: 'a.jpg' }] }); // prettier-ignore
+    const options = { queue: { url: 'redis://localhost' }, options: { device: 'cpu', threads: 1 } } as const;
+    const engines = new Engines(options, new QueueRoot(folder), () => undefined);
+    let few: Promise<number> | undefined;
+    let begun = 0;
+    /** A chunk during which the next one comes. */
+    const many = async (): Promise<void> => {
+      let next: Promise<void> | undefined;
+      await engines.use(chunkOf(0.5), async () => {
+        few ??= engines.use(chunkOf(0.4), () => Promise.resolve(begun));
+        const before = ++begun;
+        if (before < 200) next = many();
+        for (let turns = 0; turns < 1000 && begun === before; turns++) await new Promise(setImmediate);
+      });
+      await next;
+    };
+    await many();
+    assert.ok(((await few) as number) < 50, `it waited for ${await few} chunks`);
+    assert.equal(begun, 200);
+    await engines.close();
   });
 
   it('reads nothing outside the root, whatever the queue says', async function () {
@@ -455,6 +484,7 @@ it('options that go through no queue, and those of a queue without one, are refu
   }
   const queue = { url: 'redis://127.0.0.1:1' };
   await assert.rejects(runBatch({ inputs: photos, output: 'none', queue, options: { threads: 1 } }), { code: 'ERR_OPTION' });
+  await assert.rejects(runWorker({ queue, weights: 'nothing.pth' }), { code: 'ERR_WEIGHTS' });
 });
 
 describe("the queue's packages", () => {

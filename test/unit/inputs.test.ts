@@ -155,6 +155,8 @@ describe('inputs', () => {
       );
     }
     await assert.rejects(all(listInputs(['-'], { stdin: Readable.from(['x'.repeat(70_000), '\n']) })), /is no list of paths/);
+    for (const list of [Buffer.from('\ufeffa.jpg\r\n', 'utf16le'), Buffer.from('\ufeffa.jpg\r\n', 'utf16le').swap16()])
+      await assert.rejects(all(listInputs(['-'], { stdin: Readable.from([list]) })), /standard input, in UTF-16, is no list of paths/);
     assert.match(await refusalText(all(listInputs(['-'], { stdin: Readable.from([]) }))), /^ERR_INPUT: no pictures were named/);
     const twice = all(listInputs(['-', 'pictures', '-'], { stdin: Readable.from(['pictures/scene0.jpg']) }));
     assert.match(await refusalText(twice), /^ERR_INPUT: standard input \(-\) is named twice/);

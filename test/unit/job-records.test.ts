@@ -7,9 +7,9 @@ import { mock } from 'node:test';
 import { root } from '../environment.js';
 import { runScript } from '../support/child.js';
 import { allInAFolder, eachInAFolder } from '../support/scratch.js';
-import { GrowingFile, lineOf } from '../../lib/jobs/lines.js';
+import { GrowingFile, lineOf, RecordsInOrder } from '../../lib/jobs/lines.js';
 import { FrozenList, partLength, freezeList, type Position } from '../../lib/jobs/list.js';
-import type { PictureOutcome } from '../../lib/jobs/outcome.js';
+import { errorLineSchema, type PictureOutcome } from '../../lib/jobs/outcome.js';
 import { JobRecords, resultsFile } from '../../lib/jobs/records.js';
 import type { Entry } from '../../lib/inputs/entry.js';
 
@@ -104,6 +104,16 @@ describe('job records', function () {
       { flags: ['--import', 'tsx', '--max-old-space-size=80'] },
     );
     assert.deepEqual([code, Number(stdout)], [0, count], stderr);
+  });
+
+  it('the place of a record that came before its turn is held until then and no longer', async () => {
+    const file = join(here, 'errors.jsonl');
+    for (const position of [1, 0, 2]) appendFileSync(file, lineOf({ position, ...failure(`${position}.jpg`) }));
+    const failures = new RecordsInOrder(file, errorLineSchema);
+    const taken = [];
+    for (const position of [0, 1, 2, 1]) taken.push((await failures.take(position))?.image);
+    assert.deepEqual(taken, ['0.jpg', '1.jpg', '2.jpg', undefined]);
+    await failures.close();
   });
 
   it('a part that lost its end is pending to that extent, the other parts are not read', async () => {

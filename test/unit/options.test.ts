@@ -87,6 +87,8 @@ describe('options', () => {
         assert.match(await refused({ onMessage: 'all' }), /: ERR_OPTION: option onMessage is 'all': must be a function/);
     }
     assert.match(await refusalText(runs.runBatch({ finish: new AbortController() })), /option finish is \[object AbortController\]/);
+    for (const none of [undefined, null])
+      await assert.rejects(runWorker(none as never), { code: 'ERR_OPTION', message: 'worker option queue is missing' });
   });
 
   it('what the weights do not fit is refused on loading', async () => {

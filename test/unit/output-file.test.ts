@@ -17,7 +17,7 @@ import {
 import { join } from 'node:path';
 
 import { CornerNetError } from '../../lib/index.js';
-import { clearAside, openOutput, writeAside, writeText } from '../../lib/output-file.js';
+import { checkOutputFiles, clearAside, openOutput, writeAside, writeText } from '../../lib/output-file.js';
 import { Unavailable, orSkip, root } from '../environment.js';
 import { eachInAFolder } from '../support/scratch.js';
 
@@ -73,6 +73,15 @@ describe('output files', () => {
       assert.deepEqual([status, readFileSync(log, 'utf8')], [0, 'before\ntext\nafter\n'], `${name} ${stderr}`);
       assert.equal(statSync(log).ino, ino);
     }
+  });
+
+  it('two that are one file are refused, under whatever names; what is no file may be named twice', async () => {
+    const [file, link] = [join(folder, 'a.json'), join(folder, 'b.json')];
+    symlinkSync('a.json', link);
+    for (const second of [file, join(folder, '.', 'a.json'), link])
+      await assert.rejects(checkOutputFiles([file, undefined, second]), { code: 'ERR_OPTION', message: /^two outputs are the file / });
+    await checkOutputFiles([file, '/dev/null', '/dev/null', join(folder, 'c.json')]);
+    assert.deepEqual(readdirSync(folder), ['b.json']);
   });
 
   it('a link keeps leading to the file, be that there yet or not', async () => {

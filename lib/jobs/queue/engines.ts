@@ -52,11 +52,16 @@ function settingsWithin({ settings, precision }: Chunk, own: WorkerOptions): Loa
   return { maxPixels: Math.min(defaultMaxPixels, own.maxPixels ?? Infinity), ...asked, ...own.options };
 }
 
+/** Chunks that one job's detector still begins while another job waits, whose few might wait for millions else: loading takes seconds. */
+const chunksATurn = 32;
+
 export class Engines {
   #key = '';
   #engine: Promise<SupervisedDetector> | undefined;
   #users = 0;
   #wake: (() => void)[] = [];
+  /** Chunks begun by the present detector while others waited. */
+  #begun = 0;
   /** Of files that have not changed since. */
   readonly #digests = new Map<string, string>();
 
@@ -67,7 +72,7 @@ export class Engines {
   ) {}
 
   /**
-   * Another job's detector takes the present one's place when all of its chunks are done.
+   * Another job's detector takes the present one's place when all chunks are done that it has begun.
    * @throws {ChunkFailure}
    */
   async use<T>(chunk: Chunk, body: (engine: SupervisedDetector) => Promise<T>): Promise<T> {
@@ -75,13 +80,18 @@ export class Engines {
       .update(JSON.stringify([chunk.weights.sha256, chunk.precision, chunk.settings]))
       .digest('hex');
     const { settings, weights } = await this.#check(chunk); // before it costs another job its detector
-    while (this.#key !== key && this.#users > 0) await new Promise<void>((resolve) => this.#wake.push(resolve));
+    // In turn: who came first is woken first.
+    while (this.#users > 0 && (this.#key !== key || this.#begun >= chunksATurn)) {
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
+    if (this.#wake.length > 0) this.#begun++;
     this.#users++;
     let wasReady = false;
     try {
       if (this.#key !== key) {
         const former = this.#engine;
         this.#key = key;
+        this.#begun = 0;
         this.#engine = this.#start({ given: weights, sha256: chunk.weights.sha256 }, settings, former);
       }
       const engine = await (this.#engine as Promise<SupervisedDetector>);

@@ -6,6 +6,7 @@ import type { Job, Queue } from 'bullmq';
 
 import { CornerNetError, sentenceOf } from '../../errors.js';
 import { AllBlocked } from '../../images/deadline.js';
+import { resolveWeights } from '../../weights/weights.js';
 import type { WorkerOptions } from '../interfaces.js';
 import type { Metrics } from '../metrics.js';
 import { checkWorker } from '../options.js';
@@ -130,12 +131,13 @@ async function anyAborted(...signals: (AbortSignal | undefined)[]): Promise<void
 /**
  * Works on the queue until it is told to finish.
  * A chunk that is not as it should be is refused, which ends its job; one whose weights are not here goes back for other workers.
- * @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`, `ERR_INPUT`, and `ERR_NOT_BUILT`, `ERR_LIBTORCH` or `ERR_DEVICE` when this machine can't
+ * @throws {CornerNetError} `ERR_QUEUE`, `ERR_OPTION`, `ERR_INPUT`, `ERR_WEIGHTS` (none of that name), and `ERR_NOT_BUILT`, `ERR_LIBTORCH` or `ERR_DEVICE` when this machine can't
  * compute.
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const checked = checkWorker(options);
-  const { signal, finish, onMessage: say = () => undefined } = checked;
+  const { signal, finish, weights, onMessage: say = () => undefined } = checked;
+  if (weights !== undefined) resolveWeights(weights); // it would give back every chunk, and seem to work
   const root = new QueueRoot(checked.queue.root, checked.options?.timeout);
   const open = await openQueue(checked.queue, say);
   const { queue } = open;
