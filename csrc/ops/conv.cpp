@@ -102,7 +102,8 @@ at::Tensor PackedConv::on_cudnn(const at::Tensor& x, const at::Tensor* residual)
                     in_steps);
   }
   // The fused kernel adds a map also where none is asked for, times zero. cudnn_convolution_relu gives it the result's own memory, which nobody has
-  // written yet: NaN times zero is NaN. The input is as good and finite.
+  // written yet: NaN times zero is NaN. The input is as good and finite. Where fp16 overflows it isn't, and a smaller result's addend may be another
+  // picture's: NaN, which the ReLU keeps (cudnn_frontend's default since its version 1), so that this picture is computed again in fp32 too.
   const std::optional<at::Tensor> addend = finite_addend(x, result_sizes(x));
   if (!addend) return in_steps();
   return way_.run([&] { return at::cudnn_convolution_add_relu(x, weights_.dense(), *addend, 0, bias_, stride(), padding(), kNoDilation, 1); },

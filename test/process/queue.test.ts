@@ -235,7 +235,7 @@ describe('cornernet batch --queue', function () {
     const weights = { given: 'digits', sha256: await sha256(resolveWeights('digits').path) };
     const chunkOf = (scoreThreshold: number): Chunk => ({ weights, precision: 'auto', settings: { scoreThreshold }, entries: [{ path: 'a.jpg' }] }); // prettier-ignore
     const options = { queue: { url: 'redis://localhost' }, options: { device: 'cpu', threads: 1 } } as const;
-    const engines = new Engines(options, new QueueRoot(folder), () => undefined);
+    const engines = new Engines(options, new QueueRoot(folder), () => undefined, 0);
     let few: Promise<number> | undefined;
     let begun = 0;
     /** A chunk during which the next one comes. */

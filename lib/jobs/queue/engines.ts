@@ -52,16 +52,16 @@ function settingsWithin({ settings, precision }: Chunk, own: WorkerOptions): Loa
   return { maxPixels: Math.min(defaultMaxPixels, own.maxPixels ?? Infinity), ...asked, ...own.options };
 }
 
-/** Chunks that one job's detector still begins while another job waits, whose few might wait for millions else: loading takes seconds. */
-const chunksATurn = 32;
+/** How long a job's detector still begins chunks while another job waits, whose few might wait for millions else: changing it takes seconds. */
+const turnMs = 30_000;
 
 export class Engines {
   #key = '';
   #engine: Promise<SupervisedDetector> | undefined;
   #users = 0;
   #wake: (() => void)[] = [];
-  /** Chunks begun by the present detector while others waited. */
-  #begun = 0;
+  /** When it has to make room; unset while no other job waits. */
+  #turnEnds: number | undefined;
   /** Of files that have not changed since. */
   readonly #digests = new Map<string, string>();
 
@@ -69,6 +69,7 @@ export class Engines {
     private readonly options: WorkerOptions,
     private readonly root: QueueRoot,
     private readonly say: (text: string) => void,
+    private readonly turn = turnMs,
   ) {}
 
   /**
@@ -81,17 +82,17 @@ export class Engines {
       .digest('hex');
     const { settings, weights } = await this.#check(chunk); // before it costs another job its detector
     // In turn: who came first is woken first.
-    while (this.#users > 0 && (this.#key !== key || this.#begun >= chunksATurn)) {
+    while (this.#users > 0 && (this.#key !== key || performance.now() >= (this.#turnEnds ?? Infinity))) {
+      this.#turnEnds ??= performance.now() + this.turn;
       await new Promise<void>((resolve) => this.#wake.push(resolve));
     }
-    if (this.#wake.length > 0) this.#begun++;
     this.#users++;
     let wasReady = false;
     try {
       if (this.#key !== key) {
         const former = this.#engine;
         this.#key = key;
-        this.#begun = 0;
+        this.#turnEnds = undefined;
         this.#engine = this.#start({ given: weights, sha256: chunk.weights.sha256 }, settings, former);
       }
       const engine = await (this.#engine as Promise<SupervisedDetector>);
