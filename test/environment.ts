@@ -46,6 +46,19 @@ export function skipWithoutGpu(context: Mocha.Context): void {
   if (obstacle !== '') skipBecause(context, obstacle);
 }
 
+/** Whether this CPU computes in it: elsewhere `ERR_DEVICE` says that it does not. */
+export function cpuComputes(precision: 'bf16' | 'int8'): boolean {
+  const { cpuFeatures } = loadNative().buildInfo();
+  const any = { bf16: ['avx512f'], int8: ['avx512_vnni', 'avx_vnni', 'amx_int8'] }[precision];
+  return any.some((feature) => cpuFeatures.includes(feature));
+}
+
+/** Skips the running test (or hook) with a printed reason where {@link cpuComputes} says no; under CORNERNET_REQUIRE=1 too, as no one can install it. */
+export function skipUnlessCpuComputes(context: Mocha.Context, precision: 'bf16' | 'int8'): void {
+  const lack = { bf16: 'no AVX-512, without which oneDNN has no bf16', int8: 'neither VNNI nor AMX' }[precision];
+  if (!cpuComputes(precision)) skipBecause(context, `this CPU has ${lack}`);
+}
+
 /** Skips the running test with a printed reason where this user may not run `true` so, in name spaces of its own; under CORNERNET_REQUIRE=1 too. */
 export function skipUnlessAllowed(context: Mocha.Context, [program = '', ...args]: readonly string[], reason: string): void {
   if (spawnSync(program, [...args, 'true']).status !== 0) skipBecause(context, reason);

@@ -248,11 +248,12 @@ const Registration views("checkpoint: tensors of one storage are read one by one
   const Scratch scratch;
   scratch.write(legacy(tensors, "\x80\x02](" + unicode("0") + "e.") + std::string(reinterpret_cast<const char*>(&numel), sizeof(numel)) +
                 std::string(sizeof(float) * (kNumel - 1), '\0') + "\x00\x00\xc0\x7f"s);  // the last number is NaN
+  const at::Tensor zeros = at::zeros({kEach});
   const long growth = peak_growth([&] {
     CheckpointFile file(scratch.path());
     for (const auto& [name, tensor] : file.take_tensors()) {
       if (name != "31t") {
-        check(at::equal(file.read(tensor), at::zeros({kEach})), name, " is another");
+        check(at::equal(file.read(tensor), zeros), name, " is another");
         continue;
       }
       const std::string sentence = refused(ErrorCode::Checkpoint, [&file, tensor = tensor] { file.read(tensor); });

@@ -5,8 +5,7 @@ import { join } from 'node:path';
 
 import { detectInputs } from '../../lib/commands/detect.js';
 import { expandInputs } from '../../lib/inputs/expand.js';
-import { loadNative } from '../../lib/native.js';
-import { fixtures, orSkip, pythonWithTorch, root, runQuietly, skipBecause } from '../environment.js';
+import { fixtures, orSkip, pythonWithTorch, root, runQuietly, skipUnlessCpuComputes } from '../environment.js';
 import { allInAFolder } from '../support/scratch.js';
 
 const pictures = join(fixtures, 'digits', 'val');
@@ -60,8 +59,7 @@ describe('average precision', function () {
     });
 
     it(`${view}: bf16 keeps it`, async function () {
-      if (!loadNative().buildInfo().cpuFeatures.includes('avx512f'))
-        skipBecause(this, 'this CPU has no AVX-512, without which oneDNN has no bf16');
+      skipUnlessCpuComputes(this, 'bf16');
       const [ap = NaN] = await averagePrecision('bf16', view === 'flip');
       assert.ok(Math.abs(ap - (fp32[view] ?? NaN)) <= slack, `${ap} against ${fp32[view] ?? NaN} in fp32`);
     });

@@ -7,10 +7,9 @@ import { readAnnotations } from '../../lib/coco/dataset.js';
 import { detectSet } from '../../lib/coco/detect.js';
 import { evaluateChecked } from '../../lib/coco/evaluate.js';
 import { defaultWeights, Detector, quantize, type QuantizeReport } from '../../lib/index.js';
-import { loadNative } from '../../lib/native.js';
 import { agreementOf } from '../../lib/quantize/agreement.js';
 import { summaryOf } from '../../lib/quantize/report.js';
-import { fixtures, orSkip, Unavailable } from '../environment.js';
+import { fixtures, skipUnlessCpuComputes } from '../environment.js';
 import { allInAFolder } from '../support/scratch.js';
 
 /** On which AP is measured; calibration sees others. */
@@ -26,11 +25,7 @@ describe('quantize', function () {
   let report: QuantizeReport;
   allInAFolder('quantize', (made) => (folder = made));
   before(async function () {
-    await orSkip(this, () => {
-      const { cpuFeatures } = loadNative().buildInfo();
-      const computes = ['avx512_vnni', 'avx_vnni', 'amx_int8'].some((feature) => cpuFeatures.includes(feature));
-      return computes ? Promise.resolve() : Promise.reject(new Unavailable('this CPU has neither VNNI nor AMX'));
-    });
+    skipUnlessCpuComputes(this, 'int8');
     output = join(folder, 'digits.int8.pth');
     report = await quantize({ images: join(fixtures, 'digits', 'train'), output });
   });

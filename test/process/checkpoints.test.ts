@@ -3,9 +3,8 @@ import { strict as assert } from 'node:assert';
 import { appendFileSync, copyFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { loadNative } from '../../lib/native.js';
 import { resolveWeights } from '../../lib/weights/weights.js';
-import { fixtures, orSkip, root, skipBecause } from '../environment.js';
+import { fixtures, orSkip, root, skipUnlessCpuComputes } from '../environment.js';
 import { checkpointOf, dictionary, mendChecksum, recordsOf, storage, tensor, unicode, zipOf } from '../support/checkpoint-file.js';
 import { cornernet, runScript } from '../support/child.js';
 import { withFaults } from '../support/faults.js';
@@ -260,8 +259,7 @@ describe('A checkpoint', function () {
     ['bf16', /precision 'fp32'/],
   ] as const) {
     it(`whose network overflows gives an error for each such picture, never an empty result, and one warning, in ${precision}`, async function () {
-      if (precision === 'bf16' && !loadNative().buildInfo().cpuFeatures.includes('avx512f'))
-        skipBecause(this, 'this CPU has no AVX-512, without which oneDNN has no bf16');
+      if (precision === 'bf16') skipUnlessCpuComputes(this, precision);
       const huge = readFileSync(training);
       // Each as large as a weight may be: only their product is more than fp32 holds, in the last convolution, behind which no ReLU is.
       for (const [layer, times] of [
