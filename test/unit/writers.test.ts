@@ -141,17 +141,6 @@ describe('writers', function () {
     );
   });
 
-  it('COCO results have no other options, which would leave their ids as they are', async () => {
-    const { classes } = detector;
-    const refused = async (options: unknown, sentence: RegExp): Promise<void> => {
-      assert.match(await refusalText(cocoResults([], options as never)), sentence);
-      assert.match(await refusalText(textOf(toCocoJson([], options as never))), sentence);
-    };
-    await refused({ classes, anotations: annotations }, /^ERR_OPTION: option anotations is unknown \(did you mean annotations\?\)/);
-    await refused({ classes: 'abc' }, /^ERR_OPTION: option classes is 'abc'/);
-    await refused(undefined, /^ERR_OPTION: option/);
-  });
-
   it('finds annotated pictures by the longest common end of their paths', async () => {
     const names = [
       '0001.jpg',
