@@ -8,7 +8,7 @@ import { categoryIds, checkNames, cocoBox, readNames, type CocoDetection, type C
 import { CornerNetError } from '../errors.js';
 import { groupBy } from '../group-by.js';
 import { validated } from '../validation.js';
-import { eachOf, recordOf, textOf, type Outcomes, type ResultFormat } from './writer.js';
+import { outcomesOf, recordOf, textOf, type Outcomes, type ResultFormat } from './writer.js';
 
 /** Which ids pictures and classes have in the results. */
 export interface CocoIds {
@@ -167,7 +167,7 @@ function chosenIds(options: CocoResultsOptions): Promise<CocoIds> {
 export async function cocoResults(results: Outcomes, options: CocoResultsOptions): Promise<CocoDetection[]> {
   const detectionsOf = toCoco(await chosenIds(options));
   const all: CocoDetection[] = [];
-  for await (const result of eachOf(results)) all.push(...detectionsOf(result));
+  for await (const result of outcomesOf(results)) all.push(...detectionsOf(result));
   return all;
 }
 

@@ -70,7 +70,7 @@ function isOutcome(one: unknown): one is Outcome {
  * Results one after the other.
  * @throws {CornerNetError} `ERR_INPUT` for what is none, such as one result by itself.
  */
-export async function* eachOf(results: Outcomes): AsyncGenerator<Outcome, void> {
+export async function* outcomesOf(results: Outcomes): AsyncGenerator<Outcome, void> {
   const given = Object(results) as object;
   if (!(Symbol.asyncIterator in given) && !(Symbol.iterator in given)) {
     throw new CornerNetError('ERR_INPUT', `results must be an array of them, or what detectAll gives, not ${shown(results)}`);
@@ -85,7 +85,7 @@ export async function* eachOf(results: Outcomes): AsyncGenerator<Outcome, void> 
 /** The whole text, in pieces. */
 export async function* textOf(results: Outcomes, format: ResultFormat): AsyncGenerator<string, void> {
   if (format.head !== undefined) yield format.head;
-  for await (const result of eachOf(results)) yield format.of(result);
+  for await (const result of outcomesOf(results)) yield format.of(result);
   if (format.tail) yield format.tail();
 }
 
